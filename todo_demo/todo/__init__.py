@@ -1,0 +1,1 @@
+"""The app with the models of the TodoList example."""

@@ -1,0 +1,74 @@
+"""The demo project: its database URL, and that its checks and admin work."""
+
+import pytest
+from django.apps import apps
+from django.core.exceptions import ImproperlyConfigured
+
+from todo_demo.database_url import parse_database_url
+
+POSTGRESQL = {
+    "ENGINE": "django.db.backends.postgresql",
+    "NAME": "name",
+    "USER": "",
+    "PASSWORD": "",
+    "HOST": "",
+    "PORT": "",
+    "OPTIONS": {},
+}
+SQLITE = {"ENGINE": "django.db.backends.sqlite3", "NAME": "db.sqlite3", "OPTIONS": {}}
+
+
+@pytest.mark.parametrize(
+    ("url", "entry"),
+    [
+        ("postgresql:///name", POSTGRESQL),
+        ("postgres://host/name", POSTGRESQL | {"HOST": "host"}),
+        (
+            "postgresql://us%40er:p%2Fss%3A@host:5433/na%20me?sslmode=require",
+            {
+                **POSTGRESQL,
+                "NAME": "na me",
+                "USER": "us@er",
+                "PASSWORD": "p/ss:",
+                "HOST": "host",
+                "PORT": "5433",
+                "OPTIONS": {"sslmode": "require"},
+            },
+        ),
+        ("postgresql://user@/name?host=/run/PG", POSTGRESQL | {"USER": "user", "HOST": "/run/PG"}),
+        ("postgresql://[::1]:5433/name", POSTGRESQL | {"HOST": "::1", "PORT": "5433"}),
+        ("sqlite:///db.sqlite3", SQLITE),
+        ("sqlite:////srv/a%20b.sqlite3", SQLITE | {"NAME": "/srv/a b.sqlite3"}),
+        ("sqlite:///:memory:", SQLITE | {"NAME": ":memory:"}),
+        (
+            "sqlite:///db.sqlite3?transaction_mode=IMMEDIATE",
+            {**SQLITE, "OPTIONS": {"transaction_mode": "IMMEDIATE"}},
+        ),
+    ],
+)
+def test_database_url(url, entry):
+    assert parse_database_url(url) == entry
+
+
+@pytest.mark.parametrize(
+    ("url", "message"),
+    [
+        ("mongodb://host/name", "Unknown scheme 'mongodb'"),
+        ("db.sqlite3", "Unknown scheme ''"),
+        ("postgresql://host/", "names no database"),
+        ("postgresql://host:port/name", "port of the database URL is not valid"),
+        ("sqlite://db.sqlite3", "three slashes"),
+        ("sqlite:///", "names no file"),
+    ],
+)
+def test_database_url_that_makes_no_sense(url, message):
+    with pytest.raises(ImproperlyConfigured, match=message):
+        parse_database_url(url)
+
+
+def test_models():
+    assert {model.__name__ for model in apps.get_app_config("todo").get_models()} == {
+        "Todo",
+        "TodoList",
+        "TodoListImage",
+    }

@@ -1,0 +1,40 @@
+"""The benchmarks generate projects that work, and report what they measure."""
+
+from benchmarks.cases import SYNCDB, Comparison
+from benchmarks.databases import Sqlite
+from benchmarks.measure import Command, Run, Runs, alternate
+from benchmarks.project import generate_measurement, generate_models
+from benchmarks.report import markdown
+
+
+def test_generated_projects(tmp_path):
+    database = Sqlite(tmp_path)
+    models = generate_models(tmp_path / "models", 3)
+    measurement = generate_measurement(tmp_path / "measurement")
+    runs = alternate(
+        {
+            "models": Command(arguments=SYNCDB, project=models, prepare=lambda: database.create("models")),
+            "measurement": Command(
+                arguments=SYNCDB, project=measurement, prepare=lambda: database.create("one")
+            ),
+        },
+        1,
+    )
+    assert "Creating table generated_model2" in runs["models"].runs[0].output
+    assert database.read_catalog("models") > 0
+    assert runs["measurement"].seconds > 0
+
+
+def test_report():
+    ours, django = (
+        Runs([Run(seconds=seconds, peak_memory=memory, output="")])
+        for seconds, memory in ((1.0, 30_000_000), (2.0, 60_000_000))
+    )
+    comparison = Comparison(
+        case="from empty", database="sqlite", size="3 models", ours=ours, django=django, time_target=0.4
+    )
+    assert (comparison.time_ratio, comparison.memory_ratio, comparison.reached) == (0.5, 0.5, False)
+    assert (
+        "| from empty | sqlite | 3 models | 1.00 s | 2.00 s | 0.50 | 0.40 | 30 MB | 60 MB | 0.50 |  |  |"
+        in markdown([comparison], ["SQLite 3"])
+    )

@@ -1,0 +1,407 @@
+"""Read tables from PostgreSQL's catalog, all of them with a handful of queries."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from dataclasses import replace as evolve
+from typing import Any
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.utils import CursorWrapper, split_identifier
+
+from automigrate_ext.exceptions import ShadowedTable
+from automigrate_ext.schema import (
+    Check,
+    Column,
+    Constraint,
+    Exclusion,
+    ForeignKey,
+    Generated,
+    Index,
+    Key,
+    PrimaryKey,
+    Schema,
+    Table,
+    Unique,
+)
+
+# to_regclass() follows the search path just as the statements do that will be run.
+RELATIONS = """
+SELECT wanted.name, c.oid, c.relkind, obj_description(c.oid, 'pg_class'), t.spcname,
+       c.relnamespace::regnamespace::text, c.relname
+FROM unnest(%s::text[], %s::text[]) AS wanted (name, quoted)
+JOIN pg_class c ON c.oid = to_regclass(wanted.quoted)
+LEFT JOIN pg_tablespace t ON t.oid = c.reltablespace
+"""
+
+# A serial column is one whose default reads a sequence that depends on it (deptype 'a'); Django before
+# 4.1 made such columns, and they count as identity columns ("by default").
+COLUMNS = """
+SELECT a.attrelid, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
+       pg_get_expr(d.adbin, d.adrelid), a.attgenerated, a.attidentity,
+       CASE WHEN a.attcollation <> ty.typcollation THEN co.collname END, a.attcollation <> 0,
+       col_description(a.attrelid, a.attnum), serial.objid::regclass::text, a.attnum
+FROM pg_attribute a
+JOIN pg_type ty ON ty.oid = a.atttypid
+LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+LEFT JOIN pg_collation co ON co.oid = a.attcollation
+LEFT JOIN LATERAL (
+    SELECT own.objid
+    FROM pg_depend own
+    JOIN pg_depend uses ON uses.classid = 'pg_attrdef'::regclass AND uses.objid = d.oid
+                       AND uses.refclassid = 'pg_class'::regclass AND uses.refobjid = own.objid
+    WHERE own.classid = 'pg_class'::regclass AND own.refclassid = 'pg_class'::regclass
+      AND own.refobjid = a.attrelid AND own.refobjsubid = a.attnum AND own.deptype = 'a'
+    LIMIT 1
+) serial ON a.atthasdef AND a.attgenerated = ''
+WHERE a.attrelid = ANY(%s::oid[]) AND a.attnum > 0 AND NOT a.attisdropped
+ORDER BY a.attrelid, a.attnum
+"""
+
+GENERATED_FROM = """
+SELECT d.adrelid, d.adnum, dep.refobjsubid
+FROM pg_attrdef d
+JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum AND a.attgenerated <> ''
+JOIN pg_depend dep ON dep.classid = 'pg_attrdef'::regclass AND dep.objid = d.oid
+                  AND dep.refclassid = 'pg_class'::regclass AND dep.refobjid = d.adrelid
+                  AND dep.refobjsubid NOT IN (0, d.adnum)
+WHERE d.adrelid = ANY(%s::oid[])
+"""
+
+CONSTRAINTS = """
+SELECT k.conrelid, k.contype, k.conname, k.conkey, k.confrelid, k.confkey, k.confdeltype,
+       k.condeferrable, k.condeferred,
+       CASE k.contype WHEN 'c' THEN pg_get_expr(k.conbin, k.conrelid, true) END,
+       CASE WHEN k.contype IN ('x', 'f', 'c', 'u', 'p') THEN pg_get_constraintdef(k.oid) END,
+       {nulls_not_distinct}, i.indnkeyatts, i.indkey::int2[], t.spcname
+FROM pg_constraint k
+LEFT JOIN pg_index i ON i.indexrelid = k.conindid AND k.contype IN ('p', 'u')
+LEFT JOIN pg_class ic ON ic.oid = i.indexrelid
+LEFT JOIN pg_tablespace t ON t.oid = ic.reltablespace
+WHERE k.conrelid = ANY(%s::oid[]) AND k.contype IN ('p', 'u', 'c', 'x', 'f')
+  AND k.conparentid = 0
+ORDER BY k.conrelid, k.conname
+"""
+
+# The parts of an index are read one by one, because pg_get_indexdef() prints the table's schema.
+INDEXES = """
+SELECT i.indrelid, ic.relname, am.amname, i.indisunique, i.indnkeyatts, i.indkey::int2[],
+       ARRAY(SELECT pg_get_indexdef(i.indexrelid, n, true) FROM generate_series(1, i.indnkeyatts) n),
+       ARRAY(SELECT CASE WHEN NOT oc.opcdefault OR ia.attoptions IS NOT NULL
+                         THEN oc.opcname || COALESCE('(' || array_to_string(ia.attoptions, ', ') || ')', '')
+                    END
+             FROM generate_series(1, i.indnkeyatts) n
+             JOIN pg_attribute ia ON ia.attrelid = i.indexrelid AND ia.attnum = n
+             JOIN pg_opclass oc ON oc.oid = i.indclass[n - 1]
+             ORDER BY n),
+       ARRAY(SELECT CASE WHEN i.indkey[n - 1] <> 0 AND i.indcollation[n - 1] <> ta.attcollation
+                           OR i.indkey[n - 1] = 0 AND i.indcollation[n - 1] NOT IN (0, 100)
+                         THEN co.collname END
+             FROM generate_series(1, i.indnkeyatts) n
+             LEFT JOIN pg_attribute ta ON ta.attrelid = i.indrelid AND ta.attnum = i.indkey[n - 1]
+             LEFT JOIN pg_collation co ON co.oid = i.indcollation[n - 1]
+             ORDER BY n),
+       i.indoption::int2[], pg_get_expr(i.indpred, i.indrelid, true), ic.reloptions, t.spcname,
+       i.indisvalid, {nulls_not_distinct}, pg_get_indexdef(i.indexrelid),
+       ARRAY(SELECT DISTINCT dep.refobjsubid::int2 FROM pg_depend dep
+             WHERE dep.classid = 'pg_class'::regclass AND dep.objid = i.indexrelid
+               AND dep.refclassid = 'pg_class'::regclass AND dep.refobjid = i.indrelid
+               AND dep.refobjsubid > 0)
+FROM pg_index i
+JOIN pg_class ic ON ic.oid = i.indexrelid
+JOIN pg_am am ON am.oid = ic.relam
+LEFT JOIN pg_tablespace t ON t.oid = ic.reltablespace
+WHERE i.indrelid = ANY(%s::oid[])
+  AND NOT EXISTS (SELECT 1 FROM pg_constraint k
+                  WHERE k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x'))
+ORDER BY i.indrelid, ic.relname
+"""
+
+COLUMN_NAMES = """
+SELECT a.attrelid, a.attnum, a.attname FROM pg_attribute a
+WHERE a.attrelid = ANY(%s::oid[]) AND a.attnum > 0
+"""
+
+RELATION_NAMES = """
+SELECT c.oid, n.nspname, c.relname, pg_table_is_visible(c.oid)
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.oid = ANY(%s::oid[])
+"""
+
+#: What `pg_class.relkind` says; source: PostgreSQL's documentation, "pg_class".
+KINDS = {
+    "v": "view",
+    "m": "materialised view",
+    "f": "foreign table",
+    "S": "sequence",
+    "i": "index",
+    "I": "index",
+    "c": "composite type",
+    "t": "TOAST table",
+}
+#: `pg_constraint.confdeltype`; NO ACTION is what a foreign key does that says nothing.
+ON_DELETE = {"a": None, "r": "RESTRICT", "c": "CASCADE", "n": "SET NULL", "d": "SET DEFAULT"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Relation:
+    """A table that was found under a wanted name."""
+
+    name: str
+    oid: int
+    comment: str
+    tablespace: str | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Names:
+    """What the object identifiers of the catalog are called: relations and columns."""
+
+    relations: Mapping[int, str]
+    columns: Mapping[tuple[int, int], str]
+
+    def of(self, relation: int, numbers: Iterable[int]) -> tuple[str, ...]:
+        """The names of the columns of a relation with these numbers."""
+        return tuple(self.columns[relation, number] for number in numbers if number > 0)
+
+
+def introspect(
+    connection: BaseDatabaseWrapper, names: Collection[str], *, namespace: str | None = None
+) -> Schema:
+    """Read those of the named tables that exist, in `namespace` only if that is given.
+
+    Raises `ShadowedTable` where something else has the name.
+    """
+    with connection.cursor() as cursor:
+        relations = find_relations(cursor, connection, names, namespace)
+        if not relations:
+            return Schema({})
+        oids = [relation.oid for relation in relations]
+        columns = fetch_grouped(cursor, COLUMNS, oids)
+        constraints = fetch_grouped(cursor, versioned(connection, CONSTRAINTS), oids)
+        indexes = fetch_grouped(cursor, versioned(connection, INDEXES), oids)
+        reads = generated_from(cursor, oids)
+        read_names = fetch_names(cursor, relations, columns, constraints)
+    tables = {}
+    for relation in relations:
+        oid = relation.oid
+        keys, others = split_keys(as_constraint(row, read_names) for row in constraints[oid])
+        tables[relation.name] = Table(
+            name=relation.name,
+            columns=tuple(as_column(row, reads, read_names) for row in columns[oid]),
+            primary_key=keys[0] if keys else None,
+            constraints=others,
+            indexes=tuple(as_index(row, read_names) for row in indexes[oid]),
+            comment=relation.comment,
+            tablespace=relation.tablespace,
+        )
+    return Schema(tables)
+
+
+def find_relations(
+    cursor: CursorWrapper, connection: BaseDatabaseWrapper, names: Collection[str], namespace: str | None
+) -> list[Relation]:
+    """The tables that exist under the names, in the order of the names."""
+    ordered = list(names)
+    quoted = [qualified(connection, name, namespace) for name in ordered]
+    cursor.execute(RELATIONS, [ordered, quoted])
+    rows = {row[0]: row for row in cursor.fetchall()}
+    relations = []
+    for name in ordered:
+        if name not in rows:
+            continue
+        _, oid, kind, comment, tablespace, schema, relname = rows[name]
+        if kind not in ("r", "p"):
+            raise ShadowedTable(
+                f"{name!r} is not a table but a {KINDS.get(kind, kind)} ({schema}.{relname}). Rename or drop it, "
+                f"or give the model another db_table."
+            )
+        relations.append(Relation(name=name, oid=oid, comment=comment or "", tablespace=tablespace))
+    return relations
+
+
+def qualified(connection: BaseDatabaseWrapper, name: str, namespace: str | None) -> str:
+    """The name as to_regclass() reads it."""
+    quoted = connection.ops.quote_name(name)
+    return f"{namespace}.{quoted}" if namespace else quoted
+
+
+def versioned(connection: BaseDatabaseWrapper, sql: str) -> str:
+    """The query with what the server's version can tell: NULLS NOT DISTINCT came with PostgreSQL 15."""
+    can_tell = connection.features.supports_nulls_distinct_unique_constraints
+    return sql.replace("{nulls_not_distinct}", "i.indnullsnotdistinct" if can_tell else "false")
+
+
+def fetch_grouped(cursor: CursorWrapper, sql: str, oids: list[int]) -> defaultdict[int, list[Any]]:
+    """The rows of a query by their first column, the table's object identifier."""
+    cursor.execute(sql, [oids])
+    grouped: defaultdict[int, list[Any]] = defaultdict(list)
+    for row in cursor.fetchall():
+        grouped[row[0]].append(row)
+    return grouped
+
+
+def generated_from(cursor: CursorWrapper, oids: list[int]) -> dict[tuple[int, int], list[int]]:
+    """Which columns each generated column reads."""
+    cursor.execute(GENERATED_FROM, [oids])
+    reads: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
+    for relation, number, read in cursor.fetchall():
+        reads[relation, number].append(read)
+    return dict(reads)
+
+
+def fetch_names(
+    cursor: CursorWrapper,
+    relations: list[Relation],
+    columns: Mapping[int, list[Any]],
+    constraints: Mapping[int, list[Any]],
+) -> Names:
+    """The names of the tables read and of those that their foreign keys point at, with their columns."""
+    relation_names = {relation.oid: relation.name for relation in relations}
+    column_names = {(oid, row[11]): row[1] for oid, rows in columns.items() for row in rows}
+    outside = sorted({row[4] for rows in constraints.values() for row in rows} - {0} - set(relation_names))
+    if outside:
+        cursor.execute(RELATION_NAMES, [outside])
+        for oid, schema, name, visible in cursor.fetchall():
+            relation_names[oid] = name if visible else f'"{schema}"."{name}"'
+        cursor.execute(COLUMN_NAMES, [outside])
+        column_names.update({(oid, number): name for oid, number, name in cursor.fetchall()})
+    return Names(relations=relation_names, columns=column_names)
+
+
+def as_column(row: Any, reads: Mapping[tuple[int, int], list[int]], names: Names) -> Column:
+    """A row of `COLUMNS` as a column."""
+    (
+        oid,
+        name,
+        kind,
+        not_null,
+        default,
+        generated,
+        identity,
+        collation,
+        collatable,
+        comment,
+        serial,
+        number,
+    ) = row
+    return Column(
+        name=name,
+        type=kind,
+        null=not not_null,
+        default=None if generated or serial else default,
+        generated=Generated(expression=default, stored=generated == "s") if generated else None,
+        collation=collation,
+        identity="by default" if serial or identity == "d" else "always" if identity == "a" else None,
+        comment=comment or "",
+        reads=names.of(oid, reads.get((oid, number), ())),
+        collatable=collatable,
+        sequence=serial,
+    )
+
+
+def as_constraint(row: Any, names: Names) -> Constraint | PrimaryKey:
+    """A row of `CONSTRAINTS` as what it is."""
+    (oid, kind, name, numbers, target, target_numbers, on_delete, deferrable, deferred) = row[:9]
+    expression, definition, nulls_not_distinct, key_count, index_numbers, tablespace = row[9:]
+    columns = names.of(oid, numbers or ())
+    when = "deferred" if deferred else "immediate" if deferrable else None
+    sql = f"CONSTRAINT {quote(name)} {definition}"
+    if kind == "p":
+        return PrimaryKey(columns=columns, tablespace=tablespace, name=name, sql=sql)
+    if kind == "u":
+        return Unique(
+            columns=columns,
+            include=names.of(oid, index_numbers[key_count:]),
+            nulls_distinct=not nulls_not_distinct,
+            deferrable=when,
+            tablespace=tablespace,
+            name=name,
+            sql=sql,
+        )
+    if kind == "c":
+        return Check(expression=expression, columns=columns, name=name, sql=sql)
+    if kind == "x":
+        return Exclusion(definition=definition, columns=columns, name=name, sql=sql)
+    return ForeignKey(
+        columns=columns,
+        to_table=names.relations[target],
+        to_columns=names.of(target, target_numbers),
+        on_delete=ON_DELETE[on_delete],
+        deferrable=when,
+        name=name,
+        sql=sql,
+    )
+
+
+def split_keys(
+    constraints: Iterable[Constraint | PrimaryKey],
+) -> tuple[list[PrimaryKey], tuple[Constraint, ...]]:
+    """The primary key (one at most) and the other constraints."""
+    keys: list[PrimaryKey] = []
+    others: list[Constraint] = []
+    for constraint in constraints:
+        if isinstance(constraint, PrimaryKey):
+            keys.append(constraint)
+        else:
+            others.append(constraint)
+    return keys, tuple(others)
+
+
+def as_index(row: Any, names: Names) -> Index:
+    """A row of `INDEXES` as an index."""
+    (oid, name, method, unique, key_count, numbers, printed, opclasses, collations, options) = row[:10]
+    condition, reloptions, tablespace, valid, nulls_not_distinct, definition, used = row[10:]
+    keys = tuple(
+        Key(
+            column=names.columns[oid, number] if number else None,
+            expression=None if number else text,
+            opclass=opclass,
+            collation=collation,
+            order=as_order(option),
+        )
+        for number, text, opclass, collation, option in zip(
+            numbers[:key_count], printed, opclasses, collations, options, strict=True
+        )
+    )
+    return Index(
+        keys=keys,
+        unique=unique,
+        method=method,
+        include=names.of(oid, numbers[key_count:]),
+        condition=condition,
+        nulls_distinct=not nulls_not_distinct,
+        options=tuple(sorted(reloptions or ())),
+        tablespace=tablespace,
+        valid=valid,
+        name=name,
+        sql=definition,
+        columns=names.of(oid, used),
+    )
+
+
+def as_order(option: int) -> str:
+    """A key's place in `pg_index.indoption`: bit 0 is DESC, bit 1 NULLS FIRST (the default under DESC)."""
+    return {0: "", 1: "DESC NULLS LAST", 2: "NULLS FIRST", 3: "DESC"}[option]
+
+
+def quote(name: str) -> str:
+    """A catalog name as an identifier."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+def rename_columns(index: Index, names: Mapping[str, str]) -> Index:
+    """The index over other columns."""
+    return evolve(
+        index,
+        keys=tuple(evolve(key, column=names[key.column]) if key.column else key for key in index.keys),
+        include=tuple(names[column] for column in index.include),
+        columns=tuple(names[column] for column in index.columns),
+    )
+
+
+def bare_name(name: str) -> str:
+    """A model's table name without the schema that it may be quoted with."""
+    return split_identifier(name)[1].strip('"')

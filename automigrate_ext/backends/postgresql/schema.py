@@ -1,0 +1,708 @@
+"""The statements that change PostgreSQL tables: one ALTER TABLE for all that happens to a table's columns."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from dataclasses import replace as evolve
+
+from django.db.backends.base.schema import BaseDatabaseSchemaEditor
+from django.db.backends.utils import split_identifier
+
+from automigrate_ext.backends.base import Reference, Step, Work
+from automigrate_ext.blueprint import MARK
+from automigrate_ext.changes import (
+    AddColumn,
+    AddConstraint,
+    AddIndex,
+    AlterColumn,
+    AlterPrimaryKey,
+    AlterTable,
+    Change,
+    CreateTable,
+    DropColumn,
+    DropConstraint,
+    DropIndex,
+    DropTable,
+    RenameColumn,
+    RenameConstraint,
+    RenameIndex,
+    RenameTable,
+)
+from automigrate_ext.schema import (
+    Check,
+    Column,
+    Constraint,
+    Exclusion,
+    ForeignKey,
+    Index,
+    PrimaryKey,
+    Schema,
+    Table,
+    Unique,
+)
+
+# Deferred triggers that wait for their rows forbid an ALTER TABLE; source: PostgreSQL's documentation of
+# SET CONSTRAINTS, and CheckTableNotInUse() in tablecmds.c.
+CHECK_NOW = "SET CONSTRAINTS ALL IMMEDIATE"
+ALTER_TABLE = "ALTER TABLE {table} {clauses}"
+DROP_TABLES = "DROP TABLE {tables}{cascade}"
+RENAME_CONSTRAINT = "ALTER TABLE {table} RENAME CONSTRAINT {old} TO {new}"
+RETABLESPACE = "ALTER TABLE {table} SET TABLESPACE {tablespace}"
+FILL_NULLS = "UPDATE {table} SET {column} = {value} WHERE {column} IS NULL"
+COPY_COLUMN = "UPDATE {table} SET {new} = {old}"
+ALTER_SEQUENCE_TYPE = "ALTER SEQUENCE {sequence} AS {type}"
+DROP_SEQUENCE = "DROP SEQUENCE IF EXISTS {sequence}"
+# is_called = false where the table is empty, so that numbering starts at 1.
+RESTART_IDENTITY = (
+    "SELECT setval(pg_get_serial_sequence({table}, {column}), coalesce(max({quoted}), 1), max({quoted}) IS NOT NULL) "
+    "FROM {from_table}"
+)
+#: Locks that a table holds besides its own and its indexes': its TOAST table and the index of that.
+TOAST_LOCKS = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Detached:
+    """Foreign keys that stand in the way of a change: taken off before it, and put back after it."""
+
+    off: tuple[tuple[str, ForeignKey], ...]
+    back: tuple[tuple[str, ForeignKey], ...]
+
+
+class Compiler:
+    """Turns the changes of one plan into statements."""
+
+    def __init__(
+        self, editor: BaseDatabaseSchemaEditor, work: Work, references: Sequence[Reference] = ()
+    ) -> None:
+        self.editor = editor
+        self.work = work
+        self.references = references
+        self.by_table: defaultdict[str, list[Change]] = defaultdict(list)
+        for change in work.changes:
+            self.by_table[change.table].append(change)
+
+    def quote(self, name: str) -> str:
+        """The identifier as it is written in SQL."""
+        return self.editor.quote_name(name)
+
+    def sibling(self, table: str, name: str) -> str:
+        """An index's or sequence's name, in the schema of its table."""
+        schema, _ = split_identifier(table)
+        return f"{self.quote(schema)}.{self.quote(name)}" if schema else self.quote(name)
+
+    def of(self, *kinds: type[Change]) -> list[Change]:
+        """The changes of these kinds, in their order."""
+        return [change for change in self.work.changes if isinstance(change, kinds)]
+
+    # The whole
+
+    def steps(self) -> Iterator[Step]:
+        """All statements, in the order in which they run."""
+        detached = self.detach()
+        if self.fills_rows():
+            yield Step(sql=CHECK_NOW, table="", locks=0)
+        yield from self.renamings()
+        yield from self.drop_foreign_keys(detached.off)
+        yield from self.drop_indexes()
+        yield from self.rename_objects()
+        yield from self.drop_tables()
+        yield from self.create_tables()
+        for table in self.altered_tables():
+            yield from self.alter_table(table)
+        yield from self.add_indexes()
+        yield from self.comments()
+        yield from self.add_foreign_keys(detached.back)
+
+    def altered_tables(self) -> list[str]:
+        """The tables that stay and that something happens to."""
+        return [name for name in self.by_table if self.work.current.get(name) and self.work.desired.get(name)]
+
+    # Names
+
+    def renamings(self) -> Iterator[Step]:
+        for change in self.of(RenameTable, RenameColumn):
+            if isinstance(change, RenameTable):
+                sql = self.editor.sql_rename_table % {
+                    "old_table": self.quote(change.table),
+                    "new_table": self.quote(split_identifier(change.new_name)[1]),
+                }
+            else:
+                assert isinstance(change, RenameColumn)
+                sql = self.editor.sql_rename_column % {
+                    "table": self.quote(change.table),
+                    "old_column": self.quote(change.old_name),
+                    "new_column": self.quote(change.new_name),
+                }
+            yield Step(sql=sql, table=change.table)
+
+    def rename_objects(self) -> Iterator[Step]:
+        """Rename constraints and indexes, by way of a third name where one takes another's."""
+        changes = [change for change in self.of(RenameConstraint, RenameIndex)]
+        taken = {change.old.name for change in changes}  # type: ignore[attr-defined]
+        later = []
+        for change in changes:
+            old, new = change.old.name, change.new.name  # type: ignore[attr-defined]
+            if new in taken:
+                between = f"{new[:55]}__moved"
+                yield self.rename_object(change, old, between)
+                later.append((change, between, new))
+            else:
+                yield self.rename_object(change, old, new)
+        for change, between, new in later:
+            yield self.rename_object(change, between, new)
+
+    def rename_object(self, change: Change, old: str, new: str) -> Step:
+        if isinstance(change, RenameIndex):
+            sql = self.editor.sql_rename_index % {
+                "old_name": self.sibling(change.table, old),
+                "new_name": self.quote(new),
+            }
+        else:
+            sql = RENAME_CONSTRAINT.format(
+                table=self.quote(change.table), old=self.quote(old), new=self.quote(new)
+            )
+        return Step(sql=sql, table=change.table)
+
+    # Foreign keys
+
+    def detach(self) -> Detached:
+        """The foreign keys that cannot stay while the columns or keys they rest on change."""
+        moving = self.moving_columns()
+        off: list[tuple[str, ForeignKey]] = []
+        back: list[tuple[str, ForeignKey]] = []
+        dropped = {(c.table, c.old.name) for c in self.of(DropConstraint)}  # type: ignore[attr-defined]
+        for table in self.work.current:
+            for foreign_key in table.foreign_keys:
+                gone = self.work.desired.get(table.name) is None
+                if (
+                    gone
+                    or (table.name, foreign_key.name) in dropped
+                    or not self.rests_on(table.name, foreign_key, moving)
+                ):
+                    continue
+                off.append((table.name, foreign_key))
+                back.append((table.name, self.declared(table.name, foreign_key)))
+        for reference in self.references:
+            if self.rests_on(reference.table, reference.foreign_key, moving):
+                off.append((reference.table, reference.foreign_key))
+                back.append((reference.table, reference.foreign_key))
+        return Detached(off=tuple(off), back=tuple(back))
+
+    def moving_columns(self) -> set[tuple[str, str]]:
+        """The columns, by table, whose type changes or whose key is replaced."""
+        moving = set()
+        for change in self.work.changes:
+            if isinstance(change, AlterColumn) and change.retypes:
+                moving.add((change.table, change.new.name))
+            elif isinstance(change, AlterPrimaryKey) and change.old:
+                moving.update((change.table, column) for column in change.old.columns)
+            elif isinstance(change, DropConstraint) and isinstance(change.old, Unique):
+                moving.update((change.table, column) for column in change.old.columns)
+        return moving
+
+    def rests_on(self, table: str, foreign_key: ForeignKey, moving: set[tuple[str, str]]) -> bool:
+        own = {(table, column) for column in foreign_key.columns}
+        target = {(foreign_key.to_table, column) for column in foreign_key.to_columns}
+        retyped = {
+            (change.table, change.new.name)
+            for change in self.of(AlterColumn)
+            if change.retypes  # type: ignore[attr-defined]
+        }
+        return bool(own & retyped or target & moving)
+
+    def declared(self, table: str, foreign_key: ForeignKey) -> ForeignKey:
+        """The foreign key as the models state it, or as it is where they do not."""
+        desired = self.work.desired.tables[table]
+        return next((fk for fk in desired.foreign_keys if fk == foreign_key and fk.sql), foreign_key)
+
+    def drop_foreign_keys(self, detached: Iterable[tuple[str, ForeignKey]]) -> Iterator[Step]:
+        clauses: defaultdict[str, list[str]] = defaultdict(list)
+        for change in self.of(DropConstraint):
+            if isinstance(change.old, ForeignKey):  # type: ignore[attr-defined]
+                clauses[change.table].append(self.drop_clause(change.old.name))  # type: ignore[attr-defined]
+        for table, foreign_key in detached:
+            clauses[table].append(self.drop_clause(foreign_key.name))
+        yield from self.alter_each(clauses)
+
+    def add_foreign_keys(self, detached: Iterable[tuple[str, ForeignKey]]) -> Iterator[Step]:
+        clauses: defaultdict[str, list[str]] = defaultdict(list)
+        for table, foreign_key in self.foreign_keys_later:
+            clauses[table].append(f"ADD {foreign_key.sql}")
+        for change in self.of(AddConstraint):
+            if isinstance(change.new, ForeignKey):  # type: ignore[attr-defined]
+                clauses[change.table].append(f"ADD {change.new.sql}")  # type: ignore[attr-defined]
+        for table, foreign_key in detached:
+            clauses[table].append(f"ADD {foreign_key.sql}")
+        yield from self.alter_each(clauses)
+
+    def alter_each(self, clauses: defaultdict[str, list[str]]) -> Iterator[Step]:
+        for table, parts in clauses.items():
+            yield Step(sql=ALTER_TABLE.format(table=self.quote(table), clauses=", ".join(parts)), table=table)
+
+    def drop_clause(self, constraint: str) -> str:
+        return f"DROP CONSTRAINT {self.quote(constraint)}"
+
+    # Tables
+
+    def drop_tables(self, *, cascade: bool = False) -> Iterator[Step]:
+        dropped = [change.old for change in self.of(DropTable)]  # type: ignore[attr-defined]
+        if dropped:
+            yield drop_step(self.quote, dropped, cascade=cascade)
+
+    def create_tables(self) -> Iterator[Step]:
+        """Create tables, targets of foreign keys first; a key whose target comes later is added at the end."""
+        created = [change.new for change in self.of(CreateTable)]  # type: ignore[attr-defined]
+        untouched = {table.name for table in self.work.current} - set(self.by_table)
+        self.foreign_keys_later: list[tuple[str, ForeignKey]] = []
+        there = set(untouched)
+        for table in in_dependency_order(created):
+            there.add(table.name)
+            now = [fk for fk in table.foreign_keys if fk.to_table in there]
+            self.foreign_keys_later += [
+                (table.name, fk) for fk in table.foreign_keys if fk.to_table not in there
+            ]
+            yield from create_steps(table, now)
+
+    def alter_table(self, name: str) -> Iterator[Step]:
+        """Everything that happens to the columns and constraints of one table."""
+        yield from TableCompiler(self, name).steps()
+
+    def drop_indexes(self) -> Iterator[Step]:
+        for change in self.of(DropIndex):
+            assert isinstance(change, DropIndex)
+            yield self.drop_index(change.table, change.old)
+        for table, index in self.stale_indexes():
+            yield self.drop_index(table, index)
+
+    def drop_index(self, table: str, index: Index) -> Step:
+        return Step(sql=self.editor.sql_delete_index % {"name": self.sibling(table, index.name)}, table=table)
+
+    def add_indexes(self) -> Iterator[Step]:
+        for change in self.of(AddIndex):
+            assert isinstance(change, AddIndex)
+            yield Step(sql=change.new.sql, table=change.table)
+        for table, index in self.stale_indexes():
+            desired = self.work.desired.tables[table]
+            yield Step(sql=next(new.sql for new in desired.indexes if new == index and new.sql), table=table)
+
+    def stale_indexes(self) -> Iterator[tuple[str, Index]]:
+        """Indexes with an expression or condition over a retyped column, which would keep its old casts."""
+        touched = {change.old.name for change in self.of(DropIndex)}  # type: ignore[attr-defined]
+        for name in self.altered_tables():
+            moved = self.moved(name)
+            for index in self.work.current.tables[name].indexes:
+                printed = index.condition or any(key.expression for key in index.keys)
+                declared = index in self.work.desired.tables[name].indexes
+                if printed and declared and index.name not in touched and moved & set(index.columns):
+                    yield name, index
+
+    def moved(self, table: str) -> set[str]:
+        """The columns of the table whose values are converted or computed anew."""
+        return {
+            change.new.name
+            for change in self.by_table[table]
+            if isinstance(change, AlterColumn) and (change.retypes or change.regenerates)
+        }
+
+    def comments(self) -> Iterator[Step]:
+        for name in self.altered_tables():
+            for change in self.by_table[name]:
+                if isinstance(change, AlterTable) and change.old.comment != change.new.comment:
+                    yield self.comment_table(name, change.new.comment)
+                elif isinstance(change, AddColumn) and change.new.comment:
+                    yield self.comment_column(name, change.new)
+                elif isinstance(change, AlterColumn) and comment_is_stale(change):
+                    yield self.comment_column(name, change.new)
+
+    def comment_table(self, table: str, comment: str) -> Step:
+        sql = self.editor.sql_alter_table_comment % {
+            "table": self.quote(table),
+            "comment": self.editor.quote_value(comment) if comment else "NULL",
+        }
+        return Step(sql=sql, table=table)
+
+    def comment_column(self, table: str, column: Column) -> Step:
+        sql = self.editor.sql_alter_column_comment % {
+            "table": self.quote(table),
+            "column": self.quote(column.name),
+            "comment": self.editor.quote_value(column.comment) if column.comment else "NULL",
+        }
+        return Step(sql=sql, table=table)
+
+    def fills_rows(self) -> bool:
+        return any(
+            (change.table, getattr(getattr(change, "new", None), "name", "")) in self.work.fills
+            for change in self.of(AlterColumn)
+        )
+
+
+class TableCompiler:
+    """Turns the changes of one table's columns and constraints into one ALTER TABLE and what goes around it."""
+
+    def __init__(self, compiler: Compiler, name: str) -> None:
+        self.compiler = compiler
+        self.editor = compiler.editor
+        self.quote = compiler.quote
+        self.name = name
+        self.current = compiler.work.current.tables[name]
+        self.desired = compiler.work.desired.tables[name]
+        self.changes = compiler.by_table[name]
+        self.moved = compiler.moved(name)
+        self.drops: list[str] = []
+        self.alters: list[str] = []
+        self.adds: list[str] = []
+        self.before: list[str] = []
+        self.after: list[str] = []
+
+    def steps(self) -> Iterator[Step]:
+        self.collect()
+        clauses = [*self.drops, *self.alters, *self.adds]
+        statements = list(self.before)
+        if clauses:
+            statements.append(ALTER_TABLE.format(table=self.quote(self.name), clauses=", ".join(clauses)))
+        for sql in (*statements, *self.after):
+            yield Step(sql=sql, table=self.name, locks=1 + TOAST_LOCKS + len(self.current.indexes))
+
+    def collect(self) -> None:
+        """Sort what happens to the table into clauses that drop, alter and add."""
+        self.replace_printed_constraints()
+        self.replace_generated_columns()
+        handlers: dict[type[Change], Callable[..., None]] = {
+            AddColumn: self.add_column,
+            AlterColumn: self.alter_column,
+            DropColumn: self.drop_column,
+            AlterPrimaryKey: self.alter_primary_key,
+            AddConstraint: self.add_constraint,
+            DropConstraint: self.drop_constraint,
+            AlterTable: self.alter_whole,
+        }
+        for change in self.changes:
+            if handler := handlers.get(type(change)):
+                handler(change)
+
+    def replace_printed_constraints(self) -> None:
+        """Take off and put back checks over retyped columns: PostgreSQL would keep the old casts in them."""
+        dropped = {change.old.name for change in self.changes if isinstance(change, DropConstraint)}
+        for constraint in self.current.constraints:
+            if not isinstance(constraint, (Check, Exclusion)) or constraint.name in dropped:
+                continue
+            if self.moved & set(constraint.columns):
+                again = next((c for c in self.desired.constraints if c == constraint and c.sql), constraint)
+                self.drops.append(self.compiler.drop_clause(constraint.name))
+                self.adds.append(f"ADD {keep_name(again, constraint, self.quote)}")
+
+    def replace_generated_columns(self) -> None:
+        """Take off and put back generated columns that read a retyped one, which PostgreSQL refuses to alter."""
+        altered = {change.new.name for change in self.changes if isinstance(change, AlterColumn)}
+        dropped = {change.old.name for change in self.changes if isinstance(change, DropColumn)}
+        for column in self.current.columns:
+            if column.generated and self.moved & set(column.reads) and column.name not in altered | dropped:
+                self.drops.insert(0, f"DROP COLUMN {self.quote(column.name)}")
+                self.adds.append(self.add_clause(self.desired.column(column.name) or column))
+
+    def add_clause(self, column: Column, suffix: str = "") -> str:
+        definition = column.sql or generated_definition(column)
+        return f"ADD COLUMN {self.quote(column.name)} {definition}{suffix}"
+
+    def fill(self, column: Column) -> str | None:
+        return self.compiler.work.fills.get((self.name, column.name))
+
+    def add_column(self, change: AddColumn) -> None:
+        fill = self.fill(change.new)
+        if fill is None:
+            self.adds.append(self.add_clause(change.new))
+        else:
+            self.adds.append(self.add_clause(change.new, f" DEFAULT {fill}"))
+            self.after.append(self.drop_default(change.new))
+
+    def drop_default(self, column: Column) -> str:
+        clause = self.editor.sql_alter_column_no_default % {"column": self.quote(column.name)}
+        return ALTER_TABLE.format(table=self.quote(self.name), clauses=clause)
+
+    def drop_column(self, change: DropColumn) -> None:
+        clause = f"DROP COLUMN {self.quote(change.old.name)}"
+        if change.old.generated:
+            self.drops.insert(0, clause)
+        else:
+            self.drops.append(clause)
+
+    def alter_whole(self, change: AlterTable) -> None:
+        if change.old.tablespace != change.new.tablespace:
+            tablespace = self.quote(change.new.tablespace or "pg_default")
+            self.after.append(RETABLESPACE.format(table=self.quote(self.name), tablespace=tablespace))
+
+    def alter_primary_key(self, change: AlterPrimaryKey) -> None:
+        if change.old:
+            self.drops.append(self.compiler.drop_clause(change.old.name))
+        if change.new:
+            self.adds.append(f"ADD {primary_key_clause(self.editor, change.new)}")
+
+    def add_constraint(self, change: AddConstraint) -> None:
+        if not isinstance(change.new, ForeignKey):
+            self.adds.append(f"ADD {change.new.sql}")
+
+    def drop_constraint(self, change: DropConstraint) -> None:
+        if not isinstance(change.old, ForeignKey):
+            self.drops.append(self.compiler.drop_clause(change.old.name))
+
+    def alter_column(self, change: AlterColumn) -> None:
+        old, new = change.old, change.new
+        if old.generated and not new.generated:
+            self.degenerate(change)
+        elif change.regenerates:
+            self.drops.insert(0, f"DROP COLUMN {self.quote(old.name)}")
+            self.adds.append(self.add_clause(new))
+        else:
+            self.alter_default_and_identity(change, before_type=True)
+            if change.retypes:
+                self.alters.append(self.retype(change))
+            self.alter_default_and_identity(change, before_type=False)
+            self.alter_null(change)
+
+    def degenerate(self, change: AlterColumn) -> None:
+        """Make a plain column of a generated one, with the values that were computed."""
+        old, new = change.old, change.new
+        assert old.generated
+        if old.generated.stored:
+            self.before.append(
+                ALTER_TABLE.format(
+                    table=self.quote(self.name),
+                    clauses=f"ALTER COLUMN {self.quote(old.name)} DROP EXPRESSION",
+                )
+            )
+            self.alter_column(AlterColumn(table=self.name, old=evolve(old, generated=None), new=new))
+            return
+        computed = f"{old.name[:50]}__computed"
+        table, name = self.quote(self.name), self.quote(old.name)
+        nullable = evolve(new, null=True)
+        self.before.append(f"ALTER TABLE {table} RENAME COLUMN {name} TO {self.quote(computed)}")
+        self.before.append(ALTER_TABLE.format(table=table, clauses=f"ADD COLUMN {name} {nullable.type}"))
+        self.before.append(COPY_COLUMN.format(table=table, new=name, old=self.quote(computed)))
+        self.before.append(ALTER_TABLE.format(table=table, clauses=f"DROP COLUMN {self.quote(computed)}"))
+        plain = evolve(nullable, default=None, identity=None, collation=None)
+        self.alter_column(AlterColumn(table=self.name, old=plain, new=new))
+
+    def retype(self, change: AlterColumn) -> str:
+        new = change.new
+        column = self.quote(new.name)
+        sql = self.editor.sql_alter_column_type % {
+            "column": column,
+            "type": new.type,
+            "collation": f" COLLATE {self.quote(new.collation)}" if new.collation else "",
+        }
+        if change.old.type == new.type:
+            return sql
+        value = f"{column}::{new.type}"
+        if (fill := self.fill(new)) is not None:
+            value = f"coalesce({value}, {fill})"
+        return f"{sql} USING {value}"
+
+    def alter_null(self, change: AlterColumn) -> None:
+        old, new = change.old, change.new
+        if old.null == new.null:
+            return
+        fill = self.fill(new)
+        if not new.null and fill is not None and old.type == new.type:
+            self.before.append(
+                FILL_NULLS.format(table=self.quote(self.name), column=self.quote(new.name), value=fill)
+            )
+            self.before.append(CHECK_NOW)
+        template = self.editor.sql_alter_column_null if new.null else self.editor.sql_alter_column_not_null
+        self.alters.append(template % {"column": self.quote(new.name)})
+
+    def alter_default_and_identity(self, change: AlterColumn, *, before_type: bool) -> None:
+        """Take the old default off before the type changes, and put the new one on after it."""
+        old, new = change.old, change.new
+        column = {"column": self.quote(new.name)}
+        if before_type:
+            if old.default is not None and (
+                old.default != new.default or (change.retypes and new.default_sql)
+            ):
+                self.alters.append(self.editor.sql_alter_column_no_default % column)
+            if old.identity and not new.identity:
+                self.remove_identity(old)
+            return
+        if new.default is not None and (old.default != new.default or (change.retypes and new.default_sql)):
+            default = new.default_sql or new.default
+            self.alters.append(self.editor.sql_alter_column_default % {**column, "default": default})
+        if new.identity and not old.identity:
+            self.add_identity(new)
+        elif new.identity and old.identity and old.identity != new.identity:
+            self.alters.append(f"ALTER COLUMN {column['column']} SET GENERATED {new.identity.upper()}")
+        if old.sequence and new.identity and old.type != new.type:
+            self.after.append(ALTER_SEQUENCE_TYPE.format(sequence=old.sequence, type=new.type))
+
+    def remove_identity(self, old: Column) -> None:
+        """Stop the server from numbering a column; its type cannot change in the same statement."""
+        column = self.quote(old.name)
+        what = "DROP DEFAULT" if old.sequence else "DROP IDENTITY"
+        self.before.append(
+            ALTER_TABLE.format(table=self.quote(self.name), clauses=f"ALTER COLUMN {column} {what}")
+        )
+        if old.sequence:
+            self.before.append(DROP_SEQUENCE.format(sequence=old.sequence))
+
+    def add_identity(self, new: Column) -> None:
+        """Let the server number a column; numbering starts after the values that are there.
+
+        ADD IDENTITY asks for NOT NULL, which PostgreSQL sets in a later pass of the same statement.
+        """
+        assert new.identity
+        column = self.quote(new.name)
+        quoted_table = self.quote(self.name)
+        self.after.append(
+            ALTER_TABLE.format(
+                table=quoted_table,
+                clauses=f"ALTER COLUMN {column} ADD GENERATED {new.identity.upper()} AS IDENTITY",
+            )
+        )
+        self.after.append(
+            RESTART_IDENTITY.format(
+                table=self.editor.quote_value(quoted_table),
+                column=self.editor.quote_value(new.name),
+                quoted=column,
+                from_table=quoted_table,
+            )
+        )
+
+
+def comment_is_stale(change: AlterColumn) -> bool:
+    """Whether the column's comment has to be written: it differs, or went with a column made anew."""
+    made_anew = change.regenerates and change.new.generated is not None
+    return change.old.comment != change.new.comment or bool(made_anew and change.new.comment)
+
+
+def keep_name(again: Constraint, constraint: Constraint, quote: Callable[[str], str]) -> str:
+    """The clause of a constraint that is put back, under the name it had."""
+    if again.sql.startswith("CONSTRAINT "):
+        return again.sql
+    return f"CONSTRAINT {quote(constraint.name)} {again.sql}"
+
+
+def generated_definition(column: Column) -> str:
+    """The definition of a generated column that no model declares."""
+    assert column.generated
+    persistence = "STORED" if column.generated.stored else "VIRTUAL"
+    return f"{column.type} GENERATED ALWAYS AS ({column.generated.expression}) {persistence}"
+
+
+def primary_key_clause(editor: BaseDatabaseSchemaEditor, key: PrimaryKey) -> str:
+    """The clause that makes a primary key."""
+    clause = editor.sql_pk_constraint % {"columns": ", ".join(map(editor.quote_name, key.columns))}
+    return (
+        f"{clause} USING INDEX TABLESPACE {editor.quote_name(key.tablespace)}" if key.tablespace else clause
+    )
+
+
+def create_steps(table: Table, foreign_keys: Sequence[ForeignKey]) -> Iterator[Step]:
+    """The statements that make a new table, with these foreign keys in it."""
+    create, *rest = table.sql
+    clauses = "".join(f", {foreign_key.sql}" for foreign_key in foreign_keys)
+    indexes = len(table.indexes) + sum(isinstance(c, Unique) for c in table.constraints) + 1
+    yield Step(sql=create.replace(MARK, clauses), table=table.name, locks=1 + TOAST_LOCKS + indexes)
+    for sql in rest:
+        yield Step(sql=sql, table=table.name, locks=0)
+
+
+def drop_step(quote: Callable[[str], str], tables: Sequence[Table], *, cascade: bool) -> Step:
+    """One DROP TABLE, so that the tables may refer to each other."""
+    names = ", ".join(quote(table.name) for table in tables)
+    locks = sum(1 + TOAST_LOCKS + 1 + len(table.indexes) + len(table.constraints) for table in tables)
+    return Step(
+        sql=DROP_TABLES.format(tables=names, cascade=" CASCADE" if cascade else ""),
+        table=tables[0].name if len(tables) == 1 else "",
+        locks=locks,
+    )
+
+
+def in_dependency_order(tables: Sequence[Table]) -> list[Table]:
+    """The tables, each after those that its foreign keys point at, as far as there are no cycles."""
+    by_name = {table.name: table for table in tables}
+    done: dict[str, Table] = {}
+    for start in tables:
+        path = [(start, iter(start.foreign_keys))]
+        visiting = {start.name}
+        if start.name in done:
+            continue
+        while path:
+            table, rest = path[-1]
+            target = next(
+                (by_name[fk.to_table] for fk in rest if waits_for(fk, by_name, done, visiting)), None
+            )
+            if target is None:
+                done[table.name] = table
+                path.pop()
+            else:
+                visiting.add(target.name)
+                path.append((target, iter(target.foreign_keys)))
+    return list(done.values())
+
+
+def waits_for(
+    foreign_key: ForeignKey, by_name: dict[str, Table], done: dict[str, Table], visiting: set[str]
+) -> bool:
+    """Whether the foreign key's target is still to be visited."""
+    target = foreign_key.to_table
+    return target in by_name and target not in done and target not in visiting
+
+
+def compile_changes(
+    editor: BaseDatabaseSchemaEditor, work: Work, references: Sequence[Reference]
+) -> tuple[Step, ...]:
+    """The statements of `autoupdate`."""
+    return tuple(Compiler(editor, work, references).steps())
+
+
+def compile_rebuild(
+    editor: BaseDatabaseSchemaEditor,
+    current: Schema,
+    desired: Schema,
+    references: Sequence[Reference],
+    *,
+    cascade: bool,
+    group: int,
+) -> Iterator[Step]:
+    """The statements of `automigrate`: drop the tables, make them anew, put outside references back.
+
+    Tables are dropped `group` at a time, those that refer to others first; references that would cross
+    the groups are taken off before.
+    """
+    quote = editor.quote_name
+    old = list(reversed(in_dependency_order(list(current))))
+    groups = [old[start : start + group] for start in range(0, len(old), group)]
+    where = {table.name: number for number, tables in enumerate(groups) for table in tables}
+    for reference in references:
+        yield drop_foreign_key(quote, reference.table, reference.foreign_key)
+    for table in old:
+        for foreign_key in table.foreign_keys:
+            if where.get(foreign_key.to_table, len(groups)) < where[table.name]:
+                yield drop_foreign_key(quote, table.name, foreign_key)
+    for tables in groups:
+        yield drop_step(quote, tables, cascade=cascade)
+    there: set[str] = set()
+    later: list[tuple[str, ForeignKey]] = []
+    mine = {table.name for table in desired}
+    for table in in_dependency_order(list(desired)):
+        there.add(table.name)
+        now = [fk for fk in table.foreign_keys if fk.to_table in there or fk.to_table not in mine]
+        later += [(table.name, fk) for fk in table.foreign_keys if fk not in now]
+        yield from create_steps(table, now)
+    for name, foreign_key in later:
+        yield add_foreign_key(quote, name, foreign_key)
+    for reference in references:
+        if reference.foreign_key.to_table in mine:
+            yield add_foreign_key(quote, reference.table, reference.foreign_key)
+
+
+def drop_foreign_key(quote: Callable[[str], str], table: str, foreign_key: ForeignKey) -> Step:
+    clauses = f"DROP CONSTRAINT {quote(foreign_key.name)}"
+    return Step(sql=ALTER_TABLE.format(table=quote(table), clauses=clauses), table=table, locks=2)
+
+
+def add_foreign_key(quote: Callable[[str], str], table: str, foreign_key: ForeignKey) -> Step:
+    return Step(
+        sql=ALTER_TABLE.format(table=quote(table), clauses=f"ADD {foreign_key.sql}"), table=table, locks=2
+    )

@@ -1,0 +1,413 @@
+"""Ask PostgreSQL what it makes of the models: temporary tables, read back and rolled back.
+
+Building every table would cost twenty times what reading the catalog costs, so a definition is asked
+about once: the distinct columns of all plain tables go into a few wide tables, an index over plain
+columns is built once for all columns of these types, and only a table with generated columns, checks,
+expressions or conditions is built as a whole.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass
+from dataclasses import replace as evolve
+
+from django.db import transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.base.schema import BaseDatabaseSchemaEditor
+from django.db.backends.ddl_references import Columns, Statement
+from django.db.backends.ddl_references import Table as TableReference
+from django.db.utils import DatabaseError
+
+from automigrate_ext.backends.postgresql.introspection import introspect, rename_columns
+from automigrate_ext.blueprint import (
+    SQL,
+    Blueprint,
+    ColumnBlueprint,
+    collecting_editor,
+    draw,
+    is_alter_table_add,
+    statement_name,
+)
+from automigrate_ext.exceptions import ScratchFailed
+from automigrate_ext.schema import Check, Column, Constraint, Index, PrimaryKey, Schema, Table, Unique
+
+# Temporary tables need no privilege but TEMP, which every role has by default, and write no WAL.
+TEMPORARY_FIRST = "SELECT set_config('search_path', 'pg_temp, ' || current_setting('search_path'), true)"
+
+#: PostgreSQL allows 1,600 columns in a table; fewer keep the row type's own limits away.
+WIDEST = 800
+#: How many scratch tables one savepoint may lock before it is rolled back.
+BATCH = 100
+
+ColumnKey = tuple[str, str, str | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """One scratch table: its name, the statements that make it, and which models' tables it speaks for."""
+
+    name: str
+    statements: tuple[str, ...]
+    owners: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IndexProbe:
+    """An index over plain columns, reduced to what the server has an opinion on."""
+
+    text: str
+    types: tuple[str, ...]
+    columns: tuple[str, ...]
+    statement: Statement
+
+
+def scratch(connection: BaseDatabaseWrapper, blueprints: Sequence[Blueprint]) -> Schema:
+    """What the server makes of the blueprints, with the foreign keys as the models state them.
+
+    Raises `ScratchFailed` with the server's words and the model that it does not accept.
+    """
+    plain = [blueprint for blueprint in blueprints if is_reducible(blueprint)]
+    whole = [blueprint for blueprint in blueprints if not is_reducible(blueprint)]
+    columns, column_probes = probe_columns(connection, plain)
+    indexes, index_probes = probe_indexes(connection, plain)
+    whole_probes = [probe_whole(connection, blueprint, n) for n, blueprint in enumerate(whole)]
+    read = build(connection, [*column_probes, *index_probes, *whole_probes])
+    known = Known(columns=columns, indexes=indexes, read=read)
+    tables = {blueprint.name: assemble(blueprint, known) for blueprint in plain}
+    for blueprint, probe in zip(whole, whole_probes, strict=True):
+        tables[blueprint.name] = decorate(blueprint, read[probe.name])
+    return Schema({blueprint.name: tables[blueprint.name] for blueprint in blueprints})
+
+
+def build(connection: BaseDatabaseWrapper, probes: Sequence[Probe]) -> dict[str, Table]:
+    """Make the scratch tables, read them and roll everything back, a batch at a time."""
+    read: dict[str, Table] = {}
+    for start in range(0, len(probes), BATCH):
+        batch = probes[start : start + BATCH]
+        with rolled_back(connection), connection.cursor() as cursor:
+            cursor.execute(TEMPORARY_FIRST)
+            try:
+                with transaction.atomic(using=connection.alias):
+                    cursor.execute(";\n".join(sql for probe in batch for sql in probe.statements))
+            except DatabaseError as error:
+                raise blame(connection, batch, error) from error
+            names = [probe.name for probe in batch]
+            read.update(introspect(connection, names, namespace="pg_temp").tables)
+    return read
+
+
+class rolled_back(transaction.Atomic):
+    """A transaction or savepoint that is always rolled back at its end."""
+
+    def __init__(self, connection: BaseDatabaseWrapper) -> None:
+        super().__init__(connection.alias, savepoint=True, durable=False)
+
+    def __exit__(self, exc_type, exc_value, traceback) -> None:  # type: ignore[no-untyped-def]
+        if exc_type is None:
+            transaction.set_rollback(True, using=self.using)
+        super().__exit__(exc_type, exc_value, traceback)
+
+
+def blame(connection: BaseDatabaseWrapper, batch: Sequence[Probe], error: DatabaseError) -> ScratchFailed:
+    """Find the statement that the server did not accept, and say which model it came from."""
+    for probe in batch:
+        for number in range(len(probe.statements)):
+            try:
+                with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+                    cursor.execute(";\n".join(probe.statements[: number + 1]))
+                    transaction.set_rollback(True, using=connection.alias)
+            except DatabaseError as again:
+                words = " ".join(str(again).split())
+                owners = ", ".join(probe.owners)
+                return ScratchFailed(
+                    f"The server does not accept {owners}: {words} In: {probe.statements[number]}"
+                )
+    return ScratchFailed(f"The server does not accept the models: {error}")
+
+
+# Columns
+
+
+def probe_columns(
+    connection: BaseDatabaseWrapper, blueprints: Iterable[Blueprint]
+) -> tuple[dict[ColumnKey, tuple[str, int]], list[Probe]]:
+    """Put each distinct column definition into a wide table; say in which one and where it is."""
+    seen: dict[ColumnKey, str] = {}
+    for blueprint in blueprints:
+        for column in blueprint.columns:
+            seen.setdefault(column_key(column), blueprint.owner)
+    wide: list[list[ColumnKey]] = []
+    copies: defaultdict[str, int] = defaultdict(int)
+    for key in seen:
+        number = copies[key[0]]
+        while number < len(wide) and len(wide[number]) >= WIDEST:
+            number += 1
+        copies[key[0]] = number + 1
+        if number == len(wide):
+            wide.append([])
+        wide[number].append(key)
+    places = {key: (f"probe_columns_{n}", i) for n, keys in enumerate(wide) for i, key in enumerate(keys)}
+    probes = [
+        Probe(
+            name=f"probe_columns_{n}",
+            statements=(
+                create_table(connection, f"probe_columns_{n}", (column_sql(connection, key) for key in keys)),
+            ),
+            owners=tuple(dict.fromkeys(seen[key] for key in keys)),
+        )
+        for n, keys in enumerate(wide)
+    ]
+    return places, probes
+
+
+def column_key(column: ColumnBlueprint) -> ColumnKey:
+    """What tells one column definition from another."""
+    return column.name, column.definition, column.check
+
+
+def column_sql(connection: BaseDatabaseWrapper, key: ColumnKey) -> str:
+    """The column as a CREATE TABLE states it."""
+    name, definition, check = key
+    sql = f"{connection.ops.quote_name(name)} {definition}"
+    return f"{sql} CHECK ({check})" if check else sql
+
+
+def create_table(connection: BaseDatabaseWrapper, name: str, columns: Iterable[str]) -> str:
+    """A CREATE TABLE statement."""
+    return f"CREATE TEMPORARY TABLE {connection.ops.quote_name(name)} ({', '.join(columns)})"
+
+
+# Indexes over plain columns
+
+
+def is_reducible(blueprint: Blueprint) -> bool:
+    """Whether the table can be put together from answers about its columns and indexes."""
+    return blueprint.plain and all(
+        is_alter_table_add(statement) or is_plain_index(statement) for statement in blueprint.objects
+    )
+
+
+def is_plain_index(statement: SQL) -> bool:
+    """Whether a CREATE INDEX has nothing but columns in it."""
+    return (
+        isinstance(statement, Statement)
+        and isinstance(statement.parts.get("columns"), Columns)
+        and not str(statement.parts.get("condition") or "")
+        and "name" in statement.parts
+    )
+
+
+def reduce_index(blueprint: Blueprint, statement: Statement) -> IndexProbe:
+    """The index with neutral names: equal texts over equal types get equal answers."""
+    types = {column.name: column.type_sql for column in blueprint.columns}
+    columns = tuple(dict.fromkeys(mentioned_columns(statement)))
+    return IndexProbe(
+        text=str(reshape(statement, "t", '"i"', neutral_names(columns))),
+        types=tuple(types[column] for column in columns),
+        columns=columns,
+        statement=statement,
+    )
+
+
+def neutral_names(columns: Sequence[str]) -> dict[str, str]:
+    """Columns by what they are called in a probe."""
+    return {column: f"c{n}" for n, column in enumerate(columns)}
+
+
+def mentioned_columns(statement: Statement) -> Iterator[str]:
+    """The columns in the parts of a statement."""
+    for part in statement.parts.values():
+        if isinstance(part, Columns):
+            yield from part.columns
+        elif isinstance(part, Statement):
+            yield from mentioned_columns(part)
+
+
+def reshape(statement: Statement, table: str, name: str, columns: Mapping[str, str]) -> Statement:
+    """The same statement for another table with other columns."""
+    parts: dict[str, object] = {}
+    for key, part in statement.parts.items():
+        if key == "name":
+            parts[key] = name
+        elif isinstance(part, Statement):
+            parts[key] = reshape(part, table, name, columns)
+        elif isinstance(part, TableReference):
+            part = copy(part)
+            part.table = table
+            if isinstance(part, Columns):
+                part.columns = [columns[column] for column in part.columns]
+            parts[key] = part
+        else:
+            parts[key] = part
+    return Statement(statement.template, **parts)
+
+
+def probe_indexes(
+    connection: BaseDatabaseWrapper, blueprints: Iterable[Blueprint]
+) -> tuple[dict[tuple[str, tuple[str, ...]], str], list[Probe]]:
+    """A scratch table for each distinct shape of index; say which one it is in."""
+    places: dict[tuple[str, tuple[str, ...]], str] = {}
+    probes = []
+    for blueprint in blueprints:
+        for statement in plain_indexes(blueprint):
+            probe = reduce_index(blueprint, statement)
+            if (probe.text, probe.types) in places:
+                continue
+            name = f"probe_index_{len(probes)}"
+            places[probe.text, probe.types] = name
+            probes.append(index_probe(connection, name, probe, blueprint.owner))
+    return places, probes
+
+
+def plain_indexes(blueprint: Blueprint) -> Iterator[Statement]:
+    """The CREATE INDEX statements of a reducible table."""
+    for statement in blueprint.objects:
+        if isinstance(statement, Statement) and not is_alter_table_add(statement):
+            yield statement
+
+
+def index_probe(connection: BaseDatabaseWrapper, name: str, probe: IndexProbe, owner: str) -> Probe:
+    """The scratch table with the index on it."""
+    neutral = neutral_names(probe.columns)
+    columns = (f"{neutral[column]} {kind}" for column, kind in zip(probe.columns, probe.types, strict=True))
+    index = reshape(probe.statement, name, connection.ops.quote_name(f"{name}_i"), neutral)
+    return Probe(name=name, statements=(create_table(connection, name, columns), str(index)), owners=(owner,))
+
+
+# Whole tables
+
+
+def probe_whole(connection: BaseDatabaseWrapper, blueprint: Blueprint, number: int) -> Probe:
+    """The model's own table, but for its foreign keys, under a name without a schema."""
+    name = f"probe_table_{number}"
+    again = draw(scratch_editor(connection, {blueprint.name: name}), blueprint.model)
+    return Probe(
+        name=name,
+        statements=(again.create_sql(), *map(str, again.objects)),
+        owners=(blueprint.owner,),
+    )
+
+
+def scratch_editor(connection: BaseDatabaseWrapper, names: Mapping[str, str]) -> BaseDatabaseSchemaEditor:
+    """A collecting editor that writes other table names."""
+    editor = collecting_editor(connection)
+    quote_name = editor.quote_name
+
+    def quote_renamed(name: str) -> str:
+        return quote_name(names.get(name, name))
+
+    editor.quote_name = quote_renamed  # type: ignore[method-assign]
+    editor.sql_create_table = editor.sql_create_table.replace("CREATE TABLE", "CREATE TEMPORARY TABLE", 1)
+    return editor
+
+
+# Putting the answers together
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Known:
+    """The scratch tables that were read, and where in them each answer is."""
+
+    columns: Mapping[ColumnKey, tuple[str, int]]
+    indexes: Mapping[tuple[str, tuple[str, ...]], str]
+    read: Mapping[str, Table]
+
+
+def assemble(blueprint: Blueprint, known: Known) -> Table:
+    """A plain table from what the server said of its parts."""
+    columns: list[Column] = []
+    checks: list[Constraint] = []
+    for column in blueprint.columns:
+        probe, position = known.columns[column_key(column)]
+        answer = known.read[probe].columns[position]
+        columns.append(decorate_column(column, answer))
+        if column.check:
+            checks.extend(
+                evolve(check, name="", sql=f"CHECK ({column.check})")
+                for check in known.read[probe].constraints
+                if isinstance(check, Check) and check.columns == (answer.name,)
+            )
+    return Table(
+        name=blueprint.name,
+        columns=tuple(columns),
+        primary_key=primary_key(blueprint),
+        constraints=(*checks, *blueprint.uniques, *blueprint.foreign_keys),
+        indexes=tuple(assemble_index(blueprint, statement, known) for statement in plain_indexes(blueprint)),
+        **facts(blueprint),  # type: ignore[arg-type]
+    )
+
+
+def assemble_index(blueprint: Blueprint, statement: Statement, known: Known) -> Index:
+    """An index over plain columns from what the server said of its shape."""
+    probe = reduce_index(blueprint, statement)
+    (answer,) = known.read[known.indexes[probe.text, probe.types]].indexes
+    real = {neutral: column for column, neutral in neutral_names(probe.columns).items()}
+    return decorate_index(blueprint, rename_columns(answer, real), statement)
+
+
+def facts(blueprint: Blueprint) -> dict[str, object]:
+    """What of a table the server is not asked about."""
+    model = blueprint.model
+    pk = model._meta.pk
+    return {
+        "comment": model._meta.db_table_comment or "",
+        "owner": blueprint.owner,
+        "automatic": bool(model._meta.auto_created),
+        "automatic_key": bool(pk is not None and pk.auto_created),
+        "sql": (blueprint.create, *map(str, blueprint.objects), *blueprint.comments),
+    }
+
+
+def primary_key(blueprint: Blueprint) -> PrimaryKey:
+    """The primary key that the model states."""
+    return PrimaryKey(columns=blueprint.primary_key)
+
+
+def decorate_column(blueprint: ColumnBlueprint, answer: Column) -> Column:
+    """The server's column with how Django would write it."""
+    comment = blueprint.field.db_comment or ""
+    return evolve(answer, sql=blueprint.definition, default_sql=blueprint.default_sql, comment=comment)
+
+
+def decorate_index(blueprint: Blueprint, answer: Index, statement: SQL) -> Index:
+    """The server's index with its own name and statement."""
+    name = statement_name(statement)
+    return evolve(answer, name=name, named=name in blueprint.given_names, sql=str(statement))
+
+
+def decorate(blueprint: Blueprint, answer: Table) -> Table:
+    """A table that was built as a whole, with how Django would write its parts."""
+    checks = [column.check for column in blueprint.columns if column.check]
+    statements = {statement_name(statement): statement for statement in blueprint.objects}
+    positions = dict(zip((c.name for c in answer.columns), blueprint.columns, strict=True))
+    constraints = [decorate_constraint(blueprint, constraint, positions) for constraint in answer.constraints]
+    assert len(checks) <= len(constraints)
+    return Table(
+        name=blueprint.name,
+        columns=tuple(decorate_column(positions[column.name], column) for column in answer.columns),
+        primary_key=answer.primary_key and evolve(answer.primary_key, name="", sql=""),
+        constraints=(*constraints, *blueprint.foreign_keys),
+        indexes=tuple(
+            decorate_index(blueprint, index, statements.get(index.name, index.sql))
+            for index in answer.indexes
+        ),
+        tablespace=answer.tablespace,
+        **facts(blueprint),  # type: ignore[arg-type]
+    )
+
+
+def decorate_constraint(
+    blueprint: Blueprint, answer: Constraint, columns: Mapping[str, ColumnBlueprint]
+) -> Constraint:
+    """The server's constraint with the clause that Django would write, and no name that the server gave it."""
+    if answer.name in blueprint.clauses:
+        return evolve(answer, named=True, sql=blueprint.clauses[answer.name])
+    if isinstance(answer, Unique):
+        clause = next((unique.sql for unique in blueprint.uniques if unique.columns == answer.columns), "")
+        return evolve(answer, name="", sql=clause)
+    if isinstance(answer, Check) and len(answer.columns) == 1 and columns[answer.columns[0]].check:
+        return evolve(answer, name="", sql=f"CHECK ({columns[answer.columns[0]].check})")
+    return answer

@@ -1,0 +1,104 @@
+"""From models to the schema that the server would make of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db.backends.base.schema import BaseDatabaseSchemaEditor
+from django.db.models import Field, Model
+
+from automigrate_ext.backends.base import Backend
+from automigrate_ext.blueprint import Blueprint, collecting_editor, draw
+from automigrate_ext.exceptions import AutomigrateError
+from automigrate_ext.schema import Schema
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Desired:
+    """The desired schema, and the fields that stand behind its columns."""
+
+    schema: Schema
+    fields: Mapping[tuple[str, str], Field[Any, Any]]
+    editor: BaseDatabaseSchemaEditor
+    one_off: Mapping[tuple[str, str], Any] = field(default_factory=dict)
+
+    def fill(self, table: str, column: str) -> str | None:
+        """The SQL of the value for rows that have none, or None where the field knows of none.
+
+        That is a one-off value, the field's default (a callable is called once), or what Django fills
+        in by itself: "" for blank strings, now for auto_now.
+        """
+        key = table, column
+        model_field = self.fields.get(key)
+        if model_field is None or model_field.generated:
+            return None
+        if key in self.one_off:
+            value = model_field.get_db_prep_save(self.one_off[key], self.editor.connection)
+        elif model_field.has_db_default():
+            return default_expression(self.editor, model_field)
+        else:
+            value = self.editor.effective_default(model_field)
+        return None if value is None else self.editor.quote_value(value)
+
+
+def default_expression(editor: BaseDatabaseSchemaEditor, model_field: Field[Any, Any]) -> str:
+    """The SQL of a field's database default."""
+    sql, params = editor.db_default_sql(model_field)
+    return sql % tuple(map(editor.quote_value, params)) if params else sql
+
+
+def read_desired(
+    backend: Backend, models: Iterable[type[Model]], defaults: Mapping[str, Any] | None = None
+) -> Desired:
+    """Ask the server what it makes of the models.
+
+    `defaults` are one-off values by "app.Model.field". Raises `ScratchFailed` where the server does not
+    accept a model, `AutomigrateError` where two models claim one table or a one-off value does not fit.
+    """
+    editor = collecting_editor(backend.connection)
+    blueprints = [draw(editor, model) for model in models]
+    forbid_shared_tables(blueprints)
+    fields = {(bp.name, column.name): column.field for bp in blueprints for column in bp.columns}
+    return Desired(
+        schema=backend.scratch(blueprints) if blueprints else Schema({}),
+        fields=fields,
+        editor=editor,
+        one_off=one_off_values(blueprints, defaults or {}),
+    )
+
+
+def forbid_shared_tables(blueprints: Iterable[Blueprint]) -> None:
+    """Raise `AutomigrateError` where two managed models have the same table."""
+    owners: dict[str, str] = {}
+    for blueprint in blueprints:
+        label = blueprint.model._meta.label
+        if blueprint.name in owners:
+            raise AutomigrateError(
+                f"{owners[blueprint.name]} and {label} both have the table {blueprint.name!r}. Make one of them "
+                f"unmanaged or a proxy, or give it another db_table."
+            )
+        owners[blueprint.name] = label
+
+
+def one_off_values(
+    blueprints: Iterable[Blueprint], defaults: Mapping[str, Any]
+) -> dict[tuple[str, str], Any]:
+    """The one-off values by table and column, cleaned by their fields."""
+    known = {
+        f"{blueprint.model._meta.label}.{column.field.name}".lower(): (blueprint.name, column)
+        for blueprint in blueprints
+        for column in blueprint.columns
+    }
+    values = {}
+    for label, value in defaults.items():
+        if label.lower() not in known:
+            raise AutomigrateError(f"--default {label}: no such field in the models of this run.")
+        table, column = known[label.lower()]
+        try:
+            values[table, column.name] = column.field.clean(value, None)
+        except ValidationError as error:
+            raise AutomigrateError(f"--default {label}={value}: {' '.join(error.messages)}") from error
+    return values

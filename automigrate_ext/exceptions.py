@@ -1,0 +1,44 @@
+"""What can go wrong, each with the names of the things concerned and the way out."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from automigrate_ext.plan import Plan
+
+
+class AutomigrateError(Exception):
+    """Base of all errors that the package raises on its own account."""
+
+
+class UnknownModels(AutomigrateError, LookupError):
+    """Labels that name no model of the database, or more than one. Nothing was touched."""
+
+
+class ShadowedTable(AutomigrateError):
+    """Something that is not a table has a model's table name."""
+
+
+class Refused(AutomigrateError):
+    """The rows do not allow what the models ask for, or it would take things along. Nothing was touched."""
+
+    def __init__(self, plan: Plan, message: str) -> None:
+        super().__init__(message)
+        self.plan = plan
+
+
+class NotConverged(AutomigrateError):
+    """After the run the database still differed from the models; the run was undone where DDL can be."""
+
+
+class ScratchFailed(AutomigrateError):
+    """The server does not accept what a model says of its table."""
+
+
+class UnsupportedDatabase(AutomigrateError):
+    """There is no backend for the database."""
+
+
+class ExecutionFailed(AutomigrateError):
+    """A statement of the run failed; the run was undone where DDL can be."""

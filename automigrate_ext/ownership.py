@@ -1,0 +1,261 @@
+"""Whose a thing is: what the models once declared may go when they drop it, what others made stays."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from dataclasses import replace as evolve
+
+from automigrate_ext.schema import Column, Constraint, ForeignKey, Index, Schema, Table
+
+Attributes = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OwnedTable:
+    """What the models declared of one table when a run last looked at it.
+
+    `columns` and `objects` (constraints and indexes by identity) map to the optional attributes that
+    came from the models, `attributes` are those of the table as a whole. `kept` names columns that the
+    models no longer have and whose values were kept.
+    """
+
+    name: str
+    owner: str
+    columns: Mapping[str, Attributes] = field(default_factory=dict)
+    objects: Mapping[str, Attributes] = field(default_factory=dict)
+    attributes: Attributes = ()
+    kept: tuple[str, ...] = ()
+
+
+def never_generated(table: Table, noun: Constraint | Index) -> bool:
+    """The answer of a caller who cannot tell generated names from others."""
+    return False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ownership:
+    """The record of owned objects, and what can be told without it.
+
+    `django_named` says whether Django's schema editor gave the object its name (the hash in it cannot
+    be met by chance); `server_named` whether the server chose it, as it does for a column's own
+    constraints. The latter counts only for tables that no run has recorded yet.
+    """
+
+    tables: Mapping[str, OwnedTable] = field(default_factory=dict)
+    django_named: Callable[[Table, Constraint | Index], bool] = never_generated
+    server_named: Callable[[Table, Constraint | Index], bool] = never_generated
+
+    def owns_column(self, table: Table, column: Column) -> bool:
+        """Whether the column came from the models; on a table never recorded, every column did."""
+        owned = self.tables.get(table.name)
+        return owned is None or column.name in owned.columns or column.name in owned.kept
+
+    def owns_object(self, table: Table, noun: Constraint | Index) -> bool:
+        """Whether the constraint or index came from the models."""
+        owned = self.tables.get(table.name)
+        if owned is None:
+            return self.django_named(table, noun) or self.server_named(table, noun)
+        return noun.identity in owned.objects or self.django_named(table, noun)
+
+    def owns_attribute(self, table: Table, attribute: str, *, of: str | None = None) -> bool:
+        """Whether an optional attribute of the table, or of its column or object `of`, came from them."""
+        owned = self.tables.get(table.name)
+        if owned is None:
+            return False
+        if of is None:
+            return attribute in owned.attributes
+        return attribute in owned.columns.get(of, ()) or attribute in owned.objects.get(of, ())
+
+
+def owned_table(declared: Table, desired: Table, current: Table, before: OwnedTable | None) -> OwnedTable:
+    """What to record of a table: everything that the models declare, under the name the database knows.
+
+    `desired` is the declared table with what it took over from the database, `current` the table after
+    the run; what `before` owned and the run kept stays owned.
+    """
+    names = {column.name for column in declared.columns}
+    present = {column.name for column in current.columns}
+    formerly = set(before.columns) | set(before.kept) if before else set(present)
+    return OwnedTable(
+        name=declared.name,
+        owner=declared.owner,
+        columns={column.name: column_attributes(column) for column in declared.columns},
+        objects=owned_objects(declared, desired, current),
+        attributes=tuple(a for a in ("comment", "tablespace") if getattr(declared, a)),
+        kept=tuple(sorted((formerly & present) - names)),
+    )
+
+
+def owned_objects(declared: Table, desired: Table, current: Table) -> dict[str, Attributes]:
+    """The identities of the declared constraints and indexes as the database has them."""
+    said = (*declared.constraints, *declared.indexes)
+    taken = (*desired.constraints, *desired.indexes)
+    attributes = {after: object_attributes(before) for before, after in zip(said, taken, strict=True)}
+    return {
+        noun.identity: attributes[noun]
+        for noun in (*current.constraints, *current.indexes)
+        if noun in attributes
+    }
+
+
+def column_attributes(column: Column) -> Attributes:
+    """The optional attributes that a declared column has."""
+    return tuple(a for a in ("default", "collation", "comment") if getattr(column, a))
+
+
+def object_attributes(noun: Constraint | Index) -> Attributes:
+    """The optional attributes that a declared constraint or index has."""
+    return tuple(a for a in ("on_delete", "options", "tablespace") if getattr(noun, a, None))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TypeRules:
+    """What a backend says of types that differ in name only.
+
+    `widths` orders the integer types from narrow to wide; `same_storage` says that values of two types
+    are stored alike, so that a reference declared as either is the same.
+    """
+
+    widths: Mapping[str, int] = field(default_factory=dict)
+    same_storage: Callable[[str, str], bool] = lambda old, new: old == new
+
+
+def adopt(desired: Schema, current: Schema, ownership: Ownership, rules: TypeRules) -> Schema:
+    """The desired schema, taking from the database everything on which the models are silent.
+
+    A collation, default, comment or storage option set by hand is nobody's difference; an automatic key
+    that is wider than the models ask for, and the references to it, stay as they are.
+    """
+    from_database = Adoption(current=current, ownership=ownership, rules=rules, desired=desired)
+    return Schema({table.name: from_database.table(table) for table in desired})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adoption:
+    """The four values that `adopt` looks at, table by table."""
+
+    desired: Schema
+    current: Schema
+    ownership: Ownership
+    rules: TypeRules
+
+    def table(self, desired: Table) -> Table:
+        current = self.current.get(desired.name)
+        if current is None:
+            return desired
+        return evolve(
+            desired,
+            columns=tuple(self.column(desired, current, column) for column in desired.columns),
+            constraints=self.constraints(desired, current),
+            indexes=self.indexes(desired, current),
+            comment=desired.comment or self.unowned(current, "comment") or "",
+            tablespace=desired.tablespace or self.unowned(current, "tablespace"),
+        )
+
+    def unowned(self, current: Table, attribute: str) -> str | None:
+        value: str | None = getattr(current, attribute)
+        return None if self.ownership.owns_attribute(current, attribute) else value
+
+    def column(self, table: Table, current_table: Table, desired: Column) -> Column:
+        current = current_table.column(desired.name)
+        if current is None or (current == desired and not table.automatic_key):
+            return desired
+        taken: dict[str, object] = {}
+        for attribute in ("default", "collation", "comment"):
+            if self.adopts_attribute(current_table, current, desired, attribute):
+                taken[attribute] = getattr(current, attribute)
+        if self.adopts_type(table, current, desired):
+            taken["type"] = current.type
+        return evolve(desired, **taken) if taken else desired
+
+    def adopts_attribute(self, table: Table, current: Column, desired: Column, attribute: str) -> bool:
+        if getattr(desired, attribute) or not getattr(current, attribute):
+            return False
+        if attribute == "default" and (desired.generated or desired.identity):
+            return False
+        if attribute == "collation" and not desired.collatable:
+            return False
+        return not self.ownership.owns_attribute(table, attribute, of=current.name)
+
+    def adopts_type(self, table: Table, current: Column, desired: Column) -> bool:
+        if current.type == desired.type:
+            return False
+        if self.is_automatic_key(table, desired.name):
+            return self.is_wider(current, desired)
+        targets = [fk for fk in table.foreign_keys if fk.columns == (desired.name,)]
+        return any(self.follows(fk, current, desired) for fk in targets)
+
+    def follows(self, foreign_key: ForeignKey, current: Column, desired: Column) -> bool:
+        """Whether a reference is as wide as the kept key that it points at, or is stored alike."""
+        if self.rules.same_storage(current.type, desired.type):
+            return True
+        target = self.desired.get(foreign_key.to_table)
+        target_now = self.current.get(foreign_key.to_table)
+        if (
+            target is None
+            or target_now is None
+            or not self.is_automatic_key(target, foreign_key.to_columns[0])
+        ):
+            return False
+        key = target_now.column(foreign_key.to_columns[0])
+        return key is not None and key.type == current.type and self.is_wider(current, desired)
+
+    def is_automatic_key(self, table: Table, column: str) -> bool:
+        key = table.primary_key
+        return table.automatic_key and key is not None and key.columns == (column,)
+
+    def is_wider(self, current: Column, desired: Column) -> bool:
+        widths = self.rules.widths
+        return widths.get(current.type, -1) > widths.get(desired.type, 99)
+
+    def constraints(self, desired: Table, current: Table) -> tuple[Constraint, ...]:
+        unmatched = [c for c in current.constraints if c not in desired.constraints]
+        if not unmatched:
+            return desired.constraints
+        return tuple(
+            self.constraint(current, constraint, unmatched, desired) for constraint in desired.constraints
+        )
+
+    def constraint(
+        self, table: Table, desired: Constraint, unmatched: list[Constraint], desired_table: Table
+    ) -> Constraint:
+        for current in unmatched:
+            if isinstance(desired, ForeignKey) and desired.on_delete is None:
+                same = isinstance(current, ForeignKey) and evolve(current, on_delete=None) == desired
+                if same and not self.ownership.owns_attribute(table, "on_delete", of=current.identity):
+                    return evolve(desired, on_delete=current.on_delete)  # type: ignore[attr-defined]
+            elif desired_table.automatic and is_reordered(current, desired):
+                return evolve(desired, columns=current.columns)  # type: ignore[attr-defined]
+            elif type(current) is type(desired) and getattr(current, "tablespace", None):
+                same = evolve(current, tablespace=None) == desired
+                if same and not self.ownership.owns_attribute(table, "tablespace", of=current.identity):
+                    return evolve(desired, tablespace=current.tablespace)  # type: ignore[attr-defined]
+        return desired
+
+    def indexes(self, desired: Table, current: Table) -> tuple[Index, ...]:
+        unmatched = [index for index in current.indexes if index not in desired.indexes]
+        if not unmatched:
+            return desired.indexes
+        return tuple(self.index(current, index, unmatched) for index in desired.indexes)
+
+    def index(self, table: Table, desired: Index, unmatched: list[Index]) -> Index:
+        for current in unmatched:
+            taken = {
+                attribute: getattr(current, attribute)
+                for attribute in ("options", "tablespace")
+                if not getattr(desired, attribute)
+                and not self.ownership.owns_attribute(table, attribute, of=current.identity)
+            }
+            if taken and evolve(desired, **taken) == current:
+                return evolve(desired, **taken)
+        return desired
+
+
+def is_reordered(current: Constraint, desired: Constraint) -> bool:
+    """Whether two unique constraints differ in nothing but the order of their columns."""
+    if type(current) is not type(desired) or not hasattr(desired, "columns"):
+        return False
+    if sorted(current.columns) != sorted(desired.columns):  # type: ignore[attr-defined]
+        return False
+    return evolve(current, columns=desired.columns) == desired  # type: ignore[attr-defined]

@@ -1,0 +1,139 @@
+"""The record of owned objects: a small table of the package's own, one row a table.
+
+The model lives in a registry of its own, as Django's record of migrations does, so that neither
+`dumpdata`, `loaddata` and `flush` nor the package itself takes it for one of the project's tables.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from functools import cache
+from typing import Any
+
+from django.apps.registry import Apps
+from django.db import models
+
+from automigrate_ext.backends.base import Backend
+from automigrate_ext.ownership import OwnedTable, Ownership
+
+#: The name of the row that holds the digest of what post_migrate handlers look at.
+SIGNALS = ""
+
+
+TABLE = "automigrate_ext_owned"
+
+
+@cache
+def owned_row() -> type[models.Model]:
+    """The model of the record; made on first use, because models cannot be made before Django is set up."""
+
+    class OwnedRow(models.Model):
+        name = models.CharField(max_length=255, primary_key=True)
+        owner = models.CharField(max_length=255)
+        objects_owned = models.TextField()
+
+        class Meta:
+            apps = Apps()
+            app_label = "automigrate_ext"
+            db_table = TABLE
+
+        def __str__(self) -> str:
+            return self.name
+
+    return OwnedRow
+
+
+class Record:
+    """Reads and writes the record of one database."""
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+        self.alias = backend.connection.alias
+        self.rows: dict[str, tuple[str, str]] | None = None
+
+    def manager(self) -> models.QuerySet[Any]:
+        """The rows of the record."""
+        return owned_row()._default_manager.using(self.alias)
+
+    def load(self) -> dict[str, tuple[str, str]]:
+        """All rows, by table name; none where the database has no record yet."""
+        self.rows = {}
+        if TABLE in self.backend.table_names():
+            rows = self.manager().values_list("name", "owner", "objects_owned")
+            self.rows = {name: (owner, owned) for name, owner, owned in rows}
+        return self.rows
+
+    def read(self) -> Ownership:
+        """The record as the rest of the package knows it."""
+        tables = {
+            name: parse(name, owner, owned) for name, (owner, owned) in self.load().items() if name != SIGNALS
+        }
+        return Ownership(
+            tables=tables,
+            django_named=self.backend.django_named,
+            server_named=self.backend.server_named,
+        )
+
+    def signals(self) -> str:
+        """The digest that `write` was given last."""
+        rows = self.load() if self.rows is None else self.rows
+        return rows.get(SIGNALS, ("", ""))[1]
+
+    def write(
+        self, tables: Iterable[OwnedTable], *, gone: Iterable[str] = (), signals: str | None = None
+    ) -> None:
+        """Record the tables, forget those that are gone; touches only rows that change."""
+        before = self.load() if self.rows is None else self.rows
+        wanted = {table.name: (table.owner, render(table)) for table in tables}
+        if signals is not None:
+            wanted[SIGNALS] = ("", signals)
+        changed = {name: row for name, row in wanted.items() if before.get(name) != row}
+        forgotten = [name for name in gone if name in before]
+        if changed:
+            self.create()
+            self.upsert(changed)
+        if forgotten:
+            self.manager().filter(name__in=forgotten).delete()
+        self.rows = {name: row for name, row in {**before, **wanted}.items() if name not in forgotten}
+
+    def create(self) -> None:
+        """Make the table of the record unless it is there."""
+        if TABLE in self.backend.table_names():
+            return
+        self.backend.create_record(owned_row())
+
+    def upsert(self, rows: Mapping[str, tuple[str, str]]) -> None:
+        """Insert or replace rows."""
+        row = owned_row()
+        self.manager().bulk_create(
+            [row(name=name, owner=owner, objects_owned=owned) for name, (owner, owned) in rows.items()],
+            batch_size=250,
+            update_conflicts=True,
+            unique_fields=["name"],
+            update_fields=["owner", "objects_owned"],
+        )
+
+
+def parse(name: str, owner: str, owned: str) -> OwnedTable:
+    """A row as a value."""
+    facts: dict[str, Any] = json.loads(owned)
+    return OwnedTable(
+        name=name,
+        owner=owner,
+        columns={column: tuple(attributes) for column, attributes in facts["columns"].items()},
+        objects={identity: tuple(attributes) for identity, attributes in facts["objects"].items()},
+        attributes=tuple(facts["attributes"]),
+        kept=tuple(facts["kept"]),
+    )
+
+
+def render(table: OwnedTable) -> str:
+    """The text of a row: the same for equal values."""
+    facts = {
+        "columns": table.columns,
+        "objects": table.objects,
+        "attributes": table.attributes,
+        "kept": table.kept,
+    }
+    return json.dumps(facts, sort_keys=True, separators=(",", ":"))

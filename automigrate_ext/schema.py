@@ -1,0 +1,275 @@
+"""The nouns of a database schema: plain frozen values, as the server prints them.
+
+Two values are equal when the server would say that they are the same thing. Names of constraints and
+indexes do not count (most of them are generated, and depend on the route by which an object was made);
+where a name matters, `diff` looks at it. Fields that say how to make a thing again do not count either.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, ClassVar
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Generated:
+    """How a generated column is computed: the expression, and whether its value is stored."""
+
+    expression: str
+    stored: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """A column of a table.
+
+    `collation` is None for the collation that the type has anyway; `identity` is None for a plain
+    column, "by default" or "always" for one that the server numbers. `sql` is the definition that makes
+    it, without key, uniqueness, checks and references; `default_sql` the default as it was written;
+    `reads` names the columns that a generated column is computed from; `collatable` says
+    that its type can carry a collation; `sequence` is the one that numbers an old serial column.
+    """
+
+    name: str
+    type: str
+    null: bool
+    default: str | None = None
+    generated: Generated | None = None
+    collation: str | None = None
+    identity: str | None = None
+    comment: str = ""
+    sql: str = field(default="", compare=False)
+    default_sql: str | None = field(default=None, compare=False)
+    reads: tuple[str, ...] = field(default=(), compare=False)
+    collatable: bool = field(default=False, compare=False)
+    sequence: str | None = field(default=None, compare=False)
+
+    @property
+    def needs_value(self) -> bool:
+        """Whether an INSERT that does not name the column fails."""
+        return not (self.null or self.default is not None or self.generated or self.identity)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PrimaryKey:
+    """The primary key of a table, its columns in key order."""
+
+    columns: tuple[str, ...]
+    tablespace: str | None = None
+    name: str = field(default="", compare=False)
+    sql: str = field(default="", compare=False)
+
+    def describe(self) -> str:
+        return f"primary key ({', '.join(self.columns)})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Constraint:
+    """What a table's rows must satisfy.
+
+    `named` says that the model gave the name, so that another name is a difference. `columns` are the
+    columns it speaks of. `sql` is the statement (or, on SQLite, the clause) that makes it.
+    """
+
+    kind: ClassVar[str] = "constraint"
+
+    name: str = field(default="", compare=False)
+    named: bool = field(default=False, compare=False)
+    sql: str = field(default="", compare=False)
+
+    @property
+    def identity(self) -> str:
+        """What tells the object from its siblings: its name, or its structure where it has none."""
+        return self.name or structural_identity(self)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unique(Constraint):
+    """A unique constraint over columns."""
+
+    kind: ClassVar[str] = "unique"
+
+    columns: tuple[str, ...]
+    include: tuple[str, ...] = ()
+    nulls_distinct: bool = True
+    deferrable: str | None = None
+    tablespace: str | None = None
+
+    def describe(self) -> str:
+        return f"unique constraint ({', '.join(self.columns)})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Check(Constraint):
+    """A check constraint: the expression as the server prints it."""
+
+    kind: ClassVar[str] = "check"
+
+    expression: str
+    columns: tuple[str, ...] = field(default=(), compare=False)
+
+    def describe(self) -> str:
+        return f"check ({self.expression})"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exclusion(Constraint):
+    """An exclusion constraint: the definition as the server prints it."""
+
+    kind: ClassVar[str] = "exclusion"
+
+    definition: str
+    columns: tuple[str, ...] = field(default=(), compare=False)
+
+    def describe(self) -> str:
+        return f"exclusion constraint {self.definition}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ForeignKey(Constraint):
+    """A foreign key; `on_delete` is None for NO ACTION, `deferrable` is None, "immediate" or "deferred"."""
+
+    kind: ClassVar[str] = "foreign key"
+
+    columns: tuple[str, ...]
+    to_table: str
+    to_columns: tuple[str, ...]
+    on_delete: str | None = None
+    deferrable: str | None = None
+
+    def describe(self) -> str:
+        target = f"{self.to_table}({', '.join(self.to_columns)})"
+        return f"foreign key ({', '.join(self.columns)}) to {target}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Key:
+    """One key of an index: a column or an expression, with what departs from the defaults of its type."""
+
+    column: str | None = None
+    expression: str | None = None
+    collation: str | None = None
+    opclass: str | None = None
+    order: str = ""
+
+    def __str__(self) -> str:
+        parts = (self.column or f"({self.expression})", self.collation, self.opclass, self.order)
+        return " ".join(part for part in parts if part)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Index:
+    """An index that backs no constraint of the catalog; a unique one may stand for a model's constraint.
+
+    `columns` are all columns that its keys, expressions and condition speak of.
+    """
+
+    kind: ClassVar[str] = "index"
+
+    keys: tuple[Key, ...]
+    unique: bool = False
+    method: str = ""
+    include: tuple[str, ...] = ()
+    condition: str | None = None
+    nulls_distinct: bool = True
+    options: tuple[str, ...] = ()
+    tablespace: str | None = None
+    valid: bool = True
+    name: str = field(default="", compare=False)
+    named: bool = field(default=False, compare=False)
+    sql: str = field(default="", compare=False)
+    columns: tuple[str, ...] = field(default=(), compare=False)
+
+    @property
+    def identity(self) -> str:
+        """What tells the index from its siblings: its name."""
+        return self.name or structural_identity(self)
+
+    def describe(self) -> str:
+        words = ["unique index" if self.unique else "index"]
+        if self.method:
+            words.append(f"using {self.method}")
+        words.append(f"({', '.join(map(str, self.keys))})")
+        if self.include:
+            words.append(f"including ({', '.join(self.include)})")
+        if self.condition:
+            words.append(f"where {self.condition}")
+        return " ".join(words)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Table:
+    """A table with everything that belongs to it.
+
+    `owner` is the label of the model ("todo.Todo") that declares it, `automatic` says that Django made
+    the model itself (many-to-many) and `automatic_key` that nobody's model declares the primary key.
+    `sql` holds the statements that make the table, foreign keys apart where they can be.
+    """
+
+    name: str
+    columns: tuple[Column, ...]
+    primary_key: PrimaryKey | None = None
+    constraints: tuple[Constraint, ...] = ()
+    indexes: tuple[Index, ...] = ()
+    comment: str = ""
+    tablespace: str | None = None
+    owner: str = field(default="", compare=False)
+    automatic: bool = field(default=False, compare=False)
+    automatic_key: bool = field(default=False, compare=False)
+    sql: tuple[str, ...] = field(default=(), compare=False)
+
+    def column(self, name: str) -> Column | None:
+        """The column of that name, or None."""
+        return next((column for column in self.columns if column.name == name), None)
+
+    @property
+    def foreign_keys(self) -> tuple[ForeignKey, ...]:
+        """The constraints that are foreign keys."""
+        return tuple(c for c in self.constraints if isinstance(c, ForeignKey))
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """The tables of a database, or those of them that a run looks at, by name."""
+
+    tables: Mapping[str, Table]
+
+    def __iter__(self) -> Iterator[Table]:
+        return iter(self.tables.values())
+
+    def __len__(self) -> int:
+        return len(self.tables)
+
+    def get(self, name: str) -> Table | None:
+        """The table of that name, or None."""
+        return self.tables.get(name)
+
+
+def structural_identity(noun: Any) -> str:
+    """A text that is the same for equal values, for objects that have no name of their own."""
+    facts = [f"{f.name}={getattr(noun, f.name)!r}" for f in fields(noun) if f.compare]
+    return f"{noun.kind}({', '.join(facts)})"
+
+
+def canonical(schema: Schema) -> dict[str, object]:
+    """The schema as nested sorted values without order or generated names: equal schemas, equal values."""
+    return {table.name: canonical_table(table) for table in schema}
+
+
+def canonical_table(table: Table) -> dict[str, object]:
+    """One table as nested sorted values, see `canonical`."""
+    objects: tuple[Constraint | Index, ...] = (*table.constraints, *table.indexes)
+    return {
+        "columns": sorted(map(repr_compared, table.columns)),
+        "primary_key": table.primary_key and repr_compared(table.primary_key),
+        "objects": sorted(map(repr_compared, objects)),
+        "comment": table.comment,
+        "tablespace": table.tablespace,
+    }
+
+
+def repr_compared(noun: Any) -> str:
+    """The fields of a noun that count when it is compared, as text."""
+    facts = ", ".join(f"{f.name}={getattr(noun, f.name)!r}" for f in fields(noun) if f.compare)
+    return f"{type(noun).__name__}({facts})"

@@ -1,0 +1,87 @@
+"""Send pre_migrate and post_migrate as `migrate` does, so that content types, permissions and sites appear."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Collection, Iterable
+from typing import Any, cast
+
+from django.apps.registry import Apps
+from django.core.management.sql import emit_post_migrate_signal, emit_pre_migrate_signal
+from django.db import router
+from django.db.migrations.state import ModelState, ProjectState
+from django.db.models import Model
+
+from automigrate_ext.backends.base import Backend
+from automigrate_ext.selection import models_of
+
+
+def send_pre_migrate(backend: Backend, apps: Apps, *, verbosity: int, interactive: bool, stdout: Any) -> None:
+    """Tell receivers that tables are about to change; they see the models whose tables exist."""
+    registry = existing_models(apps, backend.connection.alias, backend.table_names())
+    emit_pre_migrate_signal(
+        verbosity, interactive, backend.connection.alias, stdout=stdout, apps=registry, plan=[]
+    )
+
+
+def send_post_migrate(
+    backend: Backend, apps: Apps, *, verbosity: int, interactive: bool, stdout: Any
+) -> None:
+    """Tell receivers that tables have changed; they see the models whose tables exist."""
+    registry = existing_models(apps, backend.connection.alias, backend.table_names())
+    emit_post_migrate_signal(
+        verbosity, interactive, backend.connection.alias, stdout=stdout, apps=registry, plan=[]
+    )
+
+
+def existing_models(apps: Apps, alias: str, tables: Collection[str]) -> Apps:
+    """The registry, or where tables are missing a registry without their models.
+
+    Receivers ask the registry for a model before they query its table, as they must under `migrate`.
+    """
+    models = [model for model in models_of(apps) if model._meta.managed]
+    here = [model for model in models if router.allow_migrate_model(alias, model)]
+    missing = {model for model in here if not model._meta.proxy and not is_there(model, tables)}
+    missing = {model for model in missing if not model._meta.swapped}
+    if not missing:
+        return apps
+    return cast(Apps, state_of(apps, missing).apps)
+
+
+def is_there(model: type[Model], tables: Collection[str]) -> bool:
+    """Whether the model's table is among those that exist."""
+    name = model._meta.db_table
+    return name in tables or name.lower() in {table.lower() for table in tables}
+
+
+def state_of(apps: Apps, missing: set[type[Model]]) -> ProjectState:
+    """The state of all models but the missing ones and those that cannot be without them."""
+    missing = set(missing)
+    models = [model for model in models_of(apps) if model not in missing]
+    while leaning := {model for model in models if leans_on(model, missing)}:
+        missing |= leaning
+        models = [model for model in models if model not in leaning]
+    state = ProjectState(real_apps=set())
+    for model in models:
+        state.add_model(ModelState.from_model(model))
+    return state
+
+
+def leans_on(model: type[Model], missing: Collection[type[Model]]) -> bool:
+    """Whether the model refers to, inherits from or is a proxy of a missing one."""
+    related = {
+        field.related_model for field in model._meta.get_fields() if field.is_relation and field.concrete
+    }
+    bases = set(model.__mro__[1:]) | {model._meta.concrete_model}
+    throughs = {field.remote_field.through for field in model._meta.local_many_to_many}
+    return not (related | bases | throughs).isdisjoint(missing)
+
+
+def fingerprint(models: Iterable[type[Model]]) -> str:
+    """A text that changes when something does that post_migrate receivers turn into rows: names and permissions."""
+    facts = sorted(
+        [model._meta.label, list(model._meta.default_permissions), [list(p) for p in model._meta.permissions]]
+        for model in models
+    )
+    return hashlib.sha256(json.dumps(facts, default=str).encode()).hexdigest()[:16]

@@ -141,6 +141,16 @@ def automigrate(
     return rebuild.plan() if dry_run else rebuild.run()
 
 
+def rows_at_stake(models: Models = None, *, using: str = DEFAULT_DB_ALIAS, apps: Apps | None = None) -> dict[str, int]:
+    """How many rows `automigrate` would destroy, by table; tables without rows are left out."""
+    selection = select(models, using, apps or global_apps)
+    backend = backend_for(using)
+    names = [model._meta.db_table for model in selection.models]
+    there = backend.introspect(names).tables
+    counts = {name: backend.count_rows(name) for name in names if name in there}
+    return {name: rows for name, rows in counts.items() if rows}
+
+
 aautomigrate = sync_to_async(automigrate)
 aautoupdate = sync_to_async(autoupdate)
 amake_plan = sync_to_async(make_plan)
@@ -288,9 +298,7 @@ class Update(Run):
             fills=verdicts.fills,
         )
         steps = () if refused or not work.changes else self.backend.compile(work)
-        withheld = {
-            j.change.table + j.change.describe() for j in verdicts.judgements if j.verdict is Verdict.WITHHOLD
-        }
+        withheld = {j.change.table + j.change.describe() for j in verdicts.judgements if j.verdict is Verdict.WITHHOLD}
         foreign = [describe_foreign(table, noun) for table, noun in self.foreign(state)]
         return Draft(
             plan=self.as_plan(verdicts.judgements, steps, state.current, foreign),
@@ -364,9 +372,7 @@ def at_stake(state: State) -> frozenset[str]:
     """The tables whose rows decide about a change, which nobody may write to in the meantime."""
     kinds = (AlterColumn, AlterPrimaryKey, DropColumn, DropTable, AddConstraint, AddIndex)
     return frozenset(
-        change.table
-        for change in state.changes
-        if isinstance(change, kinds) and state.current.get(change.table)
+        change.table for change in state.changes if isinstance(change, kinds) and state.current.get(change.table)
     )
 
 
@@ -411,9 +417,7 @@ class Rebuild(Run):
         changes = tuple(judgement.change for judgement in judgements)
         work = Work(changes=changes, current=current, desired=desired)
         refused = any(judgement.verdict is Verdict.REFUSE for judgement in judgements)
-        steps = (
-            () if refused else self.backend.compile_rebuild(work, references, cascade=self.options.cascade)
-        )
+        steps = () if refused else self.backend.compile_rebuild(work, references, cascade=self.options.cascade)
         return Draft(
             plan=self.as_plan(judgements, steps, current),
             steps=steps,
@@ -421,17 +425,11 @@ class Rebuild(Run):
             settle=self.settle,
         )
 
-    def judge_drop(
-        self, table: Table, references: Iterable[Reference], dependents: Iterable[Dependent]
-    ) -> Judgement:
+    def judge_drop(self, table: Table, references: Iterable[Reference], dependents: Iterable[Dependent]) -> Judgement:
         """Whether the table may go: nothing of others may point at it or go along."""
         change = DropTable(table=table.name, old=table)
         in_the_way = [
-            *(
-                self.pointing(reference)
-                for reference in references
-                if reference.foreign_key.to_table == table.name
-            ),
+            *(self.pointing(reference) for reference in references if reference.foreign_key.to_table == table.name),
             *(self.going_along(dependent) for dependent in dependents if dependent.table == table.name),
         ]
         refusing = tuple(hazard for hazard in in_the_way if hazard)
@@ -467,9 +465,7 @@ class Rebuild(Run):
 
     def settle(self) -> None:
         current = self.backend.introspect(list(self.desired.schema.tables))
-        tables = [
-            owned_table(table, table, current.tables[table.name], None) for table in self.desired.schema
-        ]
+        tables = [owned_table(table, table, current.tables[table.name], None) for table in self.desired.schema]
         self.record.write(tables)
         if self.options.record_migrations:
             self.record_migrations()

@@ -5,13 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Collection, Iterable
+from importlib import import_module
 from typing import Any, cast
 
+from django.apps import apps as global_apps
 from django.apps.registry import Apps
 from django.core.management.sql import emit_post_migrate_signal, emit_pre_migrate_signal
 from django.db import router
 from django.db.migrations.state import ModelState, ProjectState
 from django.db.models import Model
+from django.utils.module_loading import module_has_submodule
 
 from automigrate_ext.backends.base import Backend
 from automigrate_ext.selection import models_of
@@ -19,20 +22,23 @@ from automigrate_ext.selection import models_of
 
 def send_pre_migrate(backend: Backend, apps: Apps, *, verbosity: int, interactive: bool, stdout: Any) -> None:
     """Tell receivers that tables are about to change; they see the models whose tables exist."""
+    import_management_modules()
+    backend.connection.prepare_database()
     registry = existing_models(apps, backend.connection.alias, backend.table_names())
-    emit_pre_migrate_signal(
-        verbosity, interactive, backend.connection.alias, stdout=stdout, apps=registry, plan=[]
-    )
+    emit_pre_migrate_signal(verbosity, interactive, backend.connection.alias, stdout=stdout, apps=registry, plan=[])
 
 
-def send_post_migrate(
-    backend: Backend, apps: Apps, *, verbosity: int, interactive: bool, stdout: Any
-) -> None:
+def send_post_migrate(backend: Backend, apps: Apps, *, verbosity: int, interactive: bool, stdout: Any) -> None:
     """Tell receivers that tables have changed; they see the models whose tables exist."""
     registry = existing_models(apps, backend.connection.alias, backend.table_names())
-    emit_post_migrate_signal(
-        verbosity, interactive, backend.connection.alias, stdout=stdout, apps=registry, plan=[]
-    )
+    emit_post_migrate_signal(verbosity, interactive, backend.connection.alias, stdout=stdout, apps=registry, plan=[])
+
+
+def import_management_modules() -> None:
+    """Import the modules in which apps connect their receivers, as `migrate` does."""
+    for app_config in global_apps.get_app_configs():
+        if module_has_submodule(app_config.module, "management"):
+            import_module(".management", app_config.name)
 
 
 def existing_models(apps: Apps, alias: str, tables: Collection[str]) -> Apps:
@@ -70,9 +76,7 @@ def state_of(apps: Apps, missing: set[type[Model]]) -> ProjectState:
 
 def leans_on(model: type[Model], missing: Collection[type[Model]]) -> bool:
     """Whether the model refers to, inherits from or is a proxy of a missing one."""
-    related = {
-        field.related_model for field in model._meta.get_fields() if field.is_relation and field.concrete
-    }
+    related = {field.related_model for field in model._meta.get_fields() if field.is_relation and field.concrete}
     bases = set(model.__mro__[1:]) | {model._meta.concrete_model}
     throughs = {field.remote_field.through for field in model._meta.local_many_to_many}
     return not (related | bases | throughs).isdisjoint(missing)

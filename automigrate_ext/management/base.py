@@ -1,0 +1,135 @@
+"""What the two commands have in common: arguments, output, errors, exit statuses."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from argparse import ArgumentParser
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser, DjangoHelpFormatter
+from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.utils import Error as DatabaseError
+from rich.console import Console
+
+from automigrate_ext import render
+from automigrate_ext.exceptions import AutomigrateError, Refused
+from automigrate_ext.plan import Plan
+
+#: Exit statuses; see docs/reference.md.
+DIFFERENT, FAILED, INTERRUPTED = 1, 2, 130
+
+
+class ExampleFormatter(DjangoHelpFormatter, argparse.RawDescriptionHelpFormatter):
+    """Django's order of options, and examples as they are written."""
+
+
+class SchemaCommand(BaseCommand):
+    """A command that takes model labels and prints a plan."""
+
+    requires_system_checks = []
+    examples = ""
+
+    def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
+        return super().create_parser(
+            prog_name, subcommand, formatter_class=ExampleFormatter, epilog=self.examples, **kwargs
+        )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "labels",
+            nargs="*",
+            metavar="LABEL",
+            help='An app ("todo") or a model ("todo.Todo", or "Todo" where that is unique). All models if left out.',
+        )
+        parser.add_argument(
+            "--database",
+            default=DEFAULT_DB_ALIAS,
+            choices=tuple(connections),
+            help='The database to work on. "default" if left out.',
+        )
+        parser.add_argument(
+            "--dry-run", action="store_true", help="Show what would be done, to the letter, and do nothing."
+        )
+        parser.add_argument(
+            "--format",
+            choices=("text", "sql", "json"),
+            default="text",
+            help="How to show the plan: text for people, a script of SQL, or JSON.",
+        )
+        parser.add_argument(
+            "--noinput", "--no-input", action="store_false", dest="interactive", help="Ask no questions."
+        )
+        parser.add_argument(
+            "--record-migrations",
+            action="store_true",
+            help="Mark the migrations on disk as applied, so that a later migrate has nothing to do.",
+        )
+        parser.add_argument("--skip-checks", action="store_true", help="Skip the system checks.")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if not options["skip_checks"]:
+            self.check(databases=[options["database"]])
+        with self.errors(options["format"]):
+            self.work(options)
+
+    def work(self, options: dict[str, Any]) -> None:
+        """Do what the command is for."""
+        raise NotImplementedError
+
+    @contextmanager
+    def errors(self, output_format: str) -> Iterator[None]:
+        """Turn errors into one message and an exit status."""
+        try:
+            yield
+        except Refused as refused:
+            if output_format == "json":
+                self.stdout.write(refused.plan.as_json())
+            raise CommandError(str(refused), returncode=FAILED) from refused
+        except (AutomigrateError, DatabaseError) as error:
+            raise CommandError(" ".join(str(error).split("\n")), returncode=FAILED) from error
+        except KeyboardInterrupt:
+            self.stderr.write("Interrupted; nothing was changed.")
+            sys.exit(INTERRUPTED)
+
+    def show(self, plan: Plan, options: dict[str, Any], *, done: bool, seconds: float | None = None) -> None:
+        """Print the plan in the format asked for."""
+        if options["format"] == "json":
+            self.stdout.write(plan.as_json())
+        elif options["format"] == "sql":
+            self.stdout.write(plan.sql(), ending="")
+        elif options["verbosity"]:
+            self.print_lines(plan, options["verbosity"])
+            self.stdout.write(render.summary(plan, done=done, seconds=seconds))
+
+    def print_lines(self, plan: Plan, verbosity: int) -> None:
+        """Print the plan line by line, in colours where the terminal has them."""
+        console = Console(file=self.stdout, soft_wrap=True, highlight=False, no_color=not self.colours())  # type: ignore[arg-type]
+        for line in render.lines(plan, verbosity=verbosity):
+            if self.colours():
+                console.print(line.styled())
+            else:
+                self.stdout.write(str(line))
+
+    def colours(self) -> bool:
+        """Whether output is coloured: what Django found out from the terminal, --no-color and NO_COLOR."""
+        return self.style.SUCCESS("x") != "x" and self.stdout.isatty()
+
+    def ask(self, question: str) -> str:
+        """Put a question on stderr and read the answer.
+
+        Raises `CommandError` where nobody can answer.
+        """
+        self.stderr.write(question, self.style.NOTICE, ending=" ")
+        try:
+            return input()
+        except EOFError:
+            raise CommandError(
+                "There is nobody to answer. Pass --noinput to go on without questions.", returncode=FAILED
+            ) from None
+
+    def signal_verbosity(self, options: dict[str, Any]) -> int:
+        """How much receivers of signals may print: nothing into a machine's output."""
+        return int(options["verbosity"]) if options["format"] == "text" else 0

@@ -1,0 +1,94 @@
+"""manage.py automigrate: drop the models' tables and create them again."""
+
+from __future__ import annotations
+
+import time
+from argparse import ArgumentParser
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import CommandError
+from django.db import connections
+
+from automigrate_ext.api import automigrate, rows_at_stake
+from automigrate_ext.execute import refusal
+from automigrate_ext.management.base import FAILED, SchemaCommand
+from automigrate_ext.render import count
+
+
+class Command(SchemaCommand):
+    """Parses, asks, calls the library, prints, exits."""
+
+    help = "Drops the tables of the models, with all their rows, and creates them again."
+    examples = """
+examples:
+  manage.py automigrate                       all models of the database
+  manage.py automigrate todo                  one app
+  manage.py automigrate todo.Todo TodoList    two models
+  manage.py automigrate --dry-run             show the tables and do nothing
+  manage.py automigrate --noinput             ask no question
+
+exit status: 0 done, 2 refused or failed, 130 interrupted at the question
+"""
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument(
+            "--confirm",
+            metavar="DATABASE_NAME",
+            help="The name of the database; needed where DEBUG is off and rows would be lost.",
+        )
+        parser.add_argument(
+            "--cascade", action="store_true", help="Let views and triggers that hang on the tables go with them."
+        )
+
+    def work(self, options: dict[str, Any]) -> None:
+        arguments = {"using": options["database"], "cascade": options["cascade"]}
+        labels = options["labels"] or None
+        if options["dry_run"]:
+            plan = automigrate(labels, dry_run=True, **arguments)
+            self.show(plan, options, done=False)
+            if plan.refused:
+                raise CommandError(refusal(plan), returncode=FAILED)
+            return
+        if not self.confirmed(rows_at_stake(labels, using=options["database"]), options):
+            self.stderr.write("Cancelled; nothing was changed.")
+            return
+        started = time.perf_counter()
+        plan = automigrate(
+            labels,
+            **arguments,
+            record_migrations=options["record_migrations"],
+            verbosity=self.signal_verbosity(options),
+            interactive=options["interactive"],
+            stdout=self.stderr,
+        )
+        self.show(plan, options, done=True, seconds=time.perf_counter() - started)
+
+    def confirmed(self, rows: dict[str, int], options: dict[str, Any]) -> bool:
+        """Whether the rows may be lost: asked, and where DEBUG is off asked for by the database's name."""
+        name = str(connections[options["database"]].settings_dict["NAME"])
+        if options["confirm"] is not None and options["confirm"] != name:
+            raise CommandError(
+                f"--confirm {options['confirm']}: the database of {options['database']!r} is {name}. Nothing was done.",
+                returncode=FAILED,
+            )
+        if not rows or options["confirm"] is not None:
+            return True
+        if not settings.DEBUG:
+            raise CommandError(
+                f"{self.losses(rows)} would be lost, and DEBUG is off. Pass --confirm {name} if that is meant.",
+                returncode=FAILED,
+            )
+        return not options["interactive"] or self.ask_about(rows, name)
+
+    def ask_about(self, rows: dict[str, int], name: str) -> bool:
+        """Ask as `flush` does, with what each table would lose."""
+        self.stderr.write(f"This drops tables of the database {name!r} and creates them again. Lost would be:")
+        for table, number in rows.items():
+            self.stderr.write(f"  {table}: {count(number, 'row')}", self.style.WARNING)
+        return self.ask("Type 'yes' to go on, anything else to cancel:") == "yes"
+
+    def losses(self, rows: dict[str, int]) -> str:
+        """How many rows of how many tables."""
+        return f"{count(sum(rows.values()), 'row')} of {count(len(rows), 'table')}"

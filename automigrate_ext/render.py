@@ -1,0 +1,87 @@
+"""A plan as text for people. Pure: no database, no settings."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from rich.style import Style
+from rich.text import Text
+
+from automigrate_ext.plan import Judgement, Plan, Verdict
+
+NOTHING_TO_DO = "Nothing to do: the database matches the models."
+STYLES = {
+    "+": Style(color="green"),
+    "-": Style(color="red"),
+    "~": Style(color="yellow"),
+    "=": Style(dim=True),
+    "!": Style(color="red", bold=True),
+}
+HEADING = Style(bold=True)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One line of a plan: "+" comes, "-" goes, "~" changes, "=" is kept, "!" is refused, "" is a heading."""
+
+    sign: str
+    text: str
+
+    def __str__(self) -> str:
+        return f"  {self.sign} {self.text}" if self.sign else self.text
+
+    def styled(self) -> Text:
+        """The line in its colours."""
+        return Text(str(self), style=STYLES[self.sign] if self.sign else HEADING)
+
+
+def lines(plan: Plan, *, verbosity: int = 1) -> Iterator[Line]:
+    """The plan, grouped by table; at verbosity 2 with what is left alone and with the SQL."""
+    by_table: defaultdict[str, list[Judgement]] = defaultdict(list)
+    for judgement in plan.judgements:
+        by_table[judgement.change.table].append(judgement)
+    for table, judgements in by_table.items():
+        yield Line(sign="", text=table)
+        for judgement in judgements:
+            yield from judgement_lines(judgement)
+    if verbosity < 2:
+        return
+    if plan.foreign:
+        yield Line(sign="", text="Left alone (--prune drops it)")
+        yield from (Line(sign="=", text=text) for text in plan.foreign)
+    if plan.statements:
+        yield Line(sign="", text="SQL")
+        yield from (Line(sign="", text=f"  {statement};") for statement in plan.statements)
+
+
+def judgement_lines(judgement: Judgement) -> Iterator[Line]:
+    """One change with the verdict on it."""
+    if judgement.verdict is Verdict.APPLY:
+        yield Line(sign=judgement.change.sign, text=judgement.change.describe())
+        yield from (Line(sign="!", text=str(hazard)) for hazard in judgement.hazards)
+    else:
+        sign = "=" if judgement.verdict is Verdict.WITHHOLD else "!"
+        yield from (Line(sign=sign, text=str(hazard)) for hazard in judgement.hazards)
+
+
+def summary(plan: Plan, *, done: bool, seconds: float | None = None) -> str:
+    """One line on what was done, or would be."""
+    if plan.refused:
+        return (
+            f"Refused: {count(len(plan.refused), 'change')} of {len(plan.judgements)} cannot be made; nothing was done."
+        )
+    if not plan:
+        kept = f" {count(len(plan.withheld), 'change')} withheld." if plan.withheld else ""
+        return NOTHING_TO_DO + kept
+    verb = "applied to" if done else "to apply to"
+    took = f" in {seconds:.2f} s" if seconds is not None else ""
+    kept = f", {len(plan.withheld)} withheld" if plan.withheld else ""
+    applied = len(plan.changes)
+    return f"{count(applied, 'change')} {verb} database {plan.alias!r}{took}{kept}."
+
+
+def count(number: int, noun: str) -> str:
+    """ "1 change", "2 changes"."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"

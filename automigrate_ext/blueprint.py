@@ -271,9 +271,7 @@ def statement_name(statement: SQL) -> str:
 
 def unquote(name: str) -> str:
     """An identifier without its quotes."""
-    return (
-        name[1:-1].replace('""', '"') if name[:1] == name[-1:] == '"' and len(name) > 1 else name.strip("`")
-    )
+    return name[1:-1].replace('""', '"') if name[:1] == name[-1:] == '"' and len(name) > 1 else name.strip("`")
 
 
 def foreign_keys(editor: BaseDatabaseSchemaEditor, model: type[Model]) -> Iterator[ForeignKey]:

@@ -138,9 +138,7 @@ class AlterColumn(Change):
         if old.identity != new.identity:
             words.append(f"identity {old.identity or 'none'} to {new.identity or 'none'}")
         if old.generated != new.generated:
-            words.append(
-                f"generated as {new.generated.expression}" if new.generated else "no longer generated"
-            )
+            words.append(f"generated as {new.generated.expression}" if new.generated else "no longer generated")
         if old.comment != new.comment:
             words.append(f"comment to {new.comment!r}")
         return words

@@ -50,9 +50,7 @@ def default_expression(editor: BaseDatabaseSchemaEditor, model_field: Field[Any,
     return sql % tuple(map(editor.quote_value, params)) if params else sql
 
 
-def read_desired(
-    backend: Backend, models: Iterable[type[Model]], defaults: Mapping[str, Any] | None = None
-) -> Desired:
+def read_desired(backend: Backend, models: Iterable[type[Model]], defaults: Mapping[str, Any] | None = None) -> Desired:
     """Ask the server what it makes of the models.
 
     `defaults` are one-off values by "app.Model.field". Raises `ScratchFailed` where the server does not
@@ -83,9 +81,7 @@ def forbid_shared_tables(blueprints: Iterable[Blueprint]) -> None:
         owners[blueprint.name] = label
 
 
-def one_off_values(
-    blueprints: Iterable[Blueprint], defaults: Mapping[str, Any]
-) -> dict[tuple[str, str], Any]:
+def one_off_values(blueprints: Iterable[Blueprint], defaults: Mapping[str, Any]) -> dict[tuple[str, str], Any]:
     """The one-off values by table and column, cleaned by their fields."""
     known = {
         f"{blueprint.model._meta.label}.{column.field.name}".lower(): (blueprint.name, column)

@@ -23,9 +23,7 @@ class Match(Generic[Noun]):
     renamed: tuple[tuple[Noun, Noun], ...]
 
 
-def diff(
-    current: Schema, desired: Schema, ownership: Ownership, *, prune: bool = False
-) -> tuple[changes.Change, ...]:
+def diff(current: Schema, desired: Schema, ownership: Ownership, *, prune: bool = False) -> tuple[changes.Change, ...]:
     """The changes that make `current` equal to `desired`, table by table.
 
     Tables of `current` that `desired` does not have are dropped; so are columns, constraints and indexes
@@ -56,9 +54,7 @@ def diff_table(
     yield from diff_indexes(current, desired, ownership, prune=prune)
 
 
-def diff_columns(
-    current: Table, desired: Table, ownership: Ownership, *, prune: bool
-) -> Iterator[changes.Change]:
+def diff_columns(current: Table, desired: Table, ownership: Ownership, *, prune: bool) -> Iterator[changes.Change]:
     """The changes of a table's columns; their order does not count."""
     old_by_name = {column.name: column for column in current.columns}
     for new in desired.columns:
@@ -72,9 +68,7 @@ def diff_columns(
             yield changes.DropColumn(table=desired.name, old=old)
 
 
-def diff_constraints(
-    current: Table, desired: Table, ownership: Ownership, *, prune: bool
-) -> Iterator[changes.Change]:
+def diff_constraints(current: Table, desired: Table, ownership: Ownership, *, prune: bool) -> Iterator[changes.Change]:
     """The changes of a table's constraints."""
     match = match_objects(current.constraints, desired.constraints)
     for old in going(match, current, ownership, prune=prune):
@@ -85,9 +79,7 @@ def diff_constraints(
         yield changes.AddConstraint(table=desired.name, new=new)
 
 
-def diff_indexes(
-    current: Table, desired: Table, ownership: Ownership, *, prune: bool
-) -> Iterator[changes.Change]:
+def diff_indexes(current: Table, desired: Table, ownership: Ownership, *, prune: bool) -> Iterator[changes.Change]:
     """The changes of a table's indexes."""
     match = match_objects(current.indexes, desired.indexes)
     for old in going(match, current, ownership, prune=prune):

@@ -185,9 +185,7 @@ class Judge:
             return Judgement(change=change)
         message = f"Changing {words} would alter {plural(loss.rows, 'value')}"
         if self.accept_data_loss:
-            return Judgement(
-                change=change, hazards=(Hazard(code="alters-values", message=message, rows=loss.rows),)
-            )
+            return Judgement(change=change, hazards=(Hazard(code="alters-values", message=message, rows=loss.rows),))
         return self.refuse(change, "alters-values", message, loss.rows, f"Change the values first. {ACCEPT}.")
 
     def alter_primary_key(self, change: AlterPrimaryKey) -> Judgement:
@@ -201,9 +199,9 @@ class Judge:
                 return self.no_duplicates(
                     change, unique.columns, unique.describe(), nulls_distinct=unique.nulls_distinct
                 )
-            case ForeignKey() as foreign_key if self.can_ask(
-                change.table, foreign_key.columns
-            ) and self.can_ask(foreign_key.to_table, foreign_key.to_columns):
+            case ForeignKey() as foreign_key if self.can_ask(change.table, foreign_key.columns) and self.can_ask(
+                foreign_key.to_table, foreign_key.to_columns
+            ):
                 return self.no_orphans(change, foreign_key)
             case Check() as check if self.can_ask(change.table, check.columns):
                 return self.no_violators(change, check)

@@ -92,11 +92,7 @@ def owned_objects(declared: Table, desired: Table, current: Table) -> dict[str, 
     said = (*declared.constraints, *declared.indexes)
     taken = (*desired.constraints, *desired.indexes)
     attributes = {after: object_attributes(before) for before, after in zip(said, taken, strict=True)}
-    return {
-        noun.identity: attributes[noun]
-        for noun in (*current.constraints, *current.indexes)
-        if noun in attributes
-    }
+    return {noun.identity: attributes[noun] for noun in (*current.constraints, *current.indexes) if noun in attributes}
 
 
 def column_attributes(column: Column) -> Attributes:
@@ -192,11 +188,7 @@ class Adoption:
             return True
         target = self.desired.get(foreign_key.to_table)
         target_now = self.current.get(foreign_key.to_table)
-        if (
-            target is None
-            or target_now is None
-            or not self.is_automatic_key(target, foreign_key.to_columns[0])
-        ):
+        if target is None or target_now is None or not self.is_automatic_key(target, foreign_key.to_columns[0]):
             return False
         key = target_now.column(foreign_key.to_columns[0])
         return key is not None and key.type == current.type and self.is_wider(current, desired)
@@ -213,9 +205,7 @@ class Adoption:
         unmatched = [c for c in current.constraints if c not in desired.constraints]
         if not unmatched:
             return desired.constraints
-        return tuple(
-            self.constraint(current, constraint, unmatched, desired) for constraint in desired.constraints
-        )
+        return tuple(self.constraint(current, constraint, unmatched, desired) for constraint in desired.constraints)
 
     def constraint(
         self, table: Table, desired: Constraint, unmatched: list[Constraint], desired_table: Table

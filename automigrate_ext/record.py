@@ -66,9 +66,7 @@ class Record:
 
     def read(self) -> Ownership:
         """The record as the rest of the package knows it."""
-        tables = {
-            name: parse(name, owner, owned) for name, (owner, owned) in self.load().items() if name != SIGNALS
-        }
+        tables = {name: parse(name, owner, owned) for name, (owner, owned) in self.load().items() if name != SIGNALS}
         return Ownership(
             tables=tables,
             django_named=self.backend.django_named,
@@ -80,9 +78,7 @@ class Record:
         rows = self.load() if self.rows is None else self.rows
         return rows.get(SIGNALS, ("", ""))[1]
 
-    def write(
-        self, tables: Iterable[OwnedTable], *, gone: Iterable[str] = (), signals: str | None = None
-    ) -> None:
+    def write(self, tables: Iterable[OwnedTable], *, gone: Iterable[str] = (), signals: str | None = None) -> None:
         """Record the tables, forget those that are gone; touches only rows that change."""
         before = self.load() if self.rows is None else self.rows
         wanted = {table.name: (table.owner, render(table)) for table in tables}

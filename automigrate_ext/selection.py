@@ -62,9 +62,7 @@ def select(models: Label | Iterable[Label] | None, alias: str, apps: Apps) -> Se
         raise UnknownModels(
             f"Cannot migrate models not attached to database {alias!r}: {'; '.join(problems)}. Nothing was done."
         )
-    return Selection(
-        alias=alias, apps=apps, models=with_many_to_many(chosen, alias), app_labels=frozenset(app_labels)
-    )
+    return Selection(alias=alias, apps=apps, models=with_many_to_many(chosen, alias), app_labels=frozenset(app_labels))
 
 
 def models_of(apps: Apps) -> list[type[Model]]:
@@ -72,12 +70,7 @@ def models_of(apps: Apps) -> list[type[Model]]:
 
     `Apps.get_models` asks the installed apps, which a registry made by hand does not have.
     """
-    return [
-        model
-        for of_app in apps.all_models.values()
-        for model in of_app.values()
-        if not model._meta.auto_created
-    ]
+    return [model for of_app in apps.all_models.values() for model in of_app.values() if not model._meta.auto_created]
 
 
 def is_attached(model: type[Model], alias: str) -> bool:

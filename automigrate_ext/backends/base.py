@@ -210,9 +210,7 @@ class Backend(ABC):
                 table=self.quote(table),
                 to_table=self.quote(foreign_key.to_table),
                 filled=self.filled(foreign_key.columns, "child."),
-                joined=" AND ".join(
-                    f"parent.{self.quote(to)} = child.{self.quote(own)}" for own, to in pairs
-                ),
+                joined=" AND ".join(f"parent.{self.quote(to)} = child.{self.quote(own)}" for own, to in pairs),
             )
         )
 
@@ -258,19 +256,13 @@ class Backend(ABC):
         return " ".join(str(error).split())
 
 
-def generated_names(
-    connection: BaseDatabaseWrapper, table: Table, noun: Constraint | Index
-) -> frozenset[str]:
+def generated_names(connection: BaseDatabaseWrapper, table: Table, noun: Constraint | Index) -> frozenset[str]:
     """The names that `BaseDatabaseSchemaEditor._create_index_name` gives to such an object.
 
     Source: django/db/backends/base/schema.py, `_create_index_name` and its callers' suffixes.
     """
     editor = connection.schema_editor(collect_sql=True)
-    columns = (
-        [key.column for key in noun.keys if key.column]
-        if isinstance(noun, Index)
-        else list(noun_columns(noun))
-    )
+    columns = [key.column for key in noun.keys if key.column] if isinstance(noun, Index) else list(noun_columns(noun))
     suffixes = ["", "_like", "_uniq", "_check", "_fk"]
     if isinstance(noun, ForeignKey):
         suffixes.append(f"_fk_{noun.to_table}_{noun.to_columns[0]}")

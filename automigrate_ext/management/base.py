@@ -29,7 +29,7 @@ class ExampleFormatter(DjangoHelpFormatter, argparse.RawDescriptionHelpFormatter
 class SchemaCommand(BaseCommand):
     """A command that takes model labels and prints a plan."""
 
-    requires_system_checks = []
+    requires_system_checks = ()
     examples = ""
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:

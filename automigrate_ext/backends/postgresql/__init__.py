@@ -107,9 +107,7 @@ class PostgreSQLBackend(Backend):
         quoted = [self.quote(name) for name in ordered]
         with self.connection.cursor() as cursor:
             cursor.execute(DEPENDENTS, [ordered, quoted, ordered, quoted])
-            return tuple(
-                Dependent(table=table, kind=kind, name=name) for table, kind, name in cursor.fetchall()
-            )
+            return tuple(Dependent(table=table, kind=kind, name=name) for table, kind, name in cursor.fetchall())
 
     def server_named(self, table: Table, noun: Constraint | Index) -> bool:
         return noun.name == chosen_name(table, noun)
@@ -126,12 +124,8 @@ class PostgreSQLBackend(Backend):
     ) -> tuple[Step, ...]:
         editor = collecting_editor(self.connection)
         locks = [7 + len(table.indexes) + len(table.constraints) for table in work.current]
-        group = (
-            max(1, self.lock_budget() // max(locks)) if sum(locks) > self.lock_budget() else len(locks) or 1
-        )
-        steps = schema.compile_rebuild(
-            editor, work.current, work.desired, references, cascade=cascade, group=group
-        )
+        group = max(1, self.lock_budget() // max(locks)) if sum(locks) > self.lock_budget() else len(locks) or 1
+        steps = schema.compile_rebuild(editor, work.current, work.desired, references, cascade=cascade, group=group)
         return tuple(steps)
 
     # Transactions and locks

@@ -10,9 +10,7 @@ from automigrate_ext.backends.base import Loss
 from automigrate_ext.schema import Column
 
 # A value survives when it comes back from the new type as it was.
-COUNT_CHANGED = (
-    "SELECT count(*) FROM {table} WHERE {column}::{new}::{old}::text IS DISTINCT FROM {column}::text"
-)
+COUNT_CHANGED = "SELECT count(*) FROM {table} WHERE {column}::{new}::{old}::text IS DISTINCT FROM {column}::text"
 
 # Types that hold every value of another one. Source: PostgreSQL's documentation, chapter "Data types"
 # (ranges of the numeric types; varchar and text hold the same strings).

@@ -167,9 +167,7 @@ class Names:
         return tuple(self.columns[relation, number] for number in numbers if number > 0)
 
 
-def introspect(
-    connection: BaseDatabaseWrapper, names: Collection[str], *, namespace: str | None = None
-) -> Schema:
+def introspect(connection: BaseDatabaseWrapper, names: Collection[str], *, namespace: str | None = None) -> Schema:
     """Read those of the named tables that exist, in `namespace` only if that is given.
 
     Raises `ShadowedTable` where something else has the name.

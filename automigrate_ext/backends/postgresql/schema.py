@@ -74,9 +74,7 @@ class Detached:
 class Compiler:
     """Turns the changes of one plan into statements."""
 
-    def __init__(
-        self, editor: BaseDatabaseSchemaEditor, work: Work, references: Sequence[Reference] = ()
-    ) -> None:
+    def __init__(self, editor: BaseDatabaseSchemaEditor, work: Work, references: Sequence[Reference] = ()) -> None:
         self.editor = editor
         self.work = work
         self.references = references
@@ -161,9 +159,7 @@ class Compiler:
                 "new_name": self.quote(new),
             }
         else:
-            sql = RENAME_CONSTRAINT.format(
-                table=self.quote(change.table), old=self.quote(old), new=self.quote(new)
-            )
+            sql = RENAME_CONSTRAINT.format(table=self.quote(change.table), old=self.quote(old), new=self.quote(new))
         return Step(sql=sql, table=change.table)
 
     # Foreign keys
@@ -261,9 +257,7 @@ class Compiler:
         for table in in_dependency_order(created):
             there.add(table.name)
             now = [fk for fk in table.foreign_keys if fk.to_table in there]
-            self.foreign_keys_later += [
-                (table.name, fk) for fk in table.foreign_keys if fk.to_table not in there
-            ]
+            self.foreign_keys_later += [(table.name, fk) for fk in table.foreign_keys if fk.to_table not in there]
             yield from create_steps(table, now)
 
     def alter_table(self, name: str) -> Iterator[Step]:
@@ -506,9 +500,7 @@ class TableCompiler:
             return
         fill = self.fill(new)
         if not new.null and fill is not None and old.type == new.type:
-            self.before.append(
-                FILL_NULLS.format(table=self.quote(self.name), column=self.quote(new.name), value=fill)
-            )
+            self.before.append(FILL_NULLS.format(table=self.quote(self.name), column=self.quote(new.name), value=fill))
             self.before.append(CHECK_NOW)
         template = self.editor.sql_alter_column_null if new.null else self.editor.sql_alter_column_not_null
         self.alters.append(template % {"column": self.quote(new.name)})
@@ -518,9 +510,7 @@ class TableCompiler:
         old, new = change.old, change.new
         column = {"column": self.quote(new.name)}
         if before_type:
-            if old.default is not None and (
-                old.default != new.default or (change.retypes and new.default_sql)
-            ):
+            if old.default is not None and (old.default != new.default or (change.retypes and new.default_sql)):
                 self.alters.append(self.editor.sql_alter_column_no_default % column)
             if old.identity and not new.identity:
                 self.remove_identity(old)
@@ -539,9 +529,7 @@ class TableCompiler:
         """Stop the server from numbering a column; its type cannot change in the same statement."""
         column = self.quote(old.name)
         what = "DROP DEFAULT" if old.sequence else "DROP IDENTITY"
-        self.before.append(
-            ALTER_TABLE.format(table=self.quote(self.name), clauses=f"ALTER COLUMN {column} {what}")
-        )
+        self.before.append(ALTER_TABLE.format(table=self.quote(self.name), clauses=f"ALTER COLUMN {column} {what}"))
         if old.sequence:
             self.before.append(DROP_SEQUENCE.format(sequence=old.sequence))
 
@@ -592,9 +580,7 @@ def generated_definition(column: Column) -> str:
 def primary_key_clause(editor: BaseDatabaseSchemaEditor, key: PrimaryKey) -> str:
     """The clause that makes a primary key."""
     clause = editor.sql_pk_constraint % {"columns": ", ".join(map(editor.quote_name, key.columns))}
-    return (
-        f"{clause} USING INDEX TABLESPACE {editor.quote_name(key.tablespace)}" if key.tablespace else clause
-    )
+    return f"{clause} USING INDEX TABLESPACE {editor.quote_name(key.tablespace)}" if key.tablespace else clause
 
 
 def create_steps(table: Table, foreign_keys: Sequence[ForeignKey]) -> Iterator[Step]:
@@ -629,9 +615,7 @@ def in_dependency_order(tables: Sequence[Table]) -> list[Table]:
             continue
         while path:
             table, rest = path[-1]
-            target = next(
-                (by_name[fk.to_table] for fk in rest if waits_for(fk, by_name, done, visiting)), None
-            )
+            target = next((by_name[fk.to_table] for fk in rest if waits_for(fk, by_name, done, visiting)), None)
             if target is None:
                 done[table.name] = table
                 path.pop()
@@ -641,17 +625,13 @@ def in_dependency_order(tables: Sequence[Table]) -> list[Table]:
     return list(done.values())
 
 
-def waits_for(
-    foreign_key: ForeignKey, by_name: dict[str, Table], done: dict[str, Table], visiting: set[str]
-) -> bool:
+def waits_for(foreign_key: ForeignKey, by_name: dict[str, Table], done: dict[str, Table], visiting: set[str]) -> bool:
     """Whether the foreign key's target is still to be visited."""
     target = foreign_key.to_table
     return target in by_name and target not in done and target not in visiting
 
 
-def compile_changes(
-    editor: BaseDatabaseSchemaEditor, work: Work, references: Sequence[Reference]
-) -> tuple[Step, ...]:
+def compile_changes(editor: BaseDatabaseSchemaEditor, work: Work, references: Sequence[Reference]) -> tuple[Step, ...]:
     """The statements of `autoupdate`."""
     return tuple(Compiler(editor, work, references).steps())
 
@@ -703,6 +683,4 @@ def drop_foreign_key(quote: Callable[[str], str], table: str, foreign_key: Forei
 
 
 def add_foreign_key(quote: Callable[[str], str], table: str, foreign_key: ForeignKey) -> Step:
-    return Step(
-        sql=ALTER_TABLE.format(table=quote(table), clauses=f"ADD {foreign_key.sql}"), table=table, locks=2
-    )
+    return Step(sql=ALTER_TABLE.format(table=quote(table), clauses=f"ADD {foreign_key.sql}"), table=table, locks=2)

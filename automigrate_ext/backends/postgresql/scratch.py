@@ -122,9 +122,7 @@ def blame(connection: BaseDatabaseWrapper, batch: Sequence[Probe], error: Databa
             except DatabaseError as again:
                 words = " ".join(str(again).split())
                 owners = ", ".join(probe.owners)
-                return ScratchFailed(
-                    f"The server does not accept {owners}: {words} In: {probe.statements[number]}"
-                )
+                return ScratchFailed(f"The server does not accept {owners}: {words} In: {probe.statements[number]}")
     return ScratchFailed(f"The server does not accept the models: {error}")
 
 
@@ -153,9 +151,7 @@ def probe_columns(
     probes = [
         Probe(
             name=f"probe_columns_{n}",
-            statements=(
-                create_table(connection, f"probe_columns_{n}", (column_sql(connection, key) for key in keys)),
-            ),
+            statements=(create_table(connection, f"probe_columns_{n}", (column_sql(connection, key) for key in keys)),),
             owners=tuple(dict.fromkeys(seen[key] for key in keys)),
         )
         for n, keys in enumerate(wide)
@@ -391,17 +387,14 @@ def decorate(blueprint: Blueprint, answer: Table) -> Table:
         primary_key=answer.primary_key and evolve(answer.primary_key, name="", sql=""),
         constraints=(*constraints, *blueprint.foreign_keys),
         indexes=tuple(
-            decorate_index(blueprint, index, statements.get(index.name, index.sql))
-            for index in answer.indexes
+            decorate_index(blueprint, index, statements.get(index.name, index.sql)) for index in answer.indexes
         ),
         tablespace=answer.tablespace,
         **facts(blueprint),  # type: ignore[arg-type]
     )
 
 
-def decorate_constraint(
-    blueprint: Blueprint, answer: Constraint, columns: Mapping[str, ColumnBlueprint]
-) -> Constraint:
+def decorate_constraint(blueprint: Blueprint, answer: Constraint, columns: Mapping[str, ColumnBlueprint]) -> Constraint:
     """The server's constraint with the clause that Django would write, and no name that the server gave it."""
     if answer.name in blueprint.clauses:
         return evolve(answer, named=True, sql=blueprint.clauses[answer.name])

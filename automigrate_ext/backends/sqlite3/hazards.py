@@ -1,0 +1,138 @@
+"""Which values survive a change of type, and how they are carried over.
+
+SQLite keeps whatever it is given in whatever column, so that a changed declaration changes no value and
+checks none: https://sqlite.org/datatype3.html. What a column of each type is to hold is Django's word.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from automigrate_ext.backends.sqlite3.parser import affinity
+from automigrate_ext.schema import Column
+
+COUNT_LOST = "SELECT count(*) FROM {table} WHERE {column} IS NOT NULL AND ({survives}) IS NOT TRUE"
+
+INTEGERS = frozenset(("int", "integer", "tinyint", "smallint", "mediumint", "bigint"))
+#: Types whose values have a form of their own, by the name that Django gives them on SQLite.
+FAMILIES = {
+    "bool": "bool",
+    "boolean": "bool",
+    "date": "date",
+    "datetime": "datetime",
+    "time": "time",
+    "decimal": "numeric",
+    "numeric": "numeric",
+    "char(32)": "uuid",
+}
+#: Families whose values all survive as numbers without a look at them, and as text of any length.
+WHOLE = frozenset(("integer", "bool"))
+WRITTEN = frozenset(("integer", "bool", "date", "datetime", "time", "uuid", "text"))
+
+# A text is a number if it equals itself read as one; more than 15 digits may not all be kept.
+NUMBER = (
+    "typeof({c}) = 'text' AND {c} = CAST({c} AS NUMERIC) "
+    "AND (length({c}) <= 16 OR CAST(CAST({c} AS NUMERIC) AS TEXT) = {c})"
+)
+WHOLE_NUMBER = (
+    "CASE typeof({c}) WHEN 'integer' THEN 1 WHEN 'real' THEN {c} = CAST({c} AS INTEGER) "
+    "WHEN 'text' THEN CAST(CAST({c} AS INTEGER) AS TEXT) = {c} END"
+)
+DATE = "typeof({c}) = 'text' AND date(substr({c}, 1, 10)) = substr({c}, 1, 10)"
+CLOCK = "time(substr({c}, {at}, 8)) = substr({c}, {at}, 8) AND substr({c}, {after}) NOT GLOB '*[^0-9.]*'"
+TIME = "typeof({c}) = 'text' AND " + CLOCK.replace("{at}", "1").replace("{after}", "9")
+MOMENT = f"{DATE} AND substr({{c}}, 11, 1) IN (' ', 'T') AND " + CLOCK.replace("{at}", "12").replace("{after}", "20")
+HEX = "lower(replace({c}, '-', ''))"
+UUID = f"typeof({{c}}) = 'text' AND length({HEX}) = 32 AND {HEX} NOT GLOB '*[^0-9a-f]*'"
+ZERO_OR_ONE = "CAST({c} AS TEXT) IN ('0', '1', '0.0', '1.0')"
+AS_TEXT = "CASE typeof({c}) WHEN 'blob' THEN 0 WHEN 'real' THEN CAST(CAST({c} AS TEXT) AS REAL) = {c} ELSE 1 END"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conversion:
+    """How values take on a type: whether one survives, and what is stored of it. `{c}` is the column."""
+
+    survives: str
+    value: str
+
+
+CONVERSIONS = {
+    "integer": Conversion(
+        survives=WHOLE_NUMBER,
+        value=f"CASE WHEN {WHOLE_NUMBER} THEN CAST({{c}} AS INTEGER) "
+        "WHEN typeof({c}) = 'real' THEN CAST(round({c}) AS INTEGER) END",
+    ),
+    "numeric": Conversion(
+        survives=f"typeof({{c}}) IN ('integer', 'real') OR ({NUMBER})",
+        value="CASE WHEN {c} = CAST({c} AS NUMERIC) THEN CAST({c} AS NUMERIC) END",
+    ),
+    "real": Conversion(
+        survives="typeof({c}) = 'real' OR (typeof({c}) = 'integer' AND CAST(CAST({c} AS REAL) AS INTEGER) = {c}) "
+        f"OR ({NUMBER})",
+        value="CASE WHEN {c} = CAST({c} AS NUMERIC) THEN CAST({c} AS REAL) END",
+    ),
+    "bool": Conversion(
+        survives=ZERO_OR_ONE,
+        value=f"CASE WHEN {ZERO_OR_ONE} THEN CAST({{c}} AS INTEGER) "
+        "WHEN typeof({c}) IN ('integer', 'real') THEN {c} <> 0 END",
+    ),
+    "date": Conversion(
+        survives=f"{DATE} AND substr({{c}}, 11) IN ('', ' 00:00:00', 'T00:00:00')",
+        value=f"CASE WHEN {DATE} THEN substr({{c}}, 1, 10) END",
+    ),
+    "datetime": Conversion(
+        survives=f"({DATE} AND length({{c}}) = 10) OR ({MOMENT})",
+        value=f"CASE WHEN {DATE} AND length({{c}}) = 10 THEN {{c}} || ' 00:00:00' "
+        f"WHEN {MOMENT} THEN replace({{c}}, 'T', ' ') END",
+    ),
+    "time": Conversion(
+        survives=TIME,
+        value=f"CASE WHEN {TIME} THEN {{c}} WHEN {MOMENT} THEN substr({{c}}, 12) END",
+    ),
+    "uuid": Conversion(survives=UUID, value=f"CASE WHEN {UUID} THEN {HEX} END"),
+    "blob": Conversion(survives="typeof({c}) IN ('blob', 'text')", value="CAST({c} AS BLOB)"),
+}
+
+
+def conversion(old: Column, new: Column) -> Conversion | None:
+    """How the values of a column take on its new type; None where all are kept as they are."""
+    before, target = family(old.type), family(new.type)
+    if target == "text":
+        return text_conversion(before, length_limit(old.type), length_limit(new.type))
+    if before == target or target == "other" or (before in WHOLE and target == "numeric"):
+        return None
+    if before == "bool" and target == "integer":
+        return None
+    return CONVERSIONS[target]
+
+
+def text_conversion(before: str, old_limit: int | None, limit: int | None) -> Conversion | None:
+    """How values become text of at most `limit` characters."""
+    if limit is None:
+        return None if before in WRITTEN else Conversion(survives=AS_TEXT, value="CAST({c} AS TEXT)")
+    if before in ("text", "uuid") and old_limit is not None and old_limit <= limit:
+        return None
+    return Conversion(
+        survives=f"{AS_TEXT} AND length({{c}}) <= {limit}",
+        value=f"substr(CAST({{c}} AS TEXT), 1, {limit})",
+    )
+
+
+def family(type_name: str) -> str:
+    """What kind of values a declared type is to hold; "other" for types that only their makers know."""
+    if type_name in FAMILIES:
+        return FAMILIES[type_name]
+    words = type_name.partition("(")[0].split()
+    if words and words[0] in INTEGERS:
+        return "integer"
+    if words and words[0] in ("decimal", "numeric"):
+        return "numeric"
+    if not words:
+        return "other"
+    return {"TEXT": "text", "REAL": "real", "BLOB": "blob"}.get(affinity(type_name), "other")
+
+
+def length_limit(type_name: str) -> int | None:
+    """The length in characters that a declared type such as varchar(30) gives, or None."""
+    size = type_name.partition("(")[2].rstrip(")")
+    return int(size) if size.isdigit() else None

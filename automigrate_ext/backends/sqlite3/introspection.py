@@ -1,0 +1,163 @@
+"""Read tables from SQLite: one query for the texts of all definitions, and the parser for those asked for."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from dataclasses import replace as evolve
+from typing import Any, Protocol
+
+from automigrate_ext.backends.sqlite3.parser import parse_index, parse_table
+from automigrate_ext.backends.sqlite3.tokens import fold
+from automigrate_ext.exceptions import ShadowedTable
+from automigrate_ext.schema import Constraint, ForeignKey, Index, Schema, Table
+
+# A table without pages of its own is a virtual one: https://sqlite.org/schematab.html
+CATALOG = "SELECT type, name, tbl_name, sql, rootpage FROM sqlite_master"
+# Needs SQLite 3.37, see https://sqlite.org/pragma.html#pragma_table_list
+SHADOW_TABLES = "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'shadow'"
+#: The endings of the tables in which SQLite's own virtual tables keep their data.
+SHADOW_SUFFIXES = (
+    "content", "data", "idx", "docsize", "config", "segments", "segdir", "stat", "node", "parent", "rowid"
+)  # fmt: skip
+
+
+class Cursor(Protocol):
+    """What is needed of a cursor, Django's or that of the sqlite3 module."""
+
+    def execute(self, sql: str, /) -> Any: ...
+    def fetchall(self) -> list[Any]: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A row of sqlite_master: the name of a thing, of the table that it is on, and its definition."""
+
+    name: str
+    table: str
+    sql: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Catalog:
+    """All definitions of a database; the keys are the names in lower case."""
+
+    tables: Mapping[str, Entry]
+    views: Mapping[str, Entry]
+    virtual: Mapping[str, Entry]
+    indexes: Mapping[str, Sequence[Entry]]
+    triggers: Mapping[str, Sequence[Entry]]
+
+    def table(self, name: str) -> Table | None:
+        """The table, under the name by which it was asked for. Raises `ShadowedTable` for other things."""
+        key = fold(unquoted(name))
+        if key in self.views:
+            raise ShadowedTable(shadowed(name, "a view"))
+        if key in self.virtual:
+            raise ShadowedTable(shadowed(name, "a virtual table"))
+        entry = self.tables.get(key)
+        return self.read(entry, name) if entry else None
+
+    def read(self, entry: Entry, name: str) -> Table:
+        """The table with its indexes, as a noun of that name."""
+        parsed = parse_table(entry.sql)
+        constraints: list[Constraint] = [self.with_target(c) for c in parsed.table.constraints]
+        indexes: list[Index] = []
+        statements = [entry.sql]
+        for index in self.indexes.get(fold(entry.name), ()):
+            noun = parse_index(index.sql, parsed.names).noun
+            if isinstance(noun, Index):
+                indexes.append(noun)
+            else:
+                constraints.append(noun)
+            statements.append(index.sql)
+        return evolve(
+            parsed.table,
+            name=name,
+            constraints=tuple(constraints),
+            indexes=tuple(indexes),
+            sql=tuple(statements),
+        )
+
+    def with_target(self, constraint: Constraint) -> Constraint:
+        """A foreign key that names no columns points at the primary key of its target."""
+        if not isinstance(constraint, ForeignKey) or constraint.to_columns:
+            return constraint
+        target = self.tables.get(fold(constraint.to_table))
+        key = parse_table(target.sql).table.primary_key if target else None
+        return evolve(constraint, to_columns=key.columns) if key else constraint
+
+    def schema(self, names: Collection[str]) -> Schema:
+        """Those of the named tables that exist. Raises `ShadowedTable`."""
+        found = ((name, self.table(name)) for name in names)
+        return Schema({name: table for name, table in found if table is not None})
+
+    @property
+    def all_triggers(self) -> list[Entry]:
+        """The triggers of all tables and views."""
+        return [trigger for triggers in self.triggers.values() for trigger in triggers]
+
+
+def read_catalog(cursor: Cursor) -> Catalog:
+    """Read the definitions of everything in the database but SQLite's own tables."""
+    cursor.execute(CATALOG)
+    tables: dict[str, Entry] = {}
+    views: dict[str, Entry] = {}
+    virtual: dict[str, Entry] = {}
+    indexes: defaultdict[str, list[Entry]] = defaultdict(list)
+    triggers: defaultdict[str, list[Entry]] = defaultdict(list)
+    for kind, name, table, sql, rootpage in cursor.fetchall():
+        if sql is None or name.startswith("sqlite_"):
+            continue
+        entry = Entry(name=name, table=table, sql=sql)
+        if kind == "table":
+            (tables if rootpage else virtual)[fold(name)] = entry
+        elif kind == "view":
+            views[fold(name)] = entry
+        elif kind == "index":
+            indexes[fold(table)].append(entry)
+        else:
+            triggers[fold(table)].append(entry)
+    return Catalog(tables=tables, views=views, virtual=virtual, indexes=indexes, triggers=triggers)
+
+
+def shadow_tables(cursor: Cursor, catalog: Catalog, *, asks: bool) -> frozenset[str]:
+    """The names, in lower case, of the tables in which virtual tables keep their data.
+
+    `asks` says that the server can tell; of an older one the endings of the names have to do.
+    """
+    if not catalog.virtual:
+        return frozenset()
+    if asks:
+        cursor.execute(SHADOW_TABLES)
+        return frozenset(fold(name) for (name,) in cursor.fetchall())
+    endings = (f"{virtual}_{suffix}" for virtual in catalog.virtual for suffix in SHADOW_SUFFIXES)
+    return frozenset(ending for ending in endings if ending in catalog.tables)
+
+
+def references(catalog: Catalog, names: Iterable[str]) -> list[tuple[str, ForeignKey]]:
+    """The foreign keys by which tables that are not named point at tables that are."""
+    named = {fold(unquoted(name)): name for name in names}
+    found = []
+    for key, entry in catalog.tables.items():
+        if key in named or "references" not in fold(entry.sql):
+            continue
+        for foreign_key in catalog.read(entry, entry.name).foreign_keys:
+            target = named.get(fold(foreign_key.to_table))
+            if target is not None:
+                found.append((entry.name, evolve(foreign_key, to_table=target)))
+    return found
+
+
+def unquoted(name: str) -> str:
+    """A table's name without the quotes that a model's db_table may carry."""
+    return name[1:-1].replace('""', '"') if name.startswith('"') and name.endswith('"') else name
+
+
+def shadowed(name: str, kind: str) -> str:
+    """What to say of a name that a model's table cannot have."""
+    return (
+        f"{name!r} is {kind} in the database, and a model has its table by that name. "
+        f"Drop or rename it, or give the model another db_table or managed = False."
+    )

@@ -1,0 +1,380 @@
+"""The statements that change SQLite tables: ALTER TABLE where it can, otherwise one rebuild for everything.
+
+The rebuild follows https://sqlite.org/lang_altertable.html#otheralter. Under legacy_alter_table a rename
+leaves the texts of views, triggers and foreign keys alone, so that they mean the new table from then on.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from dataclasses import replace as evolve
+from functools import cached_property
+
+from automigrate_ext.backends.base import Step, Work
+from automigrate_ext.backends.sqlite3 import render
+from automigrate_ext.backends.sqlite3.hazards import conversion
+from automigrate_ext.backends.sqlite3.introspection import Catalog, unquoted
+from automigrate_ext.backends.sqlite3.parser import parse_table
+from automigrate_ext.backends.sqlite3.tokens import fold, quote_name, quote_text
+from automigrate_ext.changes import (
+    AddColumn,
+    AddConstraint,
+    AddIndex,
+    AlterTable,
+    Change,
+    CreateTable,
+    DropColumn,
+    DropConstraint,
+    DropIndex,
+    DropTable,
+    RenameColumn,
+    RenameConstraint,
+    RenameIndex,
+    RenameTable,
+)
+from automigrate_ext.schema import Check, Column, Constraint, ForeignKey, Index, Table, Unique
+
+RENAME_TABLE = "ALTER TABLE {table} RENAME TO {new}"
+RENAME_COLUMN = "ALTER TABLE {table} RENAME COLUMN {old} TO {new}"
+ADD_COLUMN = "ALTER TABLE {table} ADD COLUMN {column}"
+DROP_COLUMN = "ALTER TABLE {table} DROP COLUMN {column}"
+DROP_TABLE = "DROP TABLE {table}"
+DROP_INDEX = "DROP INDEX {index}"
+FILL = "UPDATE {table} SET {values}"
+COPY_SEQUENCE = (
+    "INSERT INTO sqlite_sequence (name, seq) SELECT {new}, seq FROM sqlite_sequence WHERE name = {table} COLLATE NOCASE"
+)
+COPY_ROWS = "INSERT INTO {new} ({columns}) SELECT {values} FROM {table}"
+LEGACY_ON = "PRAGMA legacy_alter_table = ON"
+LEGACY_OFF = "PRAGMA legacy_alter_table = OFF"
+#: SQLite can drop a column since 3.35: https://sqlite.org/releaselog/3_35_0.html
+DROPS_COLUMNS = (3, 35)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """What the statements depend on besides the work: what is there, and what SQLite can do.
+
+    `after` says what the catalog will be after some statements, `index_name` how Django names the index
+    that is to stand for a unique constraint.
+    """
+
+    catalog: Catalog
+    version: tuple[int, ...]
+    after: Callable[[list[str]], Catalog]
+    index_name: Callable[[str, Unique], str]
+
+
+class Compiler:
+    """Turns the changes of one plan into statements."""
+
+    def __init__(self, server: Server, work: Work) -> None:
+        self.server = server
+        self.work = work
+        self.by_table: defaultdict[str, list[Change]] = defaultdict(list)
+        for change in work.changes:
+            if not isinstance(change, (RenameTable, RenameColumn, CreateTable, DropTable)):
+                self.by_table[change.table].append(change)
+        self.renamings = list(renamings(work.changes))
+
+    def steps(self) -> Iterator[Step]:
+        """All statements, in the order in which they run.
+
+        The names of indexes are taken in the whole database, so all that go go before the first one comes.
+        """
+        alterations = [self.alteration(table, changes) for table, changes in self.by_table.items()]
+        created = [change for change in self.work.changes if isinstance(change, CreateTable)]
+        yield from self.renamings
+        for change in self.work.changes:
+            if isinstance(change, DropTable):
+                yield Step(sql=DROP_TABLE.format(table=quote(change.table)), table=change.table)
+        for alteration in alterations:
+            yield from alteration.drop_indexes()
+        for new in created:
+            yield from (Step(sql=sql, table=new.table) for sql in new.new.sql[:1])
+        for alteration in alterations:
+            yield from alteration.change_table()
+        for new in created:
+            yield from (Step(sql=sql, table=new.table) for sql in new.new.sql[1:])
+        for alteration in alterations:
+            yield from alteration.add_indexes()
+
+    def alteration(self, name: str, changes: list[Change]) -> Alteration:
+        """What is to happen to one table."""
+        return Alteration(
+            server=self.server,
+            catalog=self.catalog,
+            old=self.work.current.tables[name],
+            new=self.work.desired.tables[name],
+            changes=tuple(changes),
+            taken=self.index_names,
+            fills={column: sql for (table, column), sql in self.work.fills.items() if table == name},
+        )
+
+    @cached_property
+    def catalog(self) -> Catalog:
+        """The definitions as they are once everything has its new name."""
+        if not self.renamings:
+            return self.server.catalog
+        return self.server.after([step.sql for step in self.renamings])
+
+    @cached_property
+    def index_names(self) -> frozenset[str]:
+        """The names, in lower case, that an index cannot be given: they are taken, or soon will be."""
+        catalog = self.server.catalog
+        there = [entry.name for entries in catalog.indexes.values() for entry in entries]
+        planned = [index.name for table in self.work.desired for index in table.indexes]
+        return frozenset(map(fold, (*there, *planned, *catalog.tables, *catalog.views)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alteration:
+    """All that happens to one table: `old` as it is by then, `new` as it is to be."""
+
+    server: Server
+    catalog: Catalog
+    old: Table
+    new: Table
+    changes: tuple[Change, ...]
+    taken: frozenset[str]
+    fills: dict[str, str]
+
+    def step(self, sql: str) -> Step:
+        """A statement for this table."""
+        return Step(sql=sql, table=self.new.name)
+
+    @property
+    def table(self) -> str:
+        """The table's name as SQL."""
+        return quote(self.new.name)
+
+    # Whether ALTER TABLE can do it
+
+    @cached_property
+    def added(self) -> dict[str, Column]:
+        """The columns that come, by name."""
+        return {change.new.name: change.new for change in self.changes if isinstance(change, AddColumn)}
+
+    @cached_property
+    def dropped(self) -> list[str]:
+        """The names of the columns that go."""
+        return [change.old.name for change in self.changes if isinstance(change, DropColumn)]
+
+    @cached_property
+    def rebuilds(self) -> bool:
+        """Whether the table has to be made anew and its rows copied."""
+        return not all(map(self.is_simple, self.changes))
+
+    def is_simple(self, change: Change) -> bool:
+        """Whether a change needs no rebuild."""
+        match change:
+            case AddIndex() | DropIndex() | RenameIndex() | AlterTable():
+                return True
+            case AddColumn():
+                return self.can_add(change.new)
+            case DropColumn():
+                return self.can_drop(change.old)
+            case AddConstraint():
+                return self.can_add_constraint(change.new)
+            case DropConstraint():
+                return render.is_index(change.old)
+            case RenameConstraint():
+                return render.is_index(change.old) and self.is_free(change.new.name)
+        return False
+
+    def can_add(self, column: Column) -> bool:
+        """Whether ALTER TABLE can add the column: https://sqlite.org/lang_altertable.html#altertabaddcol"""
+        key = self.new.primary_key
+        if key and column.name in key.columns:
+            return False
+        if column.generated:
+            return not column.generated.stored
+        if column.default is None:
+            return column.null
+        points_somewhere = any(column.name in fk.columns for fk in self.new.foreign_keys)
+        return render.is_literal(column.default) and not points_somewhere
+
+    def can_drop(self, column: Column) -> bool:
+        """Whether ALTER TABLE can drop the column, and nothing else has to look at the text of the table.
+
+        It refuses where any view or trigger of the database is broken, so it is left alone with those.
+        """
+        if self.server.version < DROPS_COLUMNS or len(self.dropped) > 1:
+            return False
+        if self.catalog.views or self.catalog.triggers:
+            return False
+        objects = (*self.old.constraints, *self.old.indexes)
+        going = {id(change.old) for change in self.changes if isinstance(change, (DropConstraint, DropIndex))}
+        read_by = [
+            *(other.reads for other in self.old.columns if other.name != column.name),
+            *(getattr(noun, "columns", ()) for noun in objects if id(noun) not in going),
+            self.old.primary_key.columns if self.old.primary_key else (),
+        ]
+        return not any(column.name in columns for columns in read_by)
+
+    def can_add_constraint(self, constraint: Constraint) -> bool:
+        """Whether a constraint needs no rebuild: as an index, or written behind its new column."""
+        if type(constraint) is Unique:
+            return self.is_free(self.index_name(constraint))
+        return isinstance(constraint, (Check, ForeignKey)) and self.goes_behind(constraint) is not None
+
+    def goes_behind(self, constraint: Check | ForeignKey) -> Column | None:
+        """The new column behind which the constraint can be written, or None."""
+        return self.added.get(constraint.columns[0]) if len(set(constraint.columns)) == 1 else None
+
+    def index_name(self, unique: Unique) -> str:
+        """The name of the index that is to stand for a unique constraint."""
+        return unique.name or self.server.index_name(self.new.name, unique)
+
+    def is_free(self, name: str) -> bool:
+        """Whether an index can be given the name; one that goes before frees its own."""
+        going = {fold(change.old.name) for change in self.changes if isinstance(change, (DropIndex, DropConstraint))}
+        return fold(name) not in self.taken - going
+
+    # Statements
+
+    def drop_indexes(self) -> Iterator[Step]:
+        """Drop the indexes that go or get another name, where they do not go with the old table."""
+        if self.rebuilds:
+            return
+        for change in self.changes:
+            if isinstance(change, (DropIndex, RenameIndex, DropConstraint, RenameConstraint)):
+                yield self.step(DROP_INDEX.format(index=quote_name(change.old.name)))
+
+    def change_table(self) -> Iterator[Step]:
+        """Change the table itself."""
+        if self.rebuilds:
+            yield from self.rebuild()
+            return
+        for name in self.dropped:
+            yield self.step(DROP_COLUMN.format(table=self.table, column=quote_name(name)))
+        for name in self.added:
+            definition = self.definition_with_objects(self.new.column(name) or self.added[name])
+            yield self.step(ADD_COLUMN.format(table=self.table, column=definition))
+        values = [f"{quote_name(name)} = {self.fills[name]}" for name in self.added if name in self.fills]
+        if values:
+            yield self.step(FILL.format(table=self.table, values=", ".join(values)))
+
+    def definition_with_objects(self, column: Column) -> str:
+        """A new column with its checks and references behind it."""
+        parts = [render.column(column, self.new)]
+        for change in self.changes:
+            if isinstance(change, AddConstraint) and isinstance(change.new, (Check, ForeignKey)):
+                behind = self.goes_behind(change.new)
+                if behind and behind.name == column.name:
+                    parts.append(render.behind_column(change.new, self.new))
+        return " ".join(parts)
+
+    def add_indexes(self) -> Iterator[Step]:
+        """Make the indexes that come, and after a rebuild all of them and the triggers."""
+        if self.rebuilds:
+            yield from (self.step(render.index(index, self.new)) for index in self.indexes)
+            yield from (self.step(trigger.sql) for trigger in self.catalog.triggers.get(self.key, ()))
+            return
+        for change in self.changes:
+            match change:
+                case AddIndex() | RenameIndex():
+                    yield self.step(render.index(change.new, self.new))
+                case AddConstraint(new=Unique() as unique) | RenameConstraint(new=Unique() as unique):
+                    named = evolve(unique, name=self.index_name(unique))
+                    yield self.step(render.index(named, self.new))
+
+    # The rebuild
+
+    @property
+    def key(self) -> str:
+        """The table's name as the catalog has it."""
+        return fold(unquoted(self.new.name))
+
+    @property
+    def indexes(self) -> list[Index | Unique]:
+        """All indexes of the new table, with the unique constraints that are made as such."""
+        uniques = [c for c in self.new.constraints if isinstance(c, Unique) and render.is_index(c)]
+        return [*uniques, *self.new.indexes]
+
+    def rebuild(self) -> Iterator[Step]:
+        """Make the new table, copy the rows, and put it in the place of the old one."""
+        name = self.temporary_name()
+        new = quote_name(name)
+        yield self.step(render.create_table(self.new, self.old, name, self.options()))
+        if has_autoincrement(self.old) and has_autoincrement(self.new):
+            own = quote_text(unquoted(self.new.name))
+            yield self.step(COPY_SEQUENCE.format(new=quote_text(name), table=own))
+        yield self.copy_rows(new)
+        yield self.step(DROP_TABLE.format(table=self.table))
+        yield self.step(LEGACY_ON)
+        yield self.step(RENAME_TABLE.format(table=new, new=self.table))
+        yield self.step(LEGACY_OFF)
+
+    def temporary_name(self) -> str:
+        """A name that nothing has; Django's own, as a rule."""
+        name = f"new__{unquoted(self.new.name)}"
+        taken = {*self.catalog.tables, *self.catalog.views, *self.catalog.virtual, *self.taken}
+        while fold(name) in taken:
+            name = f"new__{name}"
+        return name
+
+    def options(self) -> tuple[str, ...]:
+        """The words behind the bracket of the table as it is."""
+        entry = self.catalog.tables.get(self.key)
+        options = parse_table(entry.sql).options if entry else ()
+        return tuple(o for o in options if not (o == "WITHOUT ROWID" and has_autoincrement(self.new)))
+
+    def copy_rows(self, new: str) -> Step:
+        """Copy the rows, each value as the new table is to hold it."""
+        values = {column.name: self.value(column) for column in self.new.columns}
+        copied = {name: value for name, value in values.items() if value is not None}
+        if not copied:
+            return self.step(COPY_ROWS.format(new=new, columns="rowid", values="rowid", table=self.table))
+        return self.step(
+            COPY_ROWS.format(
+                new=new,
+                columns=", ".join(map(quote_name, copied)),
+                values=", ".join(copied.values()),
+                table=self.table,
+            )
+        )
+
+    def value(self, new: Column) -> str | None:
+        """What to put into a column; None where the server puts in something itself."""
+        if new.generated:
+            return None
+        old = self.old.column(new.name)
+        fill = self.fills.get(new.name)
+        if old is None:
+            return fill
+        value = quote_name(new.name)
+        if conversion_needed := conversion(old, new):
+            value = conversion_needed.value.format(c=value)
+        return value if fill is None else f"coalesce({value}, {fill})"
+
+
+def renamings(changes: Iterable[Change]) -> Iterator[Step]:
+    """The statements that rename tables and columns, in the order of the changes."""
+    for change in changes:
+        if isinstance(change, RenameTable):
+            sql = RENAME_TABLE.format(table=quote(change.table), new=quote(change.new_name))
+            yield Step(sql=sql, table=change.table)
+        elif isinstance(change, RenameColumn):
+            old, new = quote_name(change.old_name), quote_name(change.new_name)
+            yield Step(sql=RENAME_COLUMN.format(table=quote(change.table), old=old, new=new), table=change.table)
+
+
+def compile_rebuild(work: Work) -> Iterator[Step]:
+    """Drop the current tables and make the desired ones; the order is free while nothing checks references."""
+    for table in work.current:
+        yield Step(sql=DROP_TABLE.format(table=quote(table.name)), table=table.name)
+    for table in work.desired:
+        yield from (Step(sql=sql, table=table.name) for sql in table.sql)
+
+
+def has_autoincrement(table: Table) -> bool:
+    """Whether the server never gives out a number twice."""
+    return any(column.identity for column in table.columns)
+
+
+def quote(table: str) -> str:
+    """A table's name as SQL, be it quoted already or not."""
+    return quote_name(unquoted(table))

@@ -1,0 +1,249 @@
+"""Cut SQLite's SQL into tokens, and write expressions in one canonical way.
+
+The lexical rules are those of SQLite's tokenize.c: https://sqlite.org/lang_keywords.html
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from automigrate_ext.exceptions import AutomigrateError
+
+TOKEN = re.compile(
+    r"""
+      (?P<space>[ \t\n\f\r\ufeff]+ | --[^\n]* | /\*.*?(?:\*/|\Z))
+    | (?P<string>'(?:[^']|'')*')
+    | (?P<quoted>"(?:[^"]|"")*" | `(?:[^`]|``)*` | \[[^\]]*\])
+    | (?P<blob>[xX]'[0-9a-fA-F]*')
+    | (?P<number>0[xX][0-9a-fA-F_]+ | (?:[0-9][0-9_]*(?:\.[0-9_]*)?|\.[0-9][0-9_]*)(?:[eE][+-]?[0-9][0-9_]*)?)
+    | (?P<word>[A-Za-z_\u0080-\U0010ffff][A-Za-z0-9_$\u0080-\U0010ffff]*)
+    | (?P<operator>\|\||->>|->|<<|>>|<=|>=|<>|!=|==|[-+*/%&|~<>=(),.;])
+    | (?P<unknown>.)
+    """,
+    re.VERBOSE | re.DOTALL,
+)
+#: Different spellings of one operator.
+SYNONYMS = {"<>": "!=", "==": "="}
+#: Words that are part of an expression's grammar, so that, bare, they name no column.
+GRAMMAR_WORDS = frozenset(
+    (
+        "ALL", "AND", "AS", "ASC", "BETWEEN", "BY", "CASE", "CAST", "COLLATE", "CURRENT_DATE",
+        "CURRENT_TIME", "CURRENT_TIMESTAMP", "DESC", "DISTINCT", "ELSE", "END", "ESCAPE", "EXISTS",
+        "FILTER", "FROM", "GLOB", "GROUP", "IN", "IS", "ISNULL", "LIKE", "MATCH", "NOT", "NOTNULL", "NULL",
+        "OR", "ORDER", "OVER", "RAISE", "REGEXP", "SELECT", "THEN", "UNION", "VALUES", "WHEN", "WHERE"
+    )
+)  # fmt: skip
+
+
+class UnreadableSQL(AutomigrateError):
+    """A definition in the database that does not follow SQLite's grammar, as far as the parser knows it."""
+
+
+class Token(NamedTuple):
+    """A word, quoted name, string, blob, number or operator; `value` is its meaning, `text` its spelling.
+
+    The value of a word is in upper case, that of a quoted name or a string is without its quotes.
+    """
+
+    kind: str
+    text: str
+    value: str
+    start: int
+    end: int
+
+    @property
+    def name(self) -> str:
+        """The token read as an identifier."""
+        return self.text if self.kind == "word" else self.value
+
+
+@dataclass(frozen=True, eq=False)
+class Names:
+    """The names that an expression may speak of: the table's, and its columns' with their collations."""
+
+    table: str
+    columns: dict[str, str]
+    collations: dict[str, str | None] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, table: str, columns: Collection[tuple[str, str | None]]) -> Names:
+        """The names of a table whose columns have these names and collations."""
+        by_name = {fold(name): name for name, _ in columns}
+        return cls(table=table, columns=by_name, collations=dict(columns))
+
+    def column(self, name: str) -> str | None:
+        """The column of that name as the table spells it, None if it has none."""
+        return self.columns.get(fold(name))
+
+
+class Expression(NamedTuple):
+    """An expression in canonical form, and the columns that it reads."""
+
+    text: str
+    columns: tuple[str, ...]
+
+
+def tokenize(sql: str) -> list[Token]:
+    """The tokens of a statement without its space and comments. Raises `UnreadableSQL`."""
+    tokens = []
+    for match in TOKEN.finditer(sql):
+        kind = match.lastgroup
+        if kind == "space":
+            continue
+        if kind is None or kind == "unknown":
+            raise UnreadableSQL(f"unexpected character {match[0]!r} in {sql!r}")
+        text = match[0]
+        tokens.append(Token(kind, text, token_value(kind, text), match.start(), match.end()))
+    return tokens
+
+
+def token_value(kind: str, text: str) -> str:
+    """What a token means, whatever its spelling."""
+    if kind == "operator":
+        return SYNONYMS.get(text, text)
+    if kind == "word" or kind == "blob":
+        return upper(text)
+    if kind == "number":
+        return fold(text).replace("_", "")
+    mark = text[0]
+    return text[1:-1] if mark == "[" else text[1:-1].replace(mark * 2, mark)
+
+
+def fold(name: str) -> str:
+    """The name in lower case, as SQLite folds names: ASCII letters only."""
+    return name.lower() if name.isascii() else "".join(c.lower() if c.isascii() else c for c in name)
+
+
+def upper(name: str) -> str:
+    """The name in upper case, ASCII letters only."""
+    return name.upper() if name.isascii() else "".join(c.upper() if c.isascii() else c for c in name)
+
+
+def quote_name(name: str) -> str:
+    """The identifier in double quotes."""
+    return '"{}"'.format(name.replace('"', '""'))
+
+
+def quote_text(text: str) -> str:
+    """The text as a string literal."""
+    return "'{}'".format(text.replace("'", "''"))
+
+
+def is_operator(token: Token, text: str) -> bool:
+    """Whether the token is that operator or bracket."""
+    return token.kind == "operator" and token.value == text
+
+
+def without_brackets(tokens: Sequence[Token]) -> Sequence[Token]:
+    """The tokens without brackets around all of them."""
+    while len(tokens) > 2 and is_operator(tokens[0], "(") and closing(tokens, 0) == len(tokens) - 1:
+        tokens = tokens[1:-1]
+    return tokens
+
+
+def closing(tokens: Sequence[Token], opening: int) -> int:
+    """The position of the bracket that closes the one at `opening`. Raises `UnreadableSQL`."""
+    depth = 0
+    for position in range(opening, len(tokens)):
+        token = tokens[position]
+        if token.kind == "operator":
+            depth += (token.value == "(") - (token.value == ")")
+            if depth == 0:
+                return position
+    raise UnreadableSQL("a bracket that nothing closes")
+
+
+def split_at_commas(tokens: Sequence[Token]) -> list[Sequence[Token]]:
+    """The parts between the commas that are inside no brackets."""
+    parts, start, depth = [], 0, 0
+    for position, token in enumerate(tokens):
+        if token.kind != "operator":
+            continue
+        depth += (token.value == "(") - (token.value == ")")
+        if token.value == "," and depth == 0:
+            parts.append(tokens[start:position])
+            start = position + 1
+    return [*parts, tokens[start:]]
+
+
+def canonical(tokens: Sequence[Token], names: Names) -> Expression:
+    """The expression written in one way, whatever its spacing, quoting and letter case."""
+    writer = Writer(names)
+    tokens = without_brackets(tokens)
+    position = 0
+    while position < len(tokens):
+        position += writer.write(tokens, position)
+    return Expression("".join(writer.parts), tuple(dict.fromkeys(writer.columns)))
+
+
+class Writer:
+    """Writes tokens one after the other, with canonical spacing, and notes the columns among them."""
+
+    def __init__(self, names: Names) -> None:
+        self.names = names
+        self.parts: list[str] = []
+        self.columns: list[str] = []
+        self.glued = True
+        self.calls = False
+
+    def write(self, tokens: Sequence[Token], position: int) -> int:
+        """Write the token at `position`; say how many tokens that took."""
+        token = tokens[position]
+        if token.kind == "operator":
+            self.write_operator(token.value)
+        elif token.kind == "string":
+            self.write_word(token.text)
+        elif token.kind in ("number", "blob"):
+            self.write_word(token.value)
+        elif self.is_own_table(tokens, position):
+            return 2
+        else:
+            self.write_name(tokens, position)
+        return 1
+
+    def is_own_table(self, tokens: Sequence[Token], position: int) -> bool:
+        """Whether the token and the full stop behind it only say that the table itself is meant."""
+        if position + 2 >= len(tokens) or not is_operator(tokens[position + 1], "."):
+            return False
+        after_dot = position > 0 and is_operator(tokens[position - 1], ".")
+        return not after_dot and fold(tokens[position].name) == fold(self.names.table)
+
+    def write_operator(self, text: str) -> None:
+        if text in ("(", ")", ",", "."):
+            opens = text == "(" and not self.glued and not self.calls
+            self.parts.append(" (" if opens else text)
+            self.glued = text in ("(", ".")
+        else:
+            self.write_word(text)
+        self.calls = False
+
+    def write_name(self, tokens: Sequence[Token], position: int) -> None:
+        token = tokens[position]
+        calls = position + 1 < len(tokens) and is_operator(tokens[position + 1], "(")
+        is_grammar = token.kind == "word" and token.value in GRAMMAR_WORDS
+        if position > 0 and tokens[position - 1].kind == "word" and tokens[position - 1].value == "COLLATE":
+            self.write_word(collation_word(upper(token.name)))
+        elif calls or is_grammar:
+            self.write_word(upper(token.name))
+            self.calls = calls and (not is_grammar or token.value == "CAST")
+        elif column := self.names.column(token.name):
+            self.columns.append(column)
+            self.write_word(quote_name(column))
+        elif token.text.startswith('"'):
+            # SQLite takes a double-quoted name that names nothing for a string:
+            # https://sqlite.org/quirks.html#double_quoted_string_literals_are_accepted
+            self.write_word(quote_text(token.value))
+        else:
+            self.write_word(token.value if token.kind == "word" else quote_name(token.value))
+
+    def write_word(self, text: str) -> None:
+        self.parts.append(text if self.glued else f" {text}")
+        self.glued = self.calls = False
+
+
+def collation_word(name: str) -> str:
+    """A collation's name as SQL, quoted unless it is one of SQLite's own."""
+    return name if name in ("BINARY", "NOCASE", "RTRIM") else quote_name(name)

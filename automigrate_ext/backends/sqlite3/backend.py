@@ -69,7 +69,7 @@ class SQLiteBackend(Backend):
         return self.catalog().schema(names)
 
     def scratch(self, blueprints: Sequence[Blueprint]) -> Schema:
-        return scratch.build(self.connection, blueprints)
+        return scratch.build(self.connection, blueprints, self.catalog())
 
     def references(self, names: Collection[str]) -> tuple[Reference, ...]:
         found = introspection.references(self.catalog(), names)

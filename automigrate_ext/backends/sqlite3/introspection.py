@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from automigrate_ext.backends.sqlite3.parser import parse_index, parse_table
 from automigrate_ext.backends.sqlite3.tokens import fold
 from automigrate_ext.exceptions import ShadowedTable
-from automigrate_ext.schema import Constraint, ForeignKey, Index, Schema, Table
+from automigrate_ext.schema import Constraint, ForeignKey, Index, Schema, Table, Unique
 
 # A table without pages of its own is a virtual one: https://sqlite.org/schematab.html
 CATALOG = "SELECT type, name, tbl_name, sql, rootpage FROM sqlite_master"
@@ -61,24 +61,11 @@ class Catalog:
 
     def read(self, entry: Entry, name: str) -> Table:
         """The table with its indexes, as a noun of that name."""
-        parsed = parse_table(entry.sql)
-        constraints: list[Constraint] = [self.with_target(c) for c in parsed.table.constraints]
-        indexes: list[Index] = []
-        statements = [entry.sql]
-        for index in self.indexes.get(fold(entry.name), ()):
-            noun = parse_index(index.sql, parsed.names).noun
-            if isinstance(noun, Index):
-                indexes.append(noun)
-            else:
-                constraints.append(noun)
-            statements.append(index.sql)
-        return evolve(
-            parsed.table,
-            name=name,
-            constraints=tuple(constraints),
-            indexes=tuple(indexes),
-            sql=tuple(statements),
-        )
+        indexes = (index.sql for index in self.indexes.get(fold(entry.name), ()))
+        table = read_table(name, entry.sql, indexes)
+        if all(foreign_key.to_columns for foreign_key in table.foreign_keys):
+            return table
+        return evolve(table, constraints=tuple(map(self.with_target, table.constraints)))
 
     def with_target(self, constraint: Constraint) -> Constraint:
         """A foreign key that names no columns points at the primary key of its target."""
@@ -94,9 +81,28 @@ class Catalog:
         return Schema({name: table for name, table in found if table is not None})
 
     @property
+    def statements(self) -> frozenset[str]:
+        """The texts of all tables and indexes."""
+        indexes = (index.sql for indexes in self.indexes.values() for index in indexes)
+        return frozenset((*(entry.sql for entry in self.tables.values()), *indexes))
+
+    @property
     def all_triggers(self) -> list[Entry]:
         """The triggers of all tables and views."""
         return [trigger for triggers in self.triggers.values() for trigger in triggers]
+
+
+def read_table(name: str, create: str, indexes: Iterable[str]) -> Table:
+    """The noun that a CREATE TABLE statement and the CREATE INDEX statements for it come to."""
+    parsed = parse_table(create)
+    nouns = {index: parse_index(index, parsed.names).noun for index in indexes}
+    return evolve(
+        parsed.table,
+        name=name,
+        constraints=(*parsed.table.constraints, *(noun for noun in nouns.values() if isinstance(noun, Unique))),
+        indexes=tuple(noun for noun in nouns.values() if isinstance(noun, Index)),
+        sql=(create, *nouns),
+    )
 
 
 def read_catalog(cursor: Cursor) -> Catalog:

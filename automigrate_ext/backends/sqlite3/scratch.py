@@ -5,28 +5,63 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
+from dataclasses import dataclass
 from dataclasses import replace as evolve
 from typing import Any, TypeVar
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from automigrate_ext.backends.sqlite3.introspection import Catalog, read_catalog
+from automigrate_ext.backends.sqlite3.introspection import Catalog, read_catalog, read_table
 from automigrate_ext.blueprint import Blueprint
 from automigrate_ext.exceptions import ScratchFailed
 from automigrate_ext.schema import Constraint, Index, Schema, Table
 
+#: How many tables are built in one database: each new one costs SQLite a look at all that are there.
+BATCH = 100
+
 Noun = TypeVar("Noun", Constraint, Index)
 
 
-def build(connection: BaseDatabaseWrapper, blueprints: Sequence[Blueprint]) -> Schema:
-    """What SQLite makes of the blueprints. Raises `ScratchFailed` where it does not accept one."""
-    statements = {blueprint.name: tuple(table_sql(blueprint)) for blueprint in blueprints}
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Draft:
+    """A blueprint and the statements that it comes to."""
+
+    blueprint: Blueprint
+    statements: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The name of the table."""
+        return self.blueprint.name
+
+
+def build(connection: BaseDatabaseWrapper, blueprints: Iterable[Blueprint], live: Catalog) -> Schema:
+    """What SQLite makes of the blueprints. Raises `ScratchFailed` where it does not accept one.
+
+    SQLite keeps the text of a statement as it was given, and has accepted those that `live` has.
+    """
+    drafts = [Draft(blueprint=bp, statements=(bp.create_sql(), *map(str, bp.objects))) for bp in blueprints]
+    accepted = live.statements
+    new = [draft for draft in drafts if not accepted.issuperset(draft.statements)]
+    built = {draft.name: read_draft(draft) for draft in drafts if accepted.issuperset(draft.statements)}
+    for start in range(0, len(new), BATCH):
+        built |= build_batch(connection, new[start : start + BATCH])
+    return Schema({draft.name: declared(built[draft.name], draft) for draft in drafts})
+
+
+def read_draft(draft: Draft) -> Table:
+    """The table of a draft by its words alone."""
+    create, *indexes = draft.statements
+    return read_table(draft.name, create, indexes)
+
+
+def build_batch(connection: BaseDatabaseWrapper, drafts: Sequence[Draft]) -> dict[str, Table]:
+    """The tables of the drafts, as an empty database makes them."""
     with memory(connection) as database:
-        for blueprint in blueprints:
-            create(database, blueprint, statements[blueprint.name])
+        for draft in drafts:
+            create(database, draft)
         with closing(database.cursor()) as cursor:
-            schema = read_catalog(cursor).schema(statements)
-    return Schema({bp.name: declared(schema.tables[bp.name], bp, statements[bp.name]) for bp in blueprints})
+            return dict(read_catalog(cursor).schema([draft.name for draft in drafts]).tables)
 
 
 def after(connection: BaseDatabaseWrapper, catalog: Catalog, statements: Iterable[str]) -> Catalog:
@@ -66,35 +101,30 @@ def memory(connection: BaseDatabaseWrapper) -> Iterator[sqlite3.Connection]:
         wrapper.connection = None
 
 
-def table_sql(blueprint: Blueprint) -> Iterator[str]:
-    """The statements that make the blueprint's table and its indexes."""
-    yield blueprint.create_sql()
-    yield from map(str, blueprint.objects)
-
-
-def create(database: sqlite3.Connection, blueprint: Blueprint, statements: Iterable[str]) -> None:
-    """Execute the statements. Raises `ScratchFailed`."""
-    for statement in statements:
+def create(database: sqlite3.Connection, draft: Draft) -> None:
+    """Execute the statements of a draft. Raises `ScratchFailed`."""
+    for statement in draft.statements:
         try:
             database.execute(statement)
         except sqlite3.Error as error:
             raise ScratchFailed(
-                f"SQLite does not accept what {blueprint.owner} says of the table {blueprint.name!r}: "
+                f"SQLite does not accept what {draft.blueprint.owner} says of the table {draft.name!r}: "
                 f"{error}. The statement was: {statement}"
             ) from error
 
 
-def declared(table: Table, blueprint: Blueprint, statements: tuple[str, ...]) -> Table:
+def declared(table: Table, draft: Draft) -> Table:
     """The table with what the model says of it and SQLite does not know."""
-    meta = blueprint.model._meta
+    meta = draft.blueprint.model._meta
+    given = draft.blueprint.given_names
     return evolve(
         table,
-        owner=blueprint.owner,
+        owner=draft.blueprint.owner,
         automatic=bool(meta.auto_created),
         automatic_key=bool(getattr(meta.pk, "auto_created", False)),
-        constraints=with_names(table.constraints, blueprint.given_names),
-        indexes=with_names(table.indexes, blueprint.given_names),
-        sql=statements,
+        constraints=with_names(table.constraints, given),
+        indexes=with_names(table.indexes, given),
+        sql=draft.statements,
     )
 
 

@@ -14,14 +14,17 @@ from automigrate_ext.exceptions import AutomigrateError
 
 TOKEN = re.compile(
     r"""
-      (?P<space>[ \t\n\f\r\ufeff]+ | --[^\n]* | /\*.*?(?:\*/|\Z))
-    | (?P<string>'(?:[^']|'')*')
+    (?: [ \t\n\f\r\ufeff]+ | --[^\n]* | /\*.*?(?:\*/|\Z) )*
+    (?:
+      (?P<string>'(?:[^']|'')*')
     | (?P<quoted>"(?:[^"]|"")*" | `(?:[^`]|``)*` | \[[^\]]*\])
     | (?P<blob>[xX]'[0-9a-fA-F]*')
     | (?P<number>0[xX][0-9a-fA-F_]+ | (?:[0-9][0-9_]*(?:\.[0-9_]*)?|\.[0-9][0-9_]*)(?:[eE][+-]?[0-9][0-9_]*)?)
     | (?P<word>[A-Za-z_\u0080-\U0010ffff][A-Za-z0-9_$\u0080-\U0010ffff]*)
     | (?P<operator>\|\||->>|->|<<|>>|<=|>=|<>|!=|==|[-+*/%&|~<>=(),.;])
+    | (?P<end>\Z)
     | (?P<unknown>.)
+    )
     """,
     re.VERBOSE | re.DOTALL,
 )
@@ -90,22 +93,23 @@ def tokenize(sql: str) -> list[Token]:
     """The tokens of a statement without its space and comments. Raises `UnreadableSQL`."""
     tokens = []
     for match in TOKEN.finditer(sql):
-        kind = match.lastgroup
-        if kind == "space":
-            continue
-        if kind is None or kind == "unknown":
-            raise UnreadableSQL(f"unexpected character {match[0]!r} in {sql!r}")
-        text = match[0]
-        tokens.append(Token(kind, text, token_value(kind, text), match.start(), match.end()))
+        kind = match.lastgroup or "unknown"
+        text = match[kind]
+        if kind == "end":
+            break
+        if kind == "unknown":
+            raise UnreadableSQL(f"unexpected character {text!r} in {sql!r}")
+        end = match.end()
+        tokens.append(Token(kind, text, token_value(kind, text), end - len(text), end))
     return tokens
 
 
 def token_value(kind: str, text: str) -> str:
     """What a token means, whatever its spelling."""
-    if kind == "operator":
-        return SYNONYMS.get(text, text)
     if kind == "word" or kind == "blob":
         return upper(text)
+    if kind == "operator":
+        return SYNONYMS.get(text, text)
     if kind == "number":
         return fold(text).replace("_", "")
     mark = text[0]

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.backends.ddl_references import Statement
 from django.db.models import CompositePrimaryKey, Field, Model, UniqueConstraint
 
@@ -19,6 +18,8 @@ MARK = "\x00"
 FOREIGN_KEY_SUFFIX = "_fk_%(to_table)s_%(to_column)s"
 
 SQL = Statement | str
+#: A schema editor. Half of what is asked of it is private, which the stubs do not know.
+SchemaEditor = Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,12 +73,12 @@ class Blueprint:
         return self.create.replace(MARK, "".join(f", {clause}" for clause in clauses))
 
 
-def collecting_editor(connection: BaseDatabaseWrapper) -> BaseDatabaseSchemaEditor:
+def collecting_editor(connection: BaseDatabaseWrapper) -> SchemaEditor:
     """A schema editor of the connection that collects SQL, and asks a question about collations once."""
     base = connection.SchemaEditorClass
     assert base is not None
     editor_class = type("CollectingSchemaEditor", (CachingMixin, base), {})
-    editor: BaseDatabaseSchemaEditor = editor_class(connection, collect_sql=True)
+    editor: SchemaEditor = editor_class(connection, collect_sql=True)
     editor.deferred_sql = []
     if editor.sql_create_inline_fk is None:
         editor.sql_create_table = editor.sql_create_table.replace("%(definition)s", f"%(definition)s{MARK}")
@@ -95,7 +96,7 @@ class CachingMixin:
         return known[collation_name]
 
 
-def draw(editor: BaseDatabaseSchemaEditor, model: type[Model]) -> Blueprint:
+def draw(editor: SchemaEditor, model: type[Model]) -> Blueprint:
     """Have the editor write down all that makes the model's table."""
     editor.deferred_sql.clear()
     create = compose(editor, *editor.table_sql(model))
@@ -120,12 +121,12 @@ def draw(editor: BaseDatabaseSchemaEditor, model: type[Model]) -> Blueprint:
     )
 
 
-def compose(editor: BaseDatabaseSchemaEditor, sql: str, params: Collection[Any] | None) -> str:
+def compose(editor: SchemaEditor, sql: str, params: Collection[Any] | None) -> str:
     """The SQL with its parameters written into it."""
     return sql % tuple(editor.quote_value(param) for param in params) if params else sql
 
 
-def is_foreign_key(editor: BaseDatabaseSchemaEditor, sql: SQL) -> bool:
+def is_foreign_key(editor: SchemaEditor, sql: SQL) -> bool:
     """Whether the statement is the schema editor's ADD CONSTRAINT ... FOREIGN KEY."""
     return isinstance(sql, Statement) and sql.template == editor.sql_create_fk
 
@@ -141,19 +142,19 @@ def is_plain(model: type[Model], columns: Iterable[ColumnBlueprint]) -> bool:
     )
 
 
-def is_plain_unique(constraint: object) -> bool:
+def is_plain_unique(constraint: Any) -> bool:
     """Whether a constraint is a unique one over columns with nothing else that the server could print."""
-    return (
-        type(constraint) is UniqueConstraint
-        and bool(constraint.fields)
-        and constraint.condition is None
-        and not constraint.include
-        and not constraint.opclasses
-        and getattr(constraint, "nulls_distinct", None) is None
-    )
+    more = ("condition", "include", "opclasses", "nulls_distinct")
+    is_unique = type(constraint) is UniqueConstraint
+    return is_unique and bool(constraint.fields) and not any(says(constraint, attribute) for attribute in more)
 
 
-def draw_columns(editor: BaseDatabaseSchemaEditor, model: type[Model]) -> Iterator[ColumnBlueprint]:
+def says(constraint: Any, attribute: str) -> bool:
+    """Whether a constraint gives an optional attribute."""
+    return getattr(constraint, attribute, None) not in (None, ())
+
+
+def draw_columns(editor: SchemaEditor, model: type[Model]) -> Iterator[ColumnBlueprint]:
     """The columns of a model's own table."""
     connection = editor.connection
     for field in model._meta.local_fields:
@@ -166,7 +167,7 @@ def draw_columns(editor: BaseDatabaseSchemaEditor, model: type[Model]) -> Iterat
         if suffix := field.db_type_suffix(connection=connection):
             words.append(suffix)
         yield ColumnBlueprint(
-            name=field.column,
+            name=str(field.column),
             field=field,
             type_sql=" ".join([db_params["type"], collate(editor, db_params)]).rstrip(),
             definition=compose(editor, " ".join(words), params),
@@ -175,7 +176,7 @@ def draw_columns(editor: BaseDatabaseSchemaEditor, model: type[Model]) -> Iterat
         )
 
 
-def collate(editor: BaseDatabaseSchemaEditor, db_params: Any) -> str:
+def collate(editor: SchemaEditor, db_params: Any) -> str:
     """The COLLATE clause of a field's column, if it asks for one."""
     collation = db_params.get("collation")
     return editor._collate_sql(collation) if collation else ""
@@ -186,10 +187,10 @@ def primary_key_columns(model: type[Model]) -> tuple[str, ...]:
     pk = model._meta.pk
     if isinstance(pk, CompositePrimaryKey):
         return tuple(pk.columns)
-    return (pk.column,)
+    return (str(pk.column),)
 
 
-def comment_statements(editor: BaseDatabaseSchemaEditor, model: type[Model]) -> Iterator[str]:
+def comment_statements(editor: SchemaEditor, model: type[Model]) -> Iterator[str]:
     """The statements that comment the table and its columns, where the server keeps comments apart."""
     features = editor.connection.features
     if not features.supports_comments:
@@ -210,24 +211,24 @@ def comment_statements(editor: BaseDatabaseSchemaEditor, model: type[Model]) -> 
             }
 
 
-def plain_uniques(editor: BaseDatabaseSchemaEditor, model: type[Model]) -> Iterator[Unique]:
+def plain_uniques(editor: SchemaEditor, model: type[Model]) -> Iterator[Unique]:
     """The unique constraints that the server adds nothing to: of fields, unique_together and Meta."""
     for field in model._meta.local_fields:
         if field.column and field.unique and not field.primary_key:
             yield plain_unique(editor, (field.column,), editor._create_unique_sql(model, [field]))
     for names in model._meta.unique_together:
         fields = [model._meta.get_field(name) for name in names]
-        columns = tuple(field.column for field in fields)
-        yield plain_unique(editor, columns, editor._create_unique_sql(model, fields))
+        statement = editor._create_unique_sql(model, fields)
+        yield plain_unique(editor, columns_of(model, names), statement)
     for constraint in model._meta.constraints:
         if is_plain_unique(constraint):
             assert isinstance(constraint, UniqueConstraint)
             statement = constraint.create_sql(model, editor)
-            if statement is None:
+            if not statement:
                 continue
             deferrable = constraint.deferrable
             yield Unique(
-                columns=tuple(model._meta.get_field(name).column for name in constraint.fields),
+                columns=columns_of(model, constraint.fields),
                 deferrable=deferrable.value if deferrable else None,
                 name=constraint.name,
                 named=True,
@@ -235,16 +236,22 @@ def plain_uniques(editor: BaseDatabaseSchemaEditor, model: type[Model]) -> Itera
             )
 
 
-def plain_unique(editor: BaseDatabaseSchemaEditor, columns: tuple[str, ...], statement: SQL) -> Unique:
+def columns_of(model: type[Model], names: Iterable[str]) -> tuple[str, ...]:
+    """The columns of the model's fields of these names."""
+    fields: list[Any] = [model._meta.get_field(name) for name in names]
+    return tuple(field.column for field in fields)
+
+
+def plain_unique(editor: SchemaEditor, columns: tuple[str, ...], statement: SQL) -> Unique:
     """A unique constraint whose name Django generates."""
     return Unique(columns=columns, name=statement_name(statement), sql=as_clause(statement))
 
 
-def constraint_clauses(editor: BaseDatabaseSchemaEditor, model: type[Model]) -> Iterator[tuple[str, str]]:
+def constraint_clauses(editor: SchemaEditor, model: type[Model]) -> Iterator[tuple[str, str]]:
     """For each constraint of Meta that is a clause of the table: its name and the clause."""
     for constraint in model._meta.constraints:
         statement = constraint.create_sql(model, editor)
-        if statement is not None and is_alter_table_add(statement):
+        if statement and is_alter_table_add(statement):
             yield constraint.name, as_clause(statement)
 
 
@@ -274,12 +281,13 @@ def unquote(name: str) -> str:
     return name[1:-1].replace('""', '"') if name[:1] == name[-1:] == '"' and len(name) > 1 else name.strip("`")
 
 
-def foreign_keys(editor: BaseDatabaseSchemaEditor, model: type[Model]) -> Iterator[ForeignKey]:
+def foreign_keys(editor: SchemaEditor, model: type[Model]) -> Iterator[ForeignKey]:
     """The foreign keys of a model's own table that the database is to enforce."""
     connection = editor.connection
     if not connection.features.supports_foreign_keys:
         return
-    for field in model._meta.local_fields:
+    local_fields: Iterable[Any] = model._meta.local_fields
+    for field in local_fields:
         if not (field.column and field.remote_field and getattr(field, "db_constraint", False)):
             continue
         target = field.target_field

@@ -9,6 +9,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.models import Field, Model
+from django.db.models.fields.proxy import OrderWrt
 
 from automigrate_ext.backends.base import Backend
 from automigrate_ext.blueprint import Blueprint, collecting_editor, draw
@@ -39,6 +40,8 @@ class Desired:
             value = model_field.get_db_prep_save(self.one_off[key], self.editor.connection)
         elif model_field.has_db_default():
             return default_expression(self.editor, model_field)
+        elif isinstance(model_field, OrderWrt):
+            value = 0  # as the migration operation AlterOrderWithRespectTo has it
         else:
             value = self.editor.effective_default(model_field)
         return None if value is None else self.editor.quote_value(value)

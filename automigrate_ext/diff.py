@@ -71,8 +71,8 @@ def diff_columns(current: Table, desired: Table, ownership: Ownership, *, prune:
 def diff_constraints(current: Table, desired: Table, ownership: Ownership, *, prune: bool) -> Iterator[changes.Change]:
     """The changes of a table's constraints."""
     match = match_objects(current.constraints, desired.constraints)
-    for old in going(match, current, ownership, prune=prune):
-        yield changes.DropConstraint(table=desired.name, old=old)
+    for gone in going(match, current, ownership, prune=prune):
+        yield changes.DropConstraint(table=desired.name, old=gone)
     for old, new in match.renamed:
         yield changes.RenameConstraint(table=desired.name, old=old, new=new)
     for new in match.added:
@@ -99,13 +99,14 @@ def match_objects(current: Sequence[Noun], desired: Sequence[Noun]) -> Match[Nou
     for old in current:
         by_structure[old].append(old)
     rest = [new for new in desired if not take(by_structure[new], new.name)]
-    added, renamed = [], []
+    added: list[Noun] = []
+    renamed: list[tuple[Noun, Noun]] = []
     for new in sorted(rest, key=lambda noun: not noun.named):
-        old = take(by_structure[new])
-        if old is None:
+        same = take(by_structure[new])
+        if same is None:
             added.append(new)
         elif new.named:
-            renamed.append((old, new))
+            renamed.append((same, new))
     removed = [old for candidates in by_structure.values() for old in candidates]
     return Match(added=tuple(added), removed=tuple(removed), renamed=tuple(renamed))
 
@@ -138,9 +139,10 @@ def foreign_objects(
         for column in old.columns:
             if column.name not in declared and not ownership.owns_column(old, column):
                 yield old, column
-        for noun in (
+        unmatched: tuple[Constraint | Index, ...] = (
             *match_objects(old.constraints, table.constraints).removed,
             *match_objects(old.indexes, table.indexes).removed,
-        ):
+        )
+        for noun in unmatched:
             if not ownership.owns_object(old, noun):
                 yield old, noun

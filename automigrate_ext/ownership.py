@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from dataclasses import replace as evolve
+from typing import Any
 
-from automigrate_ext.schema import Column, Constraint, ForeignKey, Index, Schema, Table
+from automigrate_ext.schema import Column, Constraint, ForeignKey, Index, Schema, Table, Unique
 
 Attributes = tuple[str, ...]
+Noun = Constraint | Index
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +30,7 @@ class OwnedTable:
     kept: tuple[str, ...] = ()
 
 
-def never_generated(table: Table, noun: Constraint | Index) -> bool:
+def never_generated(table: Table, noun: Noun) -> bool:
     """The answer of a caller who cannot tell generated names from others."""
     return False
 
@@ -43,15 +45,15 @@ class Ownership:
     """
 
     tables: Mapping[str, OwnedTable] = field(default_factory=dict)
-    django_named: Callable[[Table, Constraint | Index], bool] = never_generated
-    server_named: Callable[[Table, Constraint | Index], bool] = never_generated
+    django_named: Callable[[Table, Noun], bool] = never_generated
+    server_named: Callable[[Table, Noun], bool] = never_generated
 
     def owns_column(self, table: Table, column: Column) -> bool:
         """Whether the column came from the models; on a table never recorded, every column did."""
         owned = self.tables.get(table.name)
         return owned is None or column.name in owned.columns or column.name in owned.kept
 
-    def owns_object(self, table: Table, noun: Constraint | Index) -> bool:
+    def owns_object(self, table: Table, noun: Noun) -> bool:
         """Whether the constraint or index came from the models."""
         owned = self.tables.get(table.name)
         if owned is None:
@@ -89,10 +91,11 @@ def owned_table(declared: Table, desired: Table, current: Table, before: OwnedTa
 
 def owned_objects(declared: Table, desired: Table, current: Table) -> dict[str, Attributes]:
     """The identities of the declared constraints and indexes as the database has them."""
-    said = (*declared.constraints, *declared.indexes)
-    taken = (*desired.constraints, *desired.indexes)
+    said: tuple[Noun, ...] = (*declared.constraints, *declared.indexes)
+    taken: tuple[Noun, ...] = (*desired.constraints, *desired.indexes)
     attributes = {after: object_attributes(before) for before, after in zip(said, taken, strict=True)}
-    return {noun.identity: attributes[noun] for noun in (*current.constraints, *current.indexes) if noun in attributes}
+    found: tuple[Noun, ...] = (*current.constraints, *current.indexes)
+    return {noun.identity: attributes[noun] for noun in found if noun in attributes}
 
 
 def column_attributes(column: Column) -> Attributes:
@@ -100,7 +103,7 @@ def column_attributes(column: Column) -> Attributes:
     return tuple(a for a in ("default", "collation", "comment") if getattr(column, a))
 
 
-def object_attributes(noun: Constraint | Index) -> Attributes:
+def object_attributes(noun: Noun) -> Attributes:
     """The optional attributes that a declared constraint or index has."""
     return tuple(a for a in ("on_delete", "options", "tablespace") if getattr(noun, a, None))
 
@@ -157,7 +160,7 @@ class Adoption:
         current = current_table.column(desired.name)
         if current is None or (current == desired and not table.automatic_key):
             return desired
-        taken: dict[str, object] = {}
+        taken: dict[str, Any] = {}
         for attribute in ("default", "collation", "comment"):
             if self.adopts_attribute(current_table, current, desired, attribute):
                 taken[attribute] = getattr(current, attribute)
@@ -211,17 +214,19 @@ class Adoption:
         self, table: Table, desired: Constraint, unmatched: list[Constraint], desired_table: Table
     ) -> Constraint:
         for current in unmatched:
-            if isinstance(desired, ForeignKey) and desired.on_delete is None:
-                same = isinstance(current, ForeignKey) and evolve(current, on_delete=None) == desired
-                if same and not self.ownership.owns_attribute(table, "on_delete", of=current.identity):
-                    return evolve(desired, on_delete=current.on_delete)  # type: ignore[attr-defined]
-            elif desired_table.automatic and is_reordered(current, desired):
-                return evolve(desired, columns=current.columns)  # type: ignore[attr-defined]
-            elif type(current) is type(desired) and getattr(current, "tablespace", None):
-                same = evolve(current, tablespace=None) == desired
-                if same and not self.ownership.owns_attribute(table, "tablespace", of=current.identity):
-                    return evolve(desired, tablespace=current.tablespace)  # type: ignore[attr-defined]
+            if desired_table.automatic and is_reordered(current, desired):
+                return with_attribute(desired, "columns", current)
+            for attribute in ("on_delete", "tablespace"):
+                if self.adopts_from(table, current, desired, attribute):
+                    return with_attribute(desired, attribute, current)
         return desired
+
+    def adopts_from(self, table: Table, current: Constraint, desired: Constraint, attribute: str) -> bool:
+        """Whether two constraints differ in nothing but an attribute on which the models are silent."""
+        if type(current) is not type(desired) or getattr(desired, attribute, "") is not None:
+            return False
+        same = with_attribute(desired, attribute, current) == current
+        return same and not self.ownership.owns_attribute(table, attribute, of=current.identity)
 
     def indexes(self, desired: Table, current: Table) -> tuple[Index, ...]:
         unmatched = [index for index in current.indexes if index not in desired.indexes]
@@ -243,9 +248,14 @@ class Adoption:
 
 
 def is_reordered(current: Constraint, desired: Constraint) -> bool:
-    """Whether two unique constraints differ in nothing but the order of their columns."""
-    if type(current) is not type(desired) or not hasattr(desired, "columns"):
+    """Whether two unique constraints of the same name differ in nothing but the order of their columns."""
+    if not isinstance(current, Unique) or not isinstance(desired, Unique):
         return False
-    if sorted(current.columns) != sorted(desired.columns):  # type: ignore[attr-defined]
-        return False
-    return evolve(current, columns=desired.columns) == desired  # type: ignore[attr-defined]
+    same_columns = sorted(current.columns) == sorted(desired.columns)
+    return same_columns and evolve(current, columns=desired.columns) == desired
+
+
+def with_attribute(noun: Constraint, attribute: str, source: Constraint) -> Constraint:
+    """The constraint with one attribute of another one of its kind."""
+    taken: dict[str, Any] = {attribute: getattr(source, attribute)}
+    return evolve(noun, **taken)

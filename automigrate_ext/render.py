@@ -6,20 +6,9 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from rich.style import Style
-from rich.text import Text
-
 from automigrate_ext.plan import Judgement, Plan, Verdict
 
 NOTHING_TO_DO = "Nothing to do: the database matches the models."
-STYLES = {
-    "+": Style(color="green"),
-    "-": Style(color="red"),
-    "~": Style(color="yellow"),
-    "=": Style(dim=True),
-    "!": Style(color="red", bold=True),
-}
-HEADING = Style(bold=True)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,10 +20,6 @@ class Line:
 
     def __str__(self) -> str:
         return f"  {self.sign} {self.text}" if self.sign else self.text
-
-    def styled(self) -> Text:
-        """The line in its colours."""
-        return Text(str(self), style=STYLES[self.sign] if self.sign else HEADING)
 
 
 def lines(plan: Plan, *, verbosity: int = 1) -> Iterator[Line]:

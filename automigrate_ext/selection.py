@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 from django.apps.registry import Apps
 from django.db import connections, router
@@ -84,7 +85,7 @@ def with_many_to_many(models: Iterable[type[Model]], alias: str) -> tuple[type[M
     for model in models:
         found[model] = None
         for field in model._meta.local_many_to_many:
-            through = field.remote_field.through
+            through: Any = field.remote_field.through
             if through._meta.auto_created and is_attached(through, alias):
                 found[through] = None
     return tuple(found)

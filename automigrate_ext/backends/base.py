@@ -13,7 +13,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 from django.db.utils import DatabaseError
 
-from automigrate_ext.blueprint import Blueprint, collecting_editor, draw
+from automigrate_ext.blueprint import Blueprint, SchemaEditor, collecting_editor, draw
 from automigrate_ext.changes import Change
 from automigrate_ext.ownership import TypeRules
 from automigrate_ext.schema import Column, Constraint, ForeignKey, Index, Schema, Table
@@ -35,11 +35,16 @@ ANY_ROW = "SELECT EXISTS (SELECT 1 FROM {table})"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One statement of a plan, the table it is for, and how many table locks its transaction will hold."""
+    """One statement of a plan, the table it is for, and how many table locks its transaction will hold.
+
+    `makes_table` says that it belongs to a table that this run makes, so that it may be sent together with
+    others: no row is concerned, and the server's message names the object.
+    """
 
     sql: str
     table: str
     locks: int = 1
+    makes_table: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -148,7 +153,7 @@ class Backend(ABC):
         editor = collecting_editor(self.connection)
         self.run([Step(sql=draw(editor, model).create_sql(), table=model._meta.db_table)])
 
-    def protect(self, tables: Collection[str]) -> None:
+    def protect(self, tables: Collection[str]) -> None:  # noqa: B027 - a server that locks as a whole has nothing to do
         """Keep other sessions from writing to the tables until the transaction ends."""
 
     def batches(self, steps: Sequence[Step]) -> tuple[tuple[Step, ...], ...]:
@@ -261,7 +266,7 @@ def generated_names(connection: BaseDatabaseWrapper, table: Table, noun: Constra
 
     Source: django/db/backends/base/schema.py, `_create_index_name` and its callers' suffixes.
     """
-    editor = connection.schema_editor(collect_sql=True)
+    editor: SchemaEditor = connection.schema_editor(collect_sql=True)
     columns = [key.column for key in noun.keys if key.column] if isinstance(noun, Index) else list(noun_columns(noun))
     suffixes = ["", "_like", "_uniq", "_check", "_fk"]
     if isinstance(noun, ForeignKey):

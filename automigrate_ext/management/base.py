@@ -7,12 +7,11 @@ import sys
 from argparse import ArgumentParser
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import IO, Any, cast
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser, DjangoHelpFormatter
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.utils import Error as DatabaseError
-from rich.console import Console
 
 from automigrate_ext import render
 from automigrate_ext.exceptions import AutomigrateError, Refused
@@ -106,11 +105,14 @@ class SchemaCommand(BaseCommand):
 
     def print_lines(self, plan: Plan, verbosity: int) -> None:
         """Print the plan line by line, in colours where the terminal has them."""
-        console = Console(file=self.stdout, soft_wrap=True, highlight=False, no_color=not self.colours())  # type: ignore[arg-type]
-        for line in render.lines(plan, verbosity=verbosity):
-            if self.colours():
-                console.print(line.styled())
-            else:
+        lines = render.lines(plan, verbosity=verbosity)
+        if self.colours():
+            # Only here, because a run that finds nothing to do should not wait for it.
+            from automigrate_ext.terminal import print_lines
+
+            print_lines(lines, cast(IO[str], self.stdout))
+        else:
+            for line in lines:
                 self.stdout.write(str(line))
 
     def colours(self) -> bool:

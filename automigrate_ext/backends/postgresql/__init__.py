@@ -6,6 +6,8 @@ import time
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import groupby
+from operator import attrgetter
 
 from django.db import transaction
 
@@ -21,6 +23,9 @@ TRY_LOCK = "SELECT pg_try_advisory_xact_lock(%s)"
 LOCK_KEY = 6_171_309_204_113
 #: Seconds between two attempts to get the lock.
 LOCK_PAUSE = 0.05
+
+#: How many statements that make tables go into one message.
+STATEMENTS_A_MESSAGE = 200
 
 LOCK_TABLES = "LOCK TABLE {tables} IN ACCESS EXCLUSIVE MODE"
 # Source: PostgreSQL's documentation of max_locks_per_transaction.
@@ -170,10 +175,24 @@ class PostgreSQLBackend(Backend):
             batches[-1].append(step)
         return tuple(map(tuple, batches))
 
+    def run(self, steps: Sequence[Step]) -> None:
+        with self.connection.cursor() as cursor:
+            for sql in messages(steps):
+                cursor.execute(sql)
+
     # Questions to the rows
 
     def count_lost(self, table: str, old: Column, new: Column) -> Loss:
         return hazards.count_lost(self.connection, table, old, new)
+
+
+def messages(steps: Sequence[Step]) -> Iterator[str]:
+    """The statements as they are sent: those that make new tables many at a time, to save round trips."""
+    for makes_table, group in groupby(steps, key=attrgetter("makes_table")):
+        statements = [step.sql for step in group]
+        size = STATEMENTS_A_MESSAGE if makes_table else 1
+        for start in range(0, len(statements), size):
+            yield ";\n".join(statements[start : start + size])
 
 
 def chosen_name(table: Table, noun: Constraint | Index) -> str:

@@ -6,12 +6,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from dataclasses import replace as evolve
+from typing import TypeVar
 
-from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.backends.utils import split_identifier
 
 from automigrate_ext.backends.base import Reference, Step, Work
-from automigrate_ext.blueprint import MARK
+from automigrate_ext.blueprint import MARK, SchemaEditor
 from automigrate_ext.changes import (
     AddColumn,
     AddConstraint,
@@ -63,6 +63,9 @@ RESTART_IDENTITY = (
 TOAST_LOCKS = 2
 
 
+C = TypeVar("C", bound=Change)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Detached:
     """Foreign keys that stand in the way of a change: taken off before it, and put back after it."""
@@ -74,26 +77,27 @@ class Detached:
 class Compiler:
     """Turns the changes of one plan into statements."""
 
-    def __init__(self, editor: BaseDatabaseSchemaEditor, work: Work, references: Sequence[Reference] = ()) -> None:
+    def __init__(self, editor: SchemaEditor, work: Work, references: Sequence[Reference] = ()) -> None:
         self.editor = editor
         self.work = work
         self.references = references
+        self.foreign_keys_later: list[tuple[str, ForeignKey]] = []
         self.by_table: defaultdict[str, list[Change]] = defaultdict(list)
         for change in work.changes:
             self.by_table[change.table].append(change)
 
     def quote(self, name: str) -> str:
         """The identifier as it is written in SQL."""
-        return self.editor.quote_name(name)
+        return str(self.editor.quote_name(name))
 
     def sibling(self, table: str, name: str) -> str:
         """An index's or sequence's name, in the schema of its table."""
         schema, _ = split_identifier(table)
         return f"{self.quote(schema)}.{self.quote(name)}" if schema else self.quote(name)
 
-    def of(self, *kinds: type[Change]) -> list[Change]:
-        """The changes of these kinds, in their order."""
-        return [change for change in self.work.changes if isinstance(change, kinds)]
+    def of(self, kind: type[C]) -> list[C]:
+        """The changes of one kind, in their order."""
+        return [change for change in self.work.changes if isinstance(change, kind)]
 
     # The whole
 
@@ -121,28 +125,29 @@ class Compiler:
     # Names
 
     def renamings(self) -> Iterator[Step]:
-        for change in self.of(RenameTable, RenameColumn):
+        for change in self.work.changes:
             if isinstance(change, RenameTable):
                 sql = self.editor.sql_rename_table % {
                     "old_table": self.quote(change.table),
                     "new_table": self.quote(split_identifier(change.new_name)[1]),
                 }
-            else:
-                assert isinstance(change, RenameColumn)
+            elif isinstance(change, RenameColumn):
                 sql = self.editor.sql_rename_column % {
                     "table": self.quote(change.table),
                     "old_column": self.quote(change.old_name),
                     "new_column": self.quote(change.new_name),
                 }
+            else:
+                continue
             yield Step(sql=sql, table=change.table)
 
     def rename_objects(self) -> Iterator[Step]:
         """Rename constraints and indexes, by way of a third name where one takes another's."""
-        changes = [change for change in self.of(RenameConstraint, RenameIndex)]
-        taken = {change.old.name for change in changes}  # type: ignore[attr-defined]
+        changes: list[RenameConstraint | RenameIndex] = [*self.of(RenameConstraint), *self.of(RenameIndex)]
+        taken = {change.old.name for change in changes}
         later = []
         for change in changes:
-            old, new = change.old.name, change.new.name  # type: ignore[attr-defined]
+            old, new = change.old.name, change.new.name
             if new in taken:
                 between = f"{new[:55]}__moved"
                 yield self.rename_object(change, old, between)
@@ -152,7 +157,7 @@ class Compiler:
         for change, between, new in later:
             yield self.rename_object(change, between, new)
 
-    def rename_object(self, change: Change, old: str, new: str) -> Step:
+    def rename_object(self, change: RenameConstraint | RenameIndex, old: str, new: str) -> Step:
         if isinstance(change, RenameIndex):
             sql = self.editor.sql_rename_index % {
                 "old_name": self.sibling(change.table, old),
@@ -169,7 +174,7 @@ class Compiler:
         moving = self.moving_columns()
         off: list[tuple[str, ForeignKey]] = []
         back: list[tuple[str, ForeignKey]] = []
-        dropped = {(c.table, c.old.name) for c in self.of(DropConstraint)}  # type: ignore[attr-defined]
+        dropped = {(c.table, c.old.name) for c in self.of(DropConstraint)}
         for table in self.work.current:
             for foreign_key in table.foreign_keys:
                 gone = self.work.desired.get(table.name) is None
@@ -202,11 +207,7 @@ class Compiler:
     def rests_on(self, table: str, foreign_key: ForeignKey, moving: set[tuple[str, str]]) -> bool:
         own = {(table, column) for column in foreign_key.columns}
         target = {(foreign_key.to_table, column) for column in foreign_key.to_columns}
-        retyped = {
-            (change.table, change.new.name)
-            for change in self.of(AlterColumn)
-            if change.retypes  # type: ignore[attr-defined]
-        }
+        retyped = {(change.table, change.new.name) for change in self.of(AlterColumn) if change.retypes}
         return bool(own & retyped or target & moving)
 
     def declared(self, table: str, foreign_key: ForeignKey) -> ForeignKey:
@@ -217,8 +218,8 @@ class Compiler:
     def drop_foreign_keys(self, detached: Iterable[tuple[str, ForeignKey]]) -> Iterator[Step]:
         clauses: defaultdict[str, list[str]] = defaultdict(list)
         for change in self.of(DropConstraint):
-            if isinstance(change.old, ForeignKey):  # type: ignore[attr-defined]
-                clauses[change.table].append(self.drop_clause(change.old.name))  # type: ignore[attr-defined]
+            if isinstance(change.old, ForeignKey):
+                clauses[change.table].append(self.drop_clause(change.old.name))
         for table, foreign_key in detached:
             clauses[table].append(self.drop_clause(foreign_key.name))
         yield from self.alter_each(clauses)
@@ -228,8 +229,8 @@ class Compiler:
         for table, foreign_key in self.foreign_keys_later:
             clauses[table].append(f"ADD {foreign_key.sql}")
         for change in self.of(AddConstraint):
-            if isinstance(change.new, ForeignKey):  # type: ignore[attr-defined]
-                clauses[change.table].append(f"ADD {change.new.sql}")  # type: ignore[attr-defined]
+            if isinstance(change.new, ForeignKey):
+                clauses[change.table].append(f"ADD {change.new.sql}")
         for table, foreign_key in detached:
             clauses[table].append(f"ADD {foreign_key.sql}")
         yield from self.alter_each(clauses)
@@ -244,15 +245,14 @@ class Compiler:
     # Tables
 
     def drop_tables(self, *, cascade: bool = False) -> Iterator[Step]:
-        dropped = [change.old for change in self.of(DropTable)]  # type: ignore[attr-defined]
+        dropped = [change.old for change in self.of(DropTable)]
         if dropped:
             yield drop_step(self.quote, dropped, cascade=cascade)
 
     def create_tables(self) -> Iterator[Step]:
         """Create tables, targets of foreign keys first; a key whose target comes later is added at the end."""
-        created = [change.new for change in self.of(CreateTable)]  # type: ignore[attr-defined]
+        created = [change.new for change in self.of(CreateTable)]
         untouched = {table.name for table in self.work.current} - set(self.by_table)
-        self.foreign_keys_later: list[tuple[str, ForeignKey]] = []
         there = set(untouched)
         for table in in_dependency_order(created):
             there.add(table.name)
@@ -266,7 +266,6 @@ class Compiler:
 
     def drop_indexes(self) -> Iterator[Step]:
         for change in self.of(DropIndex):
-            assert isinstance(change, DropIndex)
             yield self.drop_index(change.table, change.old)
         for table, index in self.stale_indexes():
             yield self.drop_index(table, index)
@@ -276,7 +275,6 @@ class Compiler:
 
     def add_indexes(self) -> Iterator[Step]:
         for change in self.of(AddIndex):
-            assert isinstance(change, AddIndex)
             yield Step(sql=change.new.sql, table=change.table)
         for table, index in self.stale_indexes():
             desired = self.work.desired.tables[table]
@@ -284,7 +282,7 @@ class Compiler:
 
     def stale_indexes(self) -> Iterator[tuple[str, Index]]:
         """Indexes with an expression or condition over a retyped column, which would keep its old casts."""
-        touched = {change.old.name for change in self.of(DropIndex)}  # type: ignore[attr-defined]
+        touched = {change.old.name for change in self.of(DropIndex)}
         for name in self.altered_tables():
             moved = self.moved(name)
             for index in self.work.current.tables[name].indexes:
@@ -327,10 +325,7 @@ class Compiler:
         return Step(sql=sql, table=table)
 
     def fills_rows(self) -> bool:
-        return any(
-            (change.table, getattr(getattr(change, "new", None), "name", "")) in self.work.fills
-            for change in self.of(AlterColumn)
-        )
+        return any((change.table, change.new.name) in self.work.fills for change in self.of(AlterColumn))
 
 
 class TableCompiler:
@@ -577,9 +572,9 @@ def generated_definition(column: Column) -> str:
     return f"{column.type} GENERATED ALWAYS AS ({column.generated.expression}) {persistence}"
 
 
-def primary_key_clause(editor: BaseDatabaseSchemaEditor, key: PrimaryKey) -> str:
+def primary_key_clause(editor: SchemaEditor, key: PrimaryKey) -> str:
     """The clause that makes a primary key."""
-    clause = editor.sql_pk_constraint % {"columns": ", ".join(map(editor.quote_name, key.columns))}
+    clause: str = editor.sql_pk_constraint % {"columns": ", ".join(map(editor.quote_name, key.columns))}
     return f"{clause} USING INDEX TABLESPACE {editor.quote_name(key.tablespace)}" if key.tablespace else clause
 
 
@@ -588,9 +583,9 @@ def create_steps(table: Table, foreign_keys: Sequence[ForeignKey]) -> Iterator[S
     create, *rest = table.sql
     clauses = "".join(f", {foreign_key.sql}" for foreign_key in foreign_keys)
     indexes = len(table.indexes) + sum(isinstance(c, Unique) for c in table.constraints) + 1
-    yield Step(sql=create.replace(MARK, clauses), table=table.name, locks=1 + TOAST_LOCKS + indexes)
+    yield Step(sql=create.replace(MARK, clauses), table=table.name, locks=1 + TOAST_LOCKS + indexes, makes_table=True)
     for sql in rest:
-        yield Step(sql=sql, table=table.name, locks=0)
+        yield Step(sql=sql, table=table.name, locks=0, makes_table=True)
 
 
 def drop_step(quote: Callable[[str], str], tables: Sequence[Table], *, cascade: bool) -> Step:
@@ -631,13 +626,13 @@ def waits_for(foreign_key: ForeignKey, by_name: dict[str, Table], done: dict[str
     return target in by_name and target not in done and target not in visiting
 
 
-def compile_changes(editor: BaseDatabaseSchemaEditor, work: Work, references: Sequence[Reference]) -> tuple[Step, ...]:
+def compile_changes(editor: SchemaEditor, work: Work, references: Sequence[Reference]) -> tuple[Step, ...]:
     """The statements of `autoupdate`."""
     return tuple(Compiler(editor, work, references).steps())
 
 
 def compile_rebuild(
-    editor: BaseDatabaseSchemaEditor,
+    editor: SchemaEditor,
     current: Schema,
     desired: Schema,
     references: Sequence[Reference],

@@ -13,10 +13,10 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass
 from dataclasses import replace as evolve
+from typing import Any
 
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.backends.ddl_references import Columns, Statement
 from django.db.backends.ddl_references import Table as TableReference
 from django.db.utils import DatabaseError
@@ -26,6 +26,7 @@ from automigrate_ext.blueprint import (
     SQL,
     Blueprint,
     ColumnBlueprint,
+    SchemaEditor,
     collecting_editor,
     draw,
     is_alter_table_add,
@@ -224,21 +225,21 @@ def mentioned_columns(statement: Statement) -> Iterator[str]:
 
 def reshape(statement: Statement, table: str, name: str, columns: Mapping[str, str]) -> Statement:
     """The same statement for another table with other columns."""
-    parts: dict[str, object] = {}
-    for key, part in statement.parts.items():
-        if key == "name":
-            parts[key] = name
-        elif isinstance(part, Statement):
-            parts[key] = reshape(part, table, name, columns)
-        elif isinstance(part, TableReference):
-            part = copy(part)
-            part.table = table
-            if isinstance(part, Columns):
-                part.columns = [columns[column] for column in part.columns]
-            parts[key] = part
-        else:
-            parts[key] = part
-    return Statement(statement.template, **parts)
+    parts = {key: reshape_part(part, table, name, columns) for key, part in statement.parts.items()}
+    return Statement(statement.template, **{**parts, **({"name": name} if "name" in parts else {})})
+
+
+def reshape_part(part: Any, table: str, name: str, columns: Mapping[str, str]) -> Any:
+    """One part of a statement for another table; see `reshape`."""
+    if isinstance(part, Statement):
+        return reshape(part, table, name, columns)
+    if not isinstance(part, TableReference):
+        return part
+    part = copy(part)
+    part.table = table
+    if isinstance(part, Columns):
+        part.columns = [columns[column] for column in part.columns]
+    return part
 
 
 def probe_indexes(
@@ -246,7 +247,7 @@ def probe_indexes(
 ) -> tuple[dict[tuple[str, tuple[str, ...]], str], list[Probe]]:
     """A scratch table for each distinct shape of index; say which one it is in."""
     places: dict[tuple[str, tuple[str, ...]], str] = {}
-    probes = []
+    probes: list[Probe] = []
     for blueprint in blueprints:
         for statement in plain_indexes(blueprint):
             probe = reduce_index(blueprint, statement)
@@ -287,15 +288,15 @@ def probe_whole(connection: BaseDatabaseWrapper, blueprint: Blueprint, number: i
     )
 
 
-def scratch_editor(connection: BaseDatabaseWrapper, names: Mapping[str, str]) -> BaseDatabaseSchemaEditor:
+def scratch_editor(connection: BaseDatabaseWrapper, names: Mapping[str, str]) -> SchemaEditor:
     """A collecting editor that writes other table names."""
     editor = collecting_editor(connection)
     quote_name = editor.quote_name
 
     def quote_renamed(name: str) -> str:
-        return quote_name(names.get(name, name))
+        return str(quote_name(names.get(name, name)))
 
-    editor.quote_name = quote_renamed  # type: ignore[method-assign]
+    editor.quote_name = quote_renamed
     editor.sql_create_table = editor.sql_create_table.replace("CREATE TABLE", "CREATE TEMPORARY TABLE", 1)
     return editor
 
@@ -347,12 +348,11 @@ def assemble_index(blueprint: Blueprint, statement: Statement, known: Known) -> 
 def facts(blueprint: Blueprint) -> dict[str, object]:
     """What of a table the server is not asked about."""
     model = blueprint.model
-    pk = model._meta.pk
     return {
         "comment": model._meta.db_table_comment or "",
         "owner": blueprint.owner,
         "automatic": bool(model._meta.auto_created),
-        "automatic_key": bool(pk is not None and pk.auto_created),
+        "automatic_key": bool(getattr(model._meta.pk, "auto_created", False)),
         "sql": (blueprint.create, *map(str, blueprint.objects), *blueprint.comments),
     }
 

@@ -341,6 +341,7 @@ class TableCompiler:
         self.changes = compiler.by_table[name]
         self.moved = compiler.moved(name)
         self.drops: list[str] = []
+        self.column_drops: list[str] = []
         self.alters: list[str] = []
         self.adds: list[str] = []
         self.before: list[str] = []
@@ -348,7 +349,8 @@ class TableCompiler:
 
     def steps(self) -> Iterator[Step]:
         self.collect()
-        clauses = [*self.drops, *self.alters, *self.adds]
+        # A constraint goes with its column, so it has to go before it.
+        clauses = [*self.drops, *self.column_drops, *self.alters, *self.adds]
         statements = list(self.before)
         if clauses:
             statements.append(ALTER_TABLE.format(table=self.quote(self.name), clauses=", ".join(clauses)))
@@ -389,7 +391,7 @@ class TableCompiler:
         dropped = {change.old.name for change in self.changes if isinstance(change, DropColumn)}
         for column in self.current.columns:
             if column.generated and self.moved & set(column.reads) and column.name not in altered | dropped:
-                self.drops.insert(0, f"DROP COLUMN {self.quote(column.name)}")
+                self.column_drops.insert(0, f"DROP COLUMN {self.quote(column.name)}")
                 self.adds.append(self.add_clause(self.desired.column(column.name) or column))
 
     def add_clause(self, column: Column, suffix: str = "") -> str:
@@ -414,9 +416,9 @@ class TableCompiler:
     def drop_column(self, change: DropColumn) -> None:
         clause = f"DROP COLUMN {self.quote(change.old.name)}"
         if change.old.generated:
-            self.drops.insert(0, clause)
+            self.column_drops.insert(0, clause)
         else:
-            self.drops.append(clause)
+            self.column_drops.append(clause)
 
     def alter_whole(self, change: AlterTable) -> None:
         if change.old.tablespace != change.new.tablespace:
@@ -442,7 +444,7 @@ class TableCompiler:
         if old.generated and not new.generated:
             self.degenerate(change)
         elif change.regenerates:
-            self.drops.insert(0, f"DROP COLUMN {self.quote(old.name)}")
+            self.column_drops.insert(0, f"DROP COLUMN {self.quote(old.name)}")
             self.adds.append(self.add_clause(new))
         else:
             self.alter_default_and_identity(change, before_type=True)

@@ -1,0 +1,1 @@
+"""What a run does to a real database, one file an object kind."""

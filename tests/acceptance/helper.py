@@ -1,0 +1,397 @@
+"""The one way that all acceptance cases go: build, fill, plan, update, compare with a fresh build, plan again.
+
+A case states the models before and after, the rows in between and the differences that it expects. What
+every case must show is asked here, so that no case can forget it.
+"""
+
+from __future__ import annotations
+
+import decimal
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+from django.apps.registry import Apps
+from django.db import DEFAULT_DB_ALIAS, connections, models, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.migrations.state import AppConfigStub
+
+from automigrate_ext import Plan, Refused, automigrate, autoupdate, is_actual, make_plan
+from automigrate_ext.backends import backend_for
+from automigrate_ext.backends.base import Backend
+from automigrate_ext.changes import AlterColumn
+from automigrate_ext.schema import Schema, canonical
+
+APP = "shop"
+ROUTES = ("automigrate", "syncdb")
+
+Rows = Mapping[str, Sequence[Mapping[str, Any]]]
+
+
+class State:
+    """The models of one moment, in a registry of their own: `State(Item={"name": CharField(...)})`.
+
+    Each keyword is a model: its fields by name, and under "Meta" its options. Fields, indexes and
+    constraints are cloned, so that two states may be given the same ones. `bases` under "bases" are names
+    of models of the same state.
+    """
+
+    def __init__(self, **definitions: Mapping[str, Any]) -> None:
+        self.apps = Apps([AppConfigStub(APP)])
+        self.models: dict[str, type[models.Model]] = {}
+        for name, definition in definitions.items():
+            self.models[name] = self.make(name, definition)
+        self.apps.clear_cache()
+
+    def make(self, name: str, definition: Mapping[str, Any]) -> type[models.Model]:
+        meta = {"apps": self.apps, "app_label": APP, **definition.get("Meta", {})}
+        for key in ("indexes", "constraints"):
+            if key in meta:
+                meta[key] = [thing.clone() for thing in meta[key]]
+        body = {"__module__": __name__, "Meta": type("Meta", (), meta)}
+        for attribute, value in definition.items():
+            if attribute not in ("Meta", "bases"):
+                body[attribute] = value.clone() if isinstance(value, models.Field) else value
+        bases = tuple(self.models[base] if isinstance(base, str) else base for base in definition.get("bases", ()))
+        return type(name, bases or (models.Model,), body)
+
+    def __getitem__(self, name: str) -> type[models.Model]:
+        return self.models[name]
+
+    def managed(self) -> list[type[models.Model]]:
+        """The models that have a table of their own, many-to-many tables included."""
+        found = []
+        for model in self.models.values():
+            if model._meta.managed and not model._meta.proxy:
+                found.append(model)
+                throughs = (field.remote_field.through for field in model._meta.local_many_to_many)
+                found += [through for through in throughs if through._meta.auto_created]
+        return found
+
+    def tables(self) -> list[str]:
+        return [model._meta.db_table for model in self.managed()]
+
+
+def item(**fields: Any) -> State:
+    """A state of one model, `Item`."""
+    return State(Item=fields)
+
+
+class Case:
+    """A database on which a case is played, and the route by which its tables come to be."""
+
+    def __init__(self, connection: BaseDatabaseWrapper, route: str) -> None:
+        self.connection = connection
+        self.alias = connection.alias
+        self.vendor = connection.vendor
+        self.route = route
+
+    @property
+    def backend(self) -> Backend:
+        return backend_for(self.alias)
+
+    def __repr__(self) -> str:
+        return f"<Case {self.vendor} by {self.route}>"
+
+    # Building and filling
+
+    def build(self, state: State) -> None:
+        """Make the tables of the state, by this case's route."""
+        if self.route == "automigrate":
+            automigrate(using=self.alias, apps=state.apps)
+        elif self.route == "autoupdate":
+            autoupdate(using=self.alias, apps=state.apps)
+        else:
+            create_models(self.connection, state.managed())
+
+    def execute(self, *statements: str) -> None:
+        """Run SQL by hand, as an administrator would."""
+        with self.connection.cursor() as cursor:
+            for statement in statements:
+                cursor.execute(statement)
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        with self.connection.cursor() as cursor:
+            cursor.execute(sql)
+            return list(cursor.fetchall())
+
+    def insert(self, state: State, rows: Rows) -> None:
+        """Put rows in: by model name, or for many-to-many tables by "Model.field" as pairs of keys."""
+        for name, values in rows.items():
+            model_name, _, field = name.partition(".")
+            model = state[model_name]
+            if field:
+                model = model._meta.get_field(field).remote_field.through
+            for row in values:
+                model._base_manager.using(self.alias).create(**row)
+
+    def values(self, table: str, *columns: str) -> list[tuple[Any, ...]]:
+        """The values of the columns in all rows, in a fixed order."""
+        quote = self.connection.ops.quote_name
+        rows = self.query(f"SELECT {', '.join(map(quote, columns))} FROM {quote(table)}")
+        return sorted(rows, key=lambda row: tuple((value is not None, str(value)) for value in row))
+
+    # Asking
+
+    def plan(self, state: State, **options: Any) -> Plan:
+        return make_plan(using=self.alias, apps=state.apps, **options)
+
+    def run(self, state: State, **options: Any) -> Plan:
+        return autoupdate(using=self.alias, apps=state.apps, **options)
+
+    def introspect(self, names: Iterable[str]) -> Schema:
+        return self.backend.introspect(list(names))
+
+    def fresh(self, state: State) -> Schema:
+        """What Django's own schema editor makes of the state in an empty place; leaves nothing behind."""
+        with empty_place(self.connection, state) as (connection, backend):
+            create_models(connection, state.managed())
+            return backend.introspect(state.tables())
+
+    # The whole of a case
+
+    def update(
+        self,
+        before: State,
+        after: State,
+        rows: Rows | None = None,
+        *,
+        changes: Iterable[str] | None = None,
+        withheld: Iterable[str] = (),
+        altered: Iterable[str] = (),
+        exact: bool = True,
+        built: bool = False,
+        **options: Any,
+    ) -> Plan:
+        """Go from one state to another and check all that every update promises.
+
+        `changes` and `withheld` are how the plan's descriptions start; `altered` names the columns
+        ("table.column") whose values the case means to change. `exact=False` where something stays
+        that the models do not have. `built` says that the case has made the tables itself.
+        """
+        if not built:
+            self.build(before)
+        self.insert(before, rows or {})
+        kept = self.survivors(before)
+        plan = self.plan(after, **options)
+        assert not plan.refused, [str(h) for judgement in plan.refused for h in judgement.hazards]
+        if changes is not None:
+            assert_starts([change.describe() for change in plan.changes], changes)
+        assert_starts([judgement.change.describe() for judgement in plan.withheld], withheld)
+        assert bool(plan) != is_actual(using=self.alias, apps=after.apps) or plan.withheld or options
+        done = self.run(after, **options)
+        assert done.statements == plan.statements
+        self.assert_rewrites_once(plan)
+        self.assert_survived(kept, plan, set(altered))
+        self.assert_settled(after, exact=exact and not plan.withheld, **options)
+        return plan
+
+    def unchanged(self, state: State, rows: Rows | None = None) -> None:
+        """The state is built and nothing is to be done about it."""
+        self.update(state, state, rows, changes=[])
+
+    def refused(
+        self, before: State, after: State, rows: Rows, *codes: str, built: bool = False, **options: Any
+    ) -> Plan:
+        """The update is refused for these reasons, and leaves no trace."""
+        if not built:
+            self.build(before)
+        self.insert(before, rows)
+        trace = fingerprint(self.connection)
+        with pytest.raises(Refused) as caught:
+            self.run(after, **options)
+        assert fingerprint(self.connection) == trace
+        plan = caught.value.plan
+        found = Counter(hazard.code for judgement in plan.refused for hazard in judgement.hazards)
+        assert found == Counter(codes), str(caught.value)
+        for judgement in plan.refused:
+            for hazard in judgement.hazards:
+                assert hazard.message in str(caught.value)
+        return plan
+
+    def assert_settled(self, state: State, *, exact: bool = True, **options: Any) -> None:
+        """The database is what a fresh build of the state is, and nothing is left to do."""
+        if exact:
+            live, fresh = self.introspect(state.tables()), self.fresh(state)
+            assert canonical(live) == canonical(fresh)
+            assert given_names(live, state) == given_names(fresh, state)
+        again = self.plan(state, **options)
+        assert not again, again.sql()
+        assert [change.describe() for change in again.changes] == []
+        assert is_actual(using=self.alias, apps=state.apps)
+
+    def survivors(self, state: State) -> dict[str, list[dict[str, Any]]]:
+        """All rows of the state's tables."""
+        return {
+            table.name: self.rows_of(table.name, [column.name for column in table.columns])
+            for table in self.introspect(state.tables())
+        }
+
+    def rows_of(self, table: str, columns: Sequence[str]) -> list[dict[str, Any]]:
+        return [dict(zip(columns, row, strict=True)) for row in self.values(table, *columns)]
+
+    def assert_survived(self, kept: Mapping[str, list[dict[str, Any]]], plan: Plan, altered: set[str]) -> None:
+        """The tables that are still there hold the values that they held, column by column."""
+        retyped = {
+            (change.table, change.new.name)
+            for change in plan.changes
+            if isinstance(change, AlterColumn) and (change.retypes or change.regenerates)
+        }
+        for table in self.introspect(kept):
+            was = kept[table.name]
+            now_columns = {column.name for column in table.columns}
+            now = self.rows_of(table.name, sorted(now_columns))
+            assert len(now) == len(was), f"{table.name} had {len(was)} rows and has {len(now)}"
+            for column in (was[0].keys() & now_columns) if was else ():
+                if f"{table.name}.{column}" in altered:
+                    continue
+                as_text = (table.name, column) in retyped
+                before = Counter(plain(row[column], as_text) for row in was if row[column] is not None)
+                after = Counter(plain(row[column], as_text) for row in now)
+                assert before <= after, f"{table.name}.{column} held {before} and holds {after}"
+
+    def assert_rewrites_once(self, plan: Plan) -> None:
+        """No table is rewritten twice: one ALTER TABLE with column clauses, one rebuild on SQLite."""
+        assert all(count == 1 for count in rewrites(self.vendor, plan.statements).values()), plan.sql()
+
+
+def rewrites(vendor: str, statements: Iterable[str]) -> Counter[str]:
+    """How often each table is rewritten, or on PostgreSQL altered in a way that may rewrite it."""
+    counted: Counter[str] = Counter()
+    for statement in statements:
+        words = statement.split()
+        if vendor == "sqlite":
+            if statement.startswith('CREATE TABLE "new__'):
+                counted[words[2]] += 1
+        elif words[:2] == ["ALTER", "TABLE"] and any(
+            text in statement for text in (" TYPE ", "ADD COLUMN", "SET NOT NULL")
+        ):
+            counted[words[2]] += 1
+    return counted
+
+
+def assert_starts(found: Sequence[str], expected: Iterable[str]) -> None:
+    """Each text found starts as one expected, and the other way round."""
+    rest = list(found)
+    for start in expected:
+        match = next((text for text in rest if text.startswith(start)), None)
+        assert match is not None, f"nothing starts with {start!r} in {found}"
+        rest.remove(match)
+    assert not rest, f"not expected: {rest}"
+
+
+def plain(value: Any, as_text: bool) -> Any:
+    """A value that can be counted; numbers of another type count as equal."""
+    if as_text:
+        try:
+            return decimal.Decimal(str(value)).normalize()
+        except decimal.InvalidOperation:
+            return str(value)
+    return repr(value) if isinstance(value, (list, dict, memoryview)) else value
+
+
+def given_names(schema: Schema, state: State) -> set[tuple[str, str]]:
+    """The names of indexes and constraints that the models give, as far as the schema has them."""
+    given = {thing.name for model in state.managed() for thing in (*model._meta.indexes, *model._meta.constraints)}
+    return {
+        (table.name, noun.name)
+        for table in schema
+        for noun in (*table.constraints, *table.indexes)
+        if noun.name in given
+    }
+
+
+# Building with Django's own schema editor
+
+
+def create_models(connection: BaseDatabaseWrapper, managed: Iterable[type[models.Model]]) -> None:
+    """Make the tables as `migrate --run-syncdb` does."""
+    with connection.schema_editor() as editor:
+        for model in managed:
+            editor.create_model(model)
+
+
+@contextmanager
+def empty_place(connection: BaseDatabaseWrapper, state: State) -> Iterator[tuple[BaseDatabaseWrapper, Backend]]:
+    """Somewhere on the same kind of database where the state's tables are not; undone at the end."""
+    if connection.vendor == "sqlite":
+        with second_sqlite(connection) as second:
+            yield second, backend_for(second.alias)
+        return
+    quote = connection.ops.quote_name
+    with transaction.atomic(using=connection.alias):
+        with connection.cursor() as cursor:
+            for table in state.tables():
+                cursor.execute(f"DROP TABLE IF EXISTS {quote(table)} CASCADE")
+        yield connection, backend_for(connection.alias)
+        transaction.set_rollback(True, using=connection.alias)
+
+
+@contextmanager
+def second_sqlite(connection: BaseDatabaseWrapper) -> Iterator[BaseDatabaseWrapper]:
+    """Another, empty SQLite database under an alias of its own."""
+    alias = f"{connection.alias}_fresh"
+    settings = {**connections.settings[DEFAULT_DB_ALIAS], "NAME": ":memory:"}
+    connections.settings[alias] = settings
+    try:
+        yield connections[alias]
+    finally:
+        # The wrapper of an in-memory database does not close its connection when asked to.
+        second = connections[alias]
+        if second.connection is not None:
+            second.connection.close()
+        del connections[alias]
+        del connections.settings[alias]
+
+
+# Proving that nothing was touched
+
+POSTGRESQL_OBJECTS = """
+SELECT 'class', n.nspname, c.relname, c.oid::text, c.relfilenode::text, c.relkind::text,
+       array_to_string(c.reloptions, ','), obj_description(c.oid, 'pg_class')
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE n.nspname !~ '^(pg_|information_schema)'
+UNION ALL
+SELECT 'column', a.attrelid::text, a.attname, a.attnum::text, format_type(a.atttypid, a.atttypmod),
+       concat(a.attnotnull, a.attidentity, a.attgenerated, a.attcollation, a.attisdropped),
+       pg_get_expr(d.adbin, d.adrelid), col_description(a.attrelid, a.attnum)
+FROM pg_attribute a LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname !~ '^(pg_|information_schema)'
+UNION ALL
+SELECT 'constraint', conrelid::text, conname, oid::text, pg_get_constraintdef(oid), '', '', ''
+FROM pg_constraint WHERE conrelid <> 0
+UNION ALL
+SELECT 'index', i.indrelid::text, i.indexrelid::text, pg_get_indexdef(i.indexrelid), i.indisvalid::text, '', '', ''
+FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE n.nspname !~ '^(pg_|information_schema)'
+UNION ALL
+SELECT 'trigger', tgrelid::text, tgname, tgenabled::text, pg_get_triggerdef(oid), '', '', ''
+FROM pg_trigger WHERE NOT tgisinternal
+"""
+POSTGRESQL_TABLES = """
+SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p') AND n.nspname !~ '^(pg_|information_schema)' ORDER BY 1
+"""
+
+
+def fingerprint(connection: BaseDatabaseWrapper) -> str:
+    """A digest of all that the database holds: every object, down to where it is stored, and every row."""
+    digest = hashlib.sha256()
+    with connection.cursor() as cursor:
+        if connection.vendor == "sqlite":
+            cursor.execute("SELECT type, name, tbl_name, rootpage, sql FROM sqlite_master")
+            objects = cursor.fetchall()
+            tables = [connection.ops.quote_name(name) for kind, name, *_ in objects if kind == "table"]
+        else:
+            cursor.execute(POSTGRESQL_OBJECTS)
+            objects = cursor.fetchall()
+            cursor.execute(POSTGRESQL_TABLES)
+            tables = [name for (name,) in cursor.fetchall()]
+        digest.update(repr(sorted(map(repr, objects))).encode())
+        for table in tables:
+            cursor.execute(f"SELECT * FROM {table}")
+            digest.update(repr((table, sorted(map(repr, cursor.fetchall())))).encode())
+    return digest.hexdigest()

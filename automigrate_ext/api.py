@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,6 +28,7 @@ from automigrate_ext.changes import (
     CreateTable,
     DropColumn,
     DropTable,
+    RenameTable,
 )
 from automigrate_ext.desired import Desired, read_desired
 from automigrate_ext.diff import diff, foreign_objects
@@ -37,6 +39,7 @@ from automigrate_ext.ownership import Ownership, adopt, owned_table
 from automigrate_ext.plan import Hazard, Judgement, Plan, Verdict, digest
 from automigrate_ext.record import TABLE as RECORD_TABLE
 from automigrate_ext.record import Record
+from automigrate_ext.renames import Renames, rename_content_types, renamed_ownership
 from automigrate_ext.schema import Column, Schema, Table
 from automigrate_ext.selection import Label, Selection, is_attached, models_of, select
 
@@ -47,6 +50,7 @@ Models = Label | Iterable[Label] | None
 class Options:
     """What a caller may ask of a run beyond which models."""
 
+    renames: Mapping[str, str] = field(default_factory=dict)
     defaults: Mapping[str, Any] = field(default_factory=dict)
     accept_data_loss: bool = False
     prune: bool = False
@@ -62,6 +66,7 @@ def autoupdate(
     *,
     using: str = DEFAULT_DB_ALIAS,
     apps: Apps | None = None,
+    renames: Mapping[str, str] | None = None,
     defaults: Mapping[str, Any] | None = None,
     accept_data_loss: bool = False,
     prune: bool = False,
@@ -74,13 +79,16 @@ def autoupdate(
     """Change the tables in place until they match the models, and keep the data.
 
     `models` is an app label, "app.Model", a model's name or class, or a list of these; None means all
-    models of the database, an empty list none. `defaults` are one-off values for rows that have none, by
-    "app.Model.field". Returns the plan that was carried out, or with `dry_run` would be.
+    models of the database, an empty list none. `renames` maps "app.Model.field" to the field's new name,
+    "app.Model" to the model's, "table" and "table.column" to new names in the database; `defaults` are
+    one-off values for rows that have none, by "app.Model.field". Returns the plan that was carried out, or
+    with `dry_run` would be.
 
     Raises `UnknownModels`, `ShadowedTable` or `ScratchFailed` before anything is touched, `Refused` when
     the rows do not allow all of it, `ExecutionFailed` or `NotConverged` when the run was undone.
     """
     options = Options(
+        renames=renames or {},
         defaults=defaults or {},
         accept_data_loss=accept_data_loss,
         prune=prune,
@@ -99,12 +107,13 @@ def make_plan(
     *,
     using: str = DEFAULT_DB_ALIAS,
     apps: Apps | None = None,
+    renames: Mapping[str, str] | None = None,
     defaults: Mapping[str, Any] | None = None,
     accept_data_loss: bool = False,
     prune: bool = False,
 ) -> Plan:
     """The plan that `autoupdate` would carry out; changes nothing. See `autoupdate` for what goes in."""
-    options = Options(defaults=defaults or {}, accept_data_loss=accept_data_loss, prune=prune)
+    options = Options(renames=renames or {}, defaults=defaults or {}, accept_data_loss=accept_data_loss, prune=prune)
     return Update(select(models, using, apps or global_apps), options).plan()
 
 
@@ -235,9 +244,27 @@ class Run:
 class Update(Run):
     """One `autoupdate`."""
 
-    def look(self) -> State:
-        """Read the database and compare."""
-        ownership = self.record.read()
+    def __init__(self, selection: Selection, options: Options) -> None:
+        super().__init__(selection, options)
+        self.renames = Renames(asked=options.renames, models=selection.models, alias=selection.alias)
+
+    @contextmanager
+    def renamed(self) -> Iterator[tuple[Change, ...]]:
+        """Try the renames out, so that the database itself says what everything is called after them."""
+        pending = tuple(self.renames.pending(self.introspect_names))
+        if not pending:
+            yield ()
+            return
+        with self.backend.trial():
+            self.backend.run(self.backend.compile(Work(changes=pending, current=Schema({}), desired=Schema({}))))
+            yield pending
+
+    def introspect_names(self, names: Iterable[str]) -> Schema:
+        return self.backend.introspect(list(dict.fromkeys(names)))
+
+    def look(self, pending: tuple[Change, ...] = ()) -> State:
+        """Read the database and compare; `pending` renames are on trial."""
+        ownership = renamed_ownership(self.record.read(), pending)
         gone = self.removed_tables(ownership)
         names = dict.fromkeys([*self.desired.schema.tables, *gone])
         with self.backend.snapshot():
@@ -249,7 +276,7 @@ class Update(Run):
             ownership=ownership,
             declared=declared,
             desired=desired,
-            changes=diff(current, desired, ownership, prune=self.options.prune),
+            changes=(*pending, *diff(current, desired, ownership, prune=self.options.prune)),
         )
 
     def removed_tables(self, ownership: Ownership) -> list[str]:
@@ -278,7 +305,12 @@ class Update(Run):
     def plan(self) -> Plan:
         """The plan, with nothing done."""
         with self.backend.snapshot():
-            return self.draft(self.look()).plan
+            return self.prepare().plan
+
+    def prepare(self) -> Draft:
+        """Look, judge and compile in one go."""
+        with self.renamed() as pending:
+            return self.draft(self.look(pending))
 
     def draft(self, state: State) -> Draft:
         """Judge the differences and write down what to do."""
@@ -324,11 +356,12 @@ class Update(Run):
             current = self.backend.introspect([*self.desired.schema.tables, *self.removed_tables(ownership)])
         desired = adopt(self.desired.schema, current, ownership, self.backend.type_rules)
         self.write_record(ownership, current, desired)
+        rename_content_types(self.renames.renamed_models, self.selection.alias, self.existing_models())
         if self.options.record_migrations:
             self.record_migrations()
 
     def write_record(self, ownership: Ownership, current: Schema, desired: Schema) -> None:
-        gone = [name for name in self.removed_tables(ownership) if current.get(name) is None]
+        gone = [name for name in ownership.tables if self.is_gone(name, ownership, current)]
         tables = [
             owned_table(
                 self.desired.schema.tables[table.name],
@@ -341,15 +374,25 @@ class Update(Run):
         ]
         self.record.write(tables, gone=gone)
 
+    def is_gone(self, name: str, ownership: Ownership, current: Schema) -> bool:
+        """Whether a recorded table was dropped or renamed."""
+        renamed = name in self.renames.tables and self.renames.tables[name] != name
+        return renamed or (name in self.removed_tables(ownership) and current.get(name) is None)
+
+    def existing_models(self) -> Apps:
+        """The registry with the models whose tables exist."""
+        return signals.existing_models(self.selection.apps, self.selection.alias, self.backend.table_names())
+
     def run(self) -> Plan:
         """Do it: quickly where nothing differs, else under the lock."""
         if not self.selection.models and not self.selection.everything:
             return self.as_plan((), (), Schema({}))
         self.send_pre_migrate()
-        state = self.look()
+        with self.backend.snapshot(), self.renamed() as pending:
+            state = self.look(pending)
         unsettled = [change for change in state.changes if not self.is_settled(change, state)]
         if unsettled:
-            plan = execute(self.backend, at_stake(state), lambda: self.draft(self.look()))
+            plan = execute(self.backend, self.at_stake(state), self.prepare)
         else:
             plan = self.draft(state).plan
             with self.backend.snapshot():
@@ -359,6 +402,13 @@ class Update(Run):
         self.tell_receivers(changed=bool(unsettled))
         return plan
 
+    def at_stake(self, state: State) -> frozenset[str]:
+        """The tables whose rows decide about a change, by the names that they have now."""
+        kinds = (AlterColumn, AlterPrimaryKey, DropColumn, DropTable, AddConstraint, AddIndex)
+        decided = (change.table for change in state.changes if isinstance(change, kinds))
+        old_names = {c.new_name: c.table for c in state.changes if isinstance(c, RenameTable)}
+        return frozenset(old_names.get(table, table) for table in decided if state.current.get(table))
+
     def tell_receivers(self, *, changed: bool) -> None:
         """Send post_migrate where tables changed or there is something new for its receivers to see."""
         fingerprint = self.signals_fingerprint()
@@ -366,14 +416,6 @@ class Update(Run):
             self.send_post_migrate()
             if self.selection.everything:
                 self.record.write([], signals=fingerprint)
-
-
-def at_stake(state: State) -> frozenset[str]:
-    """The tables whose rows decide about a change, which nobody may write to in the meantime."""
-    kinds = (AlterColumn, AlterPrimaryKey, DropColumn, DropTable, AddConstraint, AddIndex)
-    return frozenset(
-        change.table for change in state.changes if isinstance(change, kinds) and state.current.get(change.table)
-    )
 
 
 def describe_foreign(table: Table, noun: Any) -> str:

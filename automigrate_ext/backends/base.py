@@ -172,6 +172,13 @@ class Backend(ABC):
         with transaction.atomic(using=self.connection.alias):
             yield
 
+    @contextmanager
+    def trial(self) -> Iterator[None]:
+        """A transaction or savepoint whose changes are undone at its end."""
+        with transaction.atomic(using=self.connection.alias):
+            yield
+            transaction.set_rollback(True, using=self.connection.alias)
+
     # Questions to the rows
 
     def quote(self, name: str) -> str:

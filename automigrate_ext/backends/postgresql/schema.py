@@ -479,7 +479,7 @@ class TableCompiler:
     def retype(self, change: AlterColumn) -> str:
         new = change.new
         column = self.quote(new.name)
-        sql = self.editor.sql_alter_column_type % {
+        sql: str = self.editor.sql_alter_column_type % {
             "column": column,
             "type": new.type,
             "collation": f" COLLATE {self.quote(new.collation)}" if new.collation else "",

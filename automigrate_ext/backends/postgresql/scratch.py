@@ -88,7 +88,7 @@ def build(connection: BaseDatabaseWrapper, probes: Sequence[Probe]) -> dict[str,
     read: dict[str, Table] = {}
     for start in range(0, len(probes), BATCH):
         batch = probes[start : start + BATCH]
-        with rolled_back(connection), connection.cursor() as cursor:
+        with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
             cursor.execute(TEMPORARY_FIRST)
             try:
                 with transaction.atomic(using=connection.alias):
@@ -97,19 +97,8 @@ def build(connection: BaseDatabaseWrapper, probes: Sequence[Probe]) -> dict[str,
                 raise blame(connection, batch, error) from error
             names = [probe.name for probe in batch]
             read.update(introspect(connection, names, namespace="pg_temp").tables)
+            transaction.set_rollback(True, using=connection.alias)
     return read
-
-
-class rolled_back(transaction.Atomic):
-    """A transaction or savepoint that is always rolled back at its end."""
-
-    def __init__(self, connection: BaseDatabaseWrapper) -> None:
-        super().__init__(connection.alias, savepoint=True, durable=False)
-
-    def __exit__(self, exc_type, exc_value, traceback) -> None:  # type: ignore[no-untyped-def]
-        if exc_type is None:
-            transaction.set_rollback(True, using=self.using)
-        super().__exit__(exc_type, exc_value, traceback)
 
 
 def blame(connection: BaseDatabaseWrapper, batch: Sequence[Probe], error: DatabaseError) -> ScratchFailed:

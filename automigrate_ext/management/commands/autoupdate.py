@@ -26,6 +26,7 @@ examples:
   manage.py autoupdate --dry-run              show the changes and do nothing
   manage.py autoupdate --dry-run --format sql > changes.sql
   manage.py autoupdate --check                exit status 1 if anything differs
+  manage.py autoupdate --rename todo.Todo.title=name
   manage.py autoupdate --default todo.Todo.priority=0
 
 exit status: 0 done or nothing to do, 1 --check found differences, 2 refused or failed
@@ -34,6 +35,14 @@ exit status: 0 done or nothing to do, 1 --check found differences, 2 refused or 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
         parser.add_argument("--check", action="store_true", help="Exit with status 1 if anything differs; do nothing.")
+        parser.add_argument(
+            "--rename",
+            action="append",
+            default=[],
+            metavar="OLD=NEW",
+            help='A field, model, table or column that was renamed, as in "todo.Todo.title=name" or "todo.Todo=Task". '
+            "Its values are kept. May be repeated.",
+        )
         parser.add_argument(
             "--default",
             action="append",
@@ -55,7 +64,8 @@ exit status: 0 done or nothing to do, 1 --check found differences, 2 refused or 
     def work(self, options: dict[str, Any]) -> None:
         arguments = {
             "using": options["database"],
-            "defaults": self.defaults(options["default"]),
+            "renames": self.pairs("--rename", options["rename"]),
+            "defaults": self.pairs("--default", options["default"]),
             "accept_data_loss": options["accept_data_loss"],
             "prune": options["prune"],
         }
@@ -83,12 +93,12 @@ exit status: 0 done or nothing to do, 1 --check found differences, 2 refused or 
         if plan.refused:
             raise CommandError(refusal(plan), returncode=FAILED)
 
-    def defaults(self, given: list[str]) -> dict[str, str]:
-        """The --default arguments as a mapping."""
+    def pairs(self, option: str, given: list[str]) -> dict[str, str]:
+        """The arguments of an option that takes OLD=NEW as a mapping."""
         values = {}
         for argument in given:
             name, equals, value = argument.partition("=")
-            if not equals:
-                raise CommandError(f"--default {argument}: expected FIELD=VALUE.", returncode=FAILED)
+            if not equals or not name:
+                raise CommandError(f"{option} {argument}: expected NAME=VALUE.", returncode=FAILED)
             values[name] = value
         return values

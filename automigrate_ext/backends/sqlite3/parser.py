@@ -337,6 +337,7 @@ class TableReader(Reader):
             self.column_attribute(column, word)
             column.pieces.append(self.since(start))
         else:
+            self.position = start
             raise self.error()
 
     def column_attribute(self, column: RawColumn, word: str) -> None:
@@ -558,10 +559,22 @@ def split_key(tokens: Sequence[Token]) -> tuple[Sequence[Token], str | None, str
     tokens, order = without_order(tokens)
     tokens = without_brackets(tokens)
     collation = None
-    while len(tokens) > 2 and tokens[-2].kind == "word" and tokens[-2].value == "COLLATE":
+    while ends_with_collation(tokens) and is_operand(tokens[:-2]):
         collation = collation or upper(tokens[-1].name)
         tokens = without_brackets(tokens[:-2])
     return tokens, collation, order
+
+
+def ends_with_collation(tokens: Sequence[Token]) -> bool:
+    """Whether the last words are COLLATE and a name."""
+    return len(tokens) > 2 and tokens[-2].kind == "word" and tokens[-2].value == "COLLATE"
+
+
+def is_operand(tokens: Sequence[Token]) -> bool:
+    """Whether COLLATE behind the tokens is said of all of them: it binds closer than any operator."""
+    opening = 0 if is_operator(tokens[0], "(") else 1
+    is_closed = len(tokens) > opening and is_operator(tokens[opening], "(")
+    return len(tokens) == 1 or (is_closed and closing(tokens, opening) == len(tokens) - 1)
 
 
 def without_order(tokens: Sequence[Token]) -> tuple[Sequence[Token], str]:

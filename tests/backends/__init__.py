@@ -1,0 +1,1 @@
+"""What each backend reads and writes."""

@@ -116,7 +116,7 @@ def many_tables(database: Postgresql, directory: Path, tables: int) -> Compariso
         url = database.create("many")
         runs = Runs([run_python(AUTOMIGRATE, project, url)])
         progress("many tables: again, over the ones that are there")
-        run_python(AUTOMIGRATE, project, url)
+        run_python([*AUTOMIGRATE, "--confirm", url.rpartition("/")[2]], project, url)
         run_python(["manage.py", "autoupdate", "--check"], project, url)
         database.drop("many")
     return Comparison(case="many tables", database=database.name, size=f"{tables} tables", ours=runs)

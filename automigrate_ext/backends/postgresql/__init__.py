@@ -128,7 +128,7 @@ class PostgreSQLBackend(Backend):
         self, work: Work, references: Sequence[Reference], *, cascade: bool = False
     ) -> tuple[Step, ...]:
         editor = collecting_editor(self.connection)
-        locks = [7 + len(table.indexes) + len(table.constraints) for table in work.current]
+        locks = [schema.locks_of(table) for table in work.current]
         group = max(1, self.lock_budget() // max(locks)) if sum(locks) > self.lock_budget() else len(locks) or 1
         steps = schema.compile_rebuild(editor, work.current, work.desired, references, cascade=cascade, group=group)
         return tuple(steps)
@@ -162,9 +162,9 @@ class PostgreSQLBackend(Backend):
             return int(cursor.fetchone()[0]) // 2
 
     def batches(self, steps: Sequence[Step]) -> tuple[tuple[Step, ...], ...]:
-        if self.connection.in_atomic_block or sum(step.locks for step in steps) <= 1000:
-            return (tuple(steps),)
         budget = self.lock_budget()
+        if sum(step.locks for step in steps) <= budget:
+            return (tuple(steps),)
         batches: list[list[Step]] = [[]]
         held: defaultdict[str, int] = defaultdict(int)
         for step in steps:

@@ -355,7 +355,7 @@ class TableCompiler:
         if clauses:
             statements.append(ALTER_TABLE.format(table=self.quote(self.name), clauses=", ".join(clauses)))
         for sql in (*statements, *self.after):
-            yield Step(sql=sql, table=self.name, locks=1 + TOAST_LOCKS + len(self.current.indexes))
+            yield Step(sql=sql, table=self.name, locks=locks_of(self.current))
 
     def collect(self) -> None:
         """Sort what happens to the table into clauses that drop, alter and add."""
@@ -590,14 +590,20 @@ def create_steps(table: Table, foreign_keys: Sequence[ForeignKey]) -> Iterator[S
         yield Step(sql=sql, table=table.name, locks=0, makes_table=True)
 
 
+def locks_of(table: Table) -> int:
+    """How many locks a transaction holds that makes or drops the table."""
+    keys = sum(isinstance(constraint, Unique) for constraint in table.constraints) + 1
+    sequences = sum(column.identity is not None for column in table.columns)
+    return 1 + TOAST_LOCKS + keys + sequences + len(table.indexes) + len(table.foreign_keys)
+
+
 def drop_step(quote: Callable[[str], str], tables: Sequence[Table], *, cascade: bool) -> Step:
     """One DROP TABLE, so that the tables may refer to each other."""
     names = ", ".join(quote(table.name) for table in tables)
-    locks = sum(1 + TOAST_LOCKS + 1 + len(table.indexes) + len(table.constraints) for table in tables)
     return Step(
         sql=DROP_TABLES.format(tables=names, cascade=" CASCADE" if cascade else ""),
         table=tables[0].name if len(tables) == 1 else "",
-        locks=locks,
+        locks=sum(map(locks_of, tables)),
     )
 
 

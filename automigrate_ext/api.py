@@ -19,6 +19,7 @@ from django.utils.timezone import now
 from automigrate_ext import signals
 from automigrate_ext.backends import backend_for
 from automigrate_ext.backends.base import Backend, Dependent, Reference, Step, Work
+from automigrate_ext.carry import Columns, carry, merged, pointing_columns, retyped_columns
 from automigrate_ext.changes import (
     AddConstraint,
     AddIndex,
@@ -246,6 +247,8 @@ class Update(Run):
 
     def __init__(self, selection: Selection, options: Options) -> None:
         super().__init__(selection, options)
+        self.carried: Columns = {}
+        self.carried_desired: Desired | None = None
         self.renames = Renames(asked=options.renames, models=selection.models, alias=selection.alias)
 
     @contextmanager
@@ -264,12 +267,22 @@ class Update(Run):
 
     def look(self, pending: tuple[Change, ...] = ()) -> State:
         """Read the database and compare; `pending` renames are on trial."""
+        state = self.compare(pending)
+        while following := self.following(state):
+            self.carried = merged(self.carried, following)
+            self.carried_desired = read_desired(self.backend, self.carried)
+            state = self.compare(pending)
+        return state
+
+    def compare(self, pending: tuple[Change, ...]) -> State:
+        """Read the selected tables, and those whose columns follow a key of theirs, and compare."""
         ownership = renamed_ownership(self.record.read(), pending)
         gone = self.removed_tables(ownership)
-        names = dict.fromkeys([*self.desired.schema.tables, *gone])
+        carried = [model._meta.db_table for model in self.carried]
         with self.backend.snapshot():
-            current = self.backend.introspect(list(names))
-        declared = self.desired.schema
+            current = self.backend.introspect(list(dict.fromkeys([*self.desired.schema.tables, *gone, *carried])))
+        outside = carry(current, self.carried_desired.schema, self.carried) if self.carried_desired else Schema({})
+        declared = Schema({**self.desired.schema.tables, **outside.tables})
         desired = adopt(declared, current, ownership, self.backend.type_rules)
         return State(
             current=current,
@@ -278,6 +291,14 @@ class Update(Run):
             desired=desired,
             changes=(*pending, *diff(current, desired, ownership, prune=self.options.prune)),
         )
+
+    def following(self, state: State) -> Columns:
+        """The columns of models outside the run that point at a key whose type changes, and do not follow yet."""
+        registry = self.selection.apps.all_models.values()
+        others = (model for of_app in registry for model in of_app.values() if model not in self.selection.models)
+        attached = [model for model in others if is_attached(model, self.selection.alias)]
+        found = pointing_columns(attached, retyped_columns(state.changes))
+        return {model: new for model, columns in found.items() if (new := columns - self.carried.get(model, set()))}
 
     def removed_tables(self, ownership: Ownership) -> list[str]:
         """The recorded tables of the selection that no model declares any more."""
@@ -300,7 +321,7 @@ class Update(Run):
             return not self.options.accept_data_loss and self.backend.has_rows(change.table)
         if not isinstance(change, DropColumn) or self.options.accept_data_loss or change.old.needs_value:
             return False
-        return bool(not change.old.generated and self.backend.count_values(change.table, change.old.name))
+        return not change.old.generated and self.backend.has_values(change.table, change.old.name)
 
     def plan(self) -> Plan:
         """The plan, with nothing done."""
@@ -331,18 +352,19 @@ class Update(Run):
         )
         steps = () if refused or not work.changes else self.backend.compile(work)
         withheld = {j.change.table + j.change.describe() for j in verdicts.judgements if j.verdict is Verdict.WITHHOLD}
-        foreign = [describe_foreign(table, noun) for table, noun in self.foreign(state)]
         return Draft(
-            plan=self.as_plan(verdicts.judgements, steps, state.current, foreign),
+            plan=self.as_plan(verdicts.judgements, steps, state.current, self.left_alone(state)),
             steps=steps,
             leftover=lambda: self.leftover(withheld),
             settle=self.settle,
         )
 
-    def foreign(self, state: State) -> list[tuple[Table, Any]]:
+    def left_alone(self, state: State) -> list[str]:
+        """What the tables carry that came from nobody's model."""
         if self.options.prune:
             return []
-        return list(foreign_objects(state.current, state.desired, state.ownership))
+        found = foreign_objects(state.current, state.desired, state.ownership)
+        return [describe_foreign(table, noun) for table, noun in found]
 
     def leftover(self, withheld: set[str]) -> list[str]:
         """What still differs and was not announced."""
@@ -370,7 +392,7 @@ class Update(Run):
                 ownership.tables.get(table.name),
             )
             for table in desired
-            if current.get(table.name)
+            if current.get(table.name) and table.name in self.desired.schema.tables
         ]
         self.record.write(tables, gone=gone)
 
@@ -394,7 +416,7 @@ class Update(Run):
         if unsettled:
             plan = execute(self.backend, self.at_stake(state), self.prepare)
         else:
-            plan = self.draft(state).plan
+            plan = self.as_plan((), (), state.current, self.left_alone(state))
             with self.backend.snapshot():
                 self.write_record(state.ownership, state.current, state.desired)
                 if self.options.record_migrations:

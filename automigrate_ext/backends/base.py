@@ -30,6 +30,7 @@ COUNT_DUPLICATES = (
     "SELECT count(*) FROM (SELECT 1 FROM {table} WHERE {filled} GROUP BY {columns} HAVING count(*) > 1) AS d"
 )
 COUNT_VIOLATORS = "SELECT count(*) FROM {table} WHERE NOT ({condition})"
+ANY_VALUE = "SELECT EXISTS (SELECT 1 FROM {table} WHERE {column} IS NOT NULL)"
 ANY_ROW = "SELECT EXISTS (SELECT 1 FROM {table})"
 
 
@@ -203,6 +204,10 @@ class Backend(ABC):
     def count_values(self, table: str, column: str) -> int:
         """In how many rows the column holds a value."""
         return int(self.ask(COUNT_VALUES, table=self.quote(table), column=self.quote(column)))
+
+    def has_values(self, table: str, column: str) -> bool:
+        """Whether the column holds a value in any row."""
+        return bool(self.ask(ANY_VALUE, table=self.quote(table), column=self.quote(column)))
 
     def count_nulls(self, table: str, column: str) -> int:
         """In how many rows the column is NULL."""

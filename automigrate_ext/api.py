@@ -36,7 +36,7 @@ from automigrate_ext.diff import diff, foreign_objects
 from automigrate_ext.execute import Draft, execute
 from automigrate_ext.goal import goal
 from automigrate_ext.hazards import Judge, plural
-from automigrate_ext.ownership import Ownership, adopt, owned_table
+from automigrate_ext.ownership import OwnedTable, Ownership, adopt, owned_table
 from automigrate_ext.plan import Hazard, Judgement, Plan, Verdict, digest
 from automigrate_ext.record import TABLE as RECORD_TABLE
 from automigrate_ext.record import Record
@@ -229,6 +229,12 @@ class Run:
             tables=len(self.desired.schema),
         )
 
+    def write_locked(self, tables: list[OwnedTable], *, gone: Iterable[str] = (), signals: str | None = None) -> None:
+        """Bring the record up to date, in a transaction of its own, if it is not."""
+        if self.record.outdated(tables, gone=gone, signals=signals):
+            with self.backend.exclusive():
+                self.record.write(tables, gone=gone, signals=signals)
+
     def record_migrations(self) -> None:
         """Mark the migrations on disk as applied, so that a later `migrate` has nothing to do."""
         connection = self.backend.connection
@@ -377,24 +383,23 @@ class Update(Run):
         with self.backend.snapshot():
             current = self.backend.introspect([*self.desired.schema.tables, *self.removed_tables(ownership)])
         desired = adopt(self.desired.schema, current, ownership, self.backend.type_rules)
-        self.write_record(ownership, current, desired)
+        self.record.write(self.owned_tables(ownership, current, desired), gone=self.gone(ownership, current))
         rename_content_types(self.renames.renamed_models, self.selection.alias, self.existing_models())
         if self.options.record_migrations:
             self.record_migrations()
 
-    def write_record(self, ownership: Ownership, current: Schema, desired: Schema) -> None:
-        gone = [name for name in ownership.tables if self.is_gone(name, ownership, current)]
-        tables = [
-            owned_table(
-                self.desired.schema.tables[table.name],
-                desired.tables[table.name],
-                current.tables[table.name],
-                ownership.tables.get(table.name),
-            )
+    def owned_tables(self, ownership: Ownership, current: Schema, desired: Schema) -> list[OwnedTable]:
+        """What to record of the selected tables."""
+        declared = self.desired.schema.tables
+        return [
+            owned_table(declared[table.name], table, current.tables[table.name], ownership.tables.get(table.name))
             for table in desired
-            if current.get(table.name) and table.name in self.desired.schema.tables
+            if current.get(table.name) and table.name in declared
         ]
-        self.record.write(tables, gone=gone)
+
+    def gone(self, ownership: Ownership, current: Schema) -> list[str]:
+        """The recorded tables that are there no more."""
+        return [name for name in ownership.tables if self.is_gone(name, ownership, current)]
 
     def is_gone(self, name: str, ownership: Ownership, current: Schema) -> bool:
         """Whether a recorded table was dropped or renamed."""
@@ -417,12 +422,17 @@ class Update(Run):
             plan = execute(self.backend, self.at_stake(state), self.prepare)
         else:
             plan = self.as_plan((), (), state.current, self.left_alone(state))
-            with self.backend.snapshot():
-                self.write_record(state.ownership, state.current, state.desired)
-                if self.options.record_migrations:
-                    self.record_migrations()
+            self.settle_unchanged(state)
         self.tell_receivers(changed=bool(unsettled))
         return plan
+
+    def settle_unchanged(self, state: State) -> None:
+        """Record what was found declared, under the lock, and only if that is news."""
+        tables = self.owned_tables(state.ownership, state.current, state.desired)
+        self.write_locked(tables, gone=self.gone(state.ownership, state.current))
+        if self.options.record_migrations:
+            with self.backend.exclusive():
+                self.record_migrations()
 
     def at_stake(self, state: State) -> frozenset[str]:
         """The tables whose rows decide about a change, by the names that they have now."""
@@ -437,7 +447,7 @@ class Update(Run):
         if changed or self.record.signals() != fingerprint:
             self.send_post_migrate()
             if self.selection.everything:
-                self.record.write([], signals=fingerprint)
+                self.write_locked([], signals=fingerprint)
 
 
 def describe_foreign(table: Table, noun: Any) -> str:
@@ -465,7 +475,7 @@ class Rebuild(Run):
         plan = execute(self.backend, frozenset(current.tables), self.draft)
         self.send_post_migrate()
         if self.selection.everything:
-            self.record.write([], signals=self.signals_fingerprint())
+            self.write_locked([], signals=self.signals_fingerprint())
         return plan
 
     def draft(self) -> Draft:

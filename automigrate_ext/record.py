@@ -78,12 +78,16 @@ class Record:
         rows = self.load() if self.rows is None else self.rows
         return rows.get(SIGNALS, ("", ""))[1]
 
+    def outdated(self, tables: Iterable[OwnedTable], *, gone: Iterable[str] = (), signals: str | None = None) -> bool:
+        """Whether `write` would have something to do."""
+        before = self.load() if self.rows is None else self.rows
+        wanted = as_rows(tables, signals)
+        return any(before.get(name) != row for name, row in wanted.items()) or any(name in before for name in gone)
+
     def write(self, tables: Iterable[OwnedTable], *, gone: Iterable[str] = (), signals: str | None = None) -> None:
         """Record the tables, forget those that are gone; touches only rows that change."""
-        before = self.load() if self.rows is None else self.rows
-        wanted = {table.name: (table.owner, render(table)) for table in tables}
-        if signals is not None:
-            wanted[SIGNALS] = ("", signals)
+        before = self.load()
+        wanted = as_rows(tables, signals)
         changed = {name: row for name, row in wanted.items() if before.get(name) != row}
         forgotten = [name for name in gone if name in before]
         if changed:
@@ -109,6 +113,12 @@ class Record:
             unique_fields=["name"],
             update_fields=["owner", "objects_owned"],
         )
+
+
+def as_rows(tables: Iterable[OwnedTable], signals: str | None) -> dict[str, tuple[str, str]]:
+    """What the record holds for the tables."""
+    rows = {table.name: (table.owner, render(table)) for table in tables}
+    return rows if signals is None else {**rows, SIGNALS: ("", signals)}
 
 
 def parse(name: str, owner: str, owned: str) -> OwnedTable:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -12,6 +12,8 @@ from automigrate_ext.ownership import Ownership
 from automigrate_ext.schema import Column, Constraint, Index, Schema, Table
 
 Noun = TypeVar("Noun", Constraint, Index)
+#: Whether an unmatched object has to go: an owned one, or one that stands in the way of a new one.
+Goes = Callable[[Constraint | Index], bool]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,8 +52,16 @@ def diff_table(
     yield from diff_columns(current, desired, ownership, prune=prune)
     if current.primary_key != desired.primary_key:
         yield changes.AlterPrimaryKey(table=desired.name, old=current.primary_key, new=desired.primary_key)
-    yield from diff_constraints(current, desired, ownership, prune=prune)
-    yield from diff_indexes(current, desired, ownership, prune=prune)
+    constraints = match_objects(current.constraints, desired.constraints)
+    indexes = match_objects(current.indexes, desired.indexes)
+    # An index and a constraint cannot have the same name, so each may stand in the way of the other.
+    wanted = wanted_names(constraints) | wanted_names(indexes)
+
+    def goes(old: Constraint | Index) -> bool:
+        return prune or old.name in wanted or ownership.owns_object(current, old)
+
+    yield from diff_constraints(desired.name, constraints, goes)
+    yield from diff_indexes(desired.name, indexes, goes)
 
 
 def diff_columns(current: Table, desired: Table, ownership: Ownership, *, prune: bool) -> Iterator[changes.Change]:
@@ -68,26 +78,26 @@ def diff_columns(current: Table, desired: Table, ownership: Ownership, *, prune:
             yield changes.DropColumn(table=desired.name, old=old)
 
 
-def diff_constraints(current: Table, desired: Table, ownership: Ownership, *, prune: bool) -> Iterator[changes.Change]:
+def diff_constraints(table: str, match: Match[Constraint], goes: Goes) -> Iterator[changes.Change]:
     """The changes of a table's constraints."""
-    match = match_objects(current.constraints, desired.constraints)
-    for gone in going(match, current, ownership, prune=prune):
-        yield changes.DropConstraint(table=desired.name, old=gone)
+    for gone in match.removed:
+        if goes(gone):
+            yield changes.DropConstraint(table=table, old=gone)
     for old, new in match.renamed:
-        yield changes.RenameConstraint(table=desired.name, old=old, new=new)
+        yield changes.RenameConstraint(table=table, old=old, new=new)
     for new in match.added:
-        yield changes.AddConstraint(table=desired.name, new=new)
+        yield changes.AddConstraint(table=table, new=new)
 
 
-def diff_indexes(current: Table, desired: Table, ownership: Ownership, *, prune: bool) -> Iterator[changes.Change]:
+def diff_indexes(table: str, match: Match[Index], goes: Goes) -> Iterator[changes.Change]:
     """The changes of a table's indexes."""
-    match = match_objects(current.indexes, desired.indexes)
-    for old in going(match, current, ownership, prune=prune):
-        yield changes.DropIndex(table=desired.name, old=old)
+    for gone in match.removed:
+        if goes(gone):
+            yield changes.DropIndex(table=table, old=gone)
     for old, new in match.renamed:
-        yield changes.RenameIndex(table=desired.name, old=old, new=new)
+        yield changes.RenameIndex(table=table, old=old, new=new)
     for new in match.added:
-        yield changes.AddIndex(table=desired.name, new=new)
+        yield changes.AddIndex(table=table, new=new)
 
 
 def match_objects(current: Sequence[Noun], desired: Sequence[Noun]) -> Match[Noun]:
@@ -119,12 +129,9 @@ def take(candidates: list[Noun], name: str | None = None) -> Noun | None:
     return None
 
 
-def going(match: Match[Noun], current: Table, ownership: Ownership, *, prune: bool) -> Iterator[Noun]:
-    """The unmatched objects that have to go: owned ones, and those that stand in the way of a new one."""
-    wanted = {new.name for new in match.added if new.named} | {new.name for _, new in match.renamed}
-    for old in match.removed:
-        if prune or old.name in wanted or ownership.owns_object(current, old):
-            yield old
+def wanted_names(match: Match[Noun]) -> set[str]:
+    """The names that the models give to what is added or renamed."""
+    return {new.name for new in match.added if new.named} | {new.name for _, new in match.renamed}
 
 
 def foreign_objects(

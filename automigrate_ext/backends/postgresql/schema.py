@@ -109,6 +109,7 @@ class Compiler:
         yield from self.renamings()
         yield from self.drop_foreign_keys(detached.off)
         yield from self.drop_indexes()
+        yield from self.drop_constraints_in_the_way()
         yield from self.rename_objects()
         yield from self.drop_tables()
         yield from self.create_tables()
@@ -140,6 +141,19 @@ class Compiler:
             else:
                 continue
             yield Step(sql=sql, table=change.table)
+
+    def drop_constraints_in_the_way(self) -> Iterator[Step]:
+        """Drop the constraints whose names others take, before these are renamed."""
+        clauses: defaultdict[str, list[str]] = defaultdict(list)
+        for change in self.of(DropConstraint):
+            if self.is_in_the_way(change.old):
+                clauses[change.table].append(self.drop_clause(change.old.name))
+        yield from self.alter_each(clauses)
+
+    def is_in_the_way(self, constraint: Constraint) -> bool:
+        renamed: list[RenameConstraint | RenameIndex] = [*self.of(RenameConstraint), *self.of(RenameIndex)]
+        taken = {change.new.name for change in renamed}
+        return constraint.name in taken and not isinstance(constraint, ForeignKey)
 
     def rename_objects(self) -> Iterator[Step]:
         """Rename constraints and indexes, by way of a third name where one takes another's."""
@@ -436,7 +450,7 @@ class TableCompiler:
             self.adds.append(f"ADD {change.new.sql}")
 
     def drop_constraint(self, change: DropConstraint) -> None:
-        if not isinstance(change.old, ForeignKey):
+        if not isinstance(change.old, ForeignKey) and not self.compiler.is_in_the_way(change.old):
             self.drops.append(self.compiler.drop_clause(change.old.name))
 
     def alter_column(self, change: AlterColumn) -> None:

@@ -17,6 +17,9 @@ MARK = "\x00"
 #: The suffix with which the schema editor names a foreign key that it makes along with its table.
 FOREIGN_KEY_SUFFIX = "_fk_%(to_table)s_%(to_column)s"
 
+#: How the templates begin by which the schema editor adds a constraint, `ExclusionConstraint` too.
+ADD_TO_TABLE = "ALTER TABLE %(table)s ADD "
+
 SQL = Statement | str
 #: A schema editor. Half of what is asked of it is private, which the stubs do not know.
 SchemaEditor = Any
@@ -257,7 +260,7 @@ def constraint_clauses(editor: SchemaEditor, model: type[Model]) -> Iterator[tup
 
 def is_alter_table_add(statement: SQL) -> bool:
     """Whether a statement adds a clause to a table, rather than making an index."""
-    return isinstance(statement, Statement) and " ADD CONSTRAINT " in statement.template
+    return isinstance(statement, Statement) and statement.template.startswith(ADD_TO_TABLE)
 
 
 def as_clause(statement: SQL) -> str:
@@ -265,8 +268,7 @@ def as_clause(statement: SQL) -> str:
     if not is_alter_table_add(statement):
         return str(statement)
     assert isinstance(statement, Statement)
-    _, _, template = statement.template.partition(" ADD CONSTRAINT ")
-    return "CONSTRAINT " + template % statement.parts
+    return statement.template.removeprefix(ADD_TO_TABLE) % statement.parts
 
 
 def statement_name(statement: SQL) -> str:

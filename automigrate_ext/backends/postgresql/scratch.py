@@ -320,10 +320,27 @@ def assemble(blueprint: Blueprint, known: Known) -> Table:
         name=blueprint.name,
         columns=tuple(columns),
         primary_key=primary_key(blueprint),
-        constraints=(*checks, *blueprint.uniques, *blueprint.foreign_keys),
+        constraints=(*checks, *merged_uniques(blueprint), *blueprint.foreign_keys),
         indexes=tuple(assemble_index(blueprint, statement, known) for statement in plain_indexes(blueprint)),
         **facts(blueprint),  # type: ignore[arg-type]
     )
+
+
+def merged_uniques(blueprint: Blueprint) -> Iterator[Unique]:
+    """The unique constraints, without those that CREATE TABLE takes for the same as another.
+
+    The one that is left has the name that was given; one over the primary key's columns is left out.
+    Source: transformIndexConstraints() in PostgreSQL's parse_utilcmd.c.
+    """
+    apart = {statement_name(statement) for statement in blueprint.objects}
+    inline = [unique for unique in blueprint.uniques if unique.name not in apart]
+    yield from (unique for unique in blueprint.uniques if unique.name in apart)
+    distinct: dict[Unique, Unique] = {}
+    for unique in inline:
+        if unique not in distinct or (unique.named and not distinct[unique].named):
+            distinct[unique] = unique
+    distinct.pop(Unique(columns=blueprint.primary_key), None)
+    yield from distinct.values()
 
 
 def assemble_index(blueprint: Blueprint, statement: Statement, known: Known) -> Index:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 
 import django
 import pytest
+from django.db import NotSupportedError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 Connection = BaseDatabaseWrapper
@@ -28,13 +29,17 @@ def has_extension(name: str) -> Callable[[Connection], bool]:
 def has_icu(connection: Connection) -> bool:
     if not is_postgresql(connection):
         return False
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT 1 FROM pg_collation WHERE collprovider = 'i' LIMIT 1")
-        return cursor.fetchone() is not None
+    try:
+        with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+            cursor.execute("CREATE COLLATION tried (provider = icu, locale = 'und')")
+            transaction.set_rollback(True, using=connection.alias)
+    except NotSupportedError:
+        return False
+    return True
 
 
 def is_since(*version: int) -> Callable[[Connection], bool]:
-    return lambda connection: django.VERSION >= version
+    return lambda connection: version <= django.VERSION
 
 
 def feature(name: str) -> Callable[[Connection], bool]:

@@ -3,6 +3,7 @@
 import datetime
 import decimal
 import uuid
+from itertools import pairwise
 
 import pytest
 from django.db import models
@@ -137,8 +138,9 @@ def test_column_added_with_default(case):
     plan = case.update(item(name=NAME), after, ROWS, changes=["Add column shop_item.size"])
     assert case.values("shop_item", "size") == [(7,), (7,)]
     if case.vendor == "postgresql":
-        assert [s.split("DEFAULT")[0][:30] for s in plan.statements][0].startswith("ALTER TABLE")
-        assert len(plan.statements) == 2
+        add, drop_default = plan.statements
+        assert "ADD COLUMN" in add
+        assert drop_default.endswith("DROP DEFAULT")
 
 
 def test_column_added_with_callable_default(case):
@@ -330,7 +332,7 @@ def test_db_default_added_changed_removed(case):
     ]
     case.run(states[0])
     case.insert(states[0], {"Item": [{"a": 5}]})
-    for before, after in zip(states, states[1:], strict=False):
+    for before, after in pairwise(states):
         case.update(before, after, built=True)
 
 

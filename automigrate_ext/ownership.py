@@ -180,8 +180,8 @@ class Adoption:
     def adopts_type(self, table: Table, current: Column, desired: Column) -> bool:
         if current.type == desired.type:
             return False
-        if self.is_automatic_key(table, desired.name):
-            return self.is_wider(current, desired)
+        if self.is_automatic_key(table, desired.name) and self.is_wider(current, desired):
+            return True
         targets = [fk for fk in table.foreign_keys if fk.columns == (desired.name,)]
         return any(self.follows(fk, current, desired) for fk in targets)
 

@@ -76,7 +76,8 @@ def state_of(apps: Apps, missing: set[type[Model]]) -> ProjectState:
 
 def leans_on(model: type[Model], missing: Collection[type[Model]]) -> bool:
     """Whether the model refers to, inherits from or is a proxy of a missing one."""
-    related = {field.related_model for field in model._meta.get_fields() if field.is_relation and field.concrete}
+    forward = (field for field in model._meta.get_fields() if field.is_relation and not field.auto_created)
+    related = {field.related_model for field in forward}
     bases = set(model.__mro__[1:]) | {model._meta.concrete_model}
     throughs = {field.remote_field.through for field in model._meta.local_many_to_many}
     return not (related | bases | throughs).isdisjoint(missing)

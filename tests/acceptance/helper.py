@@ -317,7 +317,8 @@ def create_models(connection: BaseDatabaseWrapper, managed: Iterable[type[models
     """Make the tables as `migrate --run-syncdb` does."""
     with connection.schema_editor() as editor:
         for model in managed:
-            editor.create_model(model)
+            if not model._meta.auto_created:
+                editor.create_model(model)
 
 
 @contextmanager

@@ -1,0 +1,97 @@
+"""One `automigrate`: look for what stands in the way, drop, create, look again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from automigrate_ext.backends.base import Dependent, Reference, Work
+from automigrate_ext.changes import CreateTable, DropTable
+from automigrate_ext.diff import diff
+from automigrate_ext.execute import Draft, execute
+from automigrate_ext.hazards import plural
+from automigrate_ext.ownership import Ownership, owned_table
+from automigrate_ext.plan import Hazard, Judgement, Plan, Verdict
+from automigrate_ext.run import Run
+from automigrate_ext.schema import Schema, Table
+
+
+class Rebuild(Run):
+    """One `automigrate`."""
+
+    def plan(self) -> Plan:
+        """The plan, with nothing done."""
+        with self.backend.snapshot():
+            return self.draft().plan
+
+    def run(self) -> Plan:
+        if not self.selection.models:
+            return self.as_plan((), (), Schema({}))
+        self.send_pre_migrate()
+        desired = self.desired
+        with self.backend.snapshot():
+            current = self.backend.introspect(list(desired.schema.tables))
+        return execute(self.backend, frozenset(current.tables), self.draft)
+
+    def draft(self) -> Draft:
+        """Look for what stands in the way, and write down what to do."""
+        desired = self.desired.schema
+        current = self.backend.introspect(list(desired.tables))
+        references = self.backend.references(list(current.tables))
+        dependents = self.backend.dependents(list(current.tables))
+        judgements = [
+            *(self.judge_drop(table, references, dependents) for table in current),
+            *(Judgement(change=CreateTable(table=table.name, new=table)) for table in desired),
+        ]
+        changes = tuple(judgement.change for judgement in judgements)
+        work = Work(changes=changes, current=current, desired=desired)
+        refused = any(judgement.verdict is Verdict.REFUSE for judgement in judgements)
+        steps = () if refused else self.backend.compile_rebuild(work, references, cascade=self.options.cascade)
+        return Draft(
+            plan=self.as_plan(judgements, steps, current),
+            steps=steps,
+            leftover=self.leftover,
+            settle=self.settle,
+        )
+
+    def judge_drop(self, table: Table, references: Iterable[Reference], dependents: Iterable[Dependent]) -> Judgement:
+        """Whether the table may go: nothing of others may point at it or go along."""
+        change = DropTable(table=table.name, old=table)
+        in_the_way = [
+            *(self.pointing(reference) for reference in references if reference.foreign_key.to_table == table.name),
+            *(self.going_along(dependent) for dependent in dependents if dependent.table == table.name),
+        ]
+        refusing = tuple(hazard for hazard in in_the_way if hazard)
+        if refusing:
+            return Judgement(change=change, verdict=Verdict.REFUSE, hazards=refusing)
+        return Judgement(change=change)
+
+    def pointing(self, reference: Reference) -> Hazard | None:
+        rows = self.backend.count_references(reference)
+        if not rows:
+            return None
+        target = reference.foreign_key.to_table
+        return Hazard(
+            code="referenced",
+            message=f"{plural(rows, 'row')} of {reference.table} point at {target}, which would be dropped",
+            rows=rows,
+            remedy=f"Name the model of {reference.table} too, or delete these rows first.",
+        )
+
+    def going_along(self, dependent: Dependent) -> Hazard | None:
+        if self.options.cascade:
+            return None
+        return Hazard(
+            code="dependent",
+            message=f"The {dependent.kind} {dependent.name} would go along with {dependent.table}",
+            remedy="Pass --cascade (cascade=True) to let it go, and make it again afterwards.",
+        )
+
+    def leftover(self) -> list[str]:
+        desired = self.desired.schema
+        current = self.backend.introspect(list(desired.tables))
+        return [change.describe() for change in diff(current, desired, Ownership())]
+
+    def settle(self) -> None:
+        current = self.backend.introspect(list(self.desired.schema.tables))
+        tables = [owned_table(table, table, current.tables[table.name], None) for table in self.desired.schema]
+        self.conclude(tables)

@@ -38,7 +38,8 @@ WHOLE_NUMBER = (
     "CASE typeof({c}) WHEN 'integer' THEN 1 WHEN 'real' THEN {c} = CAST({c} AS INTEGER) "
     "WHEN 'text' THEN CAST(CAST({c} AS INTEGER) AS TEXT) = {c} END"
 )
-DATE = "typeof({c}) = 'text' AND date(substr({c}, 1, 10)) = substr({c}, 1, 10)"
+# The modifier makes SQLite work the date out, so that the 30th of February is not itself.
+DATE = "typeof({c}) = 'text' AND date(substr({c}, 1, 10), '+0 days') = substr({c}, 1, 10)"
 CLOCK = "time(substr({c}, {at}, 8)) = substr({c}, {at}, 8) AND substr({c}, {after}) NOT GLOB '*[^0-9.]*'"
 TIME = "typeof({c}) = 'text' AND " + CLOCK.replace("{at}", "1").replace("{after}", "9")
 MOMENT = f"{DATE} AND substr({{c}}, 11, 1) IN (' ', 'T') AND " + CLOCK.replace("{at}", "12").replace("{after}", "20")

@@ -115,7 +115,10 @@ def test_key_that_is_pointed_at_is_taken_away(database):
         "CREATE TABLE p (id integer PRIMARY KEY, code text UNIQUE)",
         "CREATE TABLE c (code text REFERENCES p (code))",
     )
-    with pytest.raises(ExecutionFailed, match="foreign key mismatch"), database.backend.exclusive():
+    with (
+        pytest.raises(ExecutionFailed, match="a foreign key of table c fails: foreign key mismatch"),
+        database.backend.exclusive(),
+    ):
         database.backend.run(steps("DROP TABLE p", "CREATE TABLE p (id integer PRIMARY KEY, code text)"))
 
 

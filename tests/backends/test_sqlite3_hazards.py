@@ -18,7 +18,7 @@ def column(type_name, name="a"):
 
 def carry(database, old, new, value):
     """Whether the value survives, and what is stored of it."""
-    database.execute(f'CREATE TABLE t (a {old})', f"INSERT INTO t VALUES ({value})", f"CREATE TABLE u (a {new})")
+    database.execute(f"CREATE TABLE t (a {old})", f"INSERT INTO t VALUES ({value})", f"CREATE TABLE u (a {new})")
     lost = database.backend.count_lost("t", column(old), column(new))
     needed = conversion(column(old), column(new))
     expression = needed.value.format(c='"a"') if needed else '"a"'
@@ -119,6 +119,15 @@ def test_value_does_not_survive(database, old, new, value, stored):
 def test_rows_are_counted(database):
     database.execute("CREATE TABLE t (a text)", "INSERT INTO t VALUES ('1'), ('x'), (NULL), ('y')")
     assert database.backend.count_lost("t", column("text"), column("integer")).rows == 2
+
+
+def test_rows_that_would_be_left_with_nothing_where_null_is_forbidden(database):
+    database.execute("CREATE TABLE t (a text)", "INSERT INTO t VALUES ('1'), ('x'), (NULL), ('y')")
+    required = Column(name="a", type="integer", null=False)
+    loss = database.backend.count_lost("t", column("text"), required)
+    assert loss.error == "the values of 2 of its rows are no integer, and it forbids NULL"
+    shortened = Column(name="a", type="varchar(0)", null=False)
+    assert not database.backend.count_lost("t", column("text"), shortened).error
 
 
 @pytest.mark.parametrize(

@@ -49,7 +49,7 @@ def expression(sql):
     [
         ("a>0", '"a" > 0'),
         ("A > 0", "[a]  /* why */ > -- why not\n 0"),
-        ("`b` = 'x'", '(("B" == \'x\'))'),
+        ("`b` = 'x'", "((\"B\" == 'x'))"),
         ("a <> 1", "a != 1"),
         ("LOWER(a)", '"lower" ( "A" )'),
         ("a is null", "a IS NULL"),
@@ -577,7 +577,7 @@ def create_index(draw):
         collation = draw(st.sampled_from(["", " COLLATE nocase", " COLLATE binary"]))
         keys.append(key + collation + draw(st.sampled_from(["", " ASC", " DESC"])))
     unique = draw(st.sampled_from(["", "UNIQUE "]))
-    where = draw(st.sampled_from(["", " WHERE a IS NOT NULL", ' WHERE (("c d") > \'a,b\')']))
+    where = draw(st.sampled_from(["", " WHERE a IS NOT NULL", " WHERE ((\"c d\") > 'a,b')"]))
     return f"CREATE {unique}INDEX i ON t ({', '.join(keys)}){where}"
 
 

@@ -40,7 +40,7 @@ def char(**options):
 
 def rebuilds(statements):
     """How many tables are made anew."""
-    return sum(statement.startswith("INSERT INTO \"new__") for statement in statements)
+    return sum(statement.startswith('INSERT INTO "new__') for statement in statements)
 
 
 # What needs no rebuild

@@ -19,7 +19,7 @@ from automigrate_ext.backends.base import (
     Work,
 )
 from automigrate_ext.backends.sqlite3 import introspection, scratch
-from automigrate_ext.backends.sqlite3.hazards import COUNT_LOST, conversion
+from automigrate_ext.backends.sqlite3.hazards import COUNT_IMPOSSIBLE, COUNT_LOST, conversion
 from automigrate_ext.backends.sqlite3.introspection import Catalog, read_catalog, unquoted
 from automigrate_ext.backends.sqlite3.parser import affinity, key_sql
 from automigrate_ext.backends.sqlite3.schema import Compiler, Server, compile_rebuild
@@ -167,7 +167,17 @@ class SQLiteBackend(Backend):
             return Loss()
         column = self.quote(old.name)
         survives = needed.survives.format(c=column)
-        return Loss(rows=int(self.ask(COUNT_LOST, table=self.quote(table), column=column, survives=survives)))
+        rows = int(self.ask(COUNT_LOST, table=self.quote(table), column=column, survives=survives))
+        if not rows or new.null:
+            return Loss(rows=rows)
+        return Loss(rows=rows, error=self.why_impossible(table, column, needed.value.format(c=column), new))
+
+    def why_impossible(self, table: str, column: str, value: str, new: Column) -> str:
+        """What stands against values of which nothing would be left, in a column that forbids NULL."""
+        rows = int(self.ask(COUNT_IMPOSSIBLE, table=self.quote(table), column=column, value=value))
+        if not rows:
+            return ""
+        return f"the values of {rows} of its rows are no {new.type}, and it forbids NULL"
 
     def count_index_duplicates(self, table: str, index: Index) -> int:
         keys = [key_sql(Key(column=k.column, expression=k.expression, collation=k.collation)) for k in index.keys]

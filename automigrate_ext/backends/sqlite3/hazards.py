@@ -13,6 +13,8 @@ from automigrate_ext.schema import Column
 
 COUNT_LOST = "SELECT count(*) FROM {table} WHERE {column} IS NOT NULL AND ({survives}) IS NOT TRUE"
 
+COUNT_IMPOSSIBLE = "SELECT count(*) FROM {table} WHERE {column} IS NOT NULL AND ({value}) IS NULL"
+
 INTEGERS = frozenset(("int", "integer", "tinyint", "smallint", "mediumint", "bigint"))
 #: Types whose values have a form of their own, by the name that Django gives them on SQLite.
 FAMILIES = {

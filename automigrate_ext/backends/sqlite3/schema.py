@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from dataclasses import replace as evolve
 from functools import cached_property
 
-from automigrate_ext.backends.base import Step, Work
+from automigrate_ext.backends.base import Step, Work, noun_columns
 from automigrate_ext.backends.sqlite3 import render
 from automigrate_ext.backends.sqlite3.hazards import conversion
 from automigrate_ext.backends.sqlite3.introspection import Catalog, unquoted
@@ -107,7 +107,7 @@ class Compiler:
             server=self.server,
             catalog=self.catalog,
             old=self.work.current.tables[name],
-            new=self.work.desired.tables[name],
+            new=without_strays(self.work.desired.tables[name]),
             changes=tuple(changes),
             taken=self.index_names,
             fills={column: sql for (table, column), sql in self.work.fills.items() if table == name},
@@ -368,6 +368,16 @@ def compile_rebuild(work: Work) -> Iterator[Step]:
         yield Step(sql=DROP_TABLE.format(table=quote(table.name)), table=table.name)
     for table in work.desired:
         yield from (Step(sql=sql, table=table.name) for sql in table.sql)
+
+
+def without_strays(table: Table) -> Table:
+    """The table without constraints and indexes over columns that go; as elsewhere, they go along."""
+    names = {column.name for column in table.columns}
+    return evolve(
+        table,
+        constraints=tuple(c for c in table.constraints if names.issuperset(noun_columns(c))),
+        indexes=tuple(index for index in table.indexes if names.issuperset(index.columns)),
+    )
 
 
 def has_autoincrement(table: Table) -> bool:

@@ -75,8 +75,8 @@ def immediate(connection: BaseDatabaseWrapper) -> Iterator[None]:
 class Health:
     """What is wrong with a database: rows that point at nothing, and what cannot be used.
 
-    `dangling` counts the rows by table and target, `broken` says of views, and of tables with triggers,
-    why they fail.
+    `dangling` counts the rows by table and target, `broken` says of views, of tables with triggers and of
+    foreign keys as such why they fail.
     """
 
     dangling: Counter[tuple[str, str]]
@@ -96,25 +96,26 @@ def examine(connection: BaseDatabaseWrapper) -> Health:
     raw: Any = connection.connection
     with closing(raw.cursor()) as cursor:
         catalog = read_catalog(cursor)
-        return Health(dangling=dangling(cursor, catalog), broken=dict(broken(cursor, catalog)))
+        rows, mismatches = dangling(cursor, catalog)
+        return Health(dangling=rows, broken=mismatches | dict(broken(cursor, catalog)))
 
 
-def dangling(cursor: sqlite3.Cursor, catalog: Catalog) -> Counter[tuple[str, str]]:
-    """How many rows of which table point at nothing in which other."""
+def dangling(cursor: sqlite3.Cursor, catalog: Catalog) -> tuple[Counter[tuple[str, str]], dict[str, str]]:
+    """How many rows of which table point at nothing in which other, and the tables of which that cannot be told.
+
+    A foreign key whose target has no such key makes the check of all tables fail.
+    """
+    failures: dict[str, str] = {}
     try:
         rows = cursor.execute(CHECK_REFERENCES).fetchall()
     except sqlite3.Error:
-        # A foreign key whose target has no such key makes the check of all tables fail.
-        rows = [row for entry in catalog.tables.values() for row in dangling_rows(cursor, entry.name)]
-    return Counter((table, target) for table, _, target, _ in rows)
-
-
-def dangling_rows(cursor: sqlite3.Cursor, table: str) -> list[tuple[str, Any, str, Any]]:
-    """The rows of a table that point at nothing; one in place of all where that cannot be told."""
-    try:
-        return cursor.execute(CHECK_TABLE.format(table=quote_name(table))).fetchall()
-    except sqlite3.Error as error:
-        return [(table, None, str(error), None)]
+        rows = []
+        for entry in catalog.tables.values():
+            try:
+                rows += cursor.execute(CHECK_TABLE.format(table=quote_name(entry.name))).fetchall()
+            except sqlite3.Error as error:
+                failures[f"a foreign key of table {entry.name}"] = str(error)
+    return Counter((table, target) for table, _, target, _ in rows), failures
 
 
 def broken(cursor: sqlite3.Cursor, catalog: Catalog) -> Iterator[tuple[str, str]]:

@@ -29,7 +29,9 @@ class CreateTable(Change):
     new: Table
 
     def describe(self) -> str:
-        return f"Create table {self.table}"
+        keys = len(self.new.foreign_keys)
+        words = [plural(len(self.new.columns), "column"), plural(keys, "foreign key") if keys else ""]
+        return f"Create table {self.table} ({', '.join(filter(None, words))})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,6 +223,11 @@ class RenameIndex(Change):
 
     def describe(self) -> str:
         return f"Rename index {self.old.name} of {self.table} to {self.new.name}"
+
+
+def plural(count: int, noun: str) -> str:
+    """ "1 row", "2 rows", "12,345 rows"."""
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def column_words(column: Column) -> str:

@@ -21,6 +21,7 @@ from automigrate_ext.changes import (
     CreateTable,
     DropColumn,
     DropTable,
+    plural,
 )
 from automigrate_ext.plan import Hazard, Judgement, Verdict
 from automigrate_ext.schema import Check, Column, ForeignKey, Index, Schema, Unique
@@ -103,7 +104,8 @@ class Judge:
         message = f"{change.describe()}, which still holds {plural(count, noun)}"
         if self.accept_data_loss:
             return Judgement(change=change, hazards=(Hazard(code=code, message=message, rows=count),))
-        kept = f"{message}: kept"
+        relaxed = bool(keeping(change))
+        kept = f"{message}: kept, and it allows NULL now" if relaxed else f"{message}: kept"
         hazard = Hazard(code=code, message=kept, rows=count, remedy=f"{ACCEPT}.")
         return Judgement(change=change, verdict=Verdict.WITHHOLD, hazards=(hazard,))
 
@@ -275,8 +277,3 @@ def keeping(change: Change) -> list[Change]:
     if isinstance(change, DropColumn) and change.old.needs_value:
         return [AlterColumn(table=change.table, old=change.old, new=evolve(change.old, null=True))]
     return []
-
-
-def plural(count: int, noun: str) -> str:
-    """ "1 row", "2 rows", "12,345 rows"."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"

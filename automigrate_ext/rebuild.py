@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from automigrate_ext.backends.base import Dependent, Reference, Work
-from automigrate_ext.changes import CreateTable, DropTable
+from automigrate_ext.changes import CreateTable, DropTable, plural
 from automigrate_ext.diff import diff
 from automigrate_ext.execute import Draft, execute
-from automigrate_ext.hazards import plural
 from automigrate_ext.ownership import Ownership, owned_table
 from automigrate_ext.plan import Hazard, Judgement, Plan, Verdict
 from automigrate_ext.run import Run

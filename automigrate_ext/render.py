@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from automigrate_ext.changes import CreateTable, DropTable, plural
 from automigrate_ext.plan import Judgement, Plan, Verdict
 
 NOTHING_TO_DO = "Nothing to do: the database matches the models."
@@ -28,7 +29,8 @@ def lines(plan: Plan, *, verbosity: int = 1) -> Iterator[Line]:
     for judgement in plan.judgements:
         by_table[judgement.change.table].append(judgement)
     for table, judgements in by_table.items():
-        yield Line(sign="", text=table)
+        if not all(isinstance(judgement.change, (CreateTable, DropTable)) for judgement in judgements):
+            yield Line(sign="", text=table)
         for judgement in judgements:
             yield from judgement_lines(judgement)
     if verbosity < 2:
@@ -54,19 +56,11 @@ def judgement_lines(judgement: Judgement) -> Iterator[Line]:
 def summary(plan: Plan, *, done: bool, seconds: float | None = None) -> str:
     """One line on what was done, or would be."""
     if plan.refused:
-        return (
-            f"Refused: {count(len(plan.refused), 'change')} of {len(plan.judgements)} cannot be made; nothing was done."
-        )
+        return f"Refused: {len(plan.refused)} of {plural(len(plan.judgements), 'change')}; nothing was done."
+    withheld = f"{plural(len(plan.withheld), 'change')} withheld" if plan.withheld else ""
     if not plan:
-        kept = f" {count(len(plan.withheld), 'change')} withheld." if plan.withheld else ""
-        return NOTHING_TO_DO + kept
-    verb = "applied to" if done else "to apply to"
+        return f"{NOTHING_TO_DO} {withheld}.".replace(" .", "")
+    applied = f"{plural(len(plan.changes), 'change')} {'applied' if done else 'to apply'}" if plan.changes else ""
     took = f" in {seconds:.2f} s" if seconds is not None else ""
-    kept = f", {len(plan.withheld)} withheld" if plan.withheld else ""
-    applied = len(plan.changes)
-    return f"{count(applied, 'change')} {verb} database {plan.alias!r}{took}{kept}."
-
-
-def count(number: int, noun: str) -> str:
-    """ "1 change", "2 changes"."""
-    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+    words = ", ".join(filter(None, (applied, withheld)))
+    return f"Database {plan.alias!r}: {words}{took}."

@@ -109,7 +109,7 @@ def test_processes_starting_together_all_succeed(connection, database_url, comma
     results = [(*process.communicate(timeout=120), process.returncode) for process in processes]
     assert [status for _, _, status in results] == [0] * 4, results
     if command == ["autoupdate"]:
-        done = [out for out, _, _ in results if "applied to database" in out]
+        done = [out for out, _, _ in results if "changes applied in" in out]
         idle = [out for out, _, _ in results if "Nothing to do" in out]
         assert (len(done), len(idle)) == (1, 3)
     check = start(database_url, "manage.py", "autoupdate", "--check")

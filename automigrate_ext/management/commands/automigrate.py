@@ -11,9 +11,9 @@ from django.core.management.base import CommandError
 from django.db import connections
 
 from automigrate_ext.api import automigrate, rows_at_stake
+from automigrate_ext.changes import plural
 from automigrate_ext.execute import refusal
 from automigrate_ext.management.base import FAILED, SchemaCommand
-from automigrate_ext.render import count
 
 
 class Command(SchemaCommand):
@@ -86,9 +86,9 @@ exit status: 0 done, 2 refused or failed, 130 interrupted at the question
         """Ask as `flush` does, with what each table would lose."""
         self.stderr.write(f"This drops tables of the database {name!r} and creates them again. Lost would be:")
         for table, number in rows.items():
-            self.stderr.write(f"  {table}: {count(number, 'row')}", self.style.WARNING)
+            self.stderr.write(f"  {table}: {plural(number, 'row')}", self.style.WARNING)
         return self.ask("Type 'yes' to go on, anything else to cancel:") == "yes"
 
     def losses(self, rows: dict[str, int]) -> str:
         """How many rows of how many tables."""
-        return f"{count(sum(rows.values()), 'row')} of {count(len(rows), 'table')}"
+        return f"{plural(sum(rows.values()), 'row')} of {plural(len(rows), 'table')}"

@@ -114,7 +114,8 @@ def rows_at_stake(models: Models = None, *, using: str = DEFAULT_DB_ALIAS, apps:
     selection = select(models, using, apps or global_apps)
     backend = backend_for(using)
     names = [model._meta.db_table for model in selection.models]
-    there = backend.introspect(names).tables
+    apart = backend.set_apart(names)
+    there = backend.introspect([name for name in names if name not in apart]).tables
     counts = {name: backend.count_rows(name) for name in names if name in there}
     return {name: rows for name, rows in counts.items() if rows}
 

@@ -51,6 +51,7 @@ class Blueprint:
     `clauses` what Meta.constraints and unique fields add to the table, by name where they have one.
     """
 
+    connection: BaseDatabaseWrapper
     model: type[Model]
     name: str
     columns: tuple[ColumnBlueprint, ...]
@@ -70,6 +71,10 @@ class Blueprint:
         created_by = self.model._meta.auto_created
         owner: Any = created_by if created_by else self.model
         return str(owner._meta.label)
+
+    def name_of(self, statement: SQL) -> str:
+        """The name under which the server knows what a statement makes."""
+        return statement_name(self.connection, statement)
 
     def create_sql(self, clauses: Iterable[str] = ()) -> str:
         """The CREATE TABLE statement with further clauses in it."""
@@ -107,6 +112,7 @@ def draw(editor: SchemaEditor, model: type[Model]) -> Blueprint:
     comments = tuple(comment_statements(editor, model))
     columns = tuple(draw_columns(editor, model))
     return Blueprint(
+        connection=editor.connection,
         model=model,
         name=model._meta.db_table,
         columns=columns,
@@ -118,7 +124,7 @@ def draw(editor: SchemaEditor, model: type[Model]) -> Blueprint:
         clauses=dict(constraint_clauses(editor, model)),
         foreign_keys=tuple(foreign_keys(editor, model)),
         given_names=frozenset(
-            [index.name for index in model._meta.indexes] + [c.name for c in model._meta.constraints]
+            kept_name(editor.connection, given.name) for given in (*model._meta.indexes, *model._meta.constraints)
         ),
         plain=is_plain(model, columns),
     )
@@ -193,6 +199,12 @@ def primary_key_columns(model: type[Model]) -> tuple[str, ...]:
     return (str(pk.column),)
 
 
+def has_automatic_key(model: type[Model]) -> bool:
+    """Whether Django made the primary key, rather than the model or the model that it inherits from."""
+    pk = model._meta.pk
+    return bool(getattr(pk, "auto_created", False)) and not getattr(pk, "remote_field", None)
+
+
 def comment_statements(editor: SchemaEditor, model: type[Model]) -> Iterator[str]:
     """The statements that comment the table and its columns, where the server keeps comments apart."""
     features = editor.connection.features
@@ -233,7 +245,7 @@ def plain_uniques(editor: SchemaEditor, model: type[Model]) -> Iterator[Unique]:
             yield Unique(
                 columns=columns_of(model, constraint.fields),
                 deferrable=deferrable.value if deferrable else None,
-                name=constraint.name,
+                name=kept_name(editor.connection, constraint.name),
                 named=True,
                 sql=as_clause(statement),
             )
@@ -247,7 +259,7 @@ def columns_of(model: type[Model], names: Iterable[str]) -> tuple[str, ...]:
 
 def plain_unique(editor: SchemaEditor, columns: tuple[str, ...], statement: SQL) -> Unique:
     """A unique constraint whose name Django generates."""
-    return Unique(columns=columns, name=statement_name(statement), sql=as_clause(statement))
+    return Unique(columns=columns, name=statement_name(editor.connection, statement), sql=as_clause(statement))
 
 
 def constraint_clauses(editor: SchemaEditor, model: type[Model]) -> Iterator[tuple[str, str]]:
@@ -255,7 +267,7 @@ def constraint_clauses(editor: SchemaEditor, model: type[Model]) -> Iterator[tup
     for constraint in model._meta.constraints:
         statement = constraint.create_sql(model, editor)
         if statement and is_alter_table_add(statement):
-            yield constraint.name, as_clause(statement)
+            yield kept_name(editor.connection, constraint.name), as_clause(statement)
 
 
 def is_alter_table_add(statement: SQL) -> bool:
@@ -271,11 +283,20 @@ def as_clause(statement: SQL) -> str:
     return statement.template.removeprefix(ADD_TO_TABLE) % statement.parts
 
 
-def statement_name(statement: SQL) -> str:
+def statement_name(connection: BaseDatabaseWrapper, statement: SQL) -> str:
     """The unquoted name of the object that a statement of the schema editor makes, "" if it has none."""
     if isinstance(statement, Statement) and "name" in statement.parts:
-        return unquote(str(statement.parts["name"]))
+        return kept_name(connection, unquote(str(statement.parts["name"])))
     return ""
+
+
+def kept_name(connection: BaseDatabaseWrapper, name: str) -> str:
+    """What the server keeps of a name: PostgreSQL cuts off silently what is longer than its longest.
+
+    Source: PostgreSQL's documentation, "Identifiers and Key Words"; the limit is counted in bytes.
+    """
+    longest = connection.ops.max_name_length()
+    return name.encode()[:longest].decode(errors="ignore") if longest else name
 
 
 def unquote(name: str) -> str:
@@ -296,7 +317,7 @@ def foreign_keys(editor: SchemaEditor, model: type[Model]) -> Iterator[ForeignKe
         on_delete = getattr(field.remote_field.on_delete, "operation", None)
         statement = editor._create_fk_sql(model, field, FOREIGN_KEY_SUFFIX) if editor.sql_create_fk else ""
         yield ForeignKey(
-            name=statement_name(statement),
+            name=statement_name(editor.connection, statement),
             columns=(field.column,),
             to_table=field.remote_field.model._meta.db_table,
             to_columns=(target.column,),

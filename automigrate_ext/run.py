@@ -9,6 +9,7 @@ from typing import Any
 
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
+from django.db.models import Model
 from django.utils.timezone import now
 
 from automigrate_ext import signals
@@ -51,8 +52,13 @@ class Run:
     def desired(self) -> Desired:
         """What the server makes of the selected models; asked once."""
         if self._desired is None:
-            self._desired = read_desired(self.backend, self.selection.models, self.options.defaults)
+            self._desired = read_desired(self.backend, self.own_models(), self.options.defaults)
         return self._desired
+
+    def own_models(self) -> list[type[Model]]:
+        """The selected models, but for those whose table the server keeps for itself."""
+        apart = self.backend.set_apart([model._meta.db_table for model in self.selection.models])
+        return [model for model in self.selection.models if model._meta.db_table not in apart]
 
     def send_pre_migrate(self) -> None:
         signals.send_pre_migrate(self.backend, self.selection.apps, **self.signal_options())

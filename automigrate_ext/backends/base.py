@@ -120,6 +120,10 @@ class Backend(ABC):
     def table_names(self) -> frozenset[str]:
         """The names of all tables that the connection sees, as models would name them."""
 
+    def set_apart(self, names: Collection[str]) -> frozenset[str]:
+        """Those of the names that belong to tables which the server keeps for itself, and which are never touched."""
+        return frozenset()
+
     def django_named(self, table: Table, noun: Constraint | Index) -> bool:
         """Whether the object carries the name, hash included, that Django would generate for it."""
         if not noun.name:

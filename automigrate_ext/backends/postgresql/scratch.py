@@ -29,8 +29,8 @@ from automigrate_ext.blueprint import (
     SchemaEditor,
     collecting_editor,
     draw,
+    has_automatic_key,
     is_alter_table_add,
-    statement_name,
 )
 from automigrate_ext.exceptions import ScratchFailed
 from automigrate_ext.schema import Check, Column, Constraint, Index, PrimaryKey, Schema, Table, Unique
@@ -332,7 +332,7 @@ def merged_uniques(blueprint: Blueprint) -> Iterator[Unique]:
     The one that is left has the name that was given; one over the primary key's columns is left out.
     Source: transformIndexConstraints() in PostgreSQL's parse_utilcmd.c.
     """
-    apart = {statement_name(statement) for statement in blueprint.objects}
+    apart = {blueprint.name_of(statement) for statement in blueprint.objects}
     inline = [unique for unique in blueprint.uniques if unique.name not in apart]
     yield from (unique for unique in blueprint.uniques if unique.name in apart)
     distinct: dict[Unique, Unique] = {}
@@ -358,7 +358,7 @@ def facts(blueprint: Blueprint) -> dict[str, object]:
         "comment": model._meta.db_table_comment or "",
         "owner": blueprint.owner,
         "automatic": bool(model._meta.auto_created),
-        "automatic_key": bool(getattr(model._meta.pk, "auto_created", False)),
+        "automatic_key": has_automatic_key(model),
         "sql": (blueprint.create, *map(str, blueprint.objects), *blueprint.comments),
     }
 
@@ -376,14 +376,14 @@ def decorate_column(blueprint: ColumnBlueprint, answer: Column) -> Column:
 
 def decorate_index(blueprint: Blueprint, answer: Index, statement: SQL) -> Index:
     """The server's index with its own name and statement."""
-    name = statement_name(statement)
+    name = blueprint.name_of(statement)
     return evolve(answer, name=name, named=name in blueprint.given_names, sql=str(statement))
 
 
 def decorate(blueprint: Blueprint, answer: Table) -> Table:
     """A table that was built as a whole, with how Django would write its parts."""
     checks = [column.check for column in blueprint.columns if column.check]
-    statements = {statement_name(statement): statement for statement in blueprint.objects}
+    statements = {blueprint.name_of(statement): statement for statement in blueprint.objects}
     positions = dict(zip((c.name for c in answer.columns), blueprint.columns, strict=True))
     constraints = [decorate_constraint(blueprint, constraint, positions) for constraint in answer.constraints]
     assert len(checks) <= len(constraints)

@@ -68,6 +68,11 @@ class SQLiteBackend(Backend):
     def introspect(self, names: Collection[str]) -> Schema:
         return self.catalog().schema(names)
 
+    def set_apart(self, names: Collection[str]) -> frozenset[str]:
+        """Virtual tables, such as those of full-text search: a module of SQLite's keeps them."""
+        virtual = self.catalog().virtual
+        return frozenset(name for name in names if fold(unquoted(name)) in virtual) if virtual else frozenset()
+
     def scratch(self, blueprints: Sequence[Blueprint]) -> Schema:
         return scratch.build(self.connection, blueprints, self.catalog())
 

@@ -14,6 +14,7 @@ from django.db import transaction
 from automigrate_ext.backends.base import Backend, Dependent, Loss, Reference, Step, Work, noun_columns
 from automigrate_ext.backends.postgresql import hazards, introspection, schema, scratch
 from automigrate_ext.blueprint import Blueprint, collecting_editor
+from automigrate_ext.changes import AlterColumn
 from automigrate_ext.ownership import TypeRules
 from automigrate_ext.schema import Check, Column, Constraint, ForeignKey, Index, Schema, Table
 
@@ -122,7 +123,12 @@ class PostgreSQLBackend(Backend):
         references = self.references(touched) if touched else ()
         managed = {table.name for table in work.current}
         outside = [reference for reference in references if reference.table not in managed]
-        return schema.compile_changes(collecting_editor(self.connection), work, outside)
+        blank = frozenset(
+            (change.table, change.new.name)
+            for change in work.changes
+            if isinstance(change, AlterColumn) and not hazards.can_cast(self.connection, change.old, change.new)
+        )
+        return schema.compile_changes(collecting_editor(self.connection), work, outside, blank)
 
     def compile_rebuild(
         self, work: Work, references: Sequence[Reference], *, cascade: bool = False

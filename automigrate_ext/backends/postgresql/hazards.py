@@ -12,6 +12,9 @@ from automigrate_ext.schema import Column
 # A value survives when it comes back from the new type as it was.
 COUNT_CHANGED = "SELECT count(*) FROM {table} WHERE {column}::{new}::{old}::text IS DISTINCT FROM {column}::text"
 
+ANY_VALUE = "SELECT EXISTS (SELECT 1 FROM {table} WHERE {column} IS NOT NULL)"
+CAST_NOTHING = "SELECT NULL::{old}::{new}"
+
 # Types that hold every value of another one. Source: PostgreSQL's documentation, chapter "Data types"
 # (ranges of the numeric types; varchar and text hold the same strings).
 WIDER = {
@@ -39,7 +42,27 @@ def count_lost(connection: BaseDatabaseWrapper, table: str, old: Column, new: Co
             cursor.execute(sql)
             return Loss(rows=cursor.fetchone()[0])
     except DatabaseError as error:
-        return Loss(error=" ".join(str(error).split()))
+        return Loss(error=" ".join(str(error).split())) if has_values(connection, table, old) else Loss()
+
+
+def has_values(connection: BaseDatabaseWrapper, table: str, column: Column) -> bool:
+    """Whether a row holds a value in the column."""
+    quote = connection.ops.quote_name
+    with connection.cursor() as cursor:
+        cursor.execute(ANY_VALUE.format(table=quote(table), column=quote(column.name)))
+        return bool(cursor.fetchone()[0])
+
+
+def can_cast(connection: BaseDatabaseWrapper, old: Column, new: Column) -> bool:
+    """Whether the server knows a way from the one type to the other, whatever the values."""
+    if old.type == new.type or never_loses(old.type, new.type):
+        return True
+    try:
+        with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+            cursor.execute(CAST_NOTHING.format(old=old.type, new=new.type))
+    except DatabaseError:
+        return False
+    return True
 
 
 def never_loses(old: str, new: str) -> bool:

@@ -66,6 +66,9 @@ TOAST_LOCKS = 2
 C = TypeVar("C", bound=Change)
 
 
+N = TypeVar("N", Constraint, Index)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Detached:
     """Foreign keys that stand in the way of a change: taken off before it, and put back after it."""
@@ -77,10 +80,17 @@ class Detached:
 class Compiler:
     """Turns the changes of one plan into statements."""
 
-    def __init__(self, editor: SchemaEditor, work: Work, references: Sequence[Reference] = ()) -> None:
+    def __init__(
+        self,
+        editor: SchemaEditor,
+        work: Work,
+        references: Sequence[Reference] = (),
+        blank: frozenset[tuple[str, str]] = frozenset(),
+    ) -> None:
         self.editor = editor
         self.work = work
         self.references = references
+        self.blank = blank
         self.foreign_keys_later: list[tuple[str, ForeignKey]] = []
         self.by_table: defaultdict[str, list[Change]] = defaultdict(list)
         for change in work.changes:
@@ -111,6 +121,7 @@ class Compiler:
         yield from self.drop_indexes()
         yield from self.drop_constraints_in_the_way()
         yield from self.rename_objects()
+        yield from self.drop_stale_indexes()
         yield from self.drop_tables()
         yield from self.create_tables()
         for table in self.altered_tables():
@@ -208,11 +219,9 @@ class Compiler:
 
     def moving_columns(self) -> set[tuple[str, str]]:
         """The columns, by table, whose type changes or whose key is replaced."""
-        moving = set()
+        moving = self.moved_columns()
         for change in self.work.changes:
-            if isinstance(change, AlterColumn) and change.retypes:
-                moving.add((change.table, change.new.name))
-            elif isinstance(change, AlterPrimaryKey) and change.old:
+            if isinstance(change, AlterPrimaryKey) and change.old:
                 moving.update((change.table, column) for column in change.old.columns)
             elif isinstance(change, DropConstraint) and isinstance(change.old, Unique):
                 moving.update((change.table, column) for column in change.old.columns)
@@ -221,8 +230,11 @@ class Compiler:
     def rests_on(self, table: str, foreign_key: ForeignKey, moving: set[tuple[str, str]]) -> bool:
         own = {(table, column) for column in foreign_key.columns}
         target = {(foreign_key.to_table, column) for column in foreign_key.to_columns}
-        retyped = {(change.table, change.new.name) for change in self.of(AlterColumn) if change.retypes}
-        return bool(own & retyped or target & moving)
+        return bool(own & self.moved_columns() or target & moving)
+
+    def moved_columns(self) -> set[tuple[str, str]]:
+        """The columns, by table, that are converted or made anew."""
+        return {(table, column) for table in self.altered_tables() for column in self.moved(table)}
 
     def declared(self, table: str, foreign_key: ForeignKey) -> ForeignKey:
         """The foreign key as the models state it, or as it is where they do not."""
@@ -281,6 +293,8 @@ class Compiler:
     def drop_indexes(self) -> Iterator[Step]:
         for change in self.of(DropIndex):
             yield self.drop_index(change.table, change.old)
+
+    def drop_stale_indexes(self) -> Iterator[Step]:
         for table, index in self.stale_indexes():
             yield self.drop_index(table, index)
 
@@ -291,37 +305,63 @@ class Compiler:
         for change in self.of(AddIndex):
             yield Step(sql=change.new.sql, table=change.table)
         for table, index in self.stale_indexes():
-            desired = self.work.desired.tables[table]
-            yield Step(sql=next(new.sql for new in desired.indexes if new == index and new.sql), table=table)
+            yield Step(sql=again(index, self.work.desired.tables[table].indexes).sql, table=table)
 
     def stale_indexes(self) -> Iterator[tuple[str, Index]]:
-        """Indexes with an expression or condition over a retyped column, which would keep its old casts."""
+        """Indexes over columns made anew, and declared ones whose text would keep a retyped column's old casts.
+
+        They have the names to which the run renames them.
+        """
         touched = {change.old.name for change in self.of(DropIndex)}
+        renamed = {change.old.name: change.new.name for change in self.of(RenameIndex)}
         for name in self.altered_tables():
-            moved = self.moved(name)
+            moved, remade = self.moved(name), self.remade(name)
             for index in self.work.current.tables[name].indexes:
                 printed = index.condition or any(key.expression for key in index.keys)
                 declared = index in self.work.desired.tables[name].indexes
-                if printed and declared and index.name not in touched and moved & set(index.columns):
-                    yield name, index
+                stale = remade & set(index.columns) or (printed and declared and moved & set(index.columns))
+                if stale and index.name not in touched:
+                    yield name, evolve(index, name=renamed.get(index.name, index.name))
 
-    def moved(self, table: str) -> set[str]:
-        """The columns of the table whose values are converted or computed anew."""
+    def converted(self, table: str) -> set[str]:
+        """The columns of the table whose values are converted or computed in another way."""
         return {
             change.new.name
             for change in self.by_table[table]
             if isinstance(change, AlterColumn) and (change.retypes or change.regenerates)
         }
 
+    def remade(self, table: str) -> set[str]:
+        """The generated columns of the table that are dropped and made anew.
+
+        These are new ones, ones with another expression, and ones that read a column that is converted,
+        because PostgreSQL refuses to alter what a generated column reads.
+        """
+        altered = {change.new.name: change for change in self.by_table[table] if isinstance(change, AlterColumn)}
+        converted = self.converted(table)
+        remade = {name for name, change in altered.items() if change.regenerates and change.new.generated}
+        for column in self.work.current.tables[table].columns:
+            new = altered[column.name].new if column.name in altered else column
+            if column.generated and new.generated and converted & set(column.reads):
+                remade.add(column.name)
+        dropped = {change.old.name for change in self.by_table[table] if isinstance(change, DropColumn)}
+        return remade - dropped
+
+    def moved(self, table: str) -> set[str]:
+        """The columns of the table that are converted or made anew."""
+        return self.converted(table) | self.remade(table)
+
     def comments(self) -> Iterator[Step]:
         for name in self.altered_tables():
             for change in self.by_table[name]:
                 if isinstance(change, AlterTable) and change.old.comment != change.new.comment:
                     yield self.comment_table(name, change.new.comment)
-                elif isinstance(change, AddColumn) and change.new.comment:
-                    yield self.comment_column(name, change.new)
-                elif isinstance(change, AlterColumn) and comment_is_stale(change):
-                    yield self.comment_column(name, change.new)
+            remade = self.remade(name)
+            for column in self.work.desired.tables[name].columns:
+                old = self.work.current.tables[name].column(column.name)
+                comment = old.comment if old and column.name not in remade else ""
+                if column.comment != comment:
+                    yield self.comment_column(name, column)
 
     def comment_table(self, table: str, comment: str) -> Step:
         sql = self.editor.sql_alter_table_comment % {
@@ -354,7 +394,9 @@ class TableCompiler:
         self.desired = compiler.work.desired.tables[name]
         self.changes = compiler.by_table[name]
         self.moved = compiler.moved(name)
+        self.remade = compiler.remade(name)
         self.drops: list[str] = []
+        self.drops_first = False
         self.column_drops: list[str] = []
         self.alters: list[str] = []
         self.adds: list[str] = []
@@ -364,8 +406,12 @@ class TableCompiler:
     def steps(self) -> Iterator[Step]:
         self.collect()
         # A constraint goes with its column, so it has to go before it.
-        clauses = [*self.drops, *self.column_drops, *self.alters, *self.adds]
+        clauses = [*self.column_drops, *self.alters, *self.adds]
         statements = list(self.before)
+        if self.drops_first and self.drops:
+            statements.insert(0, ALTER_TABLE.format(table=self.quote(self.name), clauses=", ".join(self.drops)))
+        else:
+            clauses = [*self.drops, *clauses]
         if clauses:
             statements.append(ALTER_TABLE.format(table=self.quote(self.name), clauses=", ".join(clauses)))
         for sql in (*statements, *self.after):
@@ -373,7 +419,7 @@ class TableCompiler:
 
     def collect(self) -> None:
         """Sort what happens to the table into clauses that drop, alter and add."""
-        self.replace_printed_constraints()
+        self.replace_constraints()
         self.replace_generated_columns()
         handlers: dict[type[Change], Callable[..., None]] = {
             AddColumn: self.add_column,
@@ -388,25 +434,32 @@ class TableCompiler:
             if handler := handlers.get(type(change)):
                 handler(change)
 
-    def replace_printed_constraints(self) -> None:
-        """Take off and put back checks over retyped columns: PostgreSQL would keep the old casts in them."""
+    def replace_constraints(self) -> None:
+        """Take off and put back constraints over columns made anew, and checks over retyped ones.
+
+        PostgreSQL would keep the old casts in the latter.
+        """
         dropped = {change.old.name for change in self.changes if isinstance(change, DropConstraint)}
+        renamed = {change.old.name: change.new.name for change in self.changes if isinstance(change, RenameConstraint)}
         for constraint in self.current.constraints:
-            if not isinstance(constraint, (Check, Exclusion)) or constraint.name in dropped:
+            if constraint.name in dropped or not self.is_stale(constraint):
                 continue
-            if self.moved & set(constraint.columns):
-                again = next((c for c in self.desired.constraints if c == constraint and c.sql), constraint)
-                self.drops.append(self.compiler.drop_clause(constraint.name))
-                self.adds.append(f"ADD {keep_name(again, constraint, self.quote)}")
+            now = evolve(constraint, name=renamed.get(constraint.name, constraint.name))
+            self.drops.append(self.compiler.drop_clause(now.name))
+            self.adds.append(f"ADD {keep_name(again(now, self.desired.constraints), now, self.quote)}")
+
+    def is_stale(self, constraint: Constraint) -> bool:
+        if isinstance(constraint, (Check, Exclusion)):
+            return bool(self.moved & set(constraint.columns))
+        return isinstance(constraint, Unique) and bool(self.remade & {*constraint.columns, *constraint.include})
 
     def replace_generated_columns(self) -> None:
-        """Take off and put back generated columns that read a retyped one, which PostgreSQL refuses to alter."""
-        altered = {change.new.name for change in self.changes if isinstance(change, AlterColumn)}
-        dropped = {change.old.name for change in self.changes if isinstance(change, DropColumn)}
-        for column in self.current.columns:
-            if column.generated and self.moved & set(column.reads) and column.name not in altered | dropped:
-                self.column_drops.insert(0, f"DROP COLUMN {self.quote(column.name)}")
-                self.adds.append(self.add_clause(self.desired.column(column.name) or column))
+        """Take off and put back the generated columns that are made anew."""
+        for name in (column.name for column in self.desired.columns if column.name in self.remade):
+            new = self.desired.column(name)
+            assert new
+            self.column_drops.insert(0, f"DROP COLUMN {self.quote(name)}")
+            self.adds.append(self.add_clause(new))
 
     def add_clause(self, column: Column, suffix: str = "") -> str:
         definition = column.sql or generated_definition(column)
@@ -457,10 +510,7 @@ class TableCompiler:
         old, new = change.old, change.new
         if old.generated and not new.generated:
             self.degenerate(change)
-        elif change.regenerates:
-            self.column_drops.insert(0, f"DROP COLUMN {self.quote(old.name)}")
-            self.adds.append(self.add_clause(new))
-        else:
+        elif new.name not in self.remade:
             self.alter_default_and_identity(change, before_type=True)
             if change.retypes:
                 self.alters.append(self.retype(change))
@@ -480,6 +530,7 @@ class TableCompiler:
             )
             self.alter_column(AlterColumn(table=self.name, old=evolve(old, generated=None), new=new))
             return
+        self.drops_first = True
         computed = f"{old.name[:50]}__computed"
         table, name = self.quote(self.name), self.quote(old.name)
         nullable = evolve(new, null=True)
@@ -500,7 +551,8 @@ class TableCompiler:
         }
         if change.old.type == new.type:
             return sql
-        value = f"{column}::{new.type}"
+        blank = (self.name, new.name) in self.compiler.blank
+        value = f"{'NULL' if blank else column}::{new.type}"
         if (fill := self.fill(new)) is not None:
             value = f"coalesce({value}, {fill})"
         return f"{sql} USING {value}"
@@ -568,10 +620,10 @@ class TableCompiler:
         )
 
 
-def comment_is_stale(change: AlterColumn) -> bool:
-    """Whether the column's comment has to be written: it differs, or went with a column made anew."""
-    made_anew = change.regenerates and change.new.generated is not None
-    return change.old.comment != change.new.comment or bool(made_anew and change.new.comment)
+def again(noun: N, desired: Iterable[N]) -> N:
+    """The noun as it is to be made again: as the models state it if they do, by the same name if they can."""
+    equal = [new for new in desired if new == noun and new.sql]
+    return next((new for new in equal if new.name == noun.name), equal[0] if equal else noun)
 
 
 def keep_name(again: Constraint, constraint: Constraint, quote: Callable[[str], str]) -> str:
@@ -648,9 +700,11 @@ def waits_for(foreign_key: ForeignKey, by_name: dict[str, Table], done: dict[str
     return target in by_name and target not in done and target not in visiting
 
 
-def compile_changes(editor: SchemaEditor, work: Work, references: Sequence[Reference]) -> tuple[Step, ...]:
-    """The statements of `autoupdate`."""
-    return tuple(Compiler(editor, work, references).steps())
+def compile_changes(
+    editor: SchemaEditor, work: Work, references: Sequence[Reference], blank: frozenset[tuple[str, str]]
+) -> tuple[Step, ...]:
+    """The statements of `autoupdate`. `blank` columns hold no values, and their types know no cast."""
+    return tuple(Compiler(editor, work, references, blank).steps())
 
 
 def compile_rebuild(

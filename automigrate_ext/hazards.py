@@ -274,6 +274,9 @@ class Judge:
 
 def keeping(change: Change) -> list[Change]:
     """What makes it possible to keep a column that the models no longer fill in."""
-    if isinstance(change, DropColumn) and change.old.needs_value:
-        return [AlterColumn(table=change.table, old=change.old, new=evolve(change.old, null=True))]
+    if not isinstance(change, DropColumn):
+        return []
+    # SQLite numbers the primary key only, which a column that no model declares is no more.
+    if change.old.needs_value or change.old.identity == "autoincrement":
+        return [AlterColumn(table=change.table, old=change.old, new=evolve(change.old, null=True, identity=None))]
     return []

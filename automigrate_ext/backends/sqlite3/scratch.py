@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from automigrate_ext.backends.sqlite3.introspection import Catalog, read_catalog, read_table
-from automigrate_ext.blueprint import Blueprint
+from automigrate_ext.blueprint import Blueprint, has_automatic_key
 from automigrate_ext.exceptions import ScratchFailed
 from automigrate_ext.schema import Constraint, Index, Schema, Table
 
@@ -121,7 +121,7 @@ def declared(table: Table, draft: Draft) -> Table:
         table,
         owner=draft.blueprint.owner,
         automatic=bool(meta.auto_created),
-        automatic_key=bool(getattr(meta.pk, "auto_created", False)),
+        automatic_key=has_automatic_key(draft.blueprint.model),
         constraints=with_names(table.constraints, given),
         indexes=with_names(table.indexes, given),
         sql=draft.statements,

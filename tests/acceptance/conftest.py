@@ -2,7 +2,9 @@
 
 import pytest
 
-from tests.acceptance.helper import ROUTES, Case
+pytest.register_assert_rewrite("tests.acceptance.helper")
+
+from tests.acceptance.helper import ROUTES, Case  # noqa: E402
 
 
 @pytest.fixture(params=ROUTES)

@@ -12,6 +12,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -152,6 +153,21 @@ class Case:
             create_models(connection, state.managed())
             return backend.introspect(state.tables())
 
+    def comparable(self, schema: Schema) -> Schema:
+        """The schema with one type for all references whose values are stored alike, as SQLite's integers are."""
+        same = self.backend.type_rules.same_storage
+        tables = {}
+        for table in schema:
+            references = {column for foreign_key in table.foreign_keys for column in foreign_key.columns}
+            columns = [
+                replace(column, type="integer")
+                if column.name in references and same(column.type, "integer")
+                else column
+                for column in table.columns
+            ]
+            tables[table.name] = replace(table, columns=tuple(columns))
+        return Schema(tables)
+
     # The whole of a case
 
     def update(
@@ -217,7 +233,7 @@ class Case:
         """The database is what a fresh build of the state is, and nothing is left to do."""
         if exact:
             live, fresh = self.introspect(state.tables()), self.fresh(state)
-            assert canonical(live) == canonical(fresh)
+            assert canonical(self.comparable(live)) == canonical(self.comparable(fresh))
             assert given_names(live, state) == given_names(fresh, state)
         again = self.plan(state, **options)
         assert not again, again.sql()
@@ -267,9 +283,7 @@ def rewrites(vendor: str, statements: Iterable[str]) -> Counter[str]:
         if vendor == "sqlite":
             if statement.startswith('CREATE TABLE "new__'):
                 counted[words[2]] += 1
-        elif words[:2] == ["ALTER", "TABLE"] and any(
-            text in statement for text in (" TYPE ", "ADD COLUMN", "SET NOT NULL")
-        ):
+        elif words[:2] == ["ALTER", "TABLE"] and any(text in statement for text in (" TYPE ", "ADD COLUMN")):
             counted[words[2]] += 1
     return counted
 

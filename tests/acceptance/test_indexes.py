@@ -297,3 +297,25 @@ def test_index_of_long_names(case):
     case.unchanged(state)
     case.run(state)
     case.update(state, State(Item={"name": models.TextField(unique=True, db_column=column)}), built=True)
+
+
+def test_index_renamed_and_its_column_retyped(case):
+    def state(name, index):
+        return item(
+            name=name,
+            Meta={
+                "indexes": [models.Index(Lower("name"), condition=Q(name__in=["a", "b"]), name=index)],
+                "constraints": [models.CheckConstraint(condition=Q(name__in=["a", "b"]), name=f"{index}_c")],
+            },
+        )
+
+    before, after = state(models.CharField(max_length=9), "old"), state(models.TextField(), "new")
+    case.run(before)
+    case.update(before, after, {"Item": [{"name": "a"}]}, built=True)
+
+
+def test_equal_stale_indexes_keep_their_names(case):
+    indexes = [Index(fields=["size"], condition=Q(name="a"), name=name) for name in ("one", "two")]
+    before = item(name=models.CharField(max_length=9), size=models.IntegerField(), Meta={"indexes": indexes})
+    after = item(name=models.TextField(), size=models.IntegerField(), Meta={"indexes": indexes})
+    case.update(before, after, ROWS)

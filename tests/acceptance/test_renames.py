@@ -65,9 +65,7 @@ def test_model_renamed_takes_many_to_many_tables_along(case):
         "INSERT INTO shop_item_friends (from_item_id, to_item_id) VALUES (1, 1)",
         "INSERT INTO shop_box_items (box_id, item_id) VALUES (1, 1)",
     )
-    plan = case.update(
-        before, after, built=True, renames={"shop.Item": "Thing", "shop.Item.tags": "labels"}
-    )
+    plan = case.update(before, after, built=True, renames={"shop.Item": "Thing", "shop.Item.tags": "labels"})
     assert not any(isinstance(change, (CreateTable, DropTable)) for change in plan.changes)
     assert case.values("shop_thing_labels", "thing_id", "tag_id") == [(1, 1)]
     assert case.values("shop_thing_friends", "from_thing_id", "to_thing_id") == [(1, 1)]

@@ -1,0 +1,201 @@
+"""Generated columns: stored and virtual ones added, changed, made plain; what they read retyped."""
+
+import pytest
+from django.db import models
+from django.db.models import F, Q, Value
+from django.db.models.functions import Coalesce, Concat, Lower, Upper
+
+from tests.acceptance.helper import item
+from tests.features import need
+
+ROWS = {"Item": [{"name": "Ab", "size": 2}, {"name": "c", "size": 3}]}
+KINDS = ["stored", "virtual"]
+
+
+def generated(kind, expression=None, output=None):
+    expression = F("size") * 2 if expression is None else expression
+    return models.GeneratedField(
+        expression=expression, output_field=output or models.IntegerField(), db_persist=kind == "stored"
+    )
+
+
+def state(extra=None, name=None, size=None, **meta):
+    fields = {"name": name or models.CharField(max_length=20), "size": size or models.IntegerField()}
+    if extra:
+        fields["made"] = extra
+    return item(**fields, Meta=meta)
+
+
+@pytest.fixture(params=KINDS)
+def kind(request, case):
+    need(case.connection, f"{request.param} generated columns")
+    return request.param
+
+
+EXPRESSIONS = {
+    "arithmetic": (F("size") * 2 + 1, models.IntegerField()),
+    "text": (Lower("name"), models.CharField(max_length=20)),
+    "percent": (Concat("name", Value(" 100% 'x'")), models.TextField()),
+    "coalesce": (Coalesce(F("size"), 0), models.BigIntegerField()),
+    "condition": (
+        models.Case(models.When(Q(size__gt=2), then=Value("big")), default=Value("small")),
+        models.CharField(max_length=9),
+    ),
+    "boolean": (models.lookups.GreaterThan(F("size"), 2), models.BooleanField()),
+    "null": (F("size"), models.IntegerField(null=True)),
+    "indexed": (F("size"), models.IntegerField(db_index=True)),
+    "unique": (F("size"), models.IntegerField(unique=True)),
+}
+
+
+@pytest.mark.parametrize("name", EXPRESSIONS)
+def test_generated_column_unchanged(case, kind, name):
+    expression, output = EXPRESSIONS[name]
+    if kind == "virtual" and case.vendor == "postgresql" and output.unique | output.db_index:
+        pytest.skip("PostgreSQL 18 has no indexes on virtual generated columns")
+    made = generated(kind, expression, output)
+    made.db_index, made._unique = output.db_index, output.unique
+    case.unchanged(state(made), ROWS)
+
+
+def test_generated_column_added_and_removed(case, kind):
+    case.update(state(), state(generated(kind)), ROWS, changes=["Add column shop_item.made"])
+    assert case.values("shop_item", "made") == [(4,), (6,)]
+    plan = case.update(state(generated(kind)), state(), changes=["Drop column shop_item.made"], built=True)
+    assert not plan.withheld
+
+
+def test_generated_expression_changed(case, kind):
+    before, after = state(generated(kind)), state(generated(kind, F("size") * 3))
+    case.update(before, after, ROWS, changes=["Change column shop_item.made"], altered=["shop_item.made"])
+    assert case.values("shop_item", "made") == [(6,), (9,)]
+
+
+def test_generated_type_changed(case, kind):
+    after = state(generated(kind, output=models.BigIntegerField()))
+    case.update(state(generated(kind)), after, ROWS)
+
+
+def test_column_that_a_generated_one_reads_retyped(case, kind):
+    before = state(generated(kind))
+    after = state(generated(kind), size=models.BigIntegerField())
+    case.update(before, after, ROWS)
+    case.update(after, before, built=True)
+
+
+def test_text_column_that_a_generated_one_reads_retyped(case, kind):
+    made = generated(kind, Concat(Upper("name"), Value("x")), models.TextField())
+    case.update(state(made), state(made, name=models.TextField()), ROWS)
+
+
+def test_generated_column_and_what_it_reads_change(case, kind):
+    before = state(generated(kind))
+    after = state(generated(kind, F("size") * 5), size=models.BigIntegerField(null=True))
+    case.update(before, after, ROWS, altered=["shop_item.made"])
+    assert case.values("shop_item", "made") == [(10,), (15,)]
+
+
+def test_generated_column_becomes_plain(case, kind):
+    before, after = state(generated(kind)), state(models.IntegerField(null=True))
+    case.update(before, after, ROWS)
+    assert case.values("shop_item", "made") == [(4,), (6,)]
+
+
+def test_generated_column_becomes_required_and_of_another_type(case, kind):
+    before, after = state(generated(kind)), state(models.BigIntegerField(db_index=True))
+    case.update(before, after, ROWS)
+    assert case.values("shop_item", "made") == [(4,), (6,)]
+
+
+def test_plain_column_becomes_generated_refused_then_accepted(case, kind):
+    before, after = state(models.IntegerField(null=True)), state(generated(kind))
+    rows = {"Item": [{"name": "a", "size": 2, "made": 1}]}
+    case.refused(before, after, rows, "overwrites-column")
+    case.update(before, after, built=True, accept_data_loss=True, altered=["shop_item.made"])
+    assert case.values("shop_item", "made") == [(4,)]
+
+
+def test_empty_plain_column_becomes_generated(case, kind):
+    before, after = state(models.IntegerField(null=True)), state(generated(kind))
+    case.update(before, after, ROWS, altered=["shop_item.made"])
+
+
+def test_stored_becomes_virtual(case):
+    need(case.connection, "stored generated columns", "virtual generated columns")
+    before, after = state(generated("stored")), state(generated("virtual"))
+    case.update(before, after, ROWS)
+    case.update(after, before, built=True)
+
+
+def test_generated_column_with_constraint_and_index(case):
+    made = generated("stored")
+    before = state(made)
+    after = state(
+        made,
+        constraints=[models.CheckConstraint(condition=Q(made__gt=0), name="c")],
+        indexes=[models.Index(fields=["made", "name"], name="i")],
+    )
+    case.update(before, after, ROWS)
+    wider = state(
+        made,
+        size=models.BigIntegerField(),
+        constraints=[models.CheckConstraint(condition=Q(made__gt=0), name="c")],
+        indexes=[models.Index(fields=["made", "name"], name="i")],
+    )
+    case.update(after, wider, built=True)
+
+
+def test_column_that_a_generated_one_reads_dropped_with_it(case, kind):
+    before = item(name=models.TextField(), size=models.IntegerField(null=True), made=generated(kind))
+    case.run(before)
+    case.update(before, item(name=models.TextField()), built=True)
+
+
+def test_column_that_a_generated_one_reads_goes_and_the_expression_changes(case, kind):
+    before = item(name=models.TextField(), size=models.IntegerField(null=True), made=generated(kind))
+    after = item(name=models.TextField(), made=generated(kind, F("id") + 1))
+    case.run(before)
+    case.update(before, after, {"Item": [{"name": "a"}]}, built=True, altered=["shop_item.made"])
+
+
+def test_generated_column_over_a_new_column(case, kind):
+    after = item(name=models.TextField(), size=models.IntegerField(default=4), made=generated(kind))
+    case.update(item(name=models.TextField()), after, {"Item": [{"name": "a"}]})
+    assert case.values("shop_item", "made") == [(8,)]
+
+
+def test_generated_column_with_everything_on_it_made_anew(case):
+    def everything(made, size=None):
+        return state(
+            made,
+            size=size,
+            constraints=[
+                models.CheckConstraint(condition=Q(made__gt=0), name="c"),
+                models.UniqueConstraint(fields=["made", "name"], name="u"),
+            ],
+            indexes=[
+                models.Index(fields=["made"], name="i"),
+                models.Index(fields=["name"], condition=Q(made__gt=1), name="j"),
+            ],
+        )
+
+    before = everything(generated("stored"))
+    after = everything(generated("stored", F("size") * 3))
+    case.update(before, after, ROWS, altered=["shop_item.made"])
+    case.update(after, everything(generated("stored", F("size") * 3), models.BigIntegerField()), built=True)
+
+
+def test_handmade_index_on_a_generated_column_made_anew(case):
+    before, after = state(generated("stored")), state(generated("stored", F("size") * 3))
+    case.run(before)
+    case.execute("CREATE INDEX by_hand ON shop_item (made)")
+    case.update(before, after, ROWS, altered=["shop_item.made"], built=True, exact=False)
+    assert "by_hand" in [index.name for index in case.introspect(["shop_item"]).tables["shop_item"].indexes]
+
+
+def test_virtual_column_with_a_check_becomes_plain(case):
+    need(case.connection, "virtual generated columns")
+    checks = [models.CheckConstraint(condition=Q(made__gt=0), name="c")]
+    before = state(generated("virtual"), constraints=checks)
+    after = state(models.IntegerField(null=True), constraints=checks)
+    case.update(before, after, ROWS)

@@ -60,8 +60,7 @@ class Judge:
         self.altered = {
             (change.table, change.new.name)
             for change in changes
-            if isinstance(change, AddColumn)
-            or (isinstance(change, AlterColumn) and (change.retypes or change.regenerates))
+            if isinstance(change, AddColumn) or (isinstance(change, AlterColumn) and self.converts(change))
         }
         judgements = tuple(self.judge_one(change) for change in changes)
         applied: list[Change] = []
@@ -71,6 +70,13 @@ class Judge:
             elif judgement.verdict is Verdict.WITHHOLD:
                 applied.extend(keeping(judgement.change))
         return Verdicts(judgements=judgements, changes=tuple(applied), fills=dict(self.fills))
+
+    def converts(self, change: AlterColumn) -> bool:
+        """Whether the values will be others than they are, so that nothing can be asked of them now."""
+        old, new = change.old, change.new
+        rules = self.backend.type_rules
+        alike = rules.same_storage(old.type, new.type) or {old.type, new.type} <= rules.widths.keys()
+        return change.regenerates or old.collation != new.collation or not alike
 
     def judge_one(self, change: Change) -> Judgement:
         if isinstance(change, CreateTable) or not self.backend_has_rows(change.table):

@@ -1,5 +1,7 @@
 """The statements that change SQLite tables: when the table is made anew, and what survives it."""
 
+import sqlite3
+from contextlib import closing
 from dataclasses import replace as evolve
 
 import pytest
@@ -477,9 +479,21 @@ def test_automigrate_drops_and_creates(database):
     assert database.query("SELECT * FROM v") == []
 
 
-def test_statements_run_in_the_shell_as_they_are(database):
-    """Nothing is bound to the statements, and each is complete."""
+def test_statements_run_as_a_script(database, tmp_path):
     database.create(one(a=char()))
-    for sql in database.update(one(a=models.TextField(db_default="50% of %s; -- ?")), fills={("x_one", "a"): "'%s'"}):
-        assert "%s" not in sql.replace("50% of %s", "").replace("'%s'", "")
+    database.execute(
+        "CREATE TABLE log (a)",
+        "CREATE TRIGGER logs AFTER INSERT ON x_one BEGIN INSERT INTO log VALUES (new.a); END",
+        "INSERT INTO x_one (a) VALUES ('?'), ('%s')",
+    )
+    after = one(a=models.TextField(db_default="50% of %s; -- ?"), b=char(), c=models.JSONField(null=True))
+    script = "".join(f"{step.sql};\n" for step in database.compile(after, fills={("x_one", "b"): "'%s'"}))
+    with closing(sqlite3.connect(tmp_path / "copy.sqlite3")) as copy:
+        database.connection.connection.backup(copy)
+        copy.executescript(script)
+        copied = dict(copy.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall())
+        rows = copy.execute("SELECT * FROM x_one").fetchall()
+    database.update(after, fills={("x_one", "b"): "'%s'"})
+    assert database.definitions() == copied
+    assert database.query("SELECT * FROM x_one") == rows == [(1, "?", "%s", None), (2, "%s", "%s", None)]
     assert database.read("x_one").tables["x_one"].column("a").default == "'50% of %s; -- ?'"

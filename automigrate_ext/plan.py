@@ -5,8 +5,7 @@ from __future__ import annotations
 import enum
 import hashlib
 import json
-from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from automigrate_ext.changes import Change
 from automigrate_ext.schema import Schema, canonical
@@ -46,13 +45,13 @@ class Judgement:
 class Plan:
     """The differences between a database and the models, in the order in which they are dealt with.
 
-    True if carrying it out would do something. `digest` stands for the schema that it was made against;
-    `foreign` lists what came from nobody's model and is left alone.
+    True if carrying it out would do something. `schema` is what it was made against; `foreign` lists what
+    came from nobody's model and is left alone; `tables` counts the tables of the models.
     """
 
     alias: str
     vendor: str
-    digest: str
+    schema: Schema = field(repr=False)
     judgements: tuple[Judgement, ...] = ()
     statements: tuple[str, ...] = ()
     foreign: tuple[str, ...] = ()
@@ -60,6 +59,11 @@ class Plan:
 
     def __bool__(self) -> bool:
         return bool(self.statements or self.refused)
+
+    @property
+    def digest(self) -> str:
+        """A short text that stands for the schema that the plan was made against."""
+        return digest(self.schema)
 
     def judged(self, verdict: Verdict) -> tuple[Judgement, ...]:
         """The judgements with this verdict."""
@@ -115,7 +119,7 @@ def judgement_dict(judgement: Judgement) -> dict[str, object]:
     }
 
 
-def digest(schema: Schema, also: Iterable[str] = ()) -> str:
+def digest(schema: Schema) -> str:
     """A short text that differs when the schema does."""
-    text = json.dumps([canonical(schema), sorted(also)], sort_keys=True, default=str)
+    text = json.dumps(canonical(schema), sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

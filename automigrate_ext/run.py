@@ -17,7 +17,7 @@ from automigrate_ext.backends import backend_for
 from automigrate_ext.backends.base import Backend, Step
 from automigrate_ext.desired import Desired, read_desired
 from automigrate_ext.ownership import OwnedTable
-from automigrate_ext.plan import Judgement, Plan, digest
+from automigrate_ext.plan import Judgement, Plan
 from automigrate_ext.record import Record
 from automigrate_ext.schema import Schema
 from automigrate_ext.selection import Selection, is_attached, models_of
@@ -84,7 +84,7 @@ class Run:
         return Plan(
             alias=self.selection.alias,
             vendor=self.backend.connection.vendor,
-            digest=digest(current),
+            schema=current,
             judgements=tuple(judgements),
             statements=tuple(step.sql for step in steps),
             foreign=tuple(foreign),

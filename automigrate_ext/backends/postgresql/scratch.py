@@ -233,18 +233,19 @@ def reshape_part(part: Any, table: str, name: str, columns: Mapping[str, str]) -
 
 def probe_indexes(
     connection: BaseDatabaseWrapper, blueprints: Iterable[Blueprint]
-) -> tuple[dict[tuple[str, tuple[str, ...]], str], list[Probe]]:
-    """A scratch table for each distinct shape of index; say which one it is in."""
-    places: dict[tuple[str, tuple[str, ...]], str] = {}
+) -> tuple[dict[int, tuple[IndexProbe, str]], list[Probe]]:
+    """A scratch table for each distinct shape of index; say, by statement, which shape and table it is."""
+    tables: dict[tuple[str, tuple[str, ...]], str] = {}
+    places: dict[int, tuple[IndexProbe, str]] = {}
     probes: list[Probe] = []
     for blueprint in blueprints:
         for statement in plain_indexes(blueprint):
             probe = reduce_index(blueprint, statement)
-            if (probe.text, probe.types) in places:
-                continue
-            name = f"probe_index_{len(probes)}"
-            places[probe.text, probe.types] = name
-            probes.append(index_probe(connection, name, probe, blueprint.owner))
+            shape = (probe.text, probe.types)
+            if shape not in tables:
+                tables[shape] = f"probe_index_{len(probes)}"
+                probes.append(index_probe(connection, tables[shape], probe, blueprint.owner))
+            places[id(statement)] = probe, tables[shape]
     return places, probes
 
 
@@ -298,7 +299,7 @@ class Known:
     """The scratch tables that were read, and where in them each answer is."""
 
     columns: Mapping[ColumnKey, tuple[str, int]]
-    indexes: Mapping[tuple[str, tuple[str, ...]], str]
+    indexes: Mapping[int, tuple[IndexProbe, str]]
     read: Mapping[str, Table]
 
 
@@ -345,8 +346,8 @@ def merged_uniques(blueprint: Blueprint) -> Iterator[Unique]:
 
 def assemble_index(blueprint: Blueprint, statement: Statement, known: Known) -> Index:
     """An index over plain columns from what the server said of its shape."""
-    probe = reduce_index(blueprint, statement)
-    (answer,) = known.read[known.indexes[probe.text, probe.types]].indexes
+    probe, table = known.indexes[id(statement)]
+    (answer,) = known.read[table].indexes
     real = {neutral: column for column, neutral in neutral_names(probe.columns).items()}
     return decorate_index(blueprint, rename_columns(answer, real), statement)
 

@@ -30,6 +30,8 @@ COUNT_DUPLICATES = (
     "SELECT count(*) FROM (SELECT 1 FROM {table} WHERE {filled} GROUP BY {columns} HAVING count(*) > 1) AS d"
 )
 COUNT_VIOLATORS = "SELECT count(*) FROM {table} WHERE NOT ({condition})"
+#: How many characters of a statement an error shows.
+LONGEST_STATEMENT = 500
 ANY_VALUE = "SELECT EXISTS (SELECT 1 FROM {table} WHERE {column} IS NOT NULL)"
 ANY_ROW = "SELECT EXISTS (SELECT 1 FROM {table})"
 
@@ -167,9 +169,17 @@ class Backend(ABC):
 
     def run(self, steps: Sequence[Step]) -> None:
         """Execute the steps."""
+        for step in steps:
+            self.execute(step.sql)
+
+    def execute(self, sql: str) -> None:
+        """Execute one statement; an error carries the statement as a note."""
         with self.connection.cursor() as cursor:
-            for step in steps:
-                cursor.execute(step.sql)
+            try:
+                cursor.execute(sql)
+            except DatabaseError as error:
+                error.add_note(f"In: {shortened(sql)}")
+                raise
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
@@ -273,8 +283,13 @@ class Backend(ABC):
         """What the change of type would do to the stored values; nothing where it provably keeps them."""
 
     def explain(self, error: DatabaseError) -> str:
-        """The server's own words, in one line."""
-        return " ".join(str(error).split())
+        """The server's own words, in one line, and the statement that it says them of."""
+        return " ".join(" ".join([str(error), *getattr(error, "__notes__", ())]).split())
+
+
+def shortened(sql: str) -> str:
+    """A statement as far as a reader needs it to know which one it is."""
+    return sql if len(sql) <= LONGEST_STATEMENT else f"{sql[:LONGEST_STATEMENT]}..."
 
 
 def generated_names(connection: BaseDatabaseWrapper, table: Table, noun: Constraint | Index) -> frozenset[str]:

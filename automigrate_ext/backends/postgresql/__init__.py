@@ -182,9 +182,8 @@ class PostgreSQLBackend(Backend):
         return tuple(map(tuple, batches))
 
     def run(self, steps: Sequence[Step]) -> None:
-        with self.connection.cursor() as cursor:
-            for sql in messages(steps):
-                cursor.execute(sql)
+        for sql in messages(steps):
+            self.execute(sql)
 
     # Questions to the rows
 

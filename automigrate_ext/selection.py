@@ -97,11 +97,11 @@ def find(label: Label, apps: Apps) -> list[type[Model]]:
         known = (model for of_app in apps.all_models.values() for model in of_app.values())
         same = (model for model in known if model._meta.label == label._meta.label)
         return list(same) or [label]
-    app_label, _, name = label.rpartition(".")
+    app_label, dot, name = label.rpartition(".")
     return [
         model
         for model in models_of(apps)
-        if model._meta.model_name == name.lower() and app_label in ("", model._meta.app_label)
+        if model._meta.model_name == name.lower() and (not dot or model._meta.app_label == app_label)
     ]
 
 

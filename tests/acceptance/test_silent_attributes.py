@@ -138,3 +138,17 @@ def test_foreign_key_column_declared_narrower_by_an_old_migration(lite):
         'CREATE INDEX "shop_item_shelf_id_old" ON "shop_item" ("shelf_id")',
     )
     lite.update(both, both, {"Shelf": [{}], "Item": [{"shelf_id": 1}]}, changes=[], built=True, exact=False)
+
+
+def test_twin_of_a_declared_unique_constraint_stays_the_administrators(case):
+    state = item(a=models.IntegerField(), b=models.IntegerField(), Meta={"unique_together": [("a", "b")]})
+    case.build(state)
+    case.execute("CREATE UNIQUE INDEX twin ON shop_item (a, b)")
+    case.run(state)
+    for _ in range(2):
+        assert not case.run(state)
+    assert {"twin"} <= {noun.name for table in case.introspect(["shop_item"]) for noun in all_objects(table)}
+
+
+def all_objects(table):
+    return (*table.constraints, *table.indexes)

@@ -2,27 +2,15 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Generic, TypeVar
+from collections.abc import Callable, Iterator
 
 from automigrate_ext import changes
+from automigrate_ext.matching import Match, Noun, match_objects
 from automigrate_ext.ownership import Ownership
 from automigrate_ext.schema import Column, Constraint, Index, Schema, Table
 
-Noun = TypeVar("Noun", Constraint, Index)
 #: Whether an unmatched object has to go: an owned one, or one that stands in the way of a new one.
 Goes = Callable[[Constraint | Index], bool]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Match(Generic[Noun]):
-    """The objects of one kind of two tables, paired by structure."""
-
-    added: tuple[Noun, ...]
-    removed: tuple[Noun, ...]
-    renamed: tuple[tuple[Noun, Noun], ...]
 
 
 def diff(current: Schema, desired: Schema, ownership: Ownership, *, prune: bool = False) -> tuple[changes.Change, ...]:
@@ -98,35 +86,6 @@ def diff_indexes(table: str, match: Match[Index], goes: Goes) -> Iterator[change
         yield changes.RenameIndex(table=table, old=old, new=new)
     for new in match.added:
         yield changes.AddIndex(table=table, new=new)
-
-
-def match_objects(current: Sequence[Noun], desired: Sequence[Noun]) -> Match[Noun]:
-    """Pair equal objects: first those that have the same name too, then the rest in any order.
-
-    A pair whose names differ is a rename where the model gave the name, and no difference elsewhere.
-    """
-    by_structure: defaultdict[Noun, list[Noun]] = defaultdict(list)
-    for old in current:
-        by_structure[old].append(old)
-    rest = [new for new in desired if not take(by_structure[new], new.name)]
-    added: list[Noun] = []
-    renamed: list[tuple[Noun, Noun]] = []
-    for new in sorted(rest, key=lambda noun: not noun.named):
-        same = take(by_structure[new])
-        if same is None:
-            added.append(new)
-        elif new.named:
-            renamed.append((same, new))
-    removed = [old for candidates in by_structure.values() for old in candidates]
-    return Match(added=tuple(added), removed=tuple(removed), renamed=tuple(renamed))
-
-
-def take(candidates: list[Noun], name: str | None = None) -> Noun | None:
-    """Take the candidate of that name, or the first one, out of the list."""
-    for position, candidate in enumerate(candidates):
-        if name is None or (name and candidate.name == name):
-            return candidates.pop(position)
-    return None
 
 
 def wanted_names(match: Match[Noun]) -> set[str]:

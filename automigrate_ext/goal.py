@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace as evolve
 
 from automigrate_ext.changes import AlterColumn, Change, DropColumn, DropConstraint, DropIndex
-from automigrate_ext.diff import match_objects
+from automigrate_ext.matching import match_objects
 from automigrate_ext.schema import Column, Schema, Table
 
 

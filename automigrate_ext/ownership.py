@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from dataclasses import replace as evolve
 from typing import Any
 
+from automigrate_ext.matching import match_objects
 from automigrate_ext.schema import Column, Constraint, ForeignKey, Index, Schema, Table, Unique
 
 Attributes = tuple[str, ...]
@@ -83,19 +84,26 @@ def owned_table(declared: Table, desired: Table, current: Table, before: OwnedTa
         name=declared.name,
         owner=declared.owner,
         columns={column.name: column_attributes(column) for column in declared.columns},
-        objects=owned_objects(declared, desired, current),
+        objects=owned_objects(declared, desired, current, before),
         attributes=tuple(a for a in ("comment", "tablespace") if getattr(declared, a)),
         kept=tuple(sorted((formerly & present) - names)),
     )
 
 
-def owned_objects(declared: Table, desired: Table, current: Table) -> dict[str, Attributes]:
-    """The identities of the declared constraints and indexes as the database has them."""
+def owned_objects(declared: Table, desired: Table, current: Table, before: OwnedTable | None) -> dict[str, Attributes]:
+    """The declared constraints and indexes by their identity in the database, those owned before preferred."""
+    known = before.objects if before else {}
+
+    def is_news(noun: Noun) -> bool:
+        return noun.identity not in known
+
+    constraints = match_objects(sorted(current.constraints, key=is_news), desired.constraints).paired
+    indexes = match_objects(sorted(current.indexes, key=is_news), desired.indexes).paired
     said: tuple[Noun, ...] = (*declared.constraints, *declared.indexes)
     taken: tuple[Noun, ...] = (*desired.constraints, *desired.indexes)
-    attributes = {after: object_attributes(before) for before, after in zip(said, taken, strict=True)}
-    found: tuple[Noun, ...] = (*current.constraints, *current.indexes)
-    return {noun.identity: attributes[noun] for noun in found if noun in attributes}
+    attributes = {id(after): object_attributes(before) for before, after in zip(said, taken, strict=True)}
+    pairs: tuple[tuple[Noun, Noun], ...] = (*constraints, *indexes)
+    return {old.identity: attributes[id(new)] for old, new in pairs}
 
 
 def column_attributes(column: Column) -> Attributes:

@@ -46,7 +46,8 @@ class Plan:
     """The differences between a database and the models, in the order in which they are dealt with.
 
     True if carrying it out would do something. `schema` is what it was made against; `foreign` lists what
-    came from nobody's model and is left alone; `tables` counts the tables of the models.
+    came from nobody's model and is left alone; `tables` counts the tables of the models;
+    `opening` and `closing` are what a script of the statements begins and ends with.
     """
 
     alias: str
@@ -55,6 +56,8 @@ class Plan:
     judgements: tuple[Judgement, ...] = ()
     statements: tuple[str, ...] = ()
     foreign: tuple[str, ...] = ()
+    opening: tuple[str, ...] = ()
+    closing: tuple[str, ...] = ()
     tables: int = 0
 
     def __bool__(self) -> bool:
@@ -85,8 +88,11 @@ class Plan:
         return self.judged(Verdict.REFUSE)
 
     def sql(self) -> str:
-        """The statements as a script."""
-        return "".join(f"{statement.rstrip().rstrip(';')};\n" for statement in self.statements)
+        """The statements as a script for the database's own shell, in a transaction as a run has it."""
+        if not self.statements:
+            return ""
+        statements = (*self.opening, *self.statements, *self.closing)
+        return "".join(f"{statement.rstrip().rstrip(';')};\n" for statement in statements)
 
     def as_json(self) -> str:
         """The plan as JSON, see docs/reference.md."""

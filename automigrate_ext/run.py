@@ -88,6 +88,8 @@ class Run:
             judgements=tuple(judgements),
             statements=tuple(step.sql for step in steps),
             foreign=tuple(foreign),
+            opening=self.backend.opening,
+            closing=self.backend.closing,
             tables=len(self.desired.schema),
         )
 

@@ -128,8 +128,7 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def _runs_tests(config: pytest.Config) -> bool:
     return not any(
-        config.getoption(name)
-        for name in ("help", "collectonly", "showfixtures", "show_fixtures_per_test", "markers")
+        config.getoption(name) for name in ("help", "collectonly", "showfixtures", "show_fixtures_per_test", "markers")
     )
 
 

@@ -82,9 +82,7 @@ class _Server:
             self._use_unprivileged_user()
 
     def create(self) -> None:
-        self.run(
-            "initdb", "--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync"
-        )
+        self.run("initdb", "--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync")
 
     def start(self, settings: Sequence[str]) -> str:
         if platform.system() == "Windows":

@@ -14,9 +14,7 @@ def test_generated_projects(tmp_path):
     runs = alternate(
         {
             "models": Command(arguments=SYNCDB, project=models, prepare=lambda: database.create("models")),
-            "measurement": Command(
-                arguments=SYNCDB, project=measurement, prepare=lambda: database.create("one")
-            ),
+            "measurement": Command(arguments=SYNCDB, project=measurement, prepare=lambda: database.create("one")),
         },
         1,
     )

@@ -81,13 +81,20 @@ def test_dry_run_does_nothing(connection, alias, label):
     assert connection.introspection.table_names() == []
 
 
-def test_sql_format_is_the_sql_that_runs(connection, alias):
+def test_sql_format_is_a_script_that_does_the_same(connection, alias, tmp_path):
     out, _, _ = run("autoupdate", "todo", dry_run=True, format="sql", database=alias)
-    with connection.cursor() as cursor:
-        for statement in out.split(";\n"):
-            if statement.strip():
-                cursor.execute(statement)
+    assert "\nCOMMIT;\n" in out
+    if connection.vendor == "sqlite":
+        connection.connection.executescript(out)
+    else:
+        with connection.cursor() as cursor:
+            cursor.execute(out)
     assert run("autoupdate", "todo", check=True, database=alias)[2] == 0
+
+
+def test_sql_format_of_nothing_to_do_is_empty(alias):
+    run("autoupdate", "todo", database=alias)
+    assert run("autoupdate", "todo", dry_run=True, format="sql", database=alias)[0] == ""
 
 
 def test_json_format_is_json_and_nothing_else(connection, alias):

@@ -94,8 +94,9 @@ class Backend(ABC):
     """Everything that differs between databases, for one connection."""
 
     type_rules = TypeRules()
-    #: Whether a failed run can be rolled back, DDL included.
-    transactional = True
+    #: What a script of a plan's statements begins and ends with, so that a shell runs it all or not at all.
+    opening: tuple[str, ...] = ("BEGIN",)
+    closing: tuple[str, ...] = ("COMMIT",)
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
         self.connection = connection

@@ -53,6 +53,8 @@ class SQLiteBackend(Backend):
 
     type_rules = TypeRules(widths={"smallint": 0, "integer": 1, "bigint": 2}, same_storage=same_storage)
 
+    opening = ("PRAGMA foreign_keys = OFF", "BEGIN IMMEDIATE")
+
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
         super().__init__(connection)
         self.is_exclusive = False

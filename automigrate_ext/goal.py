@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import replace as evolve
 
@@ -17,25 +18,26 @@ def goal(current: Schema, desired: Schema, declared: Schema, changes: Iterable[C
     constraints and indexes that are in the database, not in the models and not dropped stay, in their own
     words.
     """
-    done = tuple(changes)
+    by_table: defaultdict[str, list[Change]] = defaultdict(list)
+    for change in changes:
+        by_table[change.table].append(change)
     tables = {}
     for table in desired:
-        old = current.get(table.name)
-        tables[table.name] = goal_table(old, table, declared.tables[table.name], done) if old else table
+        name, old = table.name, current.get(table.name)
+        tables[name] = goal_table(old, table, declared.tables[name], by_table[name]) if old else table
     return Schema(tables)
 
 
-def goal_table(current: Table, desired: Table, declared: Table, changes: tuple[Change, ...]) -> Table:
-    """One table after the run."""
-    mine = [change for change in changes if change.table == desired.name]
-    dropped = {id(change.old) for change in mine if isinstance(change, (DropConstraint, DropIndex))}
+def goal_table(current: Table, desired: Table, declared: Table, changes: list[Change]) -> Table:
+    """One table after the changes to it."""
+    dropped = {id(change.old) for change in changes if isinstance(change, (DropConstraint, DropIndex))}
     kept_constraints = match_objects(current.constraints, desired.constraints).removed
     kept_indexes = match_objects(current.indexes, desired.indexes).removed
     return evolve(
         desired,
         columns=(
             *(in_own_words(column, current, declared) for column in desired.columns),
-            *kept(current, desired, mine),
+            *kept(current, desired, changes),
         ),
         constraints=(*desired.constraints, *(c for c in kept_constraints if id(c) not in dropped)),
         indexes=(*desired.indexes, *(i for i in kept_indexes if id(i) not in dropped)),

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from dataclasses import replace as evolve
+from functools import cached_property
 from typing import TypeVar
 
 from django.db.backends.utils import split_identifier
@@ -124,12 +125,13 @@ class Compiler:
         yield from self.drop_stale_indexes()
         yield from self.drop_tables()
         yield from self.create_tables()
-        for table in self.altered_tables():
+        for table in self.altered_tables:
             yield from self.alter_table(table)
         yield from self.add_indexes()
         yield from self.comments()
         yield from self.add_foreign_keys(detached.back)
 
+    @cached_property
     def altered_tables(self) -> list[str]:
         """The tables that stay and that something happens to."""
         return [name for name in self.by_table if self.work.current.get(name) and self.work.desired.get(name)]
@@ -162,9 +164,14 @@ class Compiler:
         yield from self.alter_each(clauses)
 
     def is_in_the_way(self, constraint: Constraint) -> bool:
+        """Whether another object is renamed to the constraint's name."""
+        return constraint.name in self.names_taken and not isinstance(constraint, ForeignKey)
+
+    @cached_property
+    def names_taken(self) -> frozenset[str]:
+        """The names to which constraints and indexes are renamed."""
         renamed: list[RenameConstraint | RenameIndex] = [*self.of(RenameConstraint), *self.of(RenameIndex)]
-        taken = {change.new.name for change in renamed}
-        return constraint.name in taken and not isinstance(constraint, ForeignKey)
+        return frozenset(change.new.name for change in renamed)
 
     def rename_objects(self) -> Iterator[Step]:
         """Rename constraints and indexes, by way of a third name where one takes another's."""
@@ -219,7 +226,7 @@ class Compiler:
 
     def moving_columns(self) -> set[tuple[str, str]]:
         """The columns, by table, whose type changes or whose key is replaced."""
-        moving = self.moved_columns()
+        moving = set(self.moved_columns)
         for change in self.work.changes:
             if isinstance(change, AlterPrimaryKey) and change.old:
                 moving.update((change.table, column) for column in change.old.columns)
@@ -230,11 +237,12 @@ class Compiler:
     def rests_on(self, table: str, foreign_key: ForeignKey, moving: set[tuple[str, str]]) -> bool:
         own = {(table, column) for column in foreign_key.columns}
         target = {(foreign_key.to_table, column) for column in foreign_key.to_columns}
-        return bool(own & self.moved_columns() or target & moving)
+        return bool(own & self.moved_columns or target & moving)
 
-    def moved_columns(self) -> set[tuple[str, str]]:
+    @cached_property
+    def moved_columns(self) -> frozenset[tuple[str, str]]:
         """The columns, by table, that are converted or made anew."""
-        return {(table, column) for table in self.altered_tables() for column in self.moved(table)}
+        return frozenset((table, column) for table in self.altered_tables for column in self.moved(table))
 
     def declared(self, table: str, foreign_key: ForeignKey) -> ForeignKey:
         """The foreign key as the models state it, or as it is where they do not."""
@@ -314,7 +322,7 @@ class Compiler:
         """
         touched = {change.old.name for change in self.of(DropIndex)}
         renamed = {change.old.name: change.new.name for change in self.of(RenameIndex)}
-        for name in self.altered_tables():
+        for name in self.altered_tables:
             moved, remade = self.moved(name), self.remade(name)
             for index in self.work.current.tables[name].indexes:
                 printed = index.condition or any(key.expression for key in index.keys)
@@ -352,7 +360,7 @@ class Compiler:
         return self.converted(table) | self.remade(table)
 
     def comments(self) -> Iterator[Step]:
-        for name in self.altered_tables():
+        for name in self.altered_tables:
             for change in self.by_table[name]:
                 if isinstance(change, AlterTable) and change.old.comment != change.new.comment:
                     yield self.comment_table(name, change.new.comment)

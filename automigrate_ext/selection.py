@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from django.apps import apps as global_apps
 from django.apps.registry import Apps
 from django.db import connections, router
 from django.db.models import Model
@@ -30,9 +31,14 @@ class Selection:
     app_labels: frozenset[str] = frozenset()
 
     def covers(self, owner: str) -> bool:
-        """Whether a table that this model declared, and declares no more, belongs to the run."""
-        labels = {model._meta.label for model in self.models}
-        return self.everything or owner.partition(".")[0] in self.app_labels or owner in labels
+        """Whether a table that this model declared, and declares no more, belongs to the run.
+
+        All models of a registry other than the project's are not all there are: it speaks for its own apps only.
+        """
+        app_label, _, _ = owner.partition(".")
+        if self.everything:
+            return self.apps is global_apps or app_label in self.apps.app_configs or app_label in self.apps.all_models
+        return app_label in self.app_labels or owner in {model._meta.label for model in self.models}
 
 
 def select(models: Label | Iterable[Label] | None, alias: str, apps: Apps) -> Selection:

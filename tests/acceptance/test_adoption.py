@@ -38,3 +38,15 @@ def test_virtual_table_of_a_model_is_never_touched(sqlite):
     after = case.query("SELECT name, sql FROM sqlite_master WHERE name NOT LIKE 'automigrate%' ORDER BY name")
     assert [row for row in after if "autoindex" not in row[0]] == before
     assert case.values("note_search", "title") == [("found",)]
+
+
+def test_registry_of_ones_own_leaves_the_projects_tables_alone(connection):
+    autoupdate("todo", using=connection.alias)
+    state = State(Item={"a": models.IntegerField()})
+    plan = autoupdate(using=connection.alias, apps=state.apps)
+    assert [change.describe() for change in plan.changes] == ["Create table shop_item (2 columns)"]
+    assert not make_plan(using=connection.alias, apps=State().apps).withheld
+    assert [c.describe() for c in make_plan(using=connection.alias, apps=State().apps).changes] == [
+        "Drop table shop_item"
+    ]
+    assert is_actual("todo", using=connection.alias)

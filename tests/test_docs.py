@@ -1,0 +1,425 @@
+"""The user documentation: links, names and options that exist, and output that is what the commands print."""
+
+import ast
+import inspect
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+import sys
+from dataclasses import fields
+from functools import cache
+from pathlib import Path
+
+import pytest
+from django.core.management import get_commands, load_command_class
+
+import automigrate_ext
+from automigrate_ext import Hazard, Judgement, Plan, Verdict
+from automigrate_ext.changes import Change, RenameTable
+from automigrate_ext.schema import Schema
+
+ROOT = Path(__file__).parent.parent
+PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
+USER_PAGES = [ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("guide", "how-to", "reference"))]
+REFERENCE = ROOT / "docs" / "reference.md"
+
+COMMANDS = ("autoupdate", "automigrate")
+FUNCTIONS = ("autoupdate", "automigrate", "make_plan", "is_actual")
+#: Programs whose options are not ours to know.
+OTHER_PROGRAMS = {"pip", "pytest", "git", "psql", "venv", "benchmarks", "createdb"}
+
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
+OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
+
+pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+user_pages = pytest.mark.parametrize("page", USER_PAGES, ids=lambda page: page.name)
+
+
+# Reading Markdown
+
+
+def without_fences(text):
+    return FENCE.sub("", text)
+
+
+def fences(page, language):
+    return [body for found, body in FENCE.findall(page.read_text()) if found == language]
+
+
+def headings(page):
+    """The anchors of a page, as GitHub makes them."""
+    anchors = set()
+    for title in re.findall(r"^#+ (.+)$", without_fences(page.read_text()), re.MULTILINE):
+        words = re.sub(r"[^\w\- ]", "", title.strip().lower())
+        anchors.add(words.replace(" ", "-"))
+    return anchors
+
+
+def sections(page):
+    """The text under each heading of a page, without that under the headings below it."""
+    pieces = re.split(r"^#+ (.+)\n", page.read_text(), flags=re.MULTILINE)
+    return dict(zip(pieces[1::2], pieces[2::2], strict=True))
+
+
+def code_of(page):
+    """Every line of code of a page: those of its blocks, and the spans in its text."""
+    text = page.read_text()
+    lines = [line for _, body in FENCE.findall(text) for line in body.splitlines()]
+    return lines + re.findall(r"`([^`]+)`", without_fences(text))
+
+
+@pages
+def test_links_lead_somewhere(page):
+    for target in LINK.findall(without_fences(page.read_text())):
+        if re.match(r"https?://", target):
+            continue
+        path, _, anchor = target.partition("#")
+        linked = (page.parent / path).resolve() if path else page
+        assert linked.exists(), f"{page.name} links to {target}"
+        assert not anchor or anchor in headings(linked), f"{page.name} links to {target}"
+
+
+# Commands and options
+
+
+@cache
+def options_of(command):
+    """The long options of a management command."""
+    loaded = load_command_class(get_commands()[command], command)
+    actions = loaded.create_parser("manage.py", command)._actions
+    return {option for action in actions for option in action.option_strings if option.startswith("--")}
+
+
+def program_before(text):
+    """The last command or program named in a piece of code, to which an option after it belongs, or ""."""
+    words = re.findall(r"[\w]+", text)
+    known = [word for word in words if word in get_commands() or word in OTHER_PROGRAMS]
+    return known[-1] if known else ""
+
+
+def test_programs_are_told_apart():
+    assert program_before("python3 -m venv .venv && .venv/bin/pip install ") == "pip"
+    assert program_before("python manage.py autoupdate todo ") == "autoupdate"
+    assert program_before("") == ""
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if page.name != "CONTRIBUTING.md"], ids=lambda page: page.name)
+def test_options_exist(page):
+    ours = options_of("autoupdate") | options_of("automigrate")
+    for code in code_of(page):
+        for found in OPTION.finditer(code):
+            program = program_before(code[: found.start()])
+            if program not in OTHER_PROGRAMS:
+                known = options_of(program) if program else ours
+                assert found.group() in known, f"{page.name}: {found.group()} in {code!r}"
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_option_is_in_the_reference(command):
+    found = sections(REFERENCE)
+    text = found["Options of both"] + found[command]
+    for option in options_of(command):
+        assert re.search(rf"`{option}[ `]", text), option
+
+
+@user_pages
+def test_commands_in_examples_are_commands(page):
+    for code in code_of(page):
+        for command in re.findall(r"manage\.py (\w+)", code):
+            assert command in get_commands(), code
+
+
+def test_exit_statuses_are_in_the_reference():
+    from automigrate_ext.management import base
+
+    statuses = re.findall(r"^\| (\d+) \|", sections(REFERENCE)["Exit statuses"], re.MULTILINE)
+    assert sorted(map(int, statuses)) == sorted([0, base.DIFFERENT, base.FAILED, base.INTERRUPTED])
+
+
+# Names of the Python API
+
+
+def in_code(name, text):
+    return re.search(rf"`[^`\n]*\b{re.escape(name)}\b[^`\n]*`", without_fences(text))
+
+
+@pytest.mark.parametrize("name", automigrate_ext.__all__)
+def test_every_public_name_is_in_the_reference(name):
+    assert in_code(name, REFERENCE.read_text()), name
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_signatures_are_those_of_the_reference(name):
+    tree = ast.parse("\n".join(fences(REFERENCE, "python")))
+    found = next(node for node in tree.body if isinstance(node, ast.FunctionDef) and node.name == name)
+    documented = [argument.arg for argument in (*found.args.args, *found.args.kwonlyargs)]
+    real = inspect.signature(getattr(automigrate_ext, name)).parameters
+    assert documented == list(real)
+    defaults = [ast.literal_eval(default) for default in (*found.args.defaults, *found.args.kw_defaults)]
+    assert defaults == [parameter.default for parameter in real.values()]
+    for parameter in real:
+        assert in_code(parameter, sections(REFERENCE)["Functions"]), parameter
+
+
+@pytest.mark.parametrize("kind", [Plan, Judgement, Hazard])
+def test_attributes_are_in_the_reference(kind):
+    names = {field.name for field in fields(kind)} | {name for name in vars(kind) if not name.startswith("_")}
+    for name in names:
+        assert in_code(name, sections(REFERENCE)["Plan"]), name
+
+
+def test_verdicts_are_in_the_reference():
+    documented = re.findall(r"^\| `(\w+)` \|", sections(REFERENCE)["Verdicts"], re.MULTILINE)
+    assert documented == [verdict.value for verdict in Verdict]
+
+
+def kinds_of_change(kind=Change):
+    for below in kind.__subclasses__():
+        yield below.__name__
+        yield from kinds_of_change(below)
+
+
+def test_kinds_of_change_are_in_the_reference():
+    paragraph = next(p for p in REFERENCE.read_text().split("\n\n") if p.startswith("Kinds of change:"))
+    ours = {name for name in kinds_of_change() if hasattr(automigrate_ext.changes, name)}
+    assert set(re.findall(r"`(\w+)`", paragraph)) == ours
+
+
+# Hazard codes
+
+
+def sources():
+    for path in sorted((ROOT / "automigrate_ext").rglob("*.py")):
+        yield ast.parse(path.read_text())
+
+
+def name_of(call):
+    return call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+
+
+def code_argument(call, takers):
+    """The argument of a call that is a hazard's code: `code=`, or the position at which the function has it."""
+    for keyword in call.keywords:
+        if keyword.arg == "code":
+            return keyword.value
+    position = takers.get(name_of(call))
+    return call.args[position] if position is not None and position < len(call.args) else None
+
+
+def hazard_codes():
+    """Every code that the source gives to a `Hazard`, directly or through a function with a parameter `code`."""
+    takers = {"Hazard": None}
+    for tree in sources():
+        for function in ast.walk(tree):
+            if isinstance(function, ast.FunctionDef):
+                names = [argument.arg for argument in function.args.args]
+                if "code" in names:
+                    takers[function.name] = names.index("code") - (names[0] == "self")
+    for tree in sources():
+        for call in ast.walk(tree):
+            if isinstance(call, ast.Call) and name_of(call) in takers:
+                code = code_argument(call, takers)
+                if isinstance(code, ast.Constant):
+                    yield code.value
+                else:
+                    assert isinstance(code, ast.Name) and code.id == "code", ast.unparse(call)
+
+
+def test_hazard_codes_are_those_of_the_reference():
+    documented = re.findall(r"^\| `([a-z-]+)` \|", sections(REFERENCE)["Hazards"], re.MULTILINE)
+    assert sorted(documented) == sorted(set(hazard_codes()))
+
+
+# Blocks of code
+
+
+def python_blocks():
+    for page in USER_PAGES:
+        for number, block in enumerate(fences(page, "python")):
+            yield pytest.param(block, id=f"{page.stem}-{number}")
+
+
+@pytest.mark.parametrize("block", list(python_blocks()))
+def test_python_compiles_and_uses_names_that_exist(block):
+    lines = block.splitlines()
+    source = "class Model:\n" + block if lines[0].startswith("    ") else block
+    tree = ast.parse(source)
+    compile(tree, "docs", "exec")
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module == "automigrate_ext":
+            assert {alias.name for alias in node.names} <= set(automigrate_ext.__all__)
+        if isinstance(node, ast.Call) and name_of(node) in FUNCTIONS:
+            parameters = inspect.signature(getattr(automigrate_ext, name_of(node))).parameters
+            assert {keyword.arg for keyword in node.keywords} <= set(parameters)
+
+
+def test_json_of_the_reference_has_the_shape_of_a_plan():
+    (block,) = fences(REFERENCE, "json")
+    documented = json.loads(block)
+    plan = Plan(
+        alias="default",
+        vendor="sqlite",
+        schema=Schema({}),
+        judgements=(
+            Judgement(change=RenameTable(table="old", new_name="new"), hazards=(Hazard(code="", message=""),)),
+        ),
+    )
+    real = plan.as_dict()
+    assert list(documented) == list(real)
+    assert documented["version"] == real["version"]
+    assert list(documented["changes"][0]) == list(real["changes"][0])
+    assert list(documented["changes"][0]["hazards"][0]) == list(real["changes"][0]["hazards"][0])
+    for key in (*real, *real["changes"][0], *real["changes"][0]["hazards"][0]):
+        assert in_code(key, sections(REFERENCE)["JSON"]), key
+
+
+# Output
+
+
+MODELS, ADMIN = "todo_demo/todo/models.py", "todo_demo/todo/admin.py"
+BLANK_COLOR = '    color = models.CharField("colour", max_length=50, blank=True)\n'
+IS_COMPLETE = '    is_complete = models.BooleanField("complete", default=False)\n'
+ROWS = """
+from todo_demo.todo.models import Todo, TodoList
+home = TodoList.objects.create(title="Home", color="green")
+Todo.objects.create(title="Buy milk", desc="two litres", todo_list=home)
+Todo.objects.create(title="Call the bank")
+"""
+WITHOUT_COLOR = ((MODELS, BLANK_COLOR, ""), (ADMIN, '("title", "color")', '("title",)'))
+#: What the reader is asked to do to the demo's files under each heading of the guide.
+GUIDE_EDITS = {
+    "Add a field and an index": (
+        (MODELS, IS_COMPLETE, IS_COMPLETE + "    due = models.DateField(null=True, blank=True)\n"),
+        (
+            MODELS,
+            '        ordering = ("is_complete", "title", "pk")\n',
+            '        ordering = ("is_complete", "title", "pk")\n'
+            '        indexes = [models.Index(fields=["due"], name="todo_due")]\n',
+        ),
+    ),
+    "Add a required field": (
+        (MODELS, IS_COMPLETE, IS_COMPLETE + "    priority = models.PositiveSmallIntegerField()\n"),
+    ),
+    "Rename a field": ((MODELS, "    desc = ", "    notes = "), (ADMIN, '"desc"', '"notes"')),
+    "Remove a field": WITHOUT_COLOR,
+}
+README_EDITS = (
+    *WITHOUT_COLOR,
+    (
+        MODELS,
+        IS_COMPLETE,
+        IS_COMPLETE + "    due = models.DateField(null=True)\n    priority = models.IntegerField()\n",
+    ),
+    (MODELS, '        related_name="todos",', '        related_name="todos", db_index=False,'),
+    (
+        MODELS,
+        "    title = models.CharField(max_length=200)\n    desc",
+        "    title = models.CharField(max_length=300)\n    desc",
+    ),
+)
+
+
+class Demo:
+    """A copy of the demo project with a SQLite database of its own."""
+
+    def __init__(self, directory):
+        self.directory = directory
+        shutil.copytree(ROOT / "todo_demo", directory / "todo_demo", ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(ROOT / "manage.py", directory)
+        kept = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "FORCE_COLOR")}
+        self.environment = {
+            **kept,
+            "DJANGO_SETTINGS_MODULE": "todo_demo.settings",
+            "PYTHONPATH": str(ROOT),
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+
+    def run(self, *arguments, answer=""):
+        """What a command prints, errors included, in the order in which it does."""
+        return subprocess.run(
+            [sys.executable, "manage.py", *arguments],
+            cwd=self.directory,
+            env=self.environment,
+            input=answer,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=60,
+        ).stdout
+
+    def edit(self, edits):
+        for name, old, new in edits:
+            path = self.directory / name
+            text = path.read_text()
+            assert old in text, f"{name} lacks {old!r}"
+            path.write_text(text.replace(old, new, 1))
+
+
+@pytest.fixture
+def demo(tmp_path):
+    return Demo(tmp_path)
+
+
+def transcripts(text):
+    """The commands of a text's blocks, each with the lines that it is said to print."""
+    for language, body in FENCE.findall(text):
+        if language != "text":
+            continue
+        for piece in re.split(r"^\$ ", body, flags=re.MULTILINE)[1:]:
+            command, _, output = piece.partition("\n")
+            yield shlex.split(command), output
+
+
+def pattern_of(output):
+    """A pattern for what a command is said to print: "..." stands for anything, a time or a digest for another."""
+    pattern = re.escape(output)
+    pattern = re.sub(r"^ *(?:\\ )*\\\.\\\.\\\.\n", "(?:.*\n)*", pattern.replace("\\\n", "\n"), flags=re.MULTILINE)
+    pattern = pattern.replace(re.escape("..."), ".*")
+    pattern = re.sub(r"in\\ \d+\\\.\d\d\\ s", r"in\\ \\d+\\.\\d\\d\\ s", pattern)
+    return re.sub(r'(digest":\\ ")[0-9a-f]{16}', r"\1[0-9a-f]{16}", pattern)
+
+
+def assert_prints(demo, command, said):
+    arguments = command[command.index(next(word for word in command if word.endswith("manage.py"))) + 1 :]
+    answer = re.search(r"anything else to cancel: (\w+)\n", said)
+    printed = demo.run(*arguments, answer=f"{answer[1]}\n" if answer else "")
+    expected = said.replace(answer[0], answer[0].removesuffix(f"{answer[1]}\n")) if answer else said
+    assert re.fullmatch(pattern_of(expected), printed), f"{shlex.join(arguments)} printed\n{printed}\nnot\n{expected}"
+
+
+def test_pattern_of_output():
+    said = "one ...\n    ...\ndone in 0.10 s.\n"
+    assert re.fullmatch(pattern_of(said), "one two\n    three\nfour\ndone in 3.22 s.\n")
+    assert re.fullmatch(pattern_of(said), "one two\ndone in 3.22 s.\n")
+    assert not re.fullmatch(pattern_of(said), "one two\ndone.\n")
+    assert not re.fullmatch(pattern_of("(a)\n"), "a\n")
+
+
+def test_guide_prints_what_it_says(demo):
+    ran = 0
+    for heading, text in sections(ROOT / "docs" / "guide.md").items():
+        demo.edit(GUIDE_EDITS.get(heading, ()))
+        for command, said in transcripts(text):
+            assert_prints(demo, command, said)
+            ran += 1
+        if heading == "Set up":
+            assert "Traceback" not in demo.run("shell", "-c", ROWS)
+    assert ran > 15
+    assert set(GUIDE_EDITS) <= set(sections(ROOT / "docs" / "guide.md"))
+
+
+def test_rows_of_the_guide():
+    assert ROWS.strip() in (ROOT / "docs" / "guide.md").read_text()
+
+
+def test_readme_prints_what_it_says(demo):
+    demo.run("autoupdate")
+    assert "Traceback" not in demo.run("shell", "-c", ROWS)
+    demo.edit(README_EDITS)
+    ((command, said),) = transcripts((ROOT / "README.md").read_text())
+    assert_prints(demo, command, said)

@@ -79,6 +79,8 @@ class Judge:
         return change.regenerates or old.collation != new.collation or not alike
 
     def judge_one(self, change: Change) -> Judgement:
+        if isinstance(change, DropTable) and (pointing := pointing_from_outside(self.backend, self.current, change)):
+            return self.withhold_target(change, pointing)
         if isinstance(change, CreateTable) or not self.backend_has_rows(change.table):
             return Judgement(change=change)
         match change:
@@ -111,8 +113,13 @@ class Judge:
         if self.accept_data_loss:
             return Judgement(change=change, hazards=(Hazard(code=code, message=message, rows=count),))
         relaxed = bool(keeping(change))
-        kept = f"{message}: kept, and it allows NULL now" if relaxed else f"{message}: kept"
+        kept = f"{message}: kept, allowing NULL" if relaxed else f"{message}: kept"
         hazard = Hazard(code=code, message=kept, rows=count, remedy=f"{ACCEPT}.")
+        return Judgement(change=change, verdict=Verdict.WITHHOLD, hazards=(hazard,))
+
+    def withhold_target(self, change: DropTable, pointing: Iterable[str]) -> Judgement:
+        message = f"{change.describe()}, at which foreign keys of {', '.join(pointing)} point: kept"
+        hazard = Hazard(code="referenced", message=message, remedy="Drop those foreign keys first.")
         return Judgement(change=change, verdict=Verdict.WITHHOLD, hazards=(hazard,))
 
     def refuse(self, change: Change, code: str, message: str, rows: int | None, remedy: str) -> Judgement:
@@ -177,7 +184,7 @@ class Judge:
         return self.refuse(
             change,
             "null-values",
-            f"Column {change.table}.{change.new.name} is to forbid NULL, and {plural(nulls, 'row')} have none but NULL",
+            f"Column {change.table}.{change.new.name} is to forbid NULL, and {plural(nulls, 'row')} hold NULL",
             nulls,
             f"Give the field a default or db_default, fill the rows, or pass --default {name}=VALUE.",
         )
@@ -276,6 +283,16 @@ class Judge:
                 return count()
         except DatabaseError:
             return 0
+
+
+def pointing_from_outside(backend: Backend, current: Schema, change: DropTable) -> tuple[str, ...]:
+    """The tables outside the run whose foreign keys point at a table that is to be dropped."""
+    outside = {
+        reference.table
+        for reference in backend.references(list(current.tables))
+        if reference.foreign_key.to_table == change.table
+    }
+    return tuple(sorted(outside))
 
 
 def keeping(change: Change) -> list[Change]:

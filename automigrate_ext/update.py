@@ -27,7 +27,7 @@ from automigrate_ext.desired import Desired, read_desired
 from automigrate_ext.diff import diff, foreign_objects
 from automigrate_ext.execute import Draft, execute
 from automigrate_ext.goal import goal
-from automigrate_ext.hazards import Judge
+from automigrate_ext.hazards import Judge, pointing_from_outside
 from automigrate_ext.ownership import OwnedTable, Ownership, adopt, owned_table
 from automigrate_ext.plan import Plan, Verdict
 from automigrate_ext.record import TABLE as RECORD_TABLE
@@ -53,6 +53,7 @@ class Update(Run):
 
     def __init__(self, selection: Selection, options: Options) -> None:
         super().__init__(selection, options)
+        self.renamings: tuple[Change, ...] = ()
         self.carried: Columns = {}
         self.carried_desired: Desired | None = None
         self.renames = Renames(asked=options.renames, models=selection.models, alias=selection.alias)
@@ -60,7 +61,7 @@ class Update(Run):
     @contextmanager
     def renamed(self) -> Iterator[tuple[Change, ...]]:
         """Try the renames out, so that the database itself says what everything is called after them."""
-        pending = tuple(self.renames.pending(self.introspect_names))
+        pending = self.renamings = tuple(self.renames.pending(self.introspect_names))
         if not pending:
             yield ()
             return
@@ -82,7 +83,7 @@ class Update(Run):
 
     def compare(self, pending: tuple[Change, ...]) -> State:
         """Read the selected tables, and those whose columns follow a key of theirs, and compare."""
-        ownership = renamed_ownership(self.record.read(), pending)
+        ownership = renamed_ownership(self.record.read(), self.renamings)
         gone = self.removed_tables(ownership)
         carried = [model._meta.db_table for model in self.carried]
         with self.backend.snapshot():
@@ -100,10 +101,14 @@ class Update(Run):
 
     def following(self, state: State) -> Columns:
         """The columns of models outside the run that point at a key whose type changes, and do not follow yet."""
+        retyped = retyped_columns(state.changes)
+        if not retyped:
+            return {}
+        selected = set(self.selection.models)
         registry = self.selection.apps.all_models.values()
-        others = (model for of_app in registry for model in of_app.values() if model not in self.selection.models)
+        others = (model for of_app in registry for model in of_app.values() if model not in selected)
         attached = [model for model in others if is_attached(model, self.selection.alias)]
-        found = pointing_columns(attached, retyped_columns(state.changes))
+        found = pointing_columns(attached, retyped)
         return {model: new for model, columns in found.items() if (new := columns - self.carried.get(model, set()))}
 
     def removed_tables(self, ownership: Ownership) -> list[str]:
@@ -124,6 +129,8 @@ class Update(Run):
     def is_settled(self, change: Change, state: State) -> bool:
         """Whether the change was withheld before, and nothing has to be done to keep what it would drop."""
         if isinstance(change, DropTable):
+            if pointing_from_outside(self.backend, state.current, change):
+                return True
             return not self.options.accept_data_loss and self.backend.has_rows(change.table)
         if not isinstance(change, DropColumn) or self.options.accept_data_loss or change.old.needs_value:
             return False
@@ -179,12 +186,13 @@ class Update(Run):
 
     def settle(self) -> None:
         """Record what the tables are now."""
-        ownership = self.record.read()
+        recorded = self.record.read()
+        ownership = renamed_ownership(recorded, self.renamings)
         with self.backend.snapshot():
             current = self.backend.introspect([*self.desired.schema.tables, *self.removed_tables(ownership)])
         desired = adopt(self.desired.schema, current, ownership, self.backend.type_rules)
         rename_content_types(self.renames.renamed_models, self.selection.alias, self.existing_models())
-        self.conclude(self.owned_tables(ownership, current, desired), gone=self.gone(ownership, current))
+        self.conclude(self.owned_tables(ownership, current, desired), gone=self.gone(recorded, current))
 
     def owned_tables(self, ownership: Ownership, current: Schema, desired: Schema) -> list[OwnedTable]:
         """What to record of the selected tables."""
@@ -196,13 +204,10 @@ class Update(Run):
         ]
 
     def gone(self, ownership: Ownership, current: Schema) -> list[str]:
-        """The recorded tables that are there no more."""
-        return [name for name in ownership.tables if self.is_gone(name, ownership, current)]
-
-    def is_gone(self, name: str, ownership: Ownership, current: Schema) -> bool:
-        """Whether a recorded table was dropped or renamed."""
-        renamed = name in self.renames.tables and self.renames.tables[name] != name
-        return renamed or (name in self.removed_tables(ownership) and current.get(name) is None)
+        """The recorded tables that were dropped or renamed."""
+        removed = set(self.removed_tables(ownership))
+        renamed = {old for old, new in self.renames.tables.items() if old != new}
+        return [name for name in ownership.tables if name in renamed or (name in removed and current.get(name) is None)]
 
     def existing_models(self) -> Apps:
         """The registry with the models whose tables exist."""

@@ -192,3 +192,44 @@ def test_tablespace_changed(case):
     state = item(name=NAME, Meta={"db_tablespace": "pg_default"})
     case.unchanged(state)
     case.update(state, item(name=NAME), changes=[], built=True)
+
+
+def test_empty_table_dropped_at_which_a_kept_table_points(case):
+    both = State(
+        Item={"name": NAME},
+        Shelf={},
+        Note={"shelf": models.ForeignKey("Shelf", models.CASCADE, null=True)},
+    )
+    case.run(both)
+    case.update(
+        both,
+        item(name=NAME),
+        {"Note": [{"shelf_id": None}]},
+        changes=["Drop table shop_shelf"],
+        withheld=["Drop table shop_note"],
+        built=True,
+    )
+    case.update(item(name=NAME), item(name=NAME), built=True, accept_data_loss=True)
+
+
+def test_table_at_which_an_outside_table_points_kept(case):
+    both = State(Item={"name": NAME}, Shelf={})
+    case.run(both)
+    kind = "bigint" if case.vendor == "postgresql" else "integer"
+    case.execute(f"CREATE TABLE outside (shelf {kind} REFERENCES shop_shelf (id))")
+    plan = case.update(both, item(name=NAME), changes=[], withheld=["Drop table shop_shelf"], built=True)
+    assert "outside" in str(plan.withheld[0].hazards[0])
+    case.execute("DROP TABLE outside")
+    case.update(both, item(name=NAME), changes=["Drop table shop_shelf"], built=True)
+
+
+def test_key_retyped_at_which_a_kept_table_points(case):
+    def state(pk, **more):
+        return State(Shelf={"id": pk}, **more)
+
+    note = {"shelf": models.ForeignKey("Shelf", models.CASCADE, null=True)}
+    before = state(models.IntegerField(primary_key=True), Note=note)
+    after = state(models.CharField(max_length=9, primary_key=True))
+    case.run(before)
+    rows = {"Shelf": [{"id": 5}], "Note": [{"shelf_id": 5}]}
+    case.update(before, after, rows, withheld=["Drop table shop_note"], built=True)

@@ -209,15 +209,11 @@ class Compiler:
         dropped = {(c.table, c.old.name) for c in self.of(DropConstraint)}
         for table in self.work.current:
             for foreign_key in table.foreign_keys:
-                gone = self.work.desired.get(table.name) is None
-                if (
-                    gone
-                    or (table.name, foreign_key.name) in dropped
-                    or not self.rests_on(table.name, foreign_key, moving)
-                ):
+                if (table.name, foreign_key.name) in dropped or not self.rests_on(table.name, foreign_key, moving):
                     continue
                 off.append((table.name, foreign_key))
-                back.append((table.name, self.declared(table.name, foreign_key)))
+                if self.work.desired.get(table.name):
+                    back.append((table.name, self.declared(table.name, foreign_key)))
         for reference in self.references:
             if self.rests_on(reference.table, reference.foreign_key, moving):
                 off.append((reference.table, reference.foreign_key))
@@ -237,7 +233,13 @@ class Compiler:
     def rests_on(self, table: str, foreign_key: ForeignKey, moving: set[tuple[str, str]]) -> bool:
         own = {(table, column) for column in foreign_key.columns}
         target = {(foreign_key.to_table, column) for column in foreign_key.to_columns}
+        if table in self.dropped_tables or foreign_key.to_table in self.dropped_tables:
+            return table not in self.dropped_tables  # one that is kept although no model declares it any more
         return bool(own & self.moved_columns or target & moving)
+
+    @cached_property
+    def dropped_tables(self) -> frozenset[str]:
+        return frozenset(change.table for change in self.of(DropTable))
 
     @cached_property
     def moved_columns(self) -> frozenset[tuple[str, str]]:

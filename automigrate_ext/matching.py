@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
@@ -28,7 +28,8 @@ class Match(Generic[Noun]):
 def match_objects(current: Sequence[Noun], desired: Sequence[Noun]) -> Match[Noun]:
     """Pair equal objects, each with one other: first those of the same name, then the rest in their order.
 
-    A pair whose names differ is a rename where the model gave the name, and no difference elsewhere.
+    A pair whose names differ is a rename where the model gave the name, and no difference elsewhere. So an
+    object that has the name which the model gives to another cannot stand for one whose name does not matter.
     """
     by_structure: defaultdict[Noun, list[Noun]] = defaultdict(list)
     for old in current:
@@ -41,10 +42,11 @@ def match_objects(current: Sequence[Noun], desired: Sequence[Noun]) -> Match[Nou
             rest.append(new)
         else:
             paired.append((namesake, new))
+    given = {new.name for new in rest if new.named}
     added: list[Noun] = []
     renamed: list[tuple[Noun, Noun]] = []
     for new in sorted(rest, key=lambda noun: not noun.named):
-        same = take(by_structure[new])
+        same = take(by_structure[new], avoid=frozenset() if new.named else given)
         if same is None:
             added.append(new)
             continue
@@ -55,9 +57,9 @@ def match_objects(current: Sequence[Noun], desired: Sequence[Noun]) -> Match[Nou
     return Match(paired=tuple(paired), renamed=tuple(renamed), added=tuple(added), removed=tuple(removed))
 
 
-def take(candidates: list[Noun], name: str | None = None) -> Noun | None:
-    """Take the candidate of that name, or without a name the first one, out of the list."""
+def take(candidates: list[Noun], name: str | None = None, avoid: Set[str] = frozenset()) -> Noun | None:
+    """Take the candidate of that name, or without a name the first one with none to avoid, out of the list."""
     for position, candidate in enumerate(candidates):
-        if name is None or candidate.name == name:
+        if candidate.name not in avoid if name is None else candidate.name == name:
             return candidates.pop(position)
     return None

@@ -319,3 +319,14 @@ def test_equal_stale_indexes_keep_their_names(case):
     before = item(name=models.CharField(max_length=9), size=models.IntegerField(), Meta={"indexes": indexes})
     after = item(name=models.TextField(), size=models.IntegerField(), Meta={"indexes": indexes})
     case.update(before, after, ROWS)
+
+
+def test_field_index_stands_where_another_takes_its_name(case):
+    before = item(name=models.IntegerField(), size=models.IntegerField(), Meta={"indexes": [Index("name", name="i")]})
+    after = item(
+        name=models.IntegerField(db_index=True),
+        size=models.IntegerField(),
+        Meta={"indexes": [Index(fields=["size"], name="i")]},
+    )
+    case.update(before, after)
+    case.update(after, before, built=True)

@@ -1,0 +1,1 @@
+"""What holds for any pair of models, tried on random ones."""

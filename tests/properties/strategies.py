@@ -1,0 +1,321 @@
+"""Random models, as plain values that print well: a field is its class's name and its options."""
+
+from typing import Any
+
+from django.contrib.postgres import fields as pg_fields
+from django.contrib.postgres import indexes as pg_indexes
+from django.db import models
+from django.db.models import F, Q
+from django.db.models.functions import Lower, Upper
+from hypothesis import strategies as st
+
+from tests.acceptance.helper import State
+
+FieldSpec = tuple[str, dict[str, Any]]
+#: Of a model: the fields by name, and the options of Meta, indexes and constraints as tuples.
+ModelSpec = dict[str, Any]
+
+NAMES = ("a", "b", "c", "d", "e")
+MODELS = ("One", "Two", "Three")
+LENGTHS = st.sampled_from([1, 5, 20])
+
+TEXT = ("CharField", "TextField", "SlugField")
+NUMBERS = (
+    "IntegerField",
+    "BigIntegerField",
+    "SmallIntegerField",
+    "PositiveIntegerField",
+    "PositiveSmallIntegerField",
+    "PositiveBigIntegerField",
+)
+OTHERS = (
+    "BooleanField",
+    "DecimalField",
+    "FloatField",
+    "DateField",
+    "DateTimeField",
+    "TimeField",
+    "UUIDField",
+    "BinaryField",
+    "JSONField",
+    "DurationField",
+    "GenericIPAddressField",
+)
+RELATIONS = ("ForeignKey", "OneToOneField")
+POSTGRESQL = ("ArrayField", "IntegerRangeField")
+#: What Python fills in, and what the database does.
+DEFAULTS: dict[str, Any] = {
+    **dict.fromkeys(TEXT, "x"),
+    **dict.fromkeys(NUMBERS, 7),
+    "BooleanField": True,
+    "FloatField": 1.5,
+}
+
+
+@st.composite
+def options(draw, kind: str) -> dict[str, Any]:
+    """The options that any field may have, few of them at a time."""
+    found: dict[str, Any] = {}
+    if draw(st.booleans()):
+        found["null"] = True
+    extra = draw(st.sampled_from(["", "", "unique", "db_index", "default", "db_default", "both", "db_column"]))
+    if extra in ("unique", "db_index"):
+        found[extra] = kind not in ("JSONField", "BinaryField")
+    if extra in ("default", "both") and kind in DEFAULTS:
+        found["default"] = DEFAULTS[kind]
+    if extra in ("db_default", "both") and kind in DEFAULTS:
+        found["db_default"] = DEFAULTS[kind]
+    if extra == "both" and kind not in ("JSONField", "BinaryField"):
+        found["db_index"] = True
+    if extra == "db_column":
+        found["db_column"] = draw(st.sampled_from(["Odd Name", "other"]))
+    return found
+
+
+@st.composite
+def plain_field(draw, vendor: str) -> FieldSpec:
+    """A field with a column of its own that refers to nothing."""
+    kinds = (*TEXT, *TEXT, *NUMBERS, *OTHERS)
+    kind = draw(st.sampled_from((*kinds, *POSTGRESQL) if vendor == "postgresql" else kinds))
+    found = draw(options(kind))
+    if kind in ("CharField", "SlugField"):
+        found["max_length"] = draw(LENGTHS)
+    if kind == "DecimalField":
+        found |= draw(st.sampled_from([{"max_digits": 5, "decimal_places": 2}, {"max_digits": 9, "decimal_places": 0}]))
+    if kind in ("CharField", "TextField") and draw(st.integers(0, 9)) == 0:
+        found["db_collation"] = "C" if vendor == "postgresql" else "nocase"
+    if vendor == "postgresql" and draw(st.integers(0, 9)) == 0:
+        found["db_comment"] = draw(st.sampled_from(["one", "it's two"]))
+    if kind == "ArrayField":
+        found["base_field"] = draw(st.sampled_from(["CharField", "IntegerField"]))
+        found.pop("db_index", None)
+    return kind, found
+
+
+@st.composite
+def relation(draw, targets: tuple[str, ...]) -> FieldSpec:
+    """A foreign key or one-to-one to a model of the same state, itself perhaps."""
+    found: dict[str, Any] = {"to": draw(st.sampled_from(targets)), "null": draw(st.integers(0, 3)) > 0}
+    extra = draw(st.sampled_from(["", "", "", "db_constraint", "db_index", "db_column"]))
+    if extra == "db_column":
+        found["db_column"] = "Odd Ref"
+    elif extra:
+        found[extra] = False
+    kind = draw(st.sampled_from(RELATIONS))
+    if kind == "OneToOneField":
+        found.pop("db_index", None)
+    return kind, found
+
+
+@st.composite
+def model(draw, vendor: str, targets: tuple[str, ...], virtual: bool) -> ModelSpec:
+    """A model with up to five fields and what Meta may say of them."""
+    fields: dict[str, FieldSpec] = {}
+    key = draw(st.sampled_from(["", "", "", "", "auto", "char", "integer", "composite"]))
+    if key in ("auto", "char", "integer"):
+        fields["id"] = {
+            "auto": ("AutoField", {"primary_key": True}),
+            "char": ("CharField", {"primary_key": True, "max_length": 9}),
+            "integer": ("IntegerField", {"primary_key": True}),
+        }[key]
+    for name in NAMES[: draw(st.integers(1, len(NAMES)))]:
+        is_relation = targets and draw(st.integers(0, 4)) == 0
+        fields[name] = draw(relation(targets)) if is_relation else draw(plain_field(vendor))
+    avoid_equal_columns(fields)
+    plain = [
+        name for name, (kind, found) in fields.items() if name != "id" and kind not in ("JSONField", "BinaryField")
+    ]
+    if key == "composite" and len(plain) >= 2:
+        for name in plain[:2]:
+            fields[name] = "IntegerField", {}
+        fields["pk"] = "CompositePrimaryKey", {"of": tuple(plain[:2])}
+    add_generated(draw, fields, virtual)
+    spec: ModelSpec = {"fields": fields, **draw(meta(vendor, fields))}
+    if targets and draw(st.integers(0, 3)) == 0:
+        fields["tags"] = "ManyToManyField", {"to": draw(st.sampled_from(targets))}
+    return spec
+
+
+def avoid_equal_columns(fields: dict[str, FieldSpec]) -> None:
+    """A column name may be given once."""
+    seen: set[str] = set()
+    for _, found in fields.values():
+        if found.get("db_column") in seen:
+            del found["db_column"]
+        elif "db_column" in found:
+            seen.add(found["db_column"])
+
+
+def add_generated(draw, fields: dict[str, FieldSpec], virtual: bool) -> None:
+    """Perhaps a column that is computed from a number."""
+    numbers = [name for name, (kind, _) in fields.items() if kind in NUMBERS and name != "id"]
+    if numbers and draw(st.integers(0, 3)) == 0:
+        fields["made"] = (
+            "GeneratedField",
+            {
+                "of": draw(st.sampled_from(numbers)),
+                "times": draw(st.sampled_from([2, 3])),
+                "output": draw(st.sampled_from(["IntegerField", "BigIntegerField"])),
+                "db_persist": not virtual or draw(st.booleans()),
+            },
+        )
+
+
+@st.composite
+def meta(draw, vendor: str, fields: dict[str, FieldSpec]) -> dict[str, Any]:
+    """Indexes, constraints, unique_together and comments over the fields."""
+    indexable = [
+        name
+        for name, (kind, _) in fields.items()
+        if kind not in ("JSONField", "BinaryField", "GeneratedField", "CompositePrimaryKey", *POSTGRESQL)
+    ]
+    texts = [name for name in indexable if fields[name][0] in TEXT]
+    numbers = [name for name in indexable if fields[name][0] in NUMBERS]
+    found: dict[str, Any] = {"indexes": (), "constraints": ()}
+    kinds = ["plain", "plain", "two", "desc"] + ["lower", "partial text"] * bool(texts) + ["partial"] * bool(numbers)
+    if vendor == "postgresql":
+        kinds += ["hash", "brin"] + ["opclass"] * bool(texts)
+    if indexable:
+        for _ in range(draw(st.integers(0, 2))):
+            found["indexes"] += (draw(index(kinds, indexable, texts, numbers)),)
+        constraints = ["unique", "unique partial"] * bool(numbers) + ["check"] * bool(numbers)
+        constraints += ["in list", "unique lower"] * bool(texts) + ["unique two"]
+        for _ in range(draw(st.integers(0, 2))):
+            found["constraints"] += (draw(constraint(constraints, indexable, texts, numbers)),)
+        if len(indexable) >= 2 and draw(st.integers(0, 5)) == 0:
+            found["unique_together"] = (tuple(draw(st.permutations(indexable))[:2]),)
+    if vendor == "postgresql" and draw(st.integers(0, 9)) == 0:
+        found["db_table_comment"] = draw(st.sampled_from(["one", "it's two"]))
+    return unique_names(found)
+
+
+@st.composite
+def index(draw, kinds, indexable, texts, numbers):
+    kind = draw(st.sampled_from(kinds))
+    pool = {"lower": texts, "partial text": texts, "opclass": texts, "partial": numbers}.get(kind, indexable)
+    name = draw(st.sampled_from(["i", "j"]))
+    return kind, name, draw(st.sampled_from(pool)), draw(st.sampled_from(indexable))
+
+
+@st.composite
+def constraint(draw, kinds, indexable, texts, numbers):
+    kind = draw(st.sampled_from(kinds))
+    pool = {"in list": texts, "unique lower": texts}.get(kind, indexable if kind == "unique two" else numbers)
+    name = draw(st.sampled_from(["c", "d"]))
+    return kind, name, draw(st.sampled_from(pool)), draw(st.sampled_from(indexable))
+
+
+def unique_names(found: dict[str, Any]) -> dict[str, Any]:
+    """Each name once."""
+    for key in ("indexes", "constraints"):
+        found[key] = tuple({thing[1]: thing for thing in found[key]}.values())
+    return found
+
+
+@st.composite
+def state(draw, vendor: str, virtual: bool) -> dict[str, ModelSpec]:
+    """One to three models that may point at each other; never at one with a composite key."""
+    names = MODELS[: draw(st.integers(1, 3))]
+    specs = {name: draw(model(vendor, names, virtual)) for name in names}
+    composite = {name for name, spec in specs.items() if "pk" in spec["fields"]}
+    for name, spec in specs.items():
+        for field, (kind, found) in list(spec["fields"].items()):
+            forbidden = found.get("to") in composite or (kind == "ManyToManyField" and name in composite)
+            if forbidden and kind == "ManyToManyField":
+                del spec["fields"][field]
+            elif forbidden:
+                spec["fields"][field] = "IntegerField", {"null": True}
+                drop_meta(spec, field)
+    return specs
+
+
+def drop_meta(spec: ModelSpec, field: str) -> None:
+    """Forget what Meta says of a field that became another."""
+    for key in ("indexes", "constraints"):
+        spec[key] = tuple(thing for thing in spec[key] if field not in thing[2:])
+    spec["unique_together"] = tuple(pair for pair in spec.get("unique_together", ()) if field not in pair)
+
+
+# From values to models
+
+
+def build(specs: dict[str, ModelSpec]) -> State:
+    """The models that the values describe."""
+    return State(**{name: definition(name, spec) for name, spec in specs.items()})
+
+
+def definition(name: str, spec: ModelSpec) -> dict[str, Any]:
+    prefix = name.lower()
+    meta: dict[str, Any] = {
+        "indexes": [make_index(prefix, *thing) for thing in spec["indexes"]],
+        "constraints": [make_constraint(prefix, *thing) for thing in spec["constraints"]],
+    }
+    for key in ("unique_together", "db_table_comment"):
+        if spec.get(key):
+            meta[key] = spec[key]
+    return {**{field: make_field(*value) for field, value in spec["fields"].items()}, "Meta": meta}
+
+
+def make_field(kind: str, found: dict[str, Any]) -> models.Field:
+    found = dict(found)
+    if kind == "CompositePrimaryKey":
+        return models.CompositePrimaryKey(*found["of"])
+    if kind == "GeneratedField":
+        return models.GeneratedField(
+            expression=F(found["of"]) * found["times"],
+            output_field=getattr(models, found["output"])(),
+            db_persist=found["db_persist"],
+        )
+    if kind in RELATIONS:
+        return getattr(models, kind)(on_delete=models.CASCADE, related_name="+", **found)
+    if kind == "ManyToManyField":
+        return models.ManyToManyField(related_name="+", **found)
+    if kind == "ArrayField":
+        base = found.pop("base_field")
+        found["base_field"] = models.CharField(max_length=9) if base == "CharField" else models.IntegerField()
+        return pg_fields.ArrayField(**found)
+    return getattr(pg_fields if kind in POSTGRESQL else models, kind)(**found)
+
+
+def make_index(prefix: str, kind: str, name: str, field: str, other: str) -> models.Index:
+    name = f"{prefix}_{name}"
+    match kind:
+        case "lower":
+            return models.Index(Lower(field), name=name)
+        case "partial text":
+            return models.Index(fields=[other], condition=Q(**{f"{field}__in": ["a", "b"]}), name=name)
+        case "partial":
+            return models.Index(fields=[other], condition=Q(**{f"{field}__gt": 1}), name=name)
+        case "two" if field != other:
+            return models.Index(fields=[field, other], name=name)
+        case "desc":
+            return models.Index(fields=[f"-{field}"], name=name)
+        case "hash":
+            return pg_indexes.HashIndex(fields=[field], name=name)
+        case "brin":
+            return pg_indexes.BTreeIndex(fields=[field], fillfactor=70, name=name)
+        case "opclass":
+            return models.Index(pg_indexes.OpClass(Upper(field), "text_pattern_ops"), name=name)
+    return models.Index(fields=[field], name=name)
+
+
+def make_constraint(prefix: str, kind: str, name: str, field: str, other: str) -> models.BaseConstraint:
+    name = f"{prefix}_{name}"
+    match kind:
+        case "check":
+            return models.CheckConstraint(condition=Q(**{f"{field}__gte": 1}), name=name)
+        case "in list":
+            return models.CheckConstraint(condition=~Q(**{f"{field}__in": ["y", "z"]}), name=name)
+        case "unique partial":
+            return models.UniqueConstraint(fields=[other], condition=Q(**{f"{field}__gt": 1}), name=name)
+        case "unique lower":
+            return models.UniqueConstraint(Lower(field), name=name)
+        case "unique two" if field != other:
+            return models.UniqueConstraint(fields=[field, other], name=name)
+    return models.UniqueConstraint(fields=[field], name=name)
+
+
+@st.composite
+def rows(draw) -> dict[str, int]:
+    """How many rows to try to put into each model, and from which value on."""
+    return {name: draw(st.integers(0, 3)) for name in MODELS} | {"from": draw(st.integers(0, 3))}

@@ -178,7 +178,7 @@ class DropConstraint(Change):
     old: Constraint
 
     def describe(self) -> str:
-        return f"Drop {object_words(self.old)} from {self.table}"
+        return f"Drop {self.old.describe()} from {self.table}{f': {self.old.name}' if self.old.name else ''}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -211,7 +211,7 @@ class DropIndex(Change):
     old: Index
 
     def describe(self) -> str:
-        return f"Drop {object_words(self.old)} from {self.table}"
+        return f"Drop {self.old.describe()} from {self.table}{f': {self.old.name}' if self.old.name else ''}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -244,5 +244,5 @@ def column_words(column: Column) -> str:
 
 def object_words(noun: Constraint | Index) -> str:
     """A constraint or index by name, if it has one, and by what it is."""
-    described: str = noun.describe()  # type: ignore[union-attr]
+    described = noun.describe()
     return f"{described} {noun.name}".rstrip() if noun.named else described

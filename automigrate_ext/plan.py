@@ -88,11 +88,14 @@ class Plan:
         return self.judged(Verdict.REFUSE)
 
     def sql(self) -> str:
-        """The statements as a script for the database's own shell, in a transaction as a run has it."""
-        if not self.statements:
-            return ""
-        statements = (*self.opening, *self.statements, *self.closing)
-        return "".join(f"{statement.rstrip().rstrip(';')};\n" for statement in statements)
+        """The statements as a script for the database's own shell, in a transaction as a run has it.
+
+        What is withheld or refused is said in comments.
+        """
+        remarks = [f"-- {j.verdict.name}: {hazard}" for j in (*self.refused, *self.withheld) for hazard in j.hazards]
+        framed = (*self.opening, *self.statements, *self.closing) if self.statements else ()
+        statements = [f"{statement.rstrip().rstrip(';')};" for statement in framed]
+        return "".join(f"{line}\n" for line in (*remarks, *statements))
 
     def as_json(self) -> str:
         """The plan as JSON, see docs/reference.md."""

@@ -83,6 +83,10 @@ class Constraint:
         """What tells the object from its siblings: its name, or its structure where it has none."""
         return self.name or structural_identity(self)
 
+    def describe(self) -> str:
+        """Say what it is, without its name."""
+        raise NotImplementedError
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unique(Constraint):

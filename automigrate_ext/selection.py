@@ -7,7 +7,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from django.apps import apps as global_apps
 from django.apps.registry import Apps
 from django.db import connections, router
 from django.db.models import Model
@@ -33,11 +32,11 @@ class Selection:
     def covers(self, owner: str) -> bool:
         """Whether a table that this model declared, and declares no more, belongs to the run.
 
-        All models of a registry other than the project's are not all there are: it speaks for its own apps only.
+        Tables of apps that the registry does not have are left alone: another project may share the database.
         """
         app_label, _, _ = owner.partition(".")
         if self.everything:
-            return self.apps is global_apps or app_label in self.apps.app_configs or app_label in self.apps.all_models
+            return app_label in self.apps.app_configs or app_label in self.apps.all_models
         return app_label in self.app_labels or owner in {model._meta.label for model in self.models}
 
 
@@ -50,7 +49,7 @@ def select(models: Label | Iterable[Label] | None, alias: str, apps: Apps) -> Se
     attached = [model for model in models_of(apps) if is_attached(model, alias)]
     if models is None:
         return Selection(alias=alias, apps=apps, models=with_many_to_many(attached, alias), everything=True)
-    labels = [models] if isinstance(models, (str, type)) else list(models)
+    labels: list[Any] = [models] if isinstance(models, (str, type)) else list(models)
     chosen: dict[type[Model], None] = {}
     app_labels = set()
     problems = []
@@ -58,6 +57,9 @@ def select(models: Label | Iterable[Label] | None, alias: str, apps: Apps) -> Se
         if isinstance(label, str) and (label in apps.app_configs or label in apps.all_models):
             app_labels.add(label)
             chosen.update(dict.fromkeys(model for model in attached if model._meta.app_label == label))
+            continue
+        if not isinstance(label, (str, type)):
+            problems.append(f"{label!r} (neither a label nor a model)")
             continue
         found = find(label, apps)
         problem = explain(label, found, alias, apps)

@@ -3,18 +3,26 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from argparse import ArgumentParser
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Any, cast
 
-from django.core.management.base import BaseCommand, CommandError, CommandParser, DjangoHelpFormatter
+from django.core.management.base import (
+    BaseCommand,
+    CommandError,
+    CommandParser,
+    DjangoHelpFormatter,
+    SystemCheckError,
+)
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.utils import Error as DatabaseError
 
 from automigrate_ext import render
 from automigrate_ext.exceptions import AutomigrateError, Refused
+from automigrate_ext.execute import refusal
 from automigrate_ext.plan import Plan
 
 #: Exit statuses; see docs/reference.md.
@@ -70,9 +78,17 @@ class SchemaCommand(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         if not options["skip_checks"]:
-            self.check(databases=[options["database"]])
+            self.run_checks(options["database"])
         with self.errors(options["format"]):
             self.work(options)
+
+    def run_checks(self, alias: str) -> None:
+        """Run the system checks; a failure is no difference, and has the exit status of one."""
+        try:
+            self.check(databases=[alias])
+        except SystemCheckError as error:
+            error.returncode = FAILED
+            raise
 
     def work(self, options: dict[str, Any]) -> None:
         """Do what the command is for."""
@@ -102,6 +118,13 @@ class SchemaCommand(BaseCommand):
         elif options["verbosity"]:
             self.print_lines(plan, options["verbosity"])
             self.stdout.write(render.summary(plan, done=done, seconds=seconds))
+            if not plan.tables:
+                self.stderr.write(f"No model that was named or found has its table in database {plan.alias!r}.")
+
+    def exit_refused(self, plan: Plan, options: dict[str, Any]) -> None:
+        """Exit because of what the plan refuses; the reasons were shown with it in text."""
+        shown = options["format"] == "text" and options["verbosity"]
+        raise CommandError("Nothing was done." if shown else refusal(plan), returncode=FAILED)
 
     def print_lines(self, plan: Plan, verbosity: int) -> None:
         """Print the plan line by line, in colours where the terminal has them."""
@@ -117,7 +140,7 @@ class SchemaCommand(BaseCommand):
 
     def colours(self) -> bool:
         """Whether output is coloured: what Django found out from the terminal, --no-color and NO_COLOR."""
-        return self.style.SUCCESS("x") != "x" and self.stdout.isatty()
+        return self.style.SUCCESS("x") != "x" and self.stdout.isatty() and not os.environ.get("NO_COLOR")
 
     def ask(self, question: str) -> str:
         """Put a question on stderr and read the answer.

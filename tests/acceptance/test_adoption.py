@@ -50,3 +50,16 @@ def test_registry_of_ones_own_leaves_the_projects_tables_alone(connection):
         "Drop table shop_item"
     ]
     assert is_actual("todo", using=connection.alias)
+
+
+def test_view_on_a_view_is_named_by_automigrate(postgresql):
+    case = Case(postgresql, "automigrate")
+    state = State(Item={"a": models.IntegerField()})
+    case.build(state)
+    case.execute(
+        "CREATE VIEW outer_view AS SELECT * FROM shop_item", "CREATE MATERIALIZED VIEW m AS SELECT * FROM outer_view"
+    )
+    plan = automigrate(using=case.alias, apps=state.apps, dry_run=True)
+    reasons = " ".join(str(hazard) for judgement in plan.refused for hazard in judgement.hazards)
+    assert "The view outer_view" in reasons
+    assert "The materialised view m " in reasons

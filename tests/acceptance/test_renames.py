@@ -117,3 +117,14 @@ def test_dry_run_of_a_rename_changes_nothing(case):
     plan = case.run(item(name=TEXT), renames={"shop.Item.title": "name"}, dry_run=True)
     assert [change.describe() for change in plan.changes] == ["Rename column shop_item.title to name"]
     assert case.introspect(["shop_item"]) == before
+
+
+def test_column_made_by_hand_stays_the_administrators_when_its_table_is_renamed(case):
+    before = State(Item={"title": TEXT})
+    after = State(Thing={"title": TEXT})
+    case.run(before)
+    case.execute("ALTER TABLE shop_item ADD COLUMN extra integer")
+    case.run(after, renames={"shop.Item": "Thing"})
+    assert not case.run(after)
+    table = case.introspect(["shop_thing"]).tables["shop_thing"]
+    assert table.column("extra")

@@ -47,14 +47,19 @@ SELECT CASE WHEN pg_table_is_visible(c.oid) THEN c.relname::text ELSE format('"%
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = ANY(%s::oid[])
 """
 
+# A view may hang on a table by way of other views.
 DEPENDENTS = """
-SELECT DISTINCT wanted.name, CASE c.relkind WHEN 'm' THEN 'materialised view' ELSE 'view' END,
-       c.oid::regclass::text
-FROM unnest(%s::text[], %s::text[]) AS wanted (name, quoted)
-JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = to_regclass(wanted.quoted)
-                AND d.classid = 'pg_rewrite'::regclass
-JOIN pg_rewrite r ON r.oid = d.objid
-JOIN pg_class c ON c.oid = r.ev_class AND c.oid <> d.refobjid AND c.relkind IN ('v', 'm')
+WITH RECURSIVE hanging (name, oid) AS (
+    SELECT wanted.name, to_regclass(wanted.quoted)::oid FROM unnest(%s::text[], %s::text[]) AS wanted (name, quoted)
+    UNION
+    SELECT hanging.name, r.ev_class
+    FROM hanging
+    JOIN pg_depend d ON d.refclassid = 'pg_class'::regclass AND d.refobjid = hanging.oid
+                    AND d.classid = 'pg_rewrite'::regclass
+    JOIN pg_rewrite r ON r.oid = d.objid AND r.ev_class <> hanging.oid
+)
+SELECT hanging.name, CASE c.relkind WHEN 'm' THEN 'materialised view' ELSE 'view' END, c.oid::regclass::text
+FROM hanging JOIN pg_class c ON c.oid = hanging.oid AND c.relkind IN ('v', 'm')
 UNION ALL
 SELECT wanted.name, 'trigger', t.tgname::text
 FROM unnest(%s::text[], %s::text[]) AS wanted (name, quoted)

@@ -43,16 +43,23 @@ WIDEST = 800
 #: How many scratch tables one savepoint may lock before it is rolled back.
 BATCH = 100
 
+#: Error codes of a role without the privilege, and of a session that may only read.
+NOT_ALLOWED = {"42501", "25006"}
+
 ColumnKey = tuple[str, str, str | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
-    """One scratch table: its name, the statements that make it, and which models' tables it speaks for."""
+    """One scratch table: its name, the statements that make it, and which models' tables it speaks for.
+
+    `suspects` are statements for its parts, each with the model that it comes from.
+    """
 
     name: str
     statements: tuple[str, ...]
     owners: tuple[str, ...]
+    suspects: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,17 +110,19 @@ def build(connection: BaseDatabaseWrapper, probes: Sequence[Probe]) -> dict[str,
 
 def blame(connection: BaseDatabaseWrapper, batch: Sequence[Probe], error: DatabaseError) -> ScratchFailed:
     """Find the statement that the server did not accept, and say which model it came from."""
+    words = " ".join(str(error).split())
+    if getattr(error.__cause__, "sqlstate", "") in NOT_ALLOWED:
+        return ScratchFailed(f"The models cannot be compared, because that takes temporary tables: {words}")
     for probe in batch:
-        for number in range(len(probe.statements)):
+        for owner, statement in probe.suspects or [(probe.owners[0], ";\n".join(probe.statements))]:
             try:
                 with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
-                    cursor.execute(";\n".join(probe.statements[: number + 1]))
+                    cursor.execute(statement)
                     transaction.set_rollback(True, using=connection.alias)
             except DatabaseError as again:
                 words = " ".join(str(again).split())
-                owners = ", ".join(probe.owners)
-                return ScratchFailed(f"The server does not accept {owners}: {words} In: {probe.statements[number]}")
-    return ScratchFailed(f"The server does not accept the models: {error}")
+                return ScratchFailed(f"The server does not accept {owner}: {words} It was asked for: {statement}")
+    return ScratchFailed(f"The server does not accept the models: {words}")
 
 
 # Columns
@@ -143,6 +152,9 @@ def probe_columns(
             name=f"probe_columns_{n}",
             statements=(create_table(connection, f"probe_columns_{n}", (column_sql(connection, key) for key in keys)),),
             owners=tuple(dict.fromkeys(seen[key] for key in keys)),
+            suspects=tuple(
+                (seen[key], create_table(connection, "probe_suspect", [column_sql(connection, key)])) for key in keys
+            ),
         )
         for n, keys in enumerate(wide)
     ]

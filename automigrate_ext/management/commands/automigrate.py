@@ -12,7 +12,6 @@ from django.db import connections
 
 from automigrate_ext.api import automigrate, rows_at_stake
 from automigrate_ext.changes import plural
-from automigrate_ext.execute import refusal
 from automigrate_ext.management.base import FAILED, SchemaCommand
 
 
@@ -49,9 +48,13 @@ exit status: 0 done, 2 refused or failed, 130 interrupted at the question
             plan = automigrate(labels, dry_run=True, **arguments)
             self.show(plan, options, done=False)
             if plan.refused:
-                raise CommandError(refusal(plan), returncode=FAILED)
+                self.exit_refused(plan, options)
             return
-        if not self.confirmed(rows_at_stake(labels, using=options["database"]), options):
+        rows = rows_at_stake(labels, using=options["database"])
+        if rows and (plan := automigrate(labels, dry_run=True, **arguments)).refused:
+            self.show(plan, options, done=False)
+            self.exit_refused(plan, options)
+        if not self.confirmed(rows, options):
             self.stderr.write("Cancelled; nothing was changed.")
             return
         started = time.perf_counter()

@@ -10,7 +10,6 @@ from typing import Any
 from django.core.management.base import CommandError
 
 from automigrate_ext.api import autoupdate, make_plan
-from automigrate_ext.execute import refusal
 from automigrate_ext.management.base import DIFFERENT, FAILED, SchemaCommand
 
 
@@ -64,8 +63,8 @@ exit status: 0 done or nothing to do, 1 --check found differences, 2 refused or 
     def work(self, options: dict[str, Any]) -> None:
         arguments = {
             "using": options["database"],
-            "renames": self.pairs("--rename", options["rename"]),
-            "defaults": self.pairs("--default", options["default"]),
+            "renames": self.pairs("--rename", "OLD=NEW", options["rename"]),
+            "defaults": self.pairs("--default", "FIELD=VALUE", options["default"]),
             "accept_data_loss": options["accept_data_loss"],
             "prune": options["prune"],
         }
@@ -91,14 +90,14 @@ exit status: 0 done or nothing to do, 1 --check found differences, 2 refused or 
         if options["check"] and plan:
             sys.exit(DIFFERENT)
         if plan.refused:
-            raise CommandError(refusal(plan), returncode=FAILED)
+            self.exit_refused(plan, options)
 
-    def pairs(self, option: str, given: list[str]) -> dict[str, str]:
+    def pairs(self, option: str, shape: str, given: list[str]) -> dict[str, str]:
         """The arguments of an option that takes OLD=NEW as a mapping."""
         values = {}
         for argument in given:
             name, equals, value = argument.partition("=")
-            if not equals or not name:
-                raise CommandError(f"{option} {argument}: expected NAME=VALUE.", returncode=FAILED)
+            if not equals or not name or (option == "--rename" and not value):
+                raise CommandError(f"{option} {argument}: expected {shape}.", returncode=FAILED)
             values[name] = value
         return values

@@ -10,7 +10,7 @@ from functools import cache
 from django.db import transaction
 from django.db.utils import DatabaseError
 
-from automigrate_ext.backends.base import Backend
+from automigrate_ext.backends.base import Backend, Reference
 from automigrate_ext.changes import (
     AddColumn,
     AddConstraint,
@@ -53,10 +53,12 @@ class Judge:
     def __post_init__(self) -> None:
         self.has_rows = cache(self.backend.has_rows)
         self.altered: set[tuple[str, str]] = set()
+        self.created: set[str] = set()
 
     def judge(self, changes: Iterable[Change]) -> Verdicts:
         """Judge the changes; withheld ones are replaced by what makes keeping possible."""
         changes = tuple(changes)
+        self.created = {change.table for change in changes if isinstance(change, CreateTable)}
         self.altered = {
             (change.table, change.new.name)
             for change in changes
@@ -214,13 +216,17 @@ class Judge:
                 return self.no_duplicates(
                     change, unique.columns, unique.describe(), nulls_distinct=unique.nulls_distinct
                 )
-            case ForeignKey() as foreign_key if self.can_ask(change.table, foreign_key.columns) and self.can_ask(
-                foreign_key.to_table, foreign_key.to_columns
-            ):
+            case ForeignKey() as foreign_key if self.can_follow(change.table, foreign_key):
                 return self.no_orphans(change, foreign_key)
             case Check() as check if self.can_ask(change.table, check.columns):
                 return self.no_violators(change, check)
         return Judgement(change=change)
+
+    def can_follow(self, table: str, foreign_key: ForeignKey) -> bool:
+        """Whether rows can be asked what they point at: of a new table or one outside the run, they can."""
+        target = foreign_key.to_table
+        known = self.current.get(target) is None or self.can_ask(target, foreign_key.to_columns)
+        return self.can_ask(table, foreign_key.columns) and known
 
     def can_ask(self, table: str, columns: Iterable[str]) -> bool:
         """Whether the columns are there as they will be, so that the rows can be asked now."""
@@ -253,7 +259,10 @@ class Judge:
         return self.duplicates(change, count, change.new.describe())
 
     def no_orphans(self, change: AddConstraint, foreign_key: ForeignKey) -> Judgement:
-        count = self.try_to_count(lambda: self.backend.count_orphans(change.table, foreign_key))
+        if foreign_key.to_table in self.created:
+            count = self.backend.count_references(Reference(table=change.table, foreign_key=foreign_key))
+        else:
+            count = self.try_to_count(lambda: self.backend.count_orphans(change.table, foreign_key))
         if not count:
             return Judgement(change=change)
         return self.refuse(

@@ -9,7 +9,7 @@ from django.db import models
 from django.db.models import Q
 from django.db.models.functions import Lower
 
-from automigrate_ext import AutomigrateError
+from automigrate_ext import AutomigrateError, Refused, autoupdate
 from tests.acceptance.helper import State, fingerprint, item
 from tests.features import need
 
@@ -125,6 +125,21 @@ def test_orphans_of_a_foreign_key_aimed_elsewhere_refused(case):
         return State(Shelf={}, Rack={}, Item={"place": models.ForeignKey(to, models.CASCADE)})
 
     case.refused(state("Shelf"), state("Rack"), {"Shelf": [{}], "Item": [{"place_id": 1}]}, "orphans")
+
+
+def test_rows_that_cannot_point_at_a_new_table_refused(case):
+    before = State(Shelf={}, Item={"place": models.ForeignKey("Shelf", models.CASCADE)})
+    after = State(Shelf={}, New={}, Item={"place": models.ForeignKey("New", models.CASCADE)})
+    case.refused(before, after, {"Shelf": [{}], "Item": [{"place_id": 1}]}, "orphans")
+
+
+def test_rows_that_point_at_nothing_in_a_table_that_was_not_named_refused(case):
+    before = State(Shelf={}, Item={"place": models.ForeignKey("Shelf", models.CASCADE, db_constraint=False)})
+    after = State(Shelf={}, Item={"place": models.ForeignKey("Shelf", models.CASCADE)})
+    case.run(before)
+    case.insert(before, {"Item": [{"place_id": 1}]})
+    with pytest.raises(Refused, match="point at nothing"):
+        autoupdate("Item", using=case.alias, apps=after.apps)
 
 
 # SQLite stores decimals as they come: its types have no precision, so there is nothing to narrow.

@@ -52,6 +52,7 @@ VIOLATIONS = (
     "FOREIGN KEY",
     "NOT NULL",
     "null value",
+    "point at nothing",
 )
 
 SAME_FAMILY = (

@@ -185,6 +185,13 @@ def test_unique_over_the_primary_key_unchanged(case):
     case.update(constrained(Unique(fields=["id"], name="u")), constrained(), built=True)
 
 
+def test_index_takes_the_name_of_a_unique_over_the_primary_key(case):
+    before = constrained(Unique(fields=["id"], name="u"))
+    after = constrained(indexes=[models.Index(fields=["size"], name="u")])
+    case.update(before, after, ROWS)
+    case.update(after, before, built=True)
+
+
 def test_unique_set_and_cleared(case):
     before = item(name=models.CharField(max_length=20), size=models.IntegerField(unique=True))
     after = item(name=models.CharField(max_length=20, unique=True), size=models.IntegerField())

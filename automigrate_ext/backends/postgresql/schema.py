@@ -121,6 +121,7 @@ class Compiler:
         yield from self.drop_foreign_keys(detached.off)
         yield from self.drop_indexes()
         yield from self.drop_constraints_in_the_way()
+        yield from self.rename_keys_in_the_way()
         yield from self.rename_objects()
         yield from self.drop_stale_indexes()
         yield from self.drop_tables()
@@ -163,6 +164,23 @@ class Compiler:
                 clauses[change.table].append(self.drop_clause(change.old.name))
         yield from self.alter_each(clauses)
 
+    def rename_keys_in_the_way(self) -> Iterator[Step]:
+        """Give primary keys another name that have the name of something new.
+
+        CREATE TABLE gives a key the name of a unique constraint over the same columns. Source:
+        transformIndexConstraints() in PostgreSQL's parse_utilcmd.c.
+        """
+        added = {change.new.name for change in self.of(AddConstraint)} | {c.new.name for c in self.of(AddIndex)}
+        replaced = {change.table for change in self.of(AlterPrimaryKey)}
+        for table in self.work.current:
+            if table.primary_key and table.primary_key.name in added and table.name not in replaced:
+                new = f"{split_identifier(table.name)[1][:58]}_pkey"
+                yield self.rename_constraint(table.name, table.primary_key.name, new)
+
+    def rename_constraint(self, table: str, old: str, new: str) -> Step:
+        sql = RENAME_CONSTRAINT.format(table=self.quote(table), old=self.quote(old), new=self.quote(new))
+        return Step(sql=sql, table=table)
+
     def is_in_the_way(self, constraint: Constraint) -> bool:
         """Whether another object is renamed to the constraint's name."""
         return constraint.name in self.names_taken and not isinstance(constraint, ForeignKey)
@@ -190,14 +208,10 @@ class Compiler:
             yield self.rename_object(change, between, new)
 
     def rename_object(self, change: RenameConstraint | RenameIndex, old: str, new: str) -> Step:
-        if isinstance(change, RenameIndex):
-            sql = self.editor.sql_rename_index % {
-                "old_name": self.sibling(change.table, old),
-                "new_name": self.quote(new),
-            }
-        else:
-            sql = RENAME_CONSTRAINT.format(table=self.quote(change.table), old=self.quote(old), new=self.quote(new))
-        return Step(sql=sql, table=change.table)
+        if isinstance(change, RenameConstraint):
+            return self.rename_constraint(change.table, old, new)
+        names = {"old_name": self.sibling(change.table, old), "new_name": self.quote(new)}
+        return Step(sql=self.editor.sql_rename_index % names, table=change.table)
 
     # Foreign keys
 

@@ -24,13 +24,9 @@ CASES = ("nothing", "empty", "many", "types")
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--models", type=int, nargs="+", default=[100, 1000], help="sizes of the projects")
-    parser.add_argument(
-        "--database", nargs="+", choices=("sqlite", "postgresql"), default=("sqlite", "postgresql")
-    )
+    parser.add_argument("--database", nargs="+", choices=("sqlite", "postgresql"), default=("sqlite", "postgresql"))
     parser.add_argument("--case", nargs="+", choices=CASES, default=CASES)
-    parser.add_argument(
-        "--runs", type=int, default=5, help="runs of each command, of which the median counts"
-    )
+    parser.add_argument("--runs", type=int, default=5, help="runs of each command, of which the median counts")
     parser.add_argument("--tables", type=int, default=4000, help="tables in the case 'many' (PostgreSQL)")
     parser.add_argument("--rows", type=int, default=2_000_000, help="rows in the case 'types' (PostgreSQL)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write all measurements to a file")

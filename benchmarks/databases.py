@@ -119,9 +119,7 @@ class Postgresql:
 
     def drop_all(self) -> None:
         with self.connect() as connection:
-            rows = connection.execute(
-                "SELECT datname FROM pg_database WHERE datname ^@ %s", [PREFIX]
-            ).fetchall()
+            rows = connection.execute("SELECT datname FROM pg_database WHERE datname ^@ %s", [PREFIX]).fetchall()
         for (database,) in rows:
             self.drop(database.removeprefix(PREFIX))
 

@@ -63,9 +63,7 @@ class Command:
         return run_python(self.arguments, self.project, self.prepare(), self.environment)
 
 
-def run_python(
-    arguments: Sequence[str], project: Path, url: str, environment: Mapping[str, str] | None = None
-) -> Run:
+def run_python(arguments: Sequence[str], project: Path, url: str, environment: Mapping[str, str] | None = None) -> Run:
     """Run the interpreter in a project and measure the process."""
     # The peak memory of a child is at least that of its parent, so this process must stay the smaller one:
     # it must not import Django.

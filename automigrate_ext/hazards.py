@@ -54,10 +54,12 @@ class Judge:
         self.has_rows = cache(self.backend.has_rows)
         self.altered: set[tuple[str, str]] = set()
         self.created: set[str] = set()
+        self.pointed_at: Mapping[str, frozenset[str]] = {}
 
     def judge(self, changes: Iterable[Change]) -> Verdicts:
         """Judge the changes; withheld ones are replaced by what makes keeping possible."""
         changes = tuple(changes)
+        self.pointed_at = pointed_at_from_outside(self.backend, self.current, changes)
         self.created = {change.table for change in changes if isinstance(change, CreateTable)}
         self.altered = {
             (change.table, change.new.name)
@@ -81,8 +83,8 @@ class Judge:
         return change.regenerates or old.collation != new.collation or not alike
 
     def judge_one(self, change: Change) -> Judgement:
-        if isinstance(change, DropTable) and (pointing := pointing_from_outside(self.backend, self.current, change)):
-            return self.withhold_target(change, pointing)
+        if isinstance(change, DropTable) and change.table in self.pointed_at:
+            return self.withhold_target(change)
         if isinstance(change, CreateTable) or not self.backend_has_rows(change.table):
             return Judgement(change=change)
         match change:
@@ -119,8 +121,9 @@ class Judge:
         hazard = Hazard(code=code, message=kept, rows=count, remedy=f"{ACCEPT}.")
         return Judgement(change=change, verdict=Verdict.WITHHOLD, hazards=(hazard,))
 
-    def withhold_target(self, change: DropTable, pointing: Iterable[str]) -> Judgement:
-        message = f"{change.describe()}, at which foreign keys of {', '.join(pointing)} point: kept"
+    def withhold_target(self, change: DropTable) -> Judgement:
+        pointing = ", ".join(sorted(self.pointed_at[change.table]))
+        message = f"{change.describe()}, at which foreign keys of {pointing} point: kept"
         hazard = Hazard(code="referenced", message=message, remedy="Drop those foreign keys first.")
         return Judgement(change=change, verdict=Verdict.WITHHOLD, hazards=(hazard,))
 
@@ -294,14 +297,17 @@ class Judge:
             return 0
 
 
-def pointing_from_outside(backend: Backend, current: Schema, change: DropTable) -> tuple[str, ...]:
-    """The tables outside the run whose foreign keys point at a table that is to be dropped."""
-    outside = {
-        reference.table
-        for reference in backend.references(list(current.tables))
-        if reference.foreign_key.to_table == change.table
-    }
-    return tuple(sorted(outside))
+def pointed_at_from_outside(
+    backend: Backend, current: Schema, changes: Iterable[Change]
+) -> Mapping[str, frozenset[str]]:
+    """For each table that is to be dropped: the tables outside the run whose foreign keys point at it."""
+    pointing: dict[str, frozenset[str]] = {}
+    dropped = {change.table for change in changes if isinstance(change, DropTable)}
+    for reference in backend.references(list(current.tables)) if dropped else ():
+        target = reference.foreign_key.to_table
+        if target in dropped:
+            pointing[target] = pointing.get(target, frozenset()) | {reference.table}
+    return pointing
 
 
 def keeping(change: Change) -> list[Change]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -27,7 +27,7 @@ from automigrate_ext.desired import Desired, read_desired
 from automigrate_ext.diff import diff, foreign_objects
 from automigrate_ext.execute import Draft, execute
 from automigrate_ext.goal import goal
-from automigrate_ext.hazards import Judge, pointing_from_outside
+from automigrate_ext.hazards import Judge, pointed_at_from_outside
 from automigrate_ext.ownership import OwnedTable, Ownership, adopt, owned_table
 from automigrate_ext.plan import Plan, Verdict
 from automigrate_ext.record import TABLE as RECORD_TABLE
@@ -124,12 +124,17 @@ class Update(Run):
 
     def differs(self) -> bool:
         """Whether a run would have something to do, or to refuse."""
-        return any(not self.is_settled(change, state) for state in [self.look()] for change in state.changes)
+        return bool(self.unsettled(self.look()))
 
-    def is_settled(self, change: Change, state: State) -> bool:
-        """Whether the change was withheld before, and nothing has to be done to keep what it would drop."""
+    def unsettled(self, state: State) -> list[Change]:
+        """The changes that a run has to do something about."""
+        pointed_at = pointed_at_from_outside(self.backend, state.current, state.changes)
+        return [change for change in state.changes if not self.is_settled(change, pointed_at)]
+
+    def is_settled(self, change: Change, pointed_at: Container[str]) -> bool:
+        """Whether the change is withheld, and nothing has to be done to keep what it would drop."""
         if isinstance(change, DropTable):
-            if pointing_from_outside(self.backend, state.current, change):
+            if change.table in pointed_at:
                 return True
             return not self.options.accept_data_loss and self.backend.has_rows(change.table)
         if not isinstance(change, DropColumn) or self.options.accept_data_loss or change.old.needs_value:
@@ -220,7 +225,7 @@ class Update(Run):
         self.send_pre_migrate()
         with self.backend.snapshot(), self.renamed() as pending:
             state = self.look(pending)
-        unsettled = [change for change in state.changes if not self.is_settled(change, state)]
+            unsettled = self.unsettled(state)
         if unsettled:
             plan = execute(self.backend, self.at_stake(state), self.prepare)
         else:

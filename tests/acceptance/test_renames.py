@@ -128,3 +128,13 @@ def test_column_made_by_hand_stays_the_administrators_when_its_table_is_renamed(
     assert not case.run(after)
     table = case.introspect(["shop_thing"]).tables["shop_thing"]
     assert table.column("extra")
+
+
+def test_renamed_table_keeps_the_column_that_goes_with_values(case):
+    before = State(Item={"title": TEXT, "old": models.IntegerField()})
+    after = State(Thing={"title": TEXT})
+    case.build(before)
+    case.insert(before, {"Item": [{"title": "a", "old": 7}]})
+    plan = case.run(after, renames={"shop.Item": "Thing"})
+    assert [judgement.change.describe() for judgement in plan.withheld] == ["Drop column shop_thing.old"]
+    assert case.values("shop_thing", "title", "old") == [("a", 7)]

@@ -192,6 +192,17 @@ def test_index_takes_the_name_of_a_unique_over_the_primary_key(case):
     case.update(after, before, built=True)
 
 
+def test_unique_field_stands_where_an_index_takes_the_name(case):
+    before = constrained(Unique(fields=["size"], name="u"))
+    after = item(
+        name=models.CharField(max_length=20),
+        size=models.IntegerField(null=True, unique=True),
+        Meta={"constraints": [Unique(Lower("name"), name="u")]},
+    )
+    case.update(before, after, ROWS)
+    case.update(after, before, built=True)
+
+
 def test_unique_set_and_cleared(case):
     before = item(name=models.CharField(max_length=20), size=models.IntegerField(unique=True))
     after = item(name=models.CharField(max_length=20, unique=True), size=models.IntegerField())

@@ -121,7 +121,7 @@ class Compiler:
         yield from self.drop_foreign_keys(detached.off)
         yield from self.drop_indexes()
         yield from self.drop_constraints_in_the_way()
-        yield from self.rename_keys_in_the_way()
+        yield from self.rename_others_in_the_way()
         yield from self.rename_objects()
         yield from self.drop_stale_indexes()
         yield from self.drop_tables()
@@ -164,18 +164,42 @@ class Compiler:
                 clauses[change.table].append(self.drop_clause(change.old.name))
         yield from self.alter_each(clauses)
 
-    def rename_keys_in_the_way(self) -> Iterator[Step]:
-        """Give primary keys another name that have the name of something new.
+    def rename_others_in_the_way(self) -> Iterator[Step]:
+        """Give another name to what stays, may be called anything, and has the name of something new.
 
-        CREATE TABLE gives a key the name of a unique constraint over the same columns. Source:
+        Keys are among it: CREATE TABLE gives them the name of a unique constraint over the same columns. Source:
         transformIndexConstraints() in PostgreSQL's parse_utilcmd.c.
         """
         added = {change.new.name for change in self.of(AddConstraint)} | {c.new.name for c in self.of(AddIndex)}
         replaced = {change.table for change in self.of(AlterPrimaryKey)}
-        for table in self.work.current:
-            if table.primary_key and table.primary_key.name in added and table.name not in replaced:
-                new = f"{split_identifier(table.name)[1][:58]}_pkey"
-                yield self.rename_constraint(table.name, table.primary_key.name, new)
+        for table in self.work.current if added else ():
+            key = table.primary_key
+            if key and key.name in added and table.name not in replaced:
+                yield self.rename_constraint(table.name, key.name, self.free_name(table, key.columns, "_pk"))
+            for noun in (*table.constraints, *table.indexes):
+                if noun.name in added and (table.name, noun.name) not in self.moving_names:
+                    yield from self.rename_away(table, noun)
+
+    @cached_property
+    def moving_names(self) -> frozenset[tuple[str, str]]:
+        """The constraints and indexes, by table, that are dropped, renamed or made anew."""
+        drops: list[DropConstraint | DropIndex] = [*self.of(DropConstraint), *self.of(DropIndex)]
+        renames: list[RenameConstraint | RenameIndex] = [*self.of(RenameConstraint), *self.of(RenameIndex)]
+        stale = [(table, index.name) for table, index in self.stale_indexes()]
+        return frozenset([*((change.table, change.old.name) for change in (*drops, *renames)), *stale])
+
+    def rename_away(self, table: Table, noun: Constraint | Index) -> Iterator[Step]:
+        if isinstance(noun, Index):
+            new = self.free_name(table, noun.columns, "_away")
+            names = {"old_name": self.sibling(table.name, noun.name), "new_name": self.quote(new)}
+            yield Step(sql=self.editor.sql_rename_index % names, table=table.name)
+        elif isinstance(noun, (Unique, Exclusion)):
+            yield self.rename_constraint(table.name, noun.name, self.free_name(table, noun.columns, "_away"))
+
+    def free_name(self, table: Table, columns: Sequence[str], suffix: str) -> str:
+        """A name as Django generates them, with a hash that no other object has."""
+        name: str = self.editor._create_index_name(table.name, list(columns), suffix)
+        return name
 
     def rename_constraint(self, table: str, old: str, new: str) -> Step:
         sql = RENAME_CONSTRAINT.format(table=self.quote(table), old=self.quote(old), new=self.quote(new))

@@ -176,7 +176,8 @@ class Compiler:
             key = table.primary_key
             if key and key.name in added and table.name not in replaced:
                 yield self.rename_constraint(table.name, key.name, self.free_name(table, key.columns, "_pk"))
-            for noun in (*table.constraints, *table.indexes):
+            staying: tuple[Constraint | Index, ...] = (*table.constraints, *table.indexes)
+            for noun in staying:
                 if noun.name in added and (table.name, noun.name) not in self.moving_names:
                     yield from self.rename_away(table, noun)
 

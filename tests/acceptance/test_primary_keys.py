@@ -51,8 +51,6 @@ def test_key_unchanged(case, name):
 
 @pytest.mark.parametrize(("old", "new"), list(itertools.permutations(KEYS, 2)))
 def test_key_retyped_and_carried_through(case, old, new):
-    if case.route == "syncdb" and "char" not in (old, new):
-        pytest.skip("the other route is enough")
     case.update(web(KEYS[old]), web(KEYS[new]), ROWS)
     assert len(case.query("SELECT 1 FROM shop_note JOIN shop_item ON shop_item.id = shop_note.item_id")) == 1
 

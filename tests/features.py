@@ -1,6 +1,5 @@
 """What a database cannot do, and why: the one place that decides which acceptance cases are skipped."""
 
-import importlib.util
 from collections.abc import Callable
 
 import django
@@ -82,8 +81,3 @@ def need(connection: Connection, *names: str) -> None:
         has_it, reason = FEATURES[name]
         if not has_it(connection):
             pytest.skip(reason)
-
-
-def is_installed(module: str) -> bool:
-    """Whether a third-party package is there to be tried."""
-    return importlib.util.find_spec(module) is not None

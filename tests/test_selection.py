@@ -42,7 +42,7 @@ ALL = ["shop.Item", "shop.Item_tags", "shop.Tag"]
         ("shop", ALL),
         (["shop"], ALL),
         ("shop.Item", ALL[:2]),
-        ("SHOP.ITEM".replace("SHOP", "shop"), ALL[:2]),
+        ("shop.ITEM", ALL[:2]),
         ("item", ALL[:2]),
         (["Tag", "Item"], ["shop.Tag", "shop.Item", "shop.Item_tags"]),
         (["Item", "item", "shop.Item", "shop"], ALL),

@@ -1,6 +1,9 @@
 """The app's configuration."""
 
 from django.apps import AppConfig
+from django.core.checks import Tags, register
+
+from automigrate_ext.checks import check_hints
 
 
 class AutomigrateConfig(AppConfig):
@@ -8,3 +11,6 @@ class AutomigrateConfig(AppConfig):
 
     name = "automigrate_ext"
     verbose_name = "Automigrate"
+
+    def ready(self) -> None:
+        register(check_hints, Tags.models)

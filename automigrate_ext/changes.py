@@ -56,6 +56,17 @@ class RenameTable(Change):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class RenameSequence(Change):
+    """Rename the sequence that numbers a column, whose name the server had made of the table's and column's."""
+
+    old_name: str
+    new_name: str
+
+    def describe(self) -> str:
+        return f"Rename sequence {self.old_name} of {self.table} to {self.new_name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AlterTable(Change):
     """Change what belongs to the table as a whole: its comment or tablespace."""
 
@@ -223,6 +234,42 @@ class RenameIndex(Change):
 
     def describe(self) -> str:
         return f"Rename index {self.old.name} of {self.table} to {self.new.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What a change is about, besides its table: a thing's name, the name that it had, the columns concerned."""
+
+    name: str | None = None
+    old_name: str | None = None
+    columns: tuple[str, ...] = ()
+
+
+def subject_of(change: Change) -> Subject:
+    """The column, constraint or index that a change is about, or the renamed table."""
+    match change:
+        case RenameTable():
+            return Subject(name=change.new_name, old_name=change.table)
+        case RenameSequence():
+            return Subject(name=change.new_name, old_name=change.old_name)
+        case RenameColumn():
+            return Subject(name=change.new_name, old_name=change.old_name, columns=(change.new_name,))
+        case AddColumn(new=column) | DropColumn(old=column) | AlterColumn(new=column):
+            return Subject(name=column.name, columns=(column.name,))
+        case RenameConstraint() | RenameIndex():
+            return Subject(name=change.new.name, old_name=change.old.name, columns=columns_of(change.new))
+        case AddConstraint(new=noun) | DropConstraint(old=noun) | AddIndex(new=noun) | DropIndex(old=noun):
+            return Subject(name=noun.name or None, columns=columns_of(noun))
+        case AlterPrimaryKey():
+            key = change.new or change.old
+            return Subject(columns=key.columns if key else ())
+    return Subject()
+
+
+def columns_of(noun: Constraint | Index) -> tuple[str, ...]:
+    """The columns that a constraint or index speaks of, once each."""
+    columns: tuple[str, ...] = getattr(noun, "columns", ())
+    return tuple(dict.fromkeys(columns))
 
 
 def plural(count: int, noun: str) -> str:

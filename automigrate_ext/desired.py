@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -11,7 +12,7 @@ from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.models import Field, Model
 from django.db.models.fields.proxy import OrderWrt
 
-from automigrate_ext.backends.base import Backend
+from automigrate_ext.backends.base import Backend, Fill
 from automigrate_ext.blueprint import Blueprint, collecting_editor, draw
 from automigrate_ext.exceptions import AutomigrateError
 from automigrate_ext.schema import Schema
@@ -26,25 +27,49 @@ class Desired:
     editor: BaseDatabaseSchemaEditor
     one_off: Mapping[tuple[str, str], Any] = field(default_factory=dict)
 
-    def fill(self, table: str, column: str) -> str | None:
-        """The SQL of the value for rows that have none, or None where the field knows of none.
+    def fill(self, table: str, column: str) -> Fill | None:
+        """What rows get that have no value, or None where the field knows of none.
 
-        That is a one-off value, the field's default (a callable is called once), or what Django fills
-        in by itself: "" for blank strings, now for auto_now.
+        That is a one-off value, the field's default, called for each row if it can be called, or what Django
+        fills in by itself: "" for blank strings, now for auto_now.
         """
         key = table, column
         model_field = self.fields.get(key)
         if model_field is None or model_field.generated:
             return None
         if key in self.one_off:
-            value = model_field.get_db_prep_save(self.one_off[key], self.editor.connection)
-        elif model_field.has_db_default():
-            return default_expression(self.editor, model_field)
-        elif isinstance(model_field, OrderWrt):
-            value = 0  # as the migration operation AlterOrderWithRespectTo has it
-        else:
-            value = self.editor.effective_default(model_field)
-        return None if value is None else self.editor.quote_value(value)
+            return self.one_for_all(model_field.get_db_prep_save(self.one_off[key], self.editor.connection))
+        if model_field.has_db_default():
+            return Fill(sql=default_expression(self.editor, model_field))
+        if isinstance(model_field, OrderWrt):
+            return self.one_for_all(0)  # as the migration operation AlterOrderWithRespectTo has it
+        if is_drawn(model_field):
+            return Fill(draw=partial(self.drawn, model_field))
+        return self.one_for_all(self.editor.effective_default(model_field))
+
+    def one_for_all(self, value: Any) -> Fill | None:
+        """The same value for all rows; none where it is None."""
+        return None if value is None else Fill(sql=self.editor.quote_value(value))
+
+    def is_momentary(self, table: str, column: str) -> bool:
+        """Whether the one value for all rows is the present time."""
+        model_field: Any = self.fields[table, column]
+        if (table, column) in self.one_off or model_field.has_db_default() or model_field.has_default():
+            return False
+        return bool(getattr(model_field, "auto_now", False) or getattr(model_field, "auto_now_add", False))
+
+    def drawn(self, model_field: Field[Any, Any]) -> str:
+        """What a field's default gives when it is called, as SQL. Raises `AutomigrateError` where it gives nothing."""
+        value: Any = self.editor.effective_default(model_field)
+        if value is None and not model_field.null:
+            raise AutomigrateError(f"The default of {model_field} gave None, and the field does not allow NULL.")
+        return "NULL" if value is None else self.editor.quote_value(value)
+
+
+def is_drawn(model_field: Field[Any, Any]) -> bool:
+    """Whether the field's default has to be asked anew for each row: `dict` and the like always give the same."""
+    default: object = model_field.default if model_field.has_default() else None
+    return callable(default) and not (isinstance(default, type) and default.__module__ == "builtins")
 
 
 def default_expression(editor: BaseDatabaseSchemaEditor, model_field: Field[Any, Any]) -> str:
@@ -87,9 +112,10 @@ def forbid_shared_tables(blueprints: Iterable[Blueprint]) -> None:
 def one_off_values(blueprints: Iterable[Blueprint], defaults: Mapping[str, Any]) -> dict[tuple[str, str], Any]:
     """The one-off values by table and column, cleaned by their fields."""
     known = {
-        f"{blueprint.model._meta.label}.{column.field.name}".lower(): (blueprint.name, column)
+        f"{blueprint.model._meta.label}.{name}".lower(): (blueprint.name, column)
         for blueprint in blueprints
         for column in blueprint.columns
+        for name in (column.name, column.field.name)
     }
     values = {}
     for label, value in defaults.items():

@@ -88,6 +88,27 @@ def diff_indexes(table: str, match: Match[Index], goes: Goes) -> Iterator[change
         yield changes.AddIndex(table=table, new=new)
 
 
+def names_in_the_way(current: Schema, desired: Schema) -> Iterator[changes.RenameConstraint | changes.RenameIndex]:
+    """The objects whose generated name is to be another's, as may be after tables and columns were renamed."""
+    wanted = {noun.name for table in desired for noun in table.constraints}
+    wanted |= {index.name for table in desired for index in table.indexes}
+    for table in desired:
+        old_table = current.get(table.name)
+        if old_table is None:
+            continue
+        for old, new in match_objects(old_table.constraints, table.constraints).paired:
+            if is_in_the_way(old, new, wanted):
+                yield changes.RenameConstraint(table=table.name, old=old, new=new)
+        for before, after in match_objects(old_table.indexes, table.indexes).paired:
+            if is_in_the_way(before, after, wanted):
+                yield changes.RenameIndex(table=table.name, old=before, new=after)
+
+
+def is_in_the_way(old: Constraint | Index, new: Constraint | Index, wanted: set[str]) -> bool:
+    """Whether an object without a given name has the name of another, and could have one of its own."""
+    return bool(new.name) and not new.named and old.name != new.name and old.name in wanted
+
+
 def wanted_names(match: Match[Noun]) -> set[str]:
     """The names that the models give to what is added or renamed."""
     return {new.name for new in match.added if new.named} | {new.name for _, new in match.renamed}

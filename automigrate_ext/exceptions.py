@@ -9,7 +9,15 @@ if TYPE_CHECKING:
 
 
 class AutomigrateError(Exception):
-    """Base of all errors that the package raises on its own account."""
+    """Base of all errors that the package raises on its own account.
+
+    Where it ended a run that had a plan, `plan` is that plan, `applied` the statements of it that stay
+    done and `pending` those that do not; else None and nothing.
+    """
+
+    plan: Plan | None = None
+    applied: tuple[str, ...] = ()
+    pending: tuple[str, ...] = ()
 
 
 class UnknownModels(AutomigrateError, LookupError):
@@ -25,7 +33,11 @@ class Refused(AutomigrateError):
 
     def __init__(self, plan: Plan, message: str) -> None:
         super().__init__(message)
-        self.plan = plan
+        self.plan: Plan = plan
+
+
+class UnusablePlan(AutomigrateError):
+    """A saved plan that is no plan, or no longer what a run would do. Nothing was touched."""
 
 
 class NotConverged(AutomigrateError):
@@ -42,3 +54,7 @@ class UnsupportedDatabase(AutomigrateError):
 
 class ExecutionFailed(AutomigrateError):
     """A statement of the run failed; the run was undone where DDL can be."""
+
+
+class LockNotAvailable(AutomigrateError):
+    """Another run, or a session that uses the tables, did not end in the time allowed; the run was undone."""

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import TypeVar
+from collections.abc import Callable, Sequence, Set
+from dataclasses import dataclass
+from itertools import chain
 
-from django.db.utils import DatabaseError
+from django.db.utils import Error
 
 from automigrate_ext.backends.base import Backend, Step
-from automigrate_ext.exceptions import ExecutionFailed, NotConverged, Refused
+from automigrate_ext.changes import AddConstraint, Change, CreateTable
+from automigrate_ext.exceptions import AutomigrateError, NotConverged, Refused
 from automigrate_ext.plan import Plan
+from automigrate_ext.saved import Expected
+from automigrate_ext.schema import ForeignKey
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,48 +21,91 @@ class Draft:
     """A plan with its steps, and how to tell that it did what it said.
 
     `leftover` reads the database again and says what still differs and was not announced; `settle` does
-    what belongs to the run once nothing does.
+    what belongs to the run once nothing does. `expected` is what a saved plan has to
+    have as its statements, where there is one to compare with.
     """
 
     plan: Plan
     steps: tuple[Step, ...]
     leftover: Callable[[], Sequence[str]]
     settle: Callable[[], None]
-    protect: frozenset[str] = field(default_factory=frozenset)
+    expected: tuple[Expected, ...] = ()
 
 
 Prepare = Callable[[], Draft]
-D = TypeVar("D")
+#: Which tables' rows decide; asked with whether another run came first, so that the answer may have changed.
+Stakes = Callable[[bool], Set[str]]
 
 
-def execute(backend: Backend, protect: frozenset[str], prepare: Prepare) -> Plan:
+@dataclass(slots=True, kw_only=True)
+class Progress:
+    """How far a run has come: its plan, once there is one, and the transactions of its steps that are done."""
+
+    plan: Plan | None = None
+    batches: tuple[tuple[Step, ...], ...] = ()
+    done: int = 0
+
+    def story(self) -> str:
+        """What happened to a run that failed."""
+        if not self.done:
+            return "The run failed and was undone"
+        return (
+            f"The run failed after {self.done} of its {len(self.batches)} transactions, which stay done; the next run "
+            f"goes on from there"
+        )
+
+    def tell(self, failure: AutomigrateError) -> None:
+        """Let the error say what was done and what was not."""
+        failure.plan = self.plan
+        failure.applied = statements(self.batches[: self.done])
+        failure.pending = statements(self.batches[self.done :])
+
+
+def execute(backend: Backend, stakes: Stakes, prepare: Prepare) -> Plan:
     """Run what `prepare` plans while nobody else can change the tables.
 
     Everything happens in one transaction, unless the server has no room for the locks of so many tables.
-    Raises `Refused` before anything is touched, `ExecutionFailed` when a statement fails and
-    `NotConverged` when the database still differs afterwards; the transaction is undone in each case.
+    Raises `Refused` before anything is touched, `LockNotAvailable` where others did not end in time,
+    `ExecutionFailed` when a statement fails and `NotConverged` when the database still differs afterwards;
+    the transaction is undone in each case.
     """
+    progress = Progress()
+    try:
+        return carry_out(backend, stakes, prepare, progress)
+    except Error as error:
+        failure = backend.failure(error, progress.story(), backend.advice(error))
+        progress.tell(failure)
+        raise failure from error
+    except AutomigrateError as failure:
+        progress.tell(failure)
+        raise
+
+
+def carry_out(backend: Backend, stakes: Stakes, prepare: Prepare, progress: Progress) -> Plan:
+    """The same; an error leaves in `progress` how far it came."""
     nested = backend.connection.in_atomic_block
-    with backend.exclusive():
-        backend.protect(protect)
+    with backend.exclusive() as waited:
+        backend.protect(stakes(waited))
         draft = prepare()
+        progress.plan = draft.plan
         if draft.plan.refused:
             raise Refused(draft.plan, refusal(draft.plan))
-        batches = (draft.steps,) if nested else backend.batches(draft.steps)
-        if len(batches) == 1:
-            finish(backend, draft, batches[0])
+        progress.batches = (draft.steps,) if nested else backend.batches(draft.steps)
+        if len(progress.batches) == 1:
+            finish(backend, draft, draft.steps)
             return draft.plan
-    for batch in batches[:-1]:
+    for batch in progress.batches[:-1]:
         with backend.exclusive():
-            run_steps(backend, batch)
+            run_steps(backend, draft, batch)
+        progress.done += 1
     with backend.exclusive():
-        finish(backend, draft, batches[-1])
+        finish(backend, draft, progress.batches[-1])
     return draft.plan
 
 
 def finish(backend: Backend, draft: Draft, steps: Sequence[Step]) -> None:
     """Run the last steps and compare."""
-    run_steps(backend, steps)
+    run_steps(backend, draft, steps)
     leftover = draft.leftover()
     if leftover:
         raise NotConverged(
@@ -69,16 +115,30 @@ def finish(backend: Backend, draft: Draft, steps: Sequence[Step]) -> None:
     draft.settle()
 
 
-def run_steps(backend: Backend, steps: Sequence[Step]) -> None:
-    """Run steps, turning the server's error into one that says what happened to the run."""
-    try:
-        backend.run(steps)
-    except DatabaseError as error:
-        raise ExecutionFailed(f"The run failed and was undone: {backend.explain(error)}") from error
+def run_steps(backend: Backend, draft: Draft, steps: Sequence[Step]) -> None:
+    """Run steps, once nobody else uses the tables that they are for."""
+    tables = {step.table for step in steps}
+    made = {change.table for change in draft.plan.changes if isinstance(change, CreateTable)}
+    backend.protect(tables - made, targets(draft.plan.changes) - made)
+    backend.run(steps)
+
+
+def targets(changes: Sequence[Change]) -> set[str]:
+    """The tables at which new foreign keys point."""
+    tables = (change.new for change in changes if isinstance(change, CreateTable))
+    constraints = (change.new for change in changes if isinstance(change, AddConstraint))
+    keys = chain((key for table in tables for key in table.foreign_keys), constraints)
+    return {key.to_table for key in keys if isinstance(key, ForeignKey)}
+
+
+def statements(batches: Sequence[Sequence[Step]]) -> tuple[str, ...]:
+    """The statements of some transactions."""
+    return tuple(step.sql for batch in batches for step in batch)
 
 
 def refusal(plan: Plan) -> str:
     """Every reason for which nothing was done, one a line."""
     lines = ["Nothing was done, because the database does not allow all of it:"]
     lines += [f"- {hazard}" for judgement in plan.refused for hazard in judgement.hazards]
+    lines += [f"? {likely.question()}" for likely in plan.likely_renames]
     return "\n".join(lines)

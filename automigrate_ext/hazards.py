@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from dataclasses import replace as evolve
-from functools import cache
 
-from django.db import transaction
-from django.db.utils import DatabaseError
-
-from automigrate_ext.backends.base import Backend, Reference
+from automigrate_ext.backends.base import Backend, Fill, Loss, noun_columns
+from automigrate_ext.backends.rows import Answer, Question, Source, key_columns
 from automigrate_ext.changes import (
     AddColumn,
     AddConstraint,
@@ -18,25 +16,38 @@ from automigrate_ext.changes import (
     AlterColumn,
     AlterPrimaryKey,
     Change,
-    CreateTable,
     DropColumn,
+    DropConstraint,
+    DropIndex,
     DropTable,
     plural,
 )
+from automigrate_ext.dependents import refuse_dependents
+from automigrate_ext.forecast import Forecast
 from automigrate_ext.plan import Hazard, Judgement, Verdict
-from automigrate_ext.schema import Check, Column, ForeignKey, Index, Schema, Unique
+from automigrate_ext.schema import Check, Column, Exclusion, ForeignKey, Index, PrimaryKey, Schema, Unique
 
-ACCEPT = "Pass --accept-data-loss (accept_data_loss=True) to allow it"
-Fill = Callable[[str, str], str | None]
+ACCEPT = "Pass --accept-data-loss (accept_data_loss=True) to allow it."
+COUNT_ON = "Pass --count-timeout with more seconds (count_timeout=), or 0 for no limit."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdicts:
-    """All judgements of a plan, the changes to carry out for them, and the values to fill in."""
+    """All judgements of a plan, the changes to carry out for them, the values to fill in, and how to convert others."""
 
     judgements: tuple[Judgement, ...]
     changes: tuple[Change, ...]
-    fills: Mapping[tuple[str, str], str]
+    fills: Mapping[tuple[str, str], Fill]
+    casts: Mapping[tuple[str, str], str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inquiry:
+    """A change, what has to be asked of the rows about it, and what follows from the answer."""
+
+    change: Change
+    conclude: Callable[[Answer], Judgement]
+    question: Question | None = None
 
 
 @dataclass(kw_only=True)
@@ -45,81 +56,100 @@ class Judge:
 
     backend: Backend
     current: Schema
-    fill: Fill
+    fill: Callable[[str, str], Fill | None]
     accept_data_loss: bool = False
     owners: Mapping[str, str] = field(default_factory=dict)
-    fills: dict[tuple[str, str], str] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        self.has_rows = cache(self.backend.has_rows)
-        self.altered: set[tuple[str, str]] = set()
-        self.created: set[str] = set()
-        self.pointed_at: Mapping[str, frozenset[str]] = {}
+    fills: dict[tuple[str, str], Fill] = field(default_factory=dict)
 
     def judge(self, changes: Iterable[Change]) -> Verdicts:
         """Judge the changes; withheld ones are replaced by what makes keeping possible."""
         changes = tuple(changes)
+        self.forecast = Forecast(backend=self.backend, current=self.current, fill=self.fill, changes=changes)
         self.pointed_at = pointed_at_from_outside(self.backend, self.current, changes)
-        self.created = {change.table for change in changes if isinstance(change, CreateTable)}
-        self.altered = {
-            (change.table, change.new.name)
-            for change in changes
-            if isinstance(change, AddColumn) or (isinstance(change, AlterColumn) and self.converts(change))
-        }
-        judgements = tuple(self.judge_one(change) for change in changes)
+        inquiries = [self.inquire(change) for change in changes]
+        staying = list(self.staying_rules(changes))
+        answers = self.backend.rows.answers(i.question for i in (*inquiries, *staying) if i.question)
+        against: defaultdict[int, list[Hazard]] = defaultdict(list)
+        for inquiry in staying:
+            against[id(inquiry.change)] += self.conclude(inquiry, answers).hazards
+        judgements = tuple(with_hazards(self.conclude(i, answers), against[id(i.change)]) for i in inquiries)
+        judgements = refuse_dependents(self.backend, self.current, judgements)
         applied: list[Change] = []
         for judgement in judgements:
             if judgement.verdict is Verdict.APPLY:
                 applied.append(judgement.change)
             elif judgement.verdict is Verdict.WITHHOLD:
                 applied.extend(keeping(judgement.change))
-        return Verdicts(judgements=judgements, changes=tuple(applied), fills=dict(self.fills))
+        casts = {key: loss.using for key, loss in self.forecast.losses.items() if loss.using}
+        return Verdicts(judgements=judgements, changes=tuple(applied), fills=dict(self.fills), casts=casts)
 
-    def converts(self, change: AlterColumn) -> bool:
-        """Whether the values will be others than they are, so that nothing can be asked of them now."""
-        old, new = change.old, change.new
-        rules = self.backend.type_rules
-        alike = rules.same_storage(old.type, new.type) or {old.type, new.type} <= rules.widths.keys()
-        return change.regenerates or old.collation != new.collation or not alike
+    # Asking
 
-    def judge_one(self, change: Change) -> Judgement:
+    def inquire(self, change: Change) -> Inquiry:
+        """What has to be asked before the change can be judged."""
         if isinstance(change, DropTable) and change.table in self.pointed_at:
-            return self.withhold_target(change)
-        if isinstance(change, CreateTable) or not self.backend_has_rows(change.table):
-            return Judgement(change=change)
+            return settled(self.withhold_target(change))
+        if change.table not in self.forecast.filled:
+            return settled(Judgement(change=change))
         match change:
             case DropTable():
-                return self.losing(change, "drops-table", self.backend.count_rows(change.table), "row")
+                return self.losing(change, "drops-table", self.backend.rows.every_row(self.now(change)), "row")
             case DropColumn(old=Column(generated=None)):
-                return self.losing(
-                    change, "drops-column", self.backend.count_values(change.table, change.old.name), "value"
-                )
+                question = self.backend.rows.values(self.now(change), [change.old.name])
+                return self.losing(change, "drops-column", question, "value")
             case AddColumn():
                 return self.add_column(change)
             case AlterColumn():
                 return self.alter_column(change)
-            case AlterPrimaryKey():
-                return self.alter_primary_key(change)
-            case AddConstraint():
-                return self.add_constraint(change)
-            case AddIndex(new=Index(unique=True)):
-                return self.add_unique_index(change)
-        return Judgement(change=change)
+            case AlterPrimaryKey() | AddConstraint() | AddIndex():
+                return self.rule(change, change.new) or settled(Judgement(change=change))
+        return settled(Judgement(change=change))
 
-    def backend_has_rows(self, table: str) -> bool:
-        return self.current.get(table) is not None and self.has_rows(table)
+    def now(self, change: Change) -> Source:
+        """The rows of a change's table as they are."""
+        return self.backend.rows.now(self.current.tables[change.table])
 
-    def losing(self, change: Change, code: str, count: int, noun: str) -> Judgement:
-        """A change that destroys `count` things: fine if there are none, withheld if not allowed."""
-        if not count:
-            return Judgement(change=change)
-        message = f"{change.describe()}, which still holds {plural(count, noun)}"
-        if self.accept_data_loss:
-            return Judgement(change=change, hazards=(Hazard(code=code, message=message, rows=count),))
-        relaxed = bool(keeping(change))
-        kept = f"{message}: kept, allowing NULL" if relaxed else f"{message}: kept"
-        hazard = Hazard(code=code, message=kept, rows=count, remedy=f"{ACCEPT}.")
-        return Judgement(change=change, verdict=Verdict.WITHHOLD, hazards=(hazard,))
+    def conclude(self, inquiry: Inquiry, answers: Mapping[Question, Answer]) -> Judgement:
+        """The judgement on a change; what was not counted in time counts as in the way."""
+        answer = answers[inquiry.question] if inquiry.question else Answer()
+        if answer.rows is not None or isinstance(inquiry.change, (DropTable, DropColumn)):
+            return inquiry.conclude(answer)
+        return self.refuse(inquiry.change, self.not_counted(inquiry.change))
+
+    def not_counted(self, change: Change) -> Hazard:
+        message = f"{change.describe()}: the rows of {change.table} that do not allow it were not counted in time"
+        return Hazard(code="not-counted", message=message, remedy=COUNT_ON)
+
+    def refuse(self, change: Change, *hazards: Hazard) -> Judgement:
+        return Judgement(change=change, verdict=Verdict.REFUSE, hazards=hazards)
+
+    def hazard(self, question: Question, code: str, message: str, rows: int | None, remedy: str) -> Hazard:
+        """A hazard with the keys of some of the rows."""
+        table = self.current.tables[question.source.table]
+        samples = self.backend.rows.sample(question)
+        return Hazard(code=code, message=message, rows=rows, remedy=remedy, key=key_columns(table), samples=samples)
+
+    def field_name(self, table: str, column: str) -> str:
+        owner = self.owners.get(table)
+        return f"{owner}.{column}" if owner else f"{table}.{column}"
+
+    # What goes
+
+    def losing(self, change: Change, code: str, question: Question, noun: str) -> Inquiry:
+        """A change that destroys things: fine if there are none, withheld if not allowed."""
+
+        def conclude(answer: Answer) -> Judgement:
+            if answer.rows == 0:
+                return Judgement(change=change)
+            many = "values that were not counted in time" if answer.rows is None else plural(answer.rows, noun)
+            message = f"{change.describe()}, which still holds {many}"
+            if self.accept_data_loss:
+                return Judgement(change=change, hazards=(Hazard(code=code, message=message, rows=answer.rows),))
+            kept = f"{message}: kept, allowing NULL" if keeping(change) else f"{message}: kept"
+            hazard = Hazard(code=code, message=kept, rows=answer.rows, remedy=ACCEPT)
+            return Judgement(change=change, verdict=Verdict.WITHHOLD, hazards=(hazard,))
+
+        return Inquiry(change=change, question=question, conclude=conclude)
 
     def withhold_target(self, change: DropTable) -> Judgement:
         pointing = ", ".join(sorted(self.pointed_at[change.table]))
@@ -127,174 +157,208 @@ class Judge:
         hazard = Hazard(code="referenced", message=message, remedy="Drop those foreign keys first.")
         return Judgement(change=change, verdict=Verdict.WITHHOLD, hazards=(hazard,))
 
-    def refuse(self, change: Change, code: str, message: str, rows: int | None, remedy: str) -> Judgement:
-        hazard = Hazard(code=code, message=message, rows=rows, remedy=remedy)
-        return Judgement(change=change, verdict=Verdict.REFUSE, hazards=(hazard,))
+    # Columns
 
-    def field_name(self, table: str, column: str) -> str:
-        owner = self.owners.get(table)
-        return f"{owner}.{column}" if owner else f"{table}.{column}"
-
-    def add_column(self, change: AddColumn) -> Judgement:
+    def add_column(self, change: AddColumn) -> Inquiry:
         new = change.new
         if new.generated or new.identity or new.default is not None:
-            return Judgement(change=change)
-        fill = self.fill(change.table, new.name)
+            return settled(Judgement(change=change))
+        fill = self.forecast.fills.get((change.table, new.name))
         if fill is not None:
             self.fills[change.table, new.name] = fill
-        elif not new.null:
-            rows = self.backend.count_rows(change.table)
-            name = self.field_name(change.table, new.name)
-            return self.refuse(
-                change,
-                "required-column",
-                f"Column {change.table}.{new.name} is required and the table has {plural(rows, 'row')} without a value "
-                f"for it",
-                rows,
-                f"Give the field a default or db_default, allow NULL, or pass --default {name}=VALUE.",
-            )
-        return Judgement(change=change)
+        if fill is not None or new.null:
+            return settled(Judgement(change=change))
 
-    def alter_column(self, change: AlterColumn) -> Judgement:
+        def conclude(answer: Answer) -> Judgement:
+            rows = "rows" if answer.rows is None else plural(answer.rows, "row")
+            message = f"Column {change.table}.{new.name} is required and the table has {rows} without a value for it"
+            name = self.field_name(change.table, new.name)
+            remedy = f"Give the field a default or db_default, allow NULL, or pass --default {name}=VALUE."
+            return self.refuse(change, Hazard(code="required-column", message=message, rows=answer.rows, remedy=remedy))
+
+        return Inquiry(change=change, question=self.backend.rows.every_row(self.now(change)), conclude=conclude)
+
+    def alter_column(self, change: AlterColumn) -> Inquiry:
         old, new = change.old, change.new
         if change.regenerates and new.generated:
-            return self.become_generated(change)
-        if not new.null and old.null:
-            refused = self.forbid_null(change)
-            if refused:
-                return refused
-        if old.type != new.type and not old.generated:
-            return self.retype(change)
-        return Judgement(change=change)
+            return settled(Judgement(change=change)) if old.generated else self.become_generated(change)
+        lost = self.retype(change)
+        if new.null or not old.null:
+            return settled(self.verdict_on_loss(change, lost))
+        question = self.backend.rows.nulls(self.now(change), old.name)
 
-    def become_generated(self, change: AlterColumn) -> Judgement:
-        if change.old.generated:
-            return Judgement(change=change)
-        values = self.backend.count_values(change.table, change.old.name)
-        message = f"Column {change.table}.{change.old.name} becomes a generated one and holds {plural(values, 'value')}"
-        if not values or self.accept_data_loss:
-            hazards = (Hazard(code="overwrites-column", message=message, rows=values),) if values else ()
-            return Judgement(change=change, hazards=hazards)
-        return self.refuse(change, "overwrites-column", message, values, f"{ACCEPT}.")
+        def conclude(answer: Answer) -> Judgement:
+            in_the_way = self.forbid_null(change, question, answer)
+            return self.refuse(change, in_the_way, *lost) if in_the_way else self.verdict_on_loss(change, lost)
 
-    def forbid_null(self, change: AlterColumn) -> Judgement | None:
-        nulls = self.backend.count_nulls(change.table, change.old.name)
+        return Inquiry(change=change, question=question, conclude=conclude)
+
+    def become_generated(self, change: AlterColumn) -> Inquiry:
+        question = self.backend.rows.values(self.now(change), [change.old.name])
+
+        def conclude(answer: Answer) -> Judgement:
+            rows = answer.rows or 0
+            name = f"{change.table}.{change.old.name}"
+            message = f"Column {name} becomes a generated one and holds {plural(rows, 'value')}"
+            if not rows or self.accept_data_loss:
+                hazards = (Hazard(code="overwrites-column", message=message, rows=rows),) if rows else ()
+                return Judgement(change=change, hazards=hazards)
+            return self.refuse(change, self.hazard(question, "overwrites-column", message, rows, ACCEPT))
+
+        return Inquiry(change=change, question=question, conclude=conclude)
+
+    def forbid_null(self, change: AlterColumn, question: Question, answer: Answer) -> Hazard | None:
+        """What stands against NOT NULL; rows without a value get one if there is one."""
+        nulls = answer.rows or 0
+        key = change.table, change.new.name
+        fill = self.forecast.fills.get(key)
         if not nulls:
             return None
-        fill = self.fill(change.table, change.new.name)
         if fill is not None:
-            self.fills[change.table, change.new.name] = fill
+            self.fills[key] = fill
             return None
         name = self.field_name(change.table, change.new.name)
-        return self.refuse(
-            change,
+        return self.hazard(
+            question,
             "null-values",
             f"Column {change.table}.{change.new.name} is to forbid NULL, and {plural(nulls, 'row')} hold NULL",
             nulls,
             f"Give the field a default or db_default, fill the rows, or pass --default {name}=VALUE.",
         )
 
-    def retype(self, change: AlterColumn) -> Judgement:
-        loss = self.backend.count_lost(change.table, change.old, change.new)
+    def retype(self, change: AlterColumn) -> tuple[Hazard, ...]:
+        """What values lose when their type changes."""
+        loss = self.forecast.losses.get((change.table, change.new.name), Loss())
         words = f"{change.table}.{change.new.name} from {change.old.type} to {change.new.type}"
+        key = key_columns(self.current.tables[change.table])
         if loss.error:
-            return self.refuse(
-                change, "cast-fails", f"Cannot change {words}: {loss.error}", None, "Change the values first."
+            message = f"Cannot change {words}: {loss.error}"
+            remedy = "Change the values first."
+            return (
+                Hazard(
+                    code="cast-fails", message=message, rows=loss.rows, remedy=remedy, key=key, samples=loss.samples
+                ),
             )
-        if not loss.rows:
-            return Judgement(change=change)
+        if loss.rows == 0:
+            return ()
+        if loss.rows is None:
+            message = f"Changing {words} would alter values that were not counted in time"
+            return (Hazard(code="not-counted", message=message, remedy=f"{COUNT_ON} {ACCEPT}"),)
         message = f"Changing {words} would alter {plural(loss.rows, 'value')}"
-        if self.accept_data_loss:
-            return Judgement(change=change, hazards=(Hazard(code="alters-values", message=message, rows=loss.rows),))
-        return self.refuse(change, "alters-values", message, loss.rows, f"Change the values first. {ACCEPT}.")
-
-    def alter_primary_key(self, change: AlterPrimaryKey) -> Judgement:
-        if change.new is None or not self.can_ask(change.table, change.new.columns):
-            return Judgement(change=change)
-        return self.no_duplicates(change, change.new.columns, change.new.describe())
-
-    def add_constraint(self, change: AddConstraint) -> Judgement:
-        match change.new:
-            case Unique() as unique if self.can_ask(change.table, unique.columns):
-                return self.no_duplicates(
-                    change, unique.columns, unique.describe(), nulls_distinct=unique.nulls_distinct
-                )
-            case ForeignKey() as foreign_key if self.can_follow(change.table, foreign_key):
-                return self.no_orphans(change, foreign_key)
-            case Check() as check if self.can_ask(change.table, check.columns):
-                return self.no_violators(change, check)
-        return Judgement(change=change)
-
-    def can_follow(self, table: str, foreign_key: ForeignKey) -> bool:
-        """Whether rows can be asked what they point at: of a new table or one outside the run, they can."""
-        target = foreign_key.to_table
-        known = self.current.get(target) is None or self.can_ask(target, foreign_key.to_columns)
-        return self.can_ask(table, foreign_key.columns) and known
-
-    def can_ask(self, table: str, columns: Iterable[str]) -> bool:
-        """Whether the columns are there as they will be, so that the rows can be asked now."""
-        found = self.current.get(table)
-        return found is not None and all(
-            found.column(column) is not None and (table, column) not in self.altered for column in columns
+        remedy = f"Change the values first. {ACCEPT}"
+        return (
+            Hazard(code="alters-values", message=message, rows=loss.rows, remedy=remedy, key=key, samples=loss.samples),
         )
 
-    def no_duplicates(
-        self, change: Change, columns: tuple[str, ...], words: str, *, nulls_distinct: bool = True
-    ) -> Judgement:
-        count = self.backend.count_duplicates(change.table, columns, nulls_distinct=nulls_distinct)
-        return self.duplicates(change, count, words)
+    def verdict_on_loss(self, change: AlterColumn, hazards: tuple[Hazard, ...]) -> Judgement:
+        """Refuse what values lose, unless it is accepted and possible."""
+        if hazards and not (self.accept_data_loss and all(hazard.code != "cast-fails" for hazard in hazards)):
+            return self.refuse(change, *hazards)
+        accepted = tuple(evolve(hazard, remedy="", key=(), samples=()) for hazard in hazards)
+        return Judgement(change=change, hazards=accepted)
 
-    def duplicates(self, change: Change, count: int, words: str) -> Judgement:
-        if not count:
-            return Judgement(change=change)
-        return self.refuse(
-            change,
-            "duplicates",
-            f"{change.table} has {plural(count, 'group')} of rows with the same values for its {words}",
-            count,
-            "Make the values distinct first.",
+    # Keys, constraints, indexes
+
+    def rule(self, change: Change, noun: object) -> Inquiry | None:
+        """What has to be asked about something that rows are to satisfy as the changes will leave them."""
+        match noun:
+            case Index(unique=True) if self.can_ask(change, noun.columns):
+                question = self.backend.rows.index_duplicates(self.then(change, noun.columns), noun)
+                return self.duplicates(change, question, noun.describe())
+            case Unique() if self.can_ask(change, noun.columns):
+                source = self.then(change, noun.columns)
+                question = self.backend.rows.duplicates(source, noun.columns, nulls_distinct=noun.nulls_distinct)
+                return self.duplicates(change, question, noun.describe())
+            case PrimaryKey() if self.can_ask(change, noun.columns):
+                question = self.backend.rows.duplicates(self.then(change, noun.columns), noun.columns)
+                return self.duplicates(change, question, noun.describe())
+            case ForeignKey() if self.can_ask(change, noun.columns):
+                return self.orphans(change, noun)
+            case Check() if self.can_ask(change, noun.columns):
+                question = self.backend.rows.violators(self.then(change, noun.columns), noun.expression)
+                return self.violators(change, question, f"that do not satisfy {noun.describe()}")
+            case Exclusion() if noun.elements and self.can_ask(change, noun.columns):
+                question = self.backend.rows.conflicts(self.then(change, noun.columns), noun)
+                return self.violators(change, question, f"that conflict with others under {noun.describe()}")
+        return None
+
+    def staying_rules(self, changes: Iterable[Change]) -> Iterator[Inquiry]:
+        """What has to be asked about keys, constraints and indexes that stay, where values are converted under them."""
+        changes = tuple(changes)
+        going = {id(c.old) for c in changes if isinstance(c, (DropConstraint, DropIndex, AlterPrimaryKey))}
+        for change in changes:
+            if not isinstance(change, AlterColumn) or not self.forecast.converted(change.table, change.new.name):
+                continue
+            table = self.current.tables[change.table]
+            for noun in (table.primary_key, *table.constraints, *table.indexes):
+                if noun is None or id(noun) in going or change.new.name not in noun_columns(noun):
+                    continue
+                # Equal values stay equal, so a foreign key that held goes on to.
+                inquiry = None if isinstance(noun, ForeignKey) else self.rule(change, noun)
+                if inquiry:
+                    going.add(id(noun))
+                    yield inquiry
+
+    def can_ask(self, change: Change, columns: Iterable[str]) -> bool:
+        return self.forecast.can_tell(change.table, columns)
+
+    def then(self, change: Change, columns: Iterable[str]) -> Source:
+        """The rows of a change's table as they will be, as far as these columns are concerned."""
+        return self.forecast.source(change.table, columns)
+
+    def duplicates(self, change: Change, question: Question, words: str) -> Inquiry:
+        def conclude(answer: Answer) -> Judgement:
+            if not answer.rows:
+                return Judgement(change=change)
+            groups = plural(answer.rows, "group")
+            message = f"{change.table} has {groups} of rows with the same values for its {words}"
+            remedy = "Make the values distinct first."
+            return self.refuse(change, self.hazard(question, "duplicates", message, answer.rows, remedy))
+
+        return Inquiry(change=change, question=question, conclude=conclude)
+
+    def violators(self, change: Change, question: Question, words: str) -> Inquiry:
+        def conclude(answer: Answer) -> Judgement:
+            if not answer.rows:
+                return Judgement(change=change)
+            message = f"{change.table} has {plural(answer.rows, 'row')} {words}"
+            return self.refuse(change, self.hazard(question, "violators", message, answer.rows, "Correct them first."))
+
+        return Inquiry(change=change, question=question, conclude=conclude)
+
+    def orphans(self, change: Change, foreign_key: ForeignKey) -> Inquiry | None:
+        source = self.then(change, foreign_key.columns)
+        target = self.forecast.target(foreign_key)
+        if target is None:
+            return None
+        question = (
+            self.backend.rows.values(source, foreign_key.columns)
+            if foreign_key.to_table in self.forecast.created
+            else self.backend.rows.orphans(source, target, foreign_key)
         )
 
-    def add_unique_index(self, change: AddIndex) -> Judgement:
-        if not self.can_ask(change.table, change.new.columns):
-            return Judgement(change=change)
-        count = self.try_to_count(lambda: self.backend.count_index_duplicates(change.table, change.new))
-        return self.duplicates(change, count, change.new.describe())
+        def conclude(answer: Answer) -> Judgement:
+            if not answer.rows:
+                return Judgement(change=change)
+            rows = plural(answer.rows, "row")
+            message = f"{change.table} has {rows} that point at nothing through its {foreign_key.describe()}"
+            remedy = "Delete or repair them first, or give the field db_constraint=False."
+            return self.refuse(change, self.hazard(question, "orphans", message, answer.rows, remedy))
 
-    def no_orphans(self, change: AddConstraint, foreign_key: ForeignKey) -> Judgement:
-        if foreign_key.to_table in self.created:
-            count = self.backend.count_references(Reference(table=change.table, foreign_key=foreign_key))
-        else:
-            count = self.try_to_count(lambda: self.backend.count_orphans(change.table, foreign_key))
-        if not count:
-            return Judgement(change=change)
-        return self.refuse(
-            change,
-            "orphans",
-            f"{change.table} has {plural(count, 'row')} that point at nothing through its {foreign_key.describe()}",
-            count,
-            "Delete or repair them first, or give the field db_constraint=False.",
-        )
+        return Inquiry(change=change, question=question, conclude=conclude)
 
-    def no_violators(self, change: AddConstraint, check: Check) -> Judgement:
-        count = self.try_to_count(lambda: self.backend.count_violators(change.table, check.expression))
-        if not count:
-            return Judgement(change=change)
-        return self.refuse(
-            change,
-            "violators",
-            f"{change.table} has {plural(count, 'row')} that do not satisfy {check.describe()}",
-            count,
-            "Correct them first.",
-        )
 
-    def try_to_count(self, count: Callable[[], int]) -> int:
-        """The count, or 0 where the server cannot tell yet, and will tell when the change is made."""
-        try:
-            with transaction.atomic(using=self.backend.connection.alias):
-                return count()
-        except DatabaseError:
-            return 0
+def with_hazards(judgement: Judgement, hazards: Sequence[Hazard]) -> Judgement:
+    """The judgement with further reasons to refuse the change, if there are any."""
+    if not hazards:
+        return judgement
+    known = judgement.hazards if judgement.verdict is Verdict.REFUSE else ()
+    return evolve(judgement, verdict=Verdict.REFUSE, hazards=(*known, *hazards))
+
+
+def settled(judgement: Judgement) -> Inquiry:
+    """The inquiry into a change that is judged already."""
+    return Inquiry(change=judgement.change, conclude=lambda answer: judgement)
 
 
 def pointed_at_from_outside(

@@ -54,6 +54,13 @@ class Ownership:
         owned = self.tables.get(table.name)
         return owned is None or column.name in owned.columns or column.name in owned.kept
 
+    def is_kept(self, table: str, column: str | None) -> bool:
+        """Whether a run has kept the column, or the table as a whole, that no model declares any more."""
+        owned = self.tables.get(table)
+        if owned is None:
+            return False
+        return column in owned.kept if column else not owned.columns
+
     def owns_object(self, table: Table, noun: Noun) -> bool:
         """Whether the constraint or index came from the models."""
         owned = self.tables.get(table.name)
@@ -88,6 +95,11 @@ def owned_table(declared: Table, desired: Table, current: Table, before: OwnedTa
         attributes=tuple(a for a in ("comment", "tablespace") if getattr(declared, a)),
         kept=tuple(sorted((formerly & present) - names)),
     )
+
+
+def kept_table(owned: OwnedTable) -> OwnedTable:
+    """What to record of a table that no model declares any more and that a run has kept."""
+    return evolve(owned, columns={}, kept=tuple(sorted({*owned.columns, *owned.kept})))
 
 
 def owned_objects(declared: Table, desired: Table, current: Table, before: OwnedTable | None) -> dict[str, Attributes]:

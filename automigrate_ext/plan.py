@@ -5,10 +5,16 @@ from __future__ import annotations
 import enum
 import hashlib
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from automigrate_ext.changes import Change
+from automigrate_ext.changes import Change, subject_of
+from automigrate_ext.remarks import Remark
 from automigrate_ext.schema import Schema, canonical
+
+#: The version of the JSON; a change that could break a reader makes it another.
+VERSION = 1
 
 
 class Verdict(enum.StrEnum):
@@ -21,15 +27,30 @@ class Verdict(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hazard:
-    """What a change would do to the rows that are there, how many they are, and the way out."""
+    """What a change would do to the rows that are there, how many they are, and the way out.
+
+    `samples` are the primary keys of up to five of them, `key` the columns that these are of.
+    """
 
     code: str
     message: str
     rows: int | None = None
     remedy: str = ""
+    key: tuple[str, ...] = ()
+    samples: tuple[tuple[object, ...], ...] = ()
 
     def __str__(self) -> str:
-        return f"{self.message}. {self.remedy}".strip() if self.remedy else self.message
+        message = f"{self.message} ({self.examples})" if self.samples else self.message
+        return f"{message}. {self.remedy}".strip() if self.remedy else message
+
+    @property
+    def examples(self) -> str:
+        """Some of the rows by their primary key: "id 1, 2, 3"."""
+        keys = [", ".join(map(str, key)) for key in self.samples]
+        more = self.rows is None or self.rows > len(keys)
+        texts = keys if len(self.key) == 1 else [f"({key})" for key in keys]
+        columns = self.key[0] if len(self.key) == 1 else f"({', '.join(self.key)})"
+        return f"{columns} {', '.join([*texts, *(['...'] if more else [])])}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,12 +63,56 @@ class Judgement:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Request:
+    """What a plan was asked for: by which command, for which labels (None for all models), and with which options."""
+
+    command: str = "autoupdate"
+    models: tuple[str, ...] | None = None
+    renames: Mapping[str, str] = field(default_factory=dict)
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    accept_data_loss: bool = False
+    prune: bool = False
+    cascade: bool = False
+
+    def as_dict(self) -> dict[str, object]:
+        """The request as plain values; what JSON does not know becomes text."""
+        return {
+            "command": self.command,
+            "models": None if self.models is None else list(self.models),
+            "renames": dict(self.renames),
+            "defaults": json.loads(json.dumps(dict(self.defaults), default=str)),
+            "accept_data_loss": self.accept_data_loss,
+            "prune": self.prune,
+            "cascade": self.cascade,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LikelyRename:
+    """What went and what came look alike: `old` and `new` as `--rename` and `renames` take them."""
+
+    old: str
+    new: str
+
+    @property
+    def option(self) -> str:
+        """What `--rename` takes."""
+        return f"{self.old}={self.new}"
+
+    def question(self, *, done: bool = False) -> str:
+        """The question, and what to do if the answer is yes."""
+        return f"Was {self.old} renamed to {self.new}? {'Next time' if done else 'Then'} pass --rename {self.option}."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """The differences between a database and the models, in the order in which they are dealt with.
 
     True if carrying it out would do something. `schema` is what it was made against; `foreign` lists what
-    came from nobody's model and is left alone; `tables` counts the tables of the models;
-    `opening` and `closing` are what a script of the statements begins and ends with.
+    came from nobody's model and is left alone; `notes` are remarks on renames of which nothing is left to
+    do, `likely_renames` renames that nobody spoke of; `tables` counts the tables of the models;
+    `opening` and `closing` are what a script of the statements begins and ends with; `remarks` say what
+    carrying it out means for tables with rows; `request` is what was asked for.
     """
 
     alias: str
@@ -56,9 +121,13 @@ class Plan:
     judgements: tuple[Judgement, ...] = ()
     statements: tuple[str, ...] = ()
     foreign: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    likely_renames: tuple[LikelyRename, ...] = ()
     opening: tuple[str, ...] = ()
     closing: tuple[str, ...] = ()
     tables: int = 0
+    remarks: tuple[Remark, ...] = ()
+    request: Request = field(default_factory=Request)
 
     def __bool__(self) -> bool:
         return bool(self.statements or self.refused)
@@ -90,42 +159,85 @@ class Plan:
     def sql(self) -> str:
         """The statements as a script for the database's own shell, in a transaction as a run has it.
 
-        What is withheld or refused is said in comments.
+        What is withheld or refused, and what it costs, is said in comments.
         """
-        remarks = [f"-- {j.verdict.name}: {hazard}" for j in (*self.refused, *self.withheld) for hazard in j.hazards]
+        verdicts = [f"{j.verdict.name}: {hazard}" for j in (*self.refused, *self.withheld) for hazard in j.hazards]
+        comments = map(comment, (*verdicts, *(f"{remark.table}: {remark}" for remark in self.remarks)))
         framed = (*self.opening, *self.statements, *self.closing) if self.statements else ()
-        statements = [f"{statement.rstrip().rstrip(';')};" for statement in framed]
-        return "".join(f"{line}\n" for line in (*remarks, *statements))
+        statements = (f"{statement.rstrip().rstrip(';')};" for statement in framed)
+        return "".join(f"{line}\n" for line in (*comments, *statements))
 
     def as_json(self) -> str:
         """The plan as JSON, see docs/reference.md."""
         return json.dumps(self.as_dict(), indent=2, sort_keys=False)
 
-    def as_dict(self) -> dict[str, object]:
+    def as_dict(self) -> dict[str, Any]:
         """The plan as plain values."""
         return {
-            "version": 1,
+            "version": VERSION,
             "database": self.alias,
             "vendor": self.vendor,
             "digest": self.digest,
+            "request": self.request.as_dict(),
             "changes": [judgement_dict(judgement) for judgement in self.judgements],
+            "remarks": [remark_dict(remark) for remark in self.remarks],
             "statements": list(self.statements),
             "foreign": list(self.foreign),
+            "notes": list(self.notes),
+            "likely_renames": [
+                {"old": likely.old, "new": likely.new, "option": likely.option} for likely in self.likely_renames
+            ],
         }
+
+
+def failure_dict(plan: Plan, error: str, applied: Sequence[str], pending: Sequence[str]) -> dict[str, object]:
+    """A plan that could not be carried out to its end, as plain values."""
+    return {**plan.as_dict(), "error": error, "applied": list(applied), "pending": list(pending)}
 
 
 def judgement_dict(judgement: Judgement) -> dict[str, object]:
     """One change of a plan as plain values."""
+    subject = subject_of(judgement.change)
     return {
         "table": judgement.change.table,
         "change": type(judgement.change).__name__,
+        "name": subject.name,
+        "old_name": subject.old_name,
+        "columns": list(subject.columns),
         "description": judgement.change.describe(),
         "verdict": judgement.verdict.value,
         "hazards": [
-            {"code": hazard.code, "message": hazard.message, "rows": hazard.rows, "remedy": hazard.remedy}
+            {
+                "code": hazard.code,
+                "message": hazard.message,
+                "rows": hazard.rows,
+                "remedy": hazard.remedy,
+                "key": list(hazard.key),
+                "samples": [list(map(plain, key)) for key in hazard.samples],
+            }
             for hazard in judgement.hazards
         ],
     }
+
+
+def plain(value: object) -> object:
+    """A value of a row as JSON has it: numbers, truth values and texts as they are, others as text."""
+    return value if isinstance(value, (bool, int, float, str)) else str(value)
+
+
+def remark_dict(remark: Remark) -> dict[str, object]:
+    """What a plan costs a table, as plain values."""
+    return {
+        "table": remark.table,
+        "effects": list(remark.effects),
+        "rows": remark.size.rows,
+        "exact": remark.size.exact,
+    }
+
+
+def comment(text: str) -> str:
+    """A text as a comment in SQL, of as many lines as it has."""
+    return "\n".join(f"-- {line}" for line in text.splitlines())
 
 
 def digest(schema: Schema) -> str:

@@ -17,19 +17,22 @@ from automigrate_ext.schema import Schema, Table
 class Rebuild(Run):
     """One `automigrate`."""
 
+    command = "automigrate"
+
     def plan(self) -> Plan:
         """The plan, with nothing done."""
+        return self.backend.steadily(self.look).plan
+
+    def look(self) -> Draft:
         with self.backend.snapshot():
-            return self.draft().plan
+            return self.draft()
 
     def run(self) -> Plan:
         if not self.selection.models:
             return self.as_plan((), (), Schema({}))
         self.send_pre_migrate()
-        desired = self.desired
-        with self.backend.snapshot():
-            current = self.backend.introspect(list(desired.schema.tables))
-        return execute(self.backend, frozenset(current.tables), self.draft)
+        tables = frozenset(self.desired.schema.tables)
+        return execute(self.backend, lambda waited: tables, self.draft)
 
     def draft(self) -> Draft:
         """Look for what stands in the way, and write down what to do."""

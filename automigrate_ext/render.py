@@ -14,7 +14,10 @@ NOTHING_TO_DO = "Nothing to do: the database matches the models."
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """One line of a plan: "+" comes, "-" goes, "~" changes, "=" is kept, "!" is refused, "" is a heading."""
+    """One line of a plan.
+
+    "+" comes, "-" goes, "~" changes, "=" is kept, "!" is refused, "?" asks, "#" says what it costs, "" is a heading.
+    """
 
     sign: str
     text: str
@@ -23,16 +26,21 @@ class Line:
         return f"  {self.sign} {self.text}" if self.sign else self.text
 
 
-def lines(plan: Plan, *, verbosity: int = 1) -> Iterator[Line]:
+def lines(plan: Plan, *, verbosity: int = 1, done: bool = False) -> Iterator[Line]:
     """The plan, grouped by table; at verbosity 2 with what is left alone and with the SQL."""
     by_table: defaultdict[str, list[Judgement]] = defaultdict(list)
     for judgement in plan.judgements:
         by_table[judgement.change.table].append(judgement)
-    for table, judgements in by_table.items():
-        if not all(isinstance(judgement.change, (CreateTable, DropTable)) for judgement in judgements):
+    remarks = {remark.table: remark for remark in plan.remarks}
+    for table in dict.fromkeys((*by_table, *remarks)):
+        judgements = by_table[table]
+        if table in remarks or not all(isinstance(j.change, (CreateTable, DropTable)) for j in judgements):
             yield Line(sign="", text=table)
+        if table in remarks:
+            yield Line(sign="#", text=str(remarks[table]))
         for judgement in judgements:
             yield from judgement_lines(judgement)
+    yield from (Line(sign="?", text=likely.question(done=done)) for likely in plan.likely_renames)
     if verbosity < 2:
         return
     if plan.foreign:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
 
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
@@ -16,11 +16,28 @@ from automigrate_ext import signals
 from automigrate_ext.backends import backend_for
 from automigrate_ext.backends.base import Backend, Step
 from automigrate_ext.desired import Desired, read_desired
+from automigrate_ext.exceptions import AutomigrateError
 from automigrate_ext.ownership import OwnedTable
-from automigrate_ext.plan import Judgement, Plan
+from automigrate_ext.plan import Judgement, LikelyRename, Plan, Request
 from automigrate_ext.record import Record
+from automigrate_ext.remarks import Remark
 from automigrate_ext.schema import Schema
 from automigrate_ext.selection import Selection, is_attached, models_of
+from automigrate_ext.waiting import Patience, tell_nobody
+
+#: Seconds that a question to the rows may take if nothing else is said.
+COUNT_TIMEOUT = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answers:
+    """What somebody answered when asked about a plan: `renames` and `defaults` as `autoupdate` takes them."""
+
+    renames: Mapping[str, str] = field(default_factory=dict)
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+
+
+Ask = Callable[[Plan], Answers | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,21 +47,40 @@ class Options:
     renames: Mapping[str, str] = field(default_factory=dict)
     defaults: Mapping[str, Any] = field(default_factory=dict)
     accept_data_loss: bool = False
+    count_timeout: float | None = COUNT_TIMEOUT
     prune: bool = False
     cascade: bool = False
     record_migrations: bool = False
     verbosity: int = 0
     interactive: bool = False
     stdout: Any = None
+    lock_wait: float | None = None
+    lock_timeout: float | None = None
+    notify: Callable[[str], None] | None = None
+    ask: Ask | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("lock_wait", "lock_timeout"):
+            limit = getattr(self, name)
+            if limit is not None and not limit >= 0:
+                raise AutomigrateError(f"{name}={limit}: expected a number of seconds, 0 or more. Nothing was done.")
+
+    @property
+    def patience(self) -> Patience:
+        """How long to wait for others, and whom to tell."""
+        return Patience(lock_wait=self.lock_wait, lock_timeout=self.lock_timeout, notify=self.notify or tell_nobody)
 
 
 class Run:
-    """What the two verbs have in common."""
+    """What the two verbs have in common; `command` is the verb."""
+
+    command: ClassVar[str]
 
     def __init__(self, selection: Selection, options: Options) -> None:
         self.selection = selection
         self.options = options
         self.backend: Backend = backend_for(selection.alias)
+        self.backend.patience = options.patience
         self.record = Record(self.backend)
         self._desired: Desired | None = None
 
@@ -80,6 +116,10 @@ class Run:
         steps: Iterable[Step],
         current: Schema,
         foreign: Iterable[str] = (),
+        remarks: Iterable[Remark] = (),
+        *,
+        notes: Iterable[str] = (),
+        likely_renames: Iterable[LikelyRename] = (),
     ) -> Plan:
         return Plan(
             alias=self.selection.alias,
@@ -88,9 +128,26 @@ class Run:
             judgements=tuple(judgements),
             statements=tuple(step.sql for step in steps),
             foreign=tuple(foreign),
+            notes=tuple(notes),
+            likely_renames=tuple(likely_renames),
             opening=self.backend.opening,
             closing=self.backend.closing,
             tables=len(self.desired.schema),
+            remarks=tuple(remarks),
+            request=self.request(),
+        )
+
+    def request(self) -> Request:
+        """What was asked for, as far as it decides about the plan."""
+        options = self.options
+        return Request(
+            command=self.command,
+            models=self.selection.labels,
+            renames=options.renames,
+            defaults=options.defaults,
+            accept_data_loss=options.accept_data_loss,
+            prune=options.prune,
+            cascade=options.cascade,
         )
 
     def conclude(self, tables: list[OwnedTable], *, gone: Iterable[str] = (), tell: bool = True) -> None:

@@ -119,12 +119,17 @@ class Check(Constraint):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exclusion(Constraint):
-    """An exclusion constraint: the definition as the server prints it."""
+    """An exclusion constraint: the definition as the server prints it.
+
+    `elements` are its expressions with their operators, `condition` says for which rows it holds.
+    """
 
     kind: ClassVar[str] = "exclusion"
 
     definition: str
     columns: tuple[str, ...] = field(default=(), compare=False)
+    elements: tuple[tuple[str, str], ...] = field(default=(), compare=False)
+    condition: str | None = field(default=None, compare=False)
 
     def describe(self) -> str:
         return f"exclusion constraint {self.definition}"

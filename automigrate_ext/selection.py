@@ -20,7 +20,8 @@ Label = str | type[Model]
 class Selection:
     """The models of a run, auto-created many-to-many models after their owners.
 
-    `everything` says that no label was given; `app_labels` are the apps that were named as a whole.
+    `everything` says that no label was given; `app_labels` are the apps that were named as a whole,
+    `labels` all that was named, or None.
     """
 
     alias: str
@@ -28,6 +29,7 @@ class Selection:
     models: tuple[type[Model], ...]
     everything: bool = False
     app_labels: frozenset[str] = frozenset()
+    labels: tuple[str, ...] | None = None
 
     def covers(self, owner: str) -> bool:
         """Whether a table that this model declared, and declares no more, belongs to the run.
@@ -71,7 +73,13 @@ def select(models: Label | Iterable[Label] | None, alias: str, apps: Apps) -> Se
         raise UnknownModels(
             f"Cannot migrate models not attached to database {alias!r}: {'; '.join(problems)}. Nothing was done."
         )
-    return Selection(alias=alias, apps=apps, models=with_many_to_many(chosen, alias), app_labels=frozenset(app_labels))
+    return Selection(
+        alias=alias,
+        apps=apps,
+        models=with_many_to_many(chosen, alias),
+        app_labels=frozenset(app_labels),
+        labels=tuple(label if isinstance(label, str) else label._meta.label for label in labels),
+    )
 
 
 def models_of(apps: Apps) -> list[type[Model]]:

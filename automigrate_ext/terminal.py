@@ -10,7 +10,16 @@ from rich.text import Text
 
 from automigrate_ext.render import Line
 
-STYLES = {"+": "green", "-": "red", "~": "yellow", "=": "dim", "!": "bold red", "": "bold"}
+STYLES = {
+    "+": "green",
+    "-": "red",
+    "~": "yellow",
+    "=": "dim",
+    "#": "dim",
+    "!": "bold red",
+    "?": "cyan",
+    "": "bold",
+}
 
 
 def print_lines(lines: Iterable[Line], stream: IO[str]) -> None:

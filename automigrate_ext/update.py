@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from dataclasses import replace as evolve
 from typing import Any
 
 from django.apps.registry import Apps
 from django.db.migrations.recorder import MigrationRecorder
+from django.db.models import Model
+from django.db.utils import Error
 
-from automigrate_ext import signals
-from automigrate_ext.backends.base import Work
+from automigrate_ext import hints, signals
+from automigrate_ext.backends.base import Fill, Work
 from automigrate_ext.carry import Columns, carry, merged, pointing_columns, retyped_columns
 from automigrate_ext.changes import (
+    AddColumn,
     AddConstraint,
     AddIndex,
     AlterColumn,
@@ -21,20 +25,23 @@ from automigrate_ext.changes import (
     Change,
     DropColumn,
     DropTable,
-    RenameTable,
+    RenameColumn,
 )
+from automigrate_ext.content_types import rename_content_types
 from automigrate_ext.desired import Desired, read_desired
-from automigrate_ext.diff import diff, foreign_objects
+from automigrate_ext.diff import diff, foreign_objects, names_in_the_way
 from automigrate_ext.execute import Draft, execute
 from automigrate_ext.goal import goal
 from automigrate_ext.hazards import Judge, pointed_at_from_outside
-from automigrate_ext.ownership import OwnedTable, Ownership, adopt, owned_table
+from automigrate_ext.likely import likely_renames
+from automigrate_ext.ownership import OwnedTable, Ownership, adopt, kept_table, owned_table
 from automigrate_ext.plan import Plan, Verdict
 from automigrate_ext.record import TABLE as RECORD_TABLE
-from automigrate_ext.renames import Renames, rename_content_types, renamed_ownership
-from automigrate_ext.run import Options, Run
+from automigrate_ext.renames import Outcome, RenameRequest, Renames, origins, renamed_ownership
+from automigrate_ext.run import Answers, Options, Run
+from automigrate_ext.saved import ANYTHING, Expected, SavedPlan, forbid_outdated
 from automigrate_ext.schema import Column, Schema, Table
-from automigrate_ext.selection import Selection, is_attached
+from automigrate_ext.selection import Selection, is_attached, models_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,17 +58,62 @@ class State:
 class Update(Run):
     """One `autoupdate`."""
 
-    def __init__(self, selection: Selection, options: Options) -> None:
+    command = "autoupdate"
+
+    def __init__(self, selection: Selection, options: Options, saved: SavedPlan | None = None) -> None:
         super().__init__(selection, options)
+        self.backend.rows.limit = options.count_timeout
+        self.saved = saved
         self.renamings: tuple[Change, ...] = ()
         self.carried: Columns = {}
         self.carried_desired: Desired | None = None
-        self.renames = Renames(asked=options.renames, models=selection.models, alias=selection.alias)
+        hints.forbid_malformed(selection.models, selection.apps)
+        self.outcome = Outcome()
+        self.renames = self.read_renames()
+
+    def read_renames(self) -> Renames:
+        """The renames that were asked for and, after them, those that are hinted at."""
+        asked = [RenameRequest(old=old, new=new) for old, new in self.options.renames.items()]
+        requests = [*asked, *hints.requests(self.selection.models)]
+        return Renames(
+            requests=requests,
+            models=self.selection.models,
+            everyone=self.attached_models() if requests else (),
+            alias=self.selection.alias,
+        )
+
+    def attached_models(self) -> list[type[Model]]:
+        """All models of the registry that have a table in the database."""
+        alias = self.selection.alias
+        return [model for model in models_of(self.selection.apps) if is_attached(model, alias)]
 
     @contextmanager
-    def renamed(self) -> Iterator[tuple[Change, ...]]:
+    def view(self) -> Iterator[State]:
+        """Look at the database as it is once everything has its new name."""
+        with self.renamed() as pending, self.backend.snapshot():
+            state = self.look(pending)
+            respelled = tuple(self.respelled(state))
+            if not respelled:
+                yield state
+                return
+        with self.renamed(respelled) as pending, self.backend.snapshot():
+            yield self.look(pending)
+
+    def respelled(self, state: State) -> Iterator[RenameColumn]:
+        """The columns whose names the server does not tell from new ones: only their spelling changes."""
+        if not self.backend.connection.features.ignores_table_name_case:
+            return
+        for change in (change for change in state.changes if isinstance(change, AddColumn)):
+            for column in state.current.tables[change.table].columns:
+                if column.name.lower() == change.new.name.lower():
+                    yield RenameColumn(table=change.table, old_name=column.name, new_name=change.new.name)
+
+    @contextmanager
+    def renamed(self, more: tuple[Change, ...] = ()) -> Iterator[tuple[Change, ...]]:
         """Try the renames out, so that the database itself says what everything is called after them."""
-        pending = self.renamings = tuple(self.renames.pending(self.introspect_names))
+        self.outcome = self.renames.look(self.introspect_names)
+        renames = self.outcome.changes
+        pending = self.renamings = (*renames, *self.backend.following_sequences(renames), *more)
         if not pending:
             yield ()
             return
@@ -96,8 +148,13 @@ class Update(Run):
             ownership=ownership,
             declared=declared,
             desired=desired,
-            changes=(*pending, *diff(current, desired, ownership, prune=self.options.prune)),
+            changes=(*pending, *self.differences(current, desired, ownership)),
         )
+
+    def differences(self, current: Schema, desired: Schema, ownership: Ownership) -> tuple[Change, ...]:
+        """What differs, and after renames what has the generated name of another."""
+        changes = diff(current, desired, ownership, prune=self.options.prune)
+        return (*changes, *names_in_the_way(current, desired)) if self.renamings else changes
 
     def following(self, state: State) -> Columns:
         """The columns of models outside the run that point at a key whose type changes, and do not follow yet."""
@@ -124,12 +181,25 @@ class Update(Run):
 
     def differs(self) -> bool:
         """Whether a run would have something to do, or to refuse."""
-        return bool(self.unsettled(self.look()))
+        return bool(self.backend.steadily(self.to_do))
+
+    def to_do(self) -> list[Change]:
+        """Look, and see what there is to do."""
+        with self.backend.snapshot():
+            return self.unsettled(self.look())
 
     def unsettled(self, state: State) -> list[Change]:
         """The changes that a run has to do something about."""
         pointed_at = pointed_at_from_outside(self.backend, state.current, state.changes)
         return [change for change in state.changes if not self.is_settled(change, pointed_at)]
+
+    def newly_kept(self, state: State) -> bool:
+        """Whether something is withheld that no run has said so of."""
+        return any(
+            not state.ownership.is_kept(change.table, change.old.name if isinstance(change, DropColumn) else None)
+            for change in state.changes
+            if isinstance(change, (DropColumn, DropTable))
+        )
 
     def is_settled(self, change: Change, pointed_at: Container[str]) -> bool:
         """Whether the change is withheld, and nothing has to be done to keep what it would drop."""
@@ -143,13 +213,21 @@ class Update(Run):
 
     def plan(self) -> Plan:
         """The plan, with nothing done."""
-        with self.backend.snapshot():
-            return self.prepare().plan
+        return self.backend.steadily(self.outline)
+
+    def outline(self) -> Plan:
+        """Look, judge and compile, and write out what each row would get."""
+        with self.view() as state:
+            draft = self.draft(state)
+            return evolve(draft.plan, statements=tuple(self.backend.written_out(draft.steps)))
 
     def prepare(self) -> Draft:
         """Look, judge and compile in one go."""
-        with self.renamed() as pending:
-            return self.draft(self.look(pending))
+        with self.view() as state:
+            draft = self.draft(state)
+        if self.saved is not None:
+            forbid_outdated(self.saved, draft.plan, draft.expected)
+        return draft
 
     def draft(self, state: State) -> Draft:
         """Judge the differences and write down what to do."""
@@ -167,15 +245,35 @@ class Update(Run):
             current=state.current,
             desired=goal(state.current, state.desired, state.declared, verdicts.changes),
             fills=verdicts.fills,
+            casts=verdicts.casts,
         )
         steps = () if refused or not work.changes else self.backend.compile(work)
         withheld = {j.change.table + j.change.describe() for j in verdicts.judgements if j.verdict is Verdict.WITHHOLD}
         return Draft(
-            plan=self.as_plan(verdicts.judgements, steps, state.current, self.left_alone(state)),
+            plan=self.as_plan(
+                verdicts.judgements,
+                steps,
+                state.current,
+                self.left_alone(state),
+                self.backend.remarks(work, judge.forecast.filled) if steps else (),
+                notes=self.outcome.notes,
+                likely_renames=likely_renames(verdicts.judgements, state.current, state.ownership, self.desired.fields),
+            ),
             steps=steps,
             leftover=lambda: self.leftover(withheld),
             settle=self.settle,
+            expected=self.expected(work) if steps and self.saved is not None else (),
         )
+
+    def expected(self, work: Work) -> tuple[Expected, ...]:
+        """The work's statements as a saved plan has them, whatever time it was then and values it gave each row."""
+        fills = {
+            key: Fill(sql=ANYTHING) if not fill.draw and self.desired.is_momentary(*key) else fill
+            for key, fill in work.fills.items()
+        }
+        steps = self.backend.compile(evolve(work, fills=fills))
+        each_row = [self.backend.row_statement(step.fill, ANYTHING) if step.fill else "" for step in steps]
+        return tuple(Expected(sql=step.sql, each_row=each) for step, each in zip(steps, each_row, strict=True))
 
     def left_alone(self, state: State) -> list[str]:
         """What the tables carry that came from nobody's model."""
@@ -196,8 +294,12 @@ class Update(Run):
         with self.backend.snapshot():
             current = self.backend.introspect([*self.desired.schema.tables, *self.removed_tables(ownership)])
         desired = adopt(self.desired.schema, current, ownership, self.backend.type_rules)
-        rename_content_types(self.renames.renamed_models, self.selection.alias, self.existing_models())
-        self.conclude(self.owned_tables(ownership, current, desired), gone=self.gone(recorded, current))
+        self.rename_content_types()
+        self.conclude(self.owned_tables(ownership, current, desired), gone=self.gone(recorded, ownership, current))
+
+    def rename_content_types(self) -> None:
+        if self.renames.renamed_models:
+            rename_content_types(self.renames.renamed_models, self.selection.alias, self.existing_models())
 
     def owned_tables(self, ownership: Ownership, current: Schema, desired: Schema) -> list[OwnedTable]:
         """What to record of the selected tables."""
@@ -206,13 +308,16 @@ class Update(Run):
             owned_table(declared[table.name], table, current.tables[table.name], ownership.tables.get(table.name))
             for table in desired
             if current.get(table.name) and table.name in declared
-        ]
+        ] + [kept_table(ownership.tables[name]) for name in self.removed_tables(ownership) if current.get(name)]
 
-    def gone(self, ownership: Ownership, current: Schema) -> list[str]:
+    def gone(self, recorded: Ownership, renamed: Ownership, current: Schema) -> list[str]:
         """The recorded tables that were dropped or renamed."""
-        removed = set(self.removed_tables(ownership))
-        renamed = {old for old, new in self.renames.tables.items() if old != new}
-        return [name for name in ownership.tables if name in renamed or (name in removed and current.get(name) is None)]
+        removed = set(self.removed_tables(renamed))
+        return [
+            name
+            for name in recorded.tables
+            if name not in renamed.tables or (name in removed and current.get(name) is None)
+        ]
 
     def existing_models(self) -> Apps:
         """The registry with the models whose tables exist."""
@@ -222,32 +327,81 @@ class Update(Run):
         """Do it: quickly where nothing differs, else under the lock."""
         if not self.selection.models and not self.selection.everything:
             return self.as_plan((), (), Schema({}))
+        if self.saved is not None:
+            self.backend.steadily(self.prepare)  # compares it with the saved one before receivers are told anything
         self.send_pre_migrate()
-        with self.backend.snapshot(), self.renamed() as pending:
-            state = self.look(pending)
-            unsettled = self.unsettled(state)
-        if unsettled:
-            plan = execute(self.backend, self.at_stake(state), self.prepare)
-        else:
-            plan = self.as_plan((), (), state.current, self.left_alone(state))
-            self.settle_unchanged(state)
-        return plan
+        state, busy = self.backend.steadily(self.first_look)
+        if busy and self.ask_about_it():
+            state, busy = self.backend.steadily(self.first_look)
+        if busy or self.saved is not None:
+            return execute(
+                self.backend, lambda waited: self.at_stake(self.look_again() if waited else state), self.prepare
+            )
+        self.settle_unchanged(state)
+        return self.as_plan((), (), state.current, self.left_alone(state), notes=self.outcome.notes)
+
+    def first_look(self) -> tuple[State, bool]:
+        """What is there, without a lock, and whether something has to be done about it."""
+        with self.view() as state:
+            return state, bool(self.newly_kept(state) or self.unsettled(state))
+
+    def look_again(self) -> State:
+        """Look once more, after another run."""
+        with self.view() as state:
+            return state
+
+    def ask_about_it(self) -> bool:
+        """Put the plan before whoever can answer, until there is nothing new; whether there were answers."""
+        answered = False
+        while self.options.ask and (answers := self.options.ask(self.plan())) and self.is_news(answers):
+            self.take(answers)
+            answered = True
+        return answered
+
+    def is_news(self, answers: Answers) -> bool:
+        """Whether the answers say something that the options do not."""
+        known = answers.renames.items() <= self.options.renames.items()
+        return not known or not answers.defaults.keys() <= self.options.defaults.keys()
+
+    def take(self, answers: Answers) -> None:
+        """Go on as if the answers had been given as options."""
+        renames = {**self.options.renames, **answers.renames}
+        defaults = {**self.options.defaults, **answers.defaults}
+        self.options = evolve(self.options, renames=renames, defaults=defaults)
+        self.renames = self.read_renames()
+        if answers.defaults:
+            self._desired = None
 
     def settle_unchanged(self, state: State) -> None:
         """Where no table changes: record what was found declared and tell receivers, if either is news."""
         tables = self.owned_tables(state.ownership, state.current, state.desired)
-        gone = self.gone(state.ownership, state.current)
+        gone = self.gone(state.ownership, state.ownership, state.current)
         fingerprint = self.signals_fingerprint() if self.selection.everything else None
         tell = fingerprint is not None and fingerprint != self.record.signals()
         if self.options.record_migrations or self.record.outdated(tables, gone=gone, signals=fingerprint):
-            with self.backend.exclusive():
+            with self.unless_forbidden(), self.backend.exclusive():
+                self.rename_content_types()
                 self.conclude(tables, gone=gone, tell=tell)
+
+    @contextmanager
+    def unless_forbidden(self) -> Iterator[None]:
+        """Where nothing differs, whoever may not write has nothing to do; what it misses is said."""
+        try:
+            yield
+        except Error as error:
+            if self.options.record_migrations or not self.backend.is_forbidden(error):
+                raise
+            words = self.backend.explain(error)
+            self.backend.patience.notify(
+                f"The database matches the models, but what goes with that (the record, content types, permissions) "
+                f"could not be written: {words}. {self.backend.advice(error)}".strip()
+            )
 
     def at_stake(self, state: State) -> frozenset[str]:
         """The tables whose rows decide about a change, by the names that they have now."""
         kinds = (AlterColumn, AlterPrimaryKey, DropColumn, DropTable, AddConstraint, AddIndex)
         decided = (change.table for change in state.changes if isinstance(change, kinds))
-        old_names = {c.new_name: c.table for c in state.changes if isinstance(c, RenameTable)}
+        old_names = origins(state.changes)
         return frozenset(old_names.get(table, table) for table in decided if state.current.get(table))
 
 

@@ -4,6 +4,7 @@ The server is watched over by a process of its own (this file, run as a script),
 its files as soon as its standard input is closed: that happens however the tests end, even if killed.
 """
 
+import copy
 import importlib.util
 import os
 import platform
@@ -27,9 +28,41 @@ class ServerUnavailable(Exception):
     """There is no PostgreSQL server to be had, for the reason given."""
 
 
+class OwnServer:
+    """A server that may be stopped and started, and followed by a standby."""
+
+    def __init__(self, keeper: "subprocess.Popen[str]") -> None:
+        self.keeper = keeper
+        self.url = self._answer()
+
+    def stop(self) -> None:
+        """Stop it at once, as if the power had failed."""
+        self._ask("stop")
+
+    def start(self) -> None:
+        self._ask("start")
+
+    def standby(self) -> str:
+        """Start a standby of it; return the URL of its database "postgres"."""
+        return self._ask("standby")
+
+    def _ask(self, command: str) -> str:
+        assert self.keeper.stdin is not None
+        self.keeper.stdin.write(f"{command}\n")
+        self.keeper.stdin.flush()
+        return self._answer()
+
+    def _answer(self) -> str:
+        assert self.keeper.stdout is not None
+        line = self.keeper.stdout.readline().strip()
+        if not line.startswith("postgresql://"):
+            raise ServerUnavailable("\n".join([line, self.keeper.stdout.read()]).strip())
+        return line
+
+
 @contextmanager
-def temporary_server(settings: Sequence[str] = NOT_DURABLE) -> Iterator[str]:
-    """Start a server with the given ``name=value`` settings and yield the URL of its database "postgres"."""
+def own_server(settings: Sequence[str] = NOT_DURABLE) -> Iterator[OwnServer]:
+    """Start a server with the given ``name=value`` settings."""
     _installation()
     keeper = subprocess.Popen(
         [sys.executable, __file__, *settings],
@@ -40,12 +73,15 @@ def temporary_server(settings: Sequence[str] = NOT_DURABLE) -> Iterator[str]:
         start_new_session=True,  # Ctrl-C must not stop the server before the tests have ended
     )
     with keeper:
-        assert keeper.stdin is not None and keeper.stdout is not None
-        url = keeper.stdout.readline().strip()
-        if not url.startswith("postgresql://"):
-            raise ServerUnavailable("\n".join([url, keeper.stdout.read()]).strip())
-        yield url
+        yield OwnServer(keeper)
         # Leaving the block closes the pipe and waits until the server is gone.
+
+
+@contextmanager
+def temporary_server(settings: Sequence[str] = NOT_DURABLE) -> Iterator[str]:
+    """Start such a server and yield the URL of its database "postgres"."""
+    with own_server(settings) as server:
+        yield server.url
 
 
 def _installation() -> Path:
@@ -57,15 +93,32 @@ def _installation() -> Path:
 
 
 def keep_server(settings: Sequence[str]) -> None:
-    """Run a server until standard input is closed; print its URL once it accepts connections."""
+    """Run a server until standard input is closed; print its URL once it accepts connections.
+
+    Lines of standard input are commands, each answered by the URL of the server that it was about.
+    """
     with tempfile.TemporaryDirectory(prefix="automigrate-", ignore_cleanup_errors=True) as directory:
         server = _Server(Path(directory))
+        standby = server.another("standby", port=5433)
         try:
             server.create()
             print(server.start(settings), flush=True)
-            sys.stdin.read()
+            for line in sys.stdin:
+                print(_obey(line.strip(), server, standby), flush=True)
         finally:
+            if standby.data.exists():
+                standby.stop()
             server.stop()
+
+
+def _obey(command: str, server: "_Server", standby: "_Server") -> str:
+    if command == "stop":
+        server.stop()
+        return server.url
+    if command == "start":
+        return server.start()
+    standby.follow(server)
+    return standby.start([f"port={standby.port}"])
 
 
 class _Server:
@@ -73,25 +126,46 @@ class _Server:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.data = directory / "data"
-        self.log = directory / "log"
         self.binaries = _installation() / "bin"
         # PostgreSQL refuses to run as root.
         self.as_user: dict[str, object] = {}
+        self._be("data", port=5432)
         if platform.system() != "Windows" and os.geteuid() == 0:
             self._use_unprivileged_user()
+
+    def another(self, name: str, port: int) -> "_Server":
+        """Return a server of the same programs and the same user, with data of its own."""
+        other = copy.copy(self)
+        other._be(name, port)
+        return other
+
+    def _be(self, name: str, port: int) -> None:
+        self.data = self.directory / name
+        self.log = self.directory / f"{name}.log"
+        self.port = port
+        self.url = f"postgresql://postgres@/postgres?host={quote(str(self.directory))}&port={port}"
 
     def create(self) -> None:
         self.run("initdb", "--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C", "--no-sync")
 
-    def start(self, settings: Sequence[str]) -> str:
+    def follow(self, primary: "_Server") -> None:
+        """Become a standby of another server."""
+        self.run(
+            "pg_basebackup",
+            f"--pgdata={self.data}",
+            f"--dbname={primary.url}",
+            "--write-recovery-conf",
+            "--checkpoint=fast",
+            "--no-sync",
+        )
+
+    def start(self, settings: Sequence[str] = ()) -> str:
         if platform.system() == "Windows":
             port = _free_port()
             where = ["listen_addresses=127.0.0.1", f"port={port}"]
-            url = f"postgresql://postgres@127.0.0.1:{port}/postgres"
+            self.url = f"postgresql://postgres@127.0.0.1:{port}/postgres"
         else:
             where = ["listen_addresses=", f"unix_socket_directories={self.directory}"]
-            url = f"postgresql://postgres@/postgres?host={quote(str(self.directory))}"
         with (self.data / "postgresql.auto.conf").open("a") as file:
             for setting in [*where, *settings]:
                 name, value = setting.split("=", 1)
@@ -101,7 +175,7 @@ class _Server:
         except ServerUnavailable as error:
             log = self.log.read_text(errors="replace") if self.log.exists() else ""
             raise ServerUnavailable(f"{error}\n{log}") from error
-        return url
+        return self.url
 
     def stop(self) -> None:
         self.run("pg_ctl", "stop", "-w", "--mode=immediate", check=False)

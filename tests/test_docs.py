@@ -17,7 +17,7 @@ import pytest
 from django.core.management import get_commands, load_command_class
 
 import automigrate_ext
-from automigrate_ext import Hazard, Judgement, Plan, Verdict
+from automigrate_ext import Answers, Hazard, Judgement, LikelyRename, Plan, Remark, Request, Verdict
 from automigrate_ext.changes import Change, RenameTable
 from automigrate_ext.schema import Schema
 
@@ -27,7 +27,7 @@ USER_PAGES = [ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("g
 REFERENCE = ROOT / "docs" / "reference.md"
 
 COMMANDS = ("autoupdate", "automigrate")
-FUNCTIONS = ("autoupdate", "automigrate", "make_plan", "is_actual")
+FUNCTIONS = ("autoupdate", "automigrate", "make_plan", "run_plan", "is_actual")
 #: Programs whose options are not ours to know.
 OTHER_PROGRAMS = {"pip", "pytest", "git", "psql", "venv", "benchmarks", "createdb"}
 
@@ -160,12 +160,12 @@ def test_signatures_are_those_of_the_reference(name):
     real = inspect.signature(getattr(automigrate_ext, name)).parameters
     assert documented == list(real)
     defaults = [ast.literal_eval(default) for default in (*found.args.defaults, *found.args.kw_defaults)]
-    assert defaults == [parameter.default for parameter in real.values()]
+    assert defaults == [p.default for p in real.values() if p.default is not p.empty]
     for parameter in real:
         assert in_code(parameter, sections(REFERENCE)["Functions"]), parameter
 
 
-@pytest.mark.parametrize("kind", [Plan, Judgement, Hazard])
+@pytest.mark.parametrize("kind", [Plan, Judgement, Hazard, LikelyRename, Answers, Remark, Request])
 def test_attributes_are_in_the_reference(kind):
     names = {field.name for field in fields(kind)} | {name for name in vars(kind) if not name.startswith("_")}
     for name in names:
@@ -267,13 +267,16 @@ def test_json_of_the_reference_has_the_shape_of_a_plan():
         judgements=(
             Judgement(change=RenameTable(table="old", new_name="new"), hazards=(Hazard(code="", message=""),)),
         ),
+        likely_renames=(LikelyRename(old="", new=""),),
     )
     real = plan.as_dict()
     assert list(documented) == list(real)
     assert documented["version"] == real["version"]
     assert list(documented["changes"][0]) == list(real["changes"][0])
     assert list(documented["changes"][0]["hazards"][0]) == list(real["changes"][0]["hazards"][0])
-    for key in (*real, *real["changes"][0], *real["changes"][0]["hazards"][0]):
+    assert list(documented["likely_renames"][0]) == list(real["likely_renames"][0])
+    below = real["changes"][0], real["changes"][0]["hazards"][0], real["likely_renames"][0]
+    for key in (*real, *(key for keys in below for key in keys)):
         assert in_code(key, sections(REFERENCE)["JSON"]), key
 
 
@@ -290,6 +293,13 @@ Todo.objects.create(title="Buy milk", desc="two litres", todo_list=home)
 Todo.objects.create(title="Call the bank")
 """
 WITHOUT_COLOR = ((MODELS, BLANK_COLOR, ""), (ADMIN, '("title", "color")', '("title",)'))
+META_OF_TODO = """
+    class Meta:
+        ordering = ("is_complete", "title", "pk")
+"""
+FORMER_NAMES = """
+    former_names = {"notes": "desc"}
+"""
 #: What the reader is asked to do to the demo's files under each heading of the guide.
 GUIDE_EDITS = {
     "Add a field and an index": (
@@ -305,7 +315,8 @@ GUIDE_EDITS = {
         (MODELS, IS_COMPLETE, IS_COMPLETE + "    priority = models.PositiveSmallIntegerField()\n"),
     ),
     "Rename a field": ((MODELS, "    desc = ", "    notes = "), (ADMIN, '"desc"', '"notes"')),
-    "Remove a field": WITHOUT_COLOR,
+    "Share a rename": ((MODELS, META_OF_TODO, FORMER_NAMES + META_OF_TODO),),
+    "Remove a field": ((MODELS, FORMER_NAMES, ""), *WITHOUT_COLOR),
 }
 README_EDITS = (
     *WITHOUT_COLOR,

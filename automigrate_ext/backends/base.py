@@ -3,37 +3,61 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
-from django.db.utils import DatabaseError
+from django.db.utils import DatabaseError, Error
 
+from automigrate_ext.backends.rows import Rows
 from automigrate_ext.blueprint import Blueprint, SchemaEditor, collecting_editor, draw
-from automigrate_ext.changes import Change
+from automigrate_ext.changes import AddConstraint, Change, RenameSequence
+from automigrate_ext.exceptions import AutomigrateError, ExecutionFailed, LockNotAvailable
 from automigrate_ext.ownership import TypeRules
-from automigrate_ext.schema import Column, Constraint, ForeignKey, Index, Schema, Table
+from automigrate_ext.remarks import Remark, Size
+from automigrate_ext.schema import Column, Constraint, ForeignKey, Index, PrimaryKey, Schema, Table
+from automigrate_ext.waiting import Patience
 
-COUNT_ROWS = "SELECT count(*) FROM {table}"
-COUNT_VALUES = "SELECT count({column}) FROM {table}"
-COUNT_NULLS = "SELECT count(*) FROM {table} WHERE {column} IS NULL"
-COUNT_REFERENCES = "SELECT count(*) FROM {table} WHERE {filled}"
-COUNT_ORPHANS = (
-    "SELECT count(*) FROM {table} AS child WHERE {filled} "
-    "AND NOT EXISTS (SELECT 1 FROM {to_table} AS parent WHERE {joined})"
-)
-COUNT_DUPLICATES = (
-    "SELECT count(*) FROM (SELECT 1 FROM {table} WHERE {filled} GROUP BY {columns} HAVING count(*) > 1) AS d"
-)
-COUNT_VIOLATORS = "SELECT count(*) FROM {table} WHERE NOT ({condition})"
 #: How many characters of a statement an error shows.
 LONGEST_STATEMENT = 500
+COUNT_ROWS = "SELECT count(*) FROM {table}"
+COUNT_NUMBERED = "SELECT {number}, count(*) FROM {table}"
+#: How many tables are counted in one query; SQLite takes 500 at most.
+COUNTS_A_QUERY = 200
+COUNT_REFERENCES = "SELECT count(*) FROM {table} WHERE {filled}"
+KEYS_TO_FILL = "SELECT {key} FROM {table} WHERE {condition} ORDER BY {key} LIMIT {limit}"
+UPDATE_ROW = "UPDATE {table} SET {column} = {value} WHERE {key}"
+EACH_ROW = "-- UPDATE {table}: a value of its own in {column} for each row"
+#: How many rows one statement gives a value of its own.
+ROWS_A_STATEMENT = 500
+#: Up to how many rows a plan that is only shown holds the values that rows would get, one each.
+ROWS_WRITTEN_OUT = 10_000
 ANY_VALUE = "SELECT EXISTS (SELECT 1 FROM {table} WHERE {column} IS NOT NULL)"
 ANY_ROW = "SELECT EXISTS (SELECT 1 FROM {table})"
+
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowFill:
+    """A value of its own, made by `draw` as SQL, for each row of a table that has none in a column.
+
+    `key` are the columns that tell the rows apart; `everywhere` says that the column is new, so that no row
+    has a value.
+    """
+
+    table: str
+    column: str
+    type: str
+    key: tuple[str, ...]
+    key_types: tuple[str, ...]
+    draw: Callable[[], str]
+    everywhere: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,27 +65,38 @@ class Step:
     """One statement of a plan, the table it is for, and how many table locks its transaction will hold.
 
     `makes_table` says that it belongs to a table that this run makes, so that it may be sent together with
-    others: no row is concerned, and the server's message names the object.
+    others: no row is concerned, and the server's message names the object. With `fill` it stands for as many
+    statements as it takes to give each row a value of its own, and `sql` says so in a comment.
     """
 
     sql: str
     table: str
     locks: int = 1
     makes_table: bool = False
+    fill: RowFill | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fill:
+    """What rows take that have no value: one for all as SQL, or one for each that `draw` makes."""
+
+    sql: str = ""
+    draw: Callable[[], str] | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
     """What is to be done: the changes, both schemas (current and, once done, desired), and values to fill in.
 
-    `fills` maps (table, column) to the SQL literal that rows take which have no value in a column that
-    forbids NULL. `desired` has the kept columns and foreign objects of each table too.
+    `fills` maps (table, column) to what rows take which have no value there, `casts` to the SQL of the values
+    that a column of another type takes. `desired` has the kept columns and foreign objects of each table too.
     """
 
     changes: tuple[Change, ...]
     current: Schema
     desired: Schema
-    fills: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    fills: Mapping[tuple[str, str], Fill] = field(default_factory=dict)
+    casts: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -75,6 +110,21 @@ class Dependent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A table, or one column or constraint of it."""
+
+    table: str
+    column: str = ""
+    constraint: str = ""
+
+    def describe(self) -> str:
+        """Say what it is, at the start of a sentence."""
+        if self.column:
+            return f"Column {self.table}.{self.column}"
+        return f"Constraint {self.constraint} of {self.table}" if self.constraint else f"Table {self.table}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Reference:
     """A foreign key of a table outside the run that points at a table inside it."""
 
@@ -84,10 +134,16 @@ class Reference:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loss:
-    """What a change of type would do to the values: how many rows it alters, or why it fails."""
+    """What a change of type would do to the values: how many it alters, or why it fails.
 
-    rows: int = 0
+    `rows` is None where they were not counted in time, `using` the SQL of the new values where they are not
+    the old ones, `samples` are the keys of rows that would lose something.
+    """
+
+    rows: int | None = 0
     error: str = ""
+    using: str = ""
+    samples: tuple[tuple[Any, ...], ...] = ()
 
 
 class Backend(ABC):
@@ -100,6 +156,8 @@ class Backend(ABC):
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
         self.connection = connection
+        self.patience = Patience()
+        self.rows = Rows(connection, self.limited, self.is_fault)
 
     # Reading
 
@@ -118,6 +176,13 @@ class Backend(ABC):
     @abstractmethod
     def dependents(self, names: Collection[str]) -> tuple[Dependent, ...]:
         """The views, materialised views and hand-made triggers that a drop of the tables would take along."""
+
+    def dependents_of(self, parts: Sequence[Part]) -> Mapping[Part, Sequence[Dependent]]:
+        """What keeps the server from dropping or converting parts of tables; nothing where it minds no dependents.
+
+        What belongs to tables that are to be dropped too is none of it.
+        """
+        return {}
 
     @abstractmethod
     def table_names(self) -> frozenset[str]:
@@ -139,6 +204,10 @@ class Backend(ABC):
 
     # Writing
 
+    def following_sequences(self, changes: Sequence[Change]) -> tuple[RenameSequence, ...]:
+        """The sequences that owe their names to tables and columns which the changes rename."""
+        return ()
+
     @abstractmethod
     def compile(self, work: Work) -> tuple[Step, ...]:
         """The statements that carry out the changes, in an order that the server accepts."""
@@ -153,16 +222,28 @@ class Backend(ABC):
         """
 
     @abstractmethod
-    def exclusive(self) -> AbstractContextManager[None]:
-        """A transaction that keeps a second run out until it ends; undone when an exception leaves it."""
+    def exclusive(self) -> AbstractContextManager[bool]:
+        """A transaction that keeps a second run out until it ends; undone when an exception leaves it.
+
+        Gives whether it had to be waited for. Raises `LockNotAvailable` where it cannot be had in time.
+        """
 
     def create_record(self, model: type[Model]) -> None:
         """Make the table in which the package records what it owns."""
         editor = collecting_editor(self.connection)
         self.run([Step(sql=draw(editor, model).create_sql(), table=model._meta.db_table)])
 
-    def protect(self, tables: Collection[str]) -> None:  # noqa: B027 - a server that locks as a whole has nothing to do
-        """Keep other sessions from writing to the tables until the transaction ends."""
+    def protect(  # noqa: B027 - a server that locks as a whole has nothing to do
+        self, tables: Collection[str], targets: Collection[str] = ()
+    ) -> None:
+        """Keep other sessions from the tables, and from writing to the targets, until the transaction ends.
+
+        Those that do not exist are passed over. Raises `LockNotAvailable` where it cannot be had in time.
+        """
+
+    def await_access(self) -> None:
+        """Connect, and wait until the database can be read."""
+        self.connection.ensure_connection()
 
     def batches(self, steps: Sequence[Step]) -> tuple[tuple[Step, ...], ...]:
         """The steps cut into as many transactions as the server needs; one, unless its locks run out."""
@@ -171,7 +252,54 @@ class Backend(ABC):
     def run(self, steps: Sequence[Step]) -> None:
         """Execute the steps."""
         for step in steps:
-            self.execute(step.sql)
+            for sql in self.fill_statements(step.fill) if step.fill else (step.sql,):
+                self.execute(sql)
+
+    def written_out(self, steps: Sequence[Step]) -> Iterator[str]:
+        """The statements of the steps, with the values of rows that get one each, if they are not too many."""
+        for step in steps:
+            if step.fill is None or self.count_rows(step.fill.table) > ROWS_WRITTEN_OUT:
+                yield step.sql
+            else:
+                yield from self.fill_statements(step.fill)
+
+    def fill_statements(self, fill: RowFill) -> Iterator[str]:
+        """The statements that give each row a value of its own, each for a batch of rows, as they are read."""
+        editor = collecting_editor(self.connection)
+        keys = self.keys_to_fill(fill, None)
+        while keys:
+            literals = [tuple(map(editor.quote_value, key)) for key in keys]
+            yield from self.update_rows(fill, [(literal, fill.draw()) for literal in literals])
+            keys = self.keys_to_fill(fill, literals[-1])
+
+    def keys_to_fill(self, fill: RowFill, last: tuple[str, ...] | None) -> list[tuple[Any, ...]]:
+        """The keys of the next rows without a value, after the last ones."""
+        key = ", ".join(map(self.quote, fill.key))
+        terms = [] if fill.everywhere else [f"{self.quote(fill.column)} IS NULL"]
+        terms += [f"({key}) > ({', '.join(last)})"] if last else []
+        sql = KEYS_TO_FILL.format(
+            key=key, table=self.quote(fill.table), condition=" AND ".join(terms) or "1 = 1", limit=ROWS_A_STATEMENT
+        )
+        with self.connection.cursor() as cursor:
+            cursor.execute(sql)
+            return list(map(tuple, cursor.fetchall()))
+
+    def update_rows(self, fill: RowFill, values: Sequence[tuple[tuple[str, ...], str]]) -> Iterator[str]:
+        """The statements that give the rows of these keys these values."""
+        for key, value in values:
+            pairs = zip(fill.key, key, strict=True)
+            yield UPDATE_ROW.format(
+                table=self.quote(fill.table),
+                column=self.quote(fill.column),
+                value=value,
+                key=" AND ".join(f"{self.quote(name)} = {text}" for name, text in pairs),
+            )
+
+    def row_statement(self, fill: RowFill, anything: str) -> str:
+        """What the statements look like that give rows a value of their own, with `anything` for keys and values."""
+        return UPDATE_ROW.format(
+            table=self.quote(fill.table), column=self.quote(fill.column), value=anything, key=anything
+        )
 
     def execute(self, sql: str) -> None:
         """Execute one statement; an error carries the statement as a note."""
@@ -188,12 +316,48 @@ class Backend(ABC):
         with transaction.atomic(using=self.connection.alias):
             yield
 
+    def steadily(self, read: Callable[[], T]) -> T:
+        """What `read` finds; where somebody changed the tables under its eyes, what it finds once no run is on."""
+        try:
+            return read()
+        except Error as error:
+            if not self.is_disturbed(error):
+                raise
+        with self.exclusive():
+            return read()
+
     @contextmanager
     def trial(self) -> Iterator[None]:
         """A transaction or savepoint whose changes are undone at its end."""
         with transaction.atomic(using=self.connection.alias):
             yield
             transaction.set_rollback(True, using=self.connection.alias)
+
+    # What it costs
+
+    def remarks(self, work: Work, filled: Collection[str]) -> tuple[Remark, ...]:
+        """What carrying out the work means for the tables that hold rows; of changed ones, these are `filled`."""
+        there = [name for name in concerned(work.changes) if work.current.get(name) and work.desired.get(name)]
+        empty = {change.table for change in work.changes} - set(filled)
+        touched = [name for name in there if name not in empty]
+        sizes = {name: size for name, size in self.sizes(touched).items() if size.rows} if touched else {}
+        effects = self.effects(work, sizes) if sizes else {}
+        return tuple(Remark(table=name, effects=effects[name], size=sizes[name]) for name in touched if name in effects)
+
+    def sizes(self, tables: Collection[str]) -> Mapping[str, Size]:
+        """How many rows the tables have; those that have none may be left out."""
+        sizes: dict[str, Size] = {}
+        for start in range(0, len(tables), COUNTS_A_QUERY):
+            names = list(tables)[start : start + COUNTS_A_QUERY]
+            counts = (COUNT_NUMBERED.format(number=n, table=self.quote(name)) for n, name in enumerate(names))
+            with self.connection.cursor() as cursor:
+                cursor.execute(" UNION ALL ".join(counts))
+                sizes.update((names[number], Size(rows=rows)) for number, rows in cursor.fetchall())
+        return sizes
+
+    def effects(self, work: Work, tables: Collection[str]) -> Mapping[str, tuple[str, ...]]:
+        """What the work does to the named tables that takes time or makes others wait, in a few words each."""
+        return {}
 
     # Questions to the rows
 
@@ -216,76 +380,121 @@ class Backend(ABC):
         """Whether the table has a row."""
         return bool(self.ask(ANY_ROW, table=self.quote(table)))
 
-    def count_values(self, table: str, column: str) -> int:
-        """In how many rows the column holds a value."""
-        return int(self.ask(COUNT_VALUES, table=self.quote(table), column=self.quote(column)))
-
     def has_values(self, table: str, column: str) -> bool:
         """Whether the column holds a value in any row."""
         return bool(self.ask(ANY_VALUE, table=self.quote(table), column=self.quote(column)))
-
-    def count_nulls(self, table: str, column: str) -> int:
-        """In how many rows the column is NULL."""
-        return int(self.ask(COUNT_NULLS, table=self.quote(table), column=self.quote(column)))
 
     def count_references(self, reference: Reference) -> int:
         """How many rows point through a foreign key."""
         filled = self.filled(reference.foreign_key.columns)
         return int(self.ask(COUNT_REFERENCES, table=self.quote(reference.table), filled=filled))
 
-    def count_orphans(self, table: str, foreign_key: ForeignKey) -> int:
-        """How many rows point at a row that is not there."""
-        pairs = zip(foreign_key.columns, foreign_key.to_columns, strict=True)
-        return int(
-            self.ask(
-                COUNT_ORPHANS,
-                table=self.quote(table),
-                to_table=self.quote(foreign_key.to_table),
-                filled=self.filled(foreign_key.columns, "child."),
-                joined=" AND ".join(f"parent.{self.quote(to)} = child.{self.quote(own)}" for own, to in pairs),
-            )
-        )
-
-    def count_duplicates(self, table: str, columns: Sequence[str], *, nulls_distinct: bool = True) -> int:
-        """How many groups of rows have the same values in the columns."""
-        return int(
-            self.ask(
-                COUNT_DUPLICATES,
-                table=self.quote(table),
-                columns=", ".join(map(self.quote, columns)),
-                filled=self.filled(columns) if nulls_distinct else "1 = 1",
-            )
-        )
-
     def filled(self, columns: Sequence[str], prefix: str = "") -> str:
         """The condition that none of the columns is NULL."""
         return " AND ".join(f"{prefix}{self.quote(column)} IS NOT NULL" for column in columns)
 
-    def count_violators(self, table: str, condition: str) -> int:
-        """How many rows do not satisfy a condition; NULL satisfies it, as it does in a check."""
-        return int(self.ask(COUNT_VIOLATORS, table=self.quote(table), condition=condition))
-
-    def count_index_duplicates(self, table: str, index: Index) -> int:
-        """How many groups of rows a unique index would not take."""
-        keys = [self.quote(key.column) if key.column else f"({key.expression})" for key in index.keys]
-        terms = [f"{key} IS NOT NULL" for key in keys] if index.nulls_distinct else []
-        terms += [f"({index.condition})"] if index.condition else []
-        return int(
-            self.ask(
-                COUNT_DUPLICATES,
-                table=self.quote(table),
-                columns=", ".join(keys),
-                filled=" AND ".join(terms) or "1 = 1",
-            )
-        )
-
     @abstractmethod
-    def count_lost(self, table: str, old: Column, new: Column) -> Loss:
+    def count_lost(self, table: Table, old: Column, new: Column) -> Loss:
         """What the change of type would do to the stored values; nothing where it provably keeps them."""
 
-    def explain(self, error: DatabaseError) -> str:
+    @contextmanager
+    def limited(self, seconds: float | None) -> Iterator[None]:
+        """Raise `TookTooLong` where a query of the block takes longer; here there is no way to stop one."""
+        yield
+
+    def typed(self, column: Column, value: str) -> str:
+        """A value, as SQL, with the type and collation that it is to have in the column."""
+        return value
+
+    # Faults
+
+    def explain(self, error: Error) -> str:
         """The server's own words, in one line, and the statement that it says them of."""
         return " ".join(" ".join([str(error), *getattr(error, "__notes__", ())]).split())
+
+    def advice(self, error: Error) -> str:
+        """The way out where the database itself is at fault or in the way, else ""."""
+        try:
+            return self.way_out(error)
+        except Error as another:
+            # The first error is the one to tell; the connection may be in no state for questions.
+            error.add_note(f"Asked about it, the server said: {another}")
+            return ""
+
+    def way_out(self, error: Error) -> str:
+        """The same; may ask the server."""
+        return ""
+
+    def is_fault(self, error: Error) -> bool:
+        """Whether it is the database that fails or is in the way, and not what it was asked."""
+        return False
+
+    def is_locked(self, error: Error) -> bool:
+        """Whether a lock could not be had."""
+        return False
+
+    def is_disturbed(self, error: Error) -> bool:
+        """Whether it may come from a run that changed tables while they were read."""
+        return False
+
+    def is_forbidden(self, error: Error) -> bool:
+        """Whether the database may not be written, by this role or at all."""
+        return False
+
+    def failure(self, error: Error, story: str, advice: str) -> AutomigrateError:
+        """The error as one of ours: what happened to the run, the server's words, and the way out."""
+        words = f"{story}: {self.explain(error)}"
+        kind = LockNotAvailable if self.is_locked(error) else ExecutionFailed
+        return kind(f"{words.rstrip('.')}. {advice}" if advice else words)
+
+    @contextmanager
+    def guarded(self) -> Iterator[None]:
+        """Turn faults of the database into errors with the way out; for what changes nothing.
+
+        Errors of connecting, and those that say all by themselves, are left as they are.
+        """
+        self.await_access()
+        try:
+            yield
+        except Error as error:
+            advice = self.advice(error)
+            if not advice:
+                raise
+            raise self.failure(error, "Nothing was changed", advice) from error
+
+
+def row_fill(table: Table, column: Column, draw: Callable[[], str], *, everywhere: bool) -> Step:
+    """The step that gives each row a value of its own in a column.
+
+    Raises `AutomigrateError` where the table has no primary key.
+    """
+    key = table.primary_key.columns if table.primary_key else ()
+    if not key:
+        raise AutomigrateError(
+            f"The default of {table.name}.{column.name} is called for each row, and the table has no primary key that "
+            f"tells its rows apart. Give it one, or give the rows one value with --default."
+        )
+    types = {known.name: known.type for known in table.columns}
+    fill = RowFill(
+        table=table.name,
+        column=column.name,
+        type=column.type,
+        key=key,
+        key_types=tuple(types[name] for name in key),
+        draw=draw,
+        everywhere=everywhere,
+    )
+    return Step(sql=EACH_ROW.format(table=table.name, column=column.name), table=table.name, fill=fill)
+
+
+def concerned(changes: Iterable[Change]) -> dict[str, None]:
+    """The tables that changes are about, and those at which they let foreign keys point, in order."""
+    tables: dict[str, None] = {}
+    for change in changes:
+        tables[change.table] = None
+        if isinstance(change, AddConstraint) and isinstance(change.new, ForeignKey):
+            tables[change.new.to_table] = None
+    return tables
 
 
 def shortened(sql: str) -> str:
@@ -306,7 +515,7 @@ def generated_names(connection: BaseDatabaseWrapper, table: Table, noun: Constra
     return frozenset(editor._create_index_name(table.name, columns, suffix) for suffix in suffixes)
 
 
-def noun_columns(noun: Constraint) -> tuple[str, ...]:
-    """The columns that a constraint speaks of."""
+def noun_columns(noun: Constraint | Index | PrimaryKey) -> tuple[str, ...]:
+    """The columns that a key, a constraint or an index speaks of."""
     columns: tuple[str, ...] = getattr(noun, "columns", ())
     return columns

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import sys
 from argparse import ArgumentParser
@@ -23,7 +24,7 @@ from django.db.utils import Error as DatabaseError
 from automigrate_ext import render
 from automigrate_ext.exceptions import AutomigrateError, Refused
 from automigrate_ext.execute import refusal
-from automigrate_ext.plan import Plan
+from automigrate_ext.plan import Plan, failure_dict
 
 #: Exit statuses; see docs/reference.md.
 DIFFERENT, FAILED, INTERRUPTED = 1, 2, 130
@@ -74,6 +75,19 @@ class SchemaCommand(BaseCommand):
             action="store_true",
             help="Mark the migrations on disk as applied, so that a later migrate has nothing to do.",
         )
+        parser.add_argument(
+            "--lock-wait",
+            type=float,
+            metavar="SECONDS",
+            help="How long to wait for another run on the database; 0 is not at all. Without end if left out.",
+        )
+        parser.add_argument(
+            "--lock-timeout",
+            type=float,
+            metavar="SECONDS",
+            help="How long to wait for sessions that use the tables; 0 is not at all. As the database is set up if "
+            "left out.",
+        )
         parser.add_argument("--skip-checks", action="store_true", help="Skip the system checks.")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -104,6 +118,10 @@ class SchemaCommand(BaseCommand):
                 self.stdout.write(refused.plan.as_json())
             raise CommandError(str(refused), returncode=FAILED) from refused
         except (AutomigrateError, DatabaseError) as error:
+            if output_format == "json" and isinstance(error, AutomigrateError) and error.plan is not None:
+                self.stdout.write(
+                    json.dumps(failure_dict(error.plan, str(error), error.applied, error.pending), indent=2)
+                )
             raise CommandError(" ".join(str(error).split("\n")), returncode=FAILED) from error
         except KeyboardInterrupt:
             self.stderr.write("Interrupted; nothing was changed.")
@@ -116,8 +134,10 @@ class SchemaCommand(BaseCommand):
         elif options["format"] == "sql":
             self.stdout.write(plan.sql(), ending="")
         elif options["verbosity"]:
-            self.print_lines(plan, options["verbosity"])
+            self.print_lines(plan, options["verbosity"], done=done)
             self.stdout.write(render.summary(plan, done=done, seconds=seconds))
+            for note in plan.notes:
+                self.stderr.write(note, self.style.NOTICE)
             if not plan.tables:
                 self.stderr.write(f"No model that was named or found has its table in database {plan.alias!r}.")
 
@@ -126,9 +146,9 @@ class SchemaCommand(BaseCommand):
         shown = options["format"] == "text" and options["verbosity"]
         raise CommandError("Nothing was done." if shown else refusal(plan), returncode=FAILED)
 
-    def print_lines(self, plan: Plan, verbosity: int) -> None:
+    def print_lines(self, plan: Plan, verbosity: int, *, done: bool) -> None:
         """Print the plan line by line, in colours where the terminal has them."""
-        lines = render.lines(plan, verbosity=verbosity)
+        lines = render.lines(plan, verbosity=verbosity, done=done)
         if self.colours():
             # Only here, because a run that finds nothing to do should not wait for it.
             from automigrate_ext.terminal import print_lines
@@ -154,6 +174,22 @@ class SchemaCommand(BaseCommand):
             raise CommandError(
                 "There is nobody to answer. Pass --noinput to go on without questions.", returncode=FAILED
             ) from None
+
+    def run_options(self, options: dict[str, Any]) -> dict[str, Any]:
+        """What both commands hand on to a run."""
+        return {
+            "record_migrations": options["record_migrations"],
+            "verbosity": self.signal_verbosity(options),
+            "interactive": options["interactive"],
+            "stdout": self.stderr,
+            "lock_wait": options["lock_wait"],
+            "lock_timeout": options["lock_timeout"],
+            "notify": self.notify if options["verbosity"] else None,
+        }
+
+    def notify(self, message: str) -> None:
+        """Say on stderr what a run waits for, or could not write."""
+        self.stderr.write(message, self.style.WARNING)
 
     def signal_verbosity(self, options: dict[str, Any]) -> int:
         """How much receivers of signals may print: nothing into a machine's output."""

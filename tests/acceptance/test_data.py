@@ -285,3 +285,16 @@ def test_withheld_column_with_unique_and_check(case):
     case.update(before, item(name=NAME), {"Item": [{"name": "a", "code": 1}]}, withheld=["Drop column shop_item.code"])
     case.insert(item(name=NAME), {"Item": [{"name": "b"}, {"name": "c"}]})
     case.update(before, item(name=NAME), built=True, accept_data_loss=True)
+
+
+def test_value_for_a_foreign_key_by_the_name_that_the_refusal_gives(case):
+    def state(**more):
+        return State(Box={"name": NAME}, Item={"name": NAME, **more})
+
+    before, after = state(), state(box=models.ForeignKey("shop.Box", models.CASCADE, related_name="+"))
+    rows = {"Box": [{"name": "b"}], "Item": [{"name": "a"}]}
+    case.refused(before, after, rows, "required-column")
+    with pytest.raises(Refused, match=r"--default shop\.Item\.box_id=VALUE"):
+        case.run(after)
+    with pytest.raises(AutomigrateError):
+        case.run(after, defaults={"shop.Item.box_id": "x"})

@@ -199,3 +199,13 @@ def test_virtual_column_with_a_check_becomes_plain(case):
     before = state(generated("virtual"), constraints=checks)
     after = state(models.IntegerField(null=True), constraints=checks)
     case.update(before, after, ROWS)
+
+
+def test_expression_reads_a_column_that_comes_in_the_same_run(case):
+    def state(of, **fields):
+        twice = models.GeneratedField(expression=F(of) * 2, output_field=models.IntegerField(), db_persist=True)
+        return item(a=models.IntegerField(), twice=twice, **fields)
+
+    after = state("b", b=models.IntegerField(default=4))
+    case.update(state("a"), after, {"Item": [{"a": 1}]}, altered=["shop_item.twice"])
+    assert case.values("shop_item", "a", "b", "twice") == [(1, 4, 8)]

@@ -1,6 +1,7 @@
 """Transactions on SQLite: one run at a time, all or nothing, and nothing broken in the end."""
 
 import sqlite3
+import time
 from contextlib import closing
 
 import pytest
@@ -9,7 +10,8 @@ from django.db import models, transaction
 from django.db.utils import IntegrityError, OperationalError
 
 from automigrate_ext.backends.base import Step
-from automigrate_ext.exceptions import ExecutionFailed
+from automigrate_ext.exceptions import ExecutionFailed, LockNotAvailable
+from automigrate_ext.waiting import Patience
 from tests.backends.sqlite3_helper import Database, model
 
 
@@ -43,11 +45,27 @@ def test_exclusive_keeps_other_writers_out(database):
 
 def test_exclusive_waits_for_other_writers(database):
     database.execute("CREATE TABLE t (a)", "PRAGMA busy_timeout = 10")
+    backend = database.backend
+    backend.patience = Patience(lock_wait=0.1)
     with closing(sqlite3.connect(database.connection.settings_dict["NAME"])) as other:
         other.execute("INSERT INTO t VALUES (1)")
-        with pytest.raises(OperationalError, match="locked"), database.backend.exclusive():
+        started = time.monotonic()
+        with pytest.raises(LockNotAvailable, match=r"did not end within 0\.1 s"), backend.exclusive():
             pass
+    assert 0.1 <= time.monotonic() - started < 2
     assert pragmas(database) == [(1,), (0,)]
+    assert database.query("PRAGMA busy_timeout") == [(10,)]
+
+
+@pytest.mark.parametrize(("lock_timeout", "milliseconds"), [(None, 10), (0, 0), (2.5, 2500), (1e9, 2**31 - 1)])
+def test_exclusive_waits_for_readers_for_the_time_asked_for(database, lock_timeout, milliseconds):
+    database.execute("CREATE TABLE t (a)", "PRAGMA busy_timeout = 10")
+    backend = database.backend
+    backend.patience = Patience(lock_timeout=lock_timeout)
+    with backend.exclusive() as waited:
+        assert not waited
+        assert database.query("PRAGMA busy_timeout") == [(milliseconds,)]
+    assert database.query("PRAGMA busy_timeout") == [(10,)]
 
 
 @pytest.mark.parametrize("mode", [None, "EXCLUSIVE"])

@@ -3,7 +3,7 @@
 import pytest
 
 from automigrate_ext.backends.sqlite3.hazards import conversion, family, length_limit
-from automigrate_ext.schema import Column
+from automigrate_ext.schema import Column, Table
 from tests.backends.sqlite3_helper import Database
 
 
@@ -16,10 +16,14 @@ def column(type_name, name="a"):
     return Column(name=name, type=type_name, null=True)
 
 
+def count_lost(database, old, new):
+    return database.backend.count_lost(Table(name="t", columns=(old,)), old, new)
+
+
 def carry(database, old, new, value):
     """Whether the value survives, and what is stored of it."""
     database.execute(f"CREATE TABLE t (a {old})", f"INSERT INTO t VALUES ({value})", f"CREATE TABLE u (a {new})")
-    lost = database.backend.count_lost("t", column(old), column(new))
+    lost = count_lost(database, column(old), column(new))
     needed = conversion(column(old), column(new))
     expression = needed.value.format(c='"a"') if needed else '"a"'
     database.execute(f"INSERT INTO u SELECT {expression} FROM t")
@@ -118,16 +122,16 @@ def test_value_does_not_survive(database, old, new, value, stored):
 
 def test_rows_are_counted(database):
     database.execute("CREATE TABLE t (a text)", "INSERT INTO t VALUES ('1'), ('x'), (NULL), ('y')")
-    assert database.backend.count_lost("t", column("text"), column("integer")).rows == 2
+    assert count_lost(database, column("text"), column("integer")).rows == 2
 
 
 def test_rows_that_would_be_left_with_nothing_where_null_is_forbidden(database):
     database.execute("CREATE TABLE t (a text)", "INSERT INTO t VALUES ('1'), ('x'), (NULL), ('y')")
     required = Column(name="a", type="integer", null=False)
-    loss = database.backend.count_lost("t", column("text"), required)
+    loss = count_lost(database, column("text"), required)
     assert loss.error == "the values of 2 of its rows are no integer, and it forbids NULL"
     shortened = Column(name="a", type="varchar(0)", null=False)
-    assert not database.backend.count_lost("t", column("text"), shortened).error
+    assert not count_lost(database, column("text"), shortened).error
 
 
 @pytest.mark.parametrize(
@@ -147,7 +151,7 @@ def test_rows_that_would_be_left_with_nothing_where_null_is_forbidden(database):
 )
 def test_rows_are_not_asked_where_all_survive(database, django_assert_num_queries, old, new):
     with django_assert_num_queries(0, connection=database.connection):
-        assert database.backend.count_lost("t", column(old), column(new)).rows == 0
+        assert count_lost(database, column(old), column(new)).rows == 0
 
 
 @pytest.mark.parametrize(
@@ -182,8 +186,14 @@ def test_orphans_duplicates_and_violators(database):
         "INSERT INTO t VALUES (1, 'a'), (2, 'A'), (NULL, 'b'), (3, NULL)",
         "CREATE INDEX i ON t (a COLLATE nocase) WHERE a > ''",
     )
-    backend, table = database.backend, database.read("t").tables["t"]
-    assert backend.count_orphans("t", table.foreign_keys[0]) == 2
-    assert backend.count_duplicates("t", ["p_id"]) == 0
-    assert backend.count_index_duplicates("t", table.indexes[0]) == 1
-    assert backend.count_violators("t", "\"a\" = 'b'") == 2
+    rows, table, target = database.backend.rows, *(database.read("t", "p").tables[name] for name in "tp")
+    now = rows.now(table)
+
+    def count(question):
+        (answer,) = rows.answers([question]).values()
+        return answer.rows
+
+    assert count(rows.orphans(now, rows.now(target), table.foreign_keys[0])) == 2
+    assert count(rows.duplicates(now, ["p_id"])) == 0
+    assert count(rows.index_duplicates(now, table.indexes[0])) == 1
+    assert count(rows.violators(now, "\"a\" = 'b'")) == 2

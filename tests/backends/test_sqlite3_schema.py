@@ -10,7 +10,7 @@ from django.db import models
 from django.db.models.functions import Lower, Now
 from django.db.utils import IntegrityError
 
-from automigrate_ext.backends.base import Work
+from automigrate_ext.backends.base import Fill, Work
 from automigrate_ext.backends.sqlite3 import schema
 from automigrate_ext.changes import (
     AddColumn,
@@ -78,7 +78,7 @@ def test_column_added_with_a_value_for_the_rows(database):
     database.create(one(a=char()))
     database.execute("INSERT INTO x_one (a) VALUES ('A')")
     after = one(a=char(), b=char(null=True, default="it's"), c=models.IntegerField(null=True, default=2))
-    statements = database.update(after, fills={("x_one", "b"): "'it''s'", ("x_one", "c"): "2"})
+    statements = database.update(after, fills={("x_one", "b"): Fill(sql="'it''s'"), ("x_one", "c"): Fill(sql="2")})
     assert statements[2:] == ["""UPDATE "x_one" SET "b" = 'it''s', "c" = 2"""]
     assert database.query("SELECT b, c FROM x_one") == [("it's", 2)]
 
@@ -145,7 +145,7 @@ def test_index_that_changes_its_table(database):
 
     database.create(*state(True, False))
     assert rebuilds(database.update(*state(False, True))) == 1
-    database.update(*state(True, False), fills={("x_b", "a"): "''"})
+    database.update(*state(True, False), fills={("x_b", "a"): Fill(sql="''")})
 
 
 def test_plain_column_dropped_without_rebuild(database):
@@ -217,7 +217,7 @@ def test_column_changed_by_a_rebuild(database, before, after):
 def test_column_added_by_a_rebuild(database, field):
     database.create(one(a=char()))
     database.execute("INSERT INTO x_one (id, a) VALUES (1, 'A')")
-    fills = {("x_one", "b"): "''"} if field.default == "" else {}
+    fills = {("x_one", "b"): Fill(sql="''")} if field.default == "" else {}
     statements = database.update(one(a=char(), b=field.clone()), fills=fills)
     assert rebuilds(statements) == 1
     assert database.query("SELECT b IS NULL FROM x_one") == [(0,)]
@@ -228,7 +228,7 @@ def test_many_changes_of_a_table_are_one_rebuild(database):
     database.create(one({"constraints": [check]}, a=char(unique=True), b=models.IntegerField(db_index=True), c=char()))
     database.execute("INSERT INTO x_one (a, b, c) VALUES ('1', 2, 'x'), ('3', 4, 'y')")
     after = one({"unique_together": [("a", "d")]}, a=models.IntegerField(), b=char(), d=char(null=True), e=char())
-    statements = database.update(after, fills={("x_one", "e"): "'new'"})
+    statements = database.update(after, fills={("x_one", "e"): Fill(sql="'new'")})
     assert statements == [
         'CREATE TABLE "new__x_one" ("id" integer NOT NULL PRIMARY KEY AUTOINCREMENT, "a" integer NOT NULL, '
         '"b" varchar(20) NOT NULL, "d" varchar(20) NULL, "e" varchar(20) NOT NULL)',
@@ -248,7 +248,7 @@ def test_many_changes_of_a_table_are_one_rebuild(database):
 def test_null_is_filled(database):
     database.create(one(a=char(null=True)))
     database.execute("INSERT INTO x_one (a) VALUES (NULL), ('x')")
-    database.update(one(a=char()), fills={("x_one", "a"): "'filled'"})
+    database.update(one(a=char()), fills={("x_one", "a"): Fill(sql="'filled'")})
     assert database.query("SELECT a FROM x_one ORDER BY id") == [("filled",), ("x",)]
 
 
@@ -487,13 +487,13 @@ def test_statements_run_as_a_script(database, tmp_path):
         "INSERT INTO x_one (a) VALUES ('?'), ('%s')",
     )
     after = one(a=models.TextField(db_default="50% of %s; -- ?"), b=char(), c=models.JSONField(null=True))
-    script = "".join(f"{step.sql};\n" for step in database.compile(after, fills={("x_one", "b"): "'%s'"}))
+    script = "".join(f"{step.sql};\n" for step in database.compile(after, fills={("x_one", "b"): Fill(sql="'%s'")}))
     with closing(sqlite3.connect(tmp_path / "copy.sqlite3")) as copy:
         database.connection.connection.backup(copy)
         copy.executescript(script)
         copied = dict(copy.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall())
         rows = copy.execute("SELECT * FROM x_one").fetchall()
-    database.update(after, fills={("x_one", "b"): "'%s'"})
+    database.update(after, fills={("x_one", "b"): Fill(sql="'%s'")})
     assert database.definitions() == copied
     assert database.query("SELECT * FROM x_one") == rows == [(1, "?", "%s", None), (2, "%s", "%s", None)]
     assert database.read("x_one").tables["x_one"].column("a").default == "'50% of %s; -- ?'"

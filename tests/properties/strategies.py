@@ -1,5 +1,7 @@
 """Random models, as plain values that print well: a field is its class's name and its options."""
 
+import itertools
+import uuid
 from typing import Any
 
 from django.contrib.postgres import fields as pg_fields
@@ -7,6 +9,7 @@ from django.contrib.postgres import indexes as pg_indexes
 from django.db import models
 from django.db.models import F, Q
 from django.db.models.functions import Lower, Upper
+from django.utils.timezone import now
 from hypothesis import strategies as st
 
 from tests.acceptance.helper import State
@@ -50,6 +53,16 @@ DEFAULTS: dict[str, Any] = {
     "BooleanField": True,
     "FloatField": 1.5,
 }
+COUNTER = itertools.count(1000)
+
+
+def number() -> int:
+    """Another number each time."""
+    return next(COUNTER)
+
+
+#: What is called for each row.
+CALLED: dict[str, Any] = {**dict.fromkeys(NUMBERS, number), "UUIDField": uuid.uuid4, "DateTimeField": now}
 
 
 @st.composite
@@ -58,7 +71,11 @@ def options(draw, kind: str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     if draw(st.booleans()):
         found["null"] = True
-    extra = draw(st.sampled_from(["", "", "unique", "db_index", "default", "db_default", "both", "db_column"]))
+    extras = ["", "", "unique", "db_index", "default", "called", "called unique", "db_default", "both", "db_column"]
+    extra = draw(st.sampled_from(extras))
+    if extra.startswith("called") and kind in CALLED:
+        found["default"] = CALLED[kind]
+        found["unique"] = extra.endswith("unique")
     if extra in ("unique", "db_index"):
         found[extra] = kind not in ("JSONField", "BinaryField")
     if extra in ("default", "both") and kind in DEFAULTS:
@@ -319,3 +336,58 @@ def make_constraint(prefix: str, kind: str, name: str, field: str, other: str) -
 def rows(draw) -> dict[str, int]:
     """How many rows to try to put into each model, and from which value on."""
     return {name: draw(st.integers(0, 3)) for name in MODELS} | {"from": draw(st.integers(0, 3))}
+
+
+# The same models by other names
+
+
+@st.composite
+def new_names(draw, specs: dict[str, ModelSpec]) -> dict[str, Any]:
+    """Other names for models and, under each model's old name, for fields; they may shift and be traded."""
+    names = draw(st.permutations((*MODELS, "Four", "Five")))
+    found: dict[str, Any] = {"": dict(zip(specs, names, strict=False))}
+    for model, spec in specs.items():
+        fields = [name for name in spec["fields"] if name in NAMES]
+        found[model] = dict(zip(fields, draw(st.permutations((*NAMES, "f", "g"))), strict=False))
+    return found
+
+
+def renamed(specs: dict[str, ModelSpec], names: dict[str, Any]) -> dict[str, ModelSpec]:
+    """The models by their new names."""
+    return {names[""][model]: renamed_model(spec, names[""], names[model]) for model, spec in specs.items()}
+
+
+def renamed_model(spec: ModelSpec, models_: dict[str, str], fields: dict[str, str]) -> ModelSpec:
+    def field(name):
+        return fields.get(name, name)
+
+    def other(found):
+        changed = {"to": models_[found["to"]]} if "to" in found else {}
+        if "of" in found:
+            of = found["of"]
+            changed["of"] = field(of) if isinstance(of, str) else tuple(map(field, of))
+        return {**found, **changed}
+
+    new = {**spec, "fields": {field(name): (kind, other(found)) for name, (kind, found) in spec["fields"].items()}}
+    for key in ("indexes", "constraints"):
+        new[key] = tuple((*thing[:2], *map(field, thing[2:])) for thing in spec[key])
+    new["unique_together"] = tuple(tuple(map(field, pair)) for pair in spec.get("unique_together", ()))
+    return new
+
+
+def requests(names: dict[str, Any]) -> dict[str, str]:
+    """The renames as they are asked for, fields by their models' new names."""
+    asked = {f"shop.{old}": new for old, new in names[""].items() if old != new}
+    for model, fields in names.items():
+        if model:
+            place = f"shop.{names[''][model]}"
+            asked |= {f"{place}.{old}": new for old, new in fields.items() if old != new}
+    return asked
+
+
+def turned_round(names: dict[str, Any]) -> dict[str, Any]:
+    """The names by which to go back."""
+    back: dict[str, Any] = {"": {new: old for old, new in names[""].items()}}
+    for model, new_name in names[""].items():
+        back[new_name] = {new: old for old, new in names[model].items()}
+    return back

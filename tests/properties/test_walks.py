@@ -45,3 +45,19 @@ def test_nothing_to_do_after_either_route(case, data):
     walk.reset(case)
     case.build(state)
     case.assert_settled(state)
+
+
+@given(data=st.data())
+def test_renames_there_and_back(case, data):
+    specs = data.draw(strategies.state(case.vendor, is_virtual(case)), "models")
+    names, counts = data.draw(strategies.new_names(specs), "names"), data.draw(strategies.rows(), "rows")
+    walk.reset(case)
+    one, two = strategies.build(specs), strategies.build(strategies.renamed(specs, names))
+    case.build(one)
+    walk.fill(case, one, counts)
+    before = walk.contents(case, one)
+    for state, asked in ((two, names), (one, strategies.turned_round(names))):
+        plan = case.run(state, renames=strategies.requests(asked))
+        assert all(type(change).__name__.startswith("Rename") for change in plan.changes), plan.sql()
+        assert walk.contents(case, state) == before
+        case.assert_settled(state)

@@ -12,7 +12,7 @@ from typing import Any
 from django.db import IntegrityError, models, transaction
 from django.db.utils import DataError
 
-from automigrate_ext import ExecutionFailed, Plan, Refused
+from automigrate_ext import Plan, Refused
 from automigrate_ext.changes import AlterColumn
 from tests.acceptance.helper import Case, State, fingerprint
 
@@ -39,21 +39,6 @@ VALUES: dict[str, tuple[Any, ...]] = {
     "IntegerRangeField": ((1, 3), (5, 9)),
 }
 NUMBERS = (1, 2, 300, -4)
-
-#: What the server says where rows that are converted or filled in the same run do not satisfy a constraint;
-#: they cannot be asked beforehand.
-VIOLATIONS = (
-    "unique",
-    "violated",
-    "CHECK",
-    "UNIQUE",
-    "duplicate",
-    "foreign key",
-    "FOREIGN KEY",
-    "NOT NULL",
-    "null value",
-    "point at nothing",
-)
 
 SAME_FAMILY = (
     {"integer", "bigint", "smallint", "integer unsigned", "bigint unsigned", "smallint unsigned"},
@@ -123,10 +108,6 @@ def step(case: Case, before: State, after: State, *, accept: bool) -> None:
         assert refusal.plan.refused
         assert fingerprint(case.connection) == trace
         go_without_rows(case, before, after)
-    except ExecutionFailed as failure:
-        assert fingerprint(case.connection) == trace
-        assert any(word in str(failure) for word in VIOLATIONS), str(failure)
-        go_without_rows(case, before, after)
     else:
         case.assert_rewrites_once(plan)
         assert_survived(case, kept, plan)
@@ -188,3 +169,12 @@ def is_renumbered(plan: Plan, table: str, column: str) -> bool:
     ) and not all(
         is_same_family(change) for change in plan.changes if isinstance(change, AlterColumn) and change.table == table
     )
+
+
+def contents(case: Case, state: State) -> list[list[tuple[str, ...]]]:
+    """The rows of all tables, in the order in which the models declare them, whatever they are called."""
+    found = []
+    for model in state.managed():
+        columns = [str(field.column) for field in model._meta.local_fields if field.column]
+        found.append([tuple(map(repr, row)) for row in case.values(model._meta.db_table, *columns)])
+    return found

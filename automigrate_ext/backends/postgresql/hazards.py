@@ -2,93 +2,131 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from typing import Any
+
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import DatabaseError
 
 from automigrate_ext.backends.base import Loss
-from automigrate_ext.schema import Column
+from automigrate_ext.backends.postgresql import faults
+from automigrate_ext.backends.postgresql.casts import Cast, casts, never_loses
+from automigrate_ext.backends.rows import Question, Rows, TookTooLong
+from automigrate_ext.schema import Column, Table
 
-# A value survives when it comes back from the new type as it was.
-COUNT_CHANGED = "SELECT count(*) FROM {table} WHERE {column}::{new}::{old}::text IS DISTINCT FROM {column}::text"
-
-ANY_VALUE = "SELECT EXISTS (SELECT 1 FROM {table} WHERE {column} IS NOT NULL)"
-CAST_NOTHING = "SELECT NULL::{old}::{new}"
-
-# Types that hold every value of another one. Source: PostgreSQL's documentation, chapter "Data types"
-# (ranges of the numeric types; varchar and text hold the same strings).
-WIDER = {
-    "smallint": {"integer", "bigint", "numeric", "real", "double precision"},
-    "integer": {"bigint", "numeric", "double precision"},
-    "bigint": {"numeric"},
-    "real": {"double precision"},
-    "character varying": {"text"},
-    "date": {"timestamp without time zone"},
-}
+CAST_NOTHING = "SELECT {value} FROM (SELECT NULL::{old} AS nothing) AS none"
+# A function of the session that is gone with the savepoint in which it is made. OTHERS is every error but
+# that of a statement that took too long: PostgreSQL's documentation, "Trapping Errors".
+SURVIVES = """
+CREATE FUNCTION pg_temp.automigrate_ext_survives({old}) RETURNS boolean LANGUAGE plpgsql AS $function$
+BEGIN
+    RETURN NOT ({lost});
+EXCEPTION WHEN OTHERS THEN
+    RETURN false;
+END
+$function$
+"""
+DIES = "{column} IS NOT NULL AND NOT pg_temp.automigrate_ext_survives({column})"
+NOTHING = "NULL::{new}"
 
 
-def count_lost(connection: BaseDatabaseWrapper, table: str, old: Column, new: Column) -> Loss:
-    """How many values the cast from `old` to `new` changes, or the server's words when it fails."""
+def count_lost(rows: Rows, table: Table, old: Column, new: Column) -> Loss:
+    """What the best way from `old` to `new` does to the values of a column."""
     if old.type == new.type or never_loses(old.type, new.type):
         return Loss()
-    sql = COUNT_CHANGED.format(
-        table=connection.ops.quote_name(table),
-        column=connection.ops.quote_name(old.name),
-        old=old.type,
-        new=new.type,
-    )
+    return Attempt(rows=rows, table=table, old=old, new=new).loss()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """Tries the ways from one type to another on the values of one column."""
+
+    rows: Rows
+    table: Table
+    old: Column
+    new: Column
+
+    @property
+    def column(self) -> str:
+        return self.rows.quote(self.old.name)
+
+    def loss(self) -> Loss:
+        """The loss of the first way that loses nothing, or of the one that loses least."""
+        found: list[Loss] = []
+        failure = ""
+        for cast in casts(self.old.type, self.new.type):
+            try:
+                found.append(self.loss_by(cast))
+            except DatabaseError as error:
+                if faults.is_fault(error):
+                    raise
+                failure = failure or words(error)
+                continue
+            if not found[-1].rows:
+                return found[-1]
+        return min(found, key=lambda loss: loss.rows or 0) if found else self.failing(failure)
+
+    def loss_by(self, cast: Cast) -> Loss:
+        """What one way loses, with examples; raises `DatabaseError` where it fails on a value."""
+        using = cast.value(self.column, self.new.type)
+        question = self.question(cast.lost(self.column, self.old.type, self.new.type))
+        try:
+            (count,) = self.rows.try_row(self.rows.count_sql(question))
+        except TookTooLong:
+            return Loss(rows=None, using=using)
+        samples = self.rows.sample(question) if count else ()
+        return Loss(rows=count, using=using, samples=samples)
+
+    def question(self, condition: str) -> Question:
+        return Question(source=self.rows.now(self.table), condition=condition)
+
+    def failing(self, failure: str) -> Loss:
+        """Which values fail, if every way does."""
+        values = self.rows.answer(self.rows.values(self.rows.now(self.table), [self.old.name]))
+        if values.rows == 0:
+            return Loss(using=using_for_nothing(self.rows.connection, self.old, self.new))
+        cast = known_cast(self.rows.connection, self.old.type, self.new.type)
+        if cast is None:
+            return Loss(rows=values.rows, error=failure)
+        rows, samples = self.count_failing(cast)
+        return Loss(rows=rows, error=failure, samples=samples)
+
+    def count_failing(self, cast: Cast) -> tuple[int | None, tuple[tuple[Any, ...], ...]]:
+        """How many values do not survive, and the keys of some."""
+        alias = self.rows.connection.alias
+        with transaction.atomic(using=alias), self.rows.connection.cursor() as cursor:
+            lost = cast.lost("$1", self.old.type, self.new.type)
+            cursor.execute(SURVIVES.format(old=self.old.type, lost=lost))
+            question = self.question(DIES.format(column=self.column))
+            answer = self.rows.answer(question)
+            samples = self.rows.sample(question)
+            transaction.set_rollback(True, using=alias)
+        return answer.rows, samples
+
+
+def known_cast(connection: BaseDatabaseWrapper, old: str, new: str) -> Cast | None:
+    """The first way between two types that the server knows, whatever the values."""
+    return next((cast for cast in casts(old, new) if is_known(connection, cast, old, new)), None)
+
+
+def is_known(connection: BaseDatabaseWrapper, cast: Cast, old: str, new: str) -> bool:
+    """Whether the server understands a way to convert."""
+    sql = CAST_NOTHING.format(value=cast.value("nothing", new), old=old)
     try:
         with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
             cursor.execute(sql)
-            return Loss(rows=cursor.fetchone()[0])
-    except DatabaseError as error:
-        return Loss(error=" ".join(str(error).split())) if has_values(connection, table, old) else Loss()
-
-
-def has_values(connection: BaseDatabaseWrapper, table: str, column: Column) -> bool:
-    """Whether a row holds a value in the column."""
-    quote = connection.ops.quote_name
-    with connection.cursor() as cursor:
-        cursor.execute(ANY_VALUE.format(table=quote(table), column=quote(column.name)))
-        return bool(cursor.fetchone()[0])
-
-
-def can_cast(connection: BaseDatabaseWrapper, old: Column, new: Column) -> bool:
-    """Whether the server knows a way from the one type to the other, whatever the values."""
-    if old.type == new.type or never_loses(old.type, new.type):
-        return True
-    try:
-        with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
-            cursor.execute(CAST_NOTHING.format(old=old.type, new=new.type))
     except DatabaseError:
         return False
     return True
 
 
-def never_loses(old: str, new: str) -> bool:
-    """Whether every value of the old type is one of the new type, by the types alone."""
-    old_base, old_modifiers = split_modifiers(old)
-    new_base, new_modifiers = split_modifiers(new)
-    if new_base in WIDER.get(old_base, ()):
-        return not new_modifiers
-    if old_base != new_base:
-        return False
-    if not new_modifiers:
-        return True
-    if old_base == "character varying":
-        return bool(old_modifiers) and old_modifiers[0] <= new_modifiers[0]
-    if old_base == "numeric" and len(old_modifiers) == len(new_modifiers) == 2:
-        whole = new_modifiers[0] - new_modifiers[1] >= old_modifiers[0] - old_modifiers[1]
-        return whole and new_modifiers[1] >= old_modifiers[1]
-    return False
+def using_for_nothing(connection: BaseDatabaseWrapper, old: Column, new: Column) -> str:
+    """How a column is converted that holds no values: by the first way that the server knows, if it knows any."""
+    cast = known_cast(connection, old.type, new.type)
+    return cast.value(connection.ops.quote_name(old.name), new.type) if cast else NOTHING.format(new=new.type)
 
 
-def split_modifiers(printed: str) -> tuple[str, tuple[int, ...]]:
-    """A type as format_type() prints it, "numeric(10,2)", as its name and its modifiers."""
-    name, bracket, rest = printed.partition("(")
-    if not bracket or not rest.endswith(")"):
-        return printed, ()
-    modifiers = rest[:-1].split(",")
-    if not all(modifier.lstrip("-").isdigit() for modifier in modifiers):
-        return printed, ()
-    return name, tuple(map(int, modifiers))
+def words(error: DatabaseError) -> str:
+    """The server's words in one line."""
+    return " ".join(str(error).split())

@@ -75,9 +75,18 @@ SELECT k.conrelid, k.contype, k.conname, k.conkey, k.confrelid, k.confkey, k.con
        k.condeferrable, k.condeferred,
        CASE k.contype WHEN 'c' THEN pg_get_expr(k.conbin, k.conrelid, true) END,
        CASE WHEN k.contype IN ('x', 'f', 'c', 'u', 'p') THEN pg_get_constraintdef(k.oid) END,
-       {nulls_not_distinct}, i.indnkeyatts, i.indkey::int2[], t.spcname
+       {nulls_not_distinct}, i.indnkeyatts, i.indkey::int2[], t.spcname,
+       CASE k.contype WHEN 'x' THEN ARRAY(SELECT pg_get_indexdef(k.conindid, n, true)
+                                          FROM generate_series(1, cardinality(k.conexclop)) n) END,
+       CASE k.contype WHEN 'x' THEN ARRAY(SELECT format('OPERATOR(%%I.%%s)', n.nspname, o.oprname)
+                                          FROM unnest(k.conexclop) WITH ORDINALITY AS e (oid, position)
+                                          JOIN pg_operator o ON o.oid = e.oid
+                                          JOIN pg_namespace n ON n.oid = o.oprnamespace
+                                          ORDER BY e.position) END,
+       CASE k.contype WHEN 'x' THEN pg_get_expr(x.indpred, x.indrelid, true) END
 FROM pg_constraint k
 LEFT JOIN pg_index i ON i.indexrelid = k.conindid AND k.contype IN ('p', 'u')
+LEFT JOIN pg_index x ON x.indexrelid = k.conindid AND k.contype = 'x'
 LEFT JOIN pg_class ic ON ic.oid = i.indexrelid
 LEFT JOIN pg_tablespace t ON t.oid = ic.reltablespace
 WHERE k.conrelid = ANY(%s::oid[]) AND k.contype IN ('p', 'u', 'c', 'x', 'f')
@@ -303,7 +312,8 @@ def as_column(row: Any, reads: Mapping[tuple[int, int], list[int]], names: Names
 def as_constraint(row: Any, names: Names) -> Constraint | PrimaryKey:
     """A row of `CONSTRAINTS` as what it is."""
     (oid, kind, name, numbers, target, target_numbers, on_delete, deferrable, deferred) = row[:9]
-    expression, definition, nulls_not_distinct, key_count, index_numbers, tablespace = row[9:]
+    expression, definition, nulls_not_distinct, key_count, index_numbers, tablespace = row[9:15]
+    excluded, operators, condition = row[15:]
     columns = names.of(oid, numbers or ())
     when = "deferred" if deferred else "immediate" if deferrable else None
     sql = f"CONSTRAINT {quote(name)} {definition}"
@@ -322,7 +332,14 @@ def as_constraint(row: Any, names: Names) -> Constraint | PrimaryKey:
     if kind == "c":
         return Check(expression=expression, columns=columns, name=name, sql=sql)
     if kind == "x":
-        return Exclusion(definition=definition, columns=columns, name=name, sql=sql)
+        return Exclusion(
+            definition=definition,
+            columns=columns,
+            elements=tuple(zip(excluded, operators, strict=True)),
+            condition=condition,
+            name=name,
+            sql=sql,
+        )
     return ForeignKey(
         columns=columns,
         to_table=names.relations[target],

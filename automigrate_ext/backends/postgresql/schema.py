@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from django.db.backends.utils import split_identifier
 
-from automigrate_ext.backends.base import Reference, Step, Work
+from automigrate_ext.backends.base import Fill, Reference, Step, Work, row_fill
 from automigrate_ext.blueprint import MARK, SchemaEditor
 from automigrate_ext.changes import (
     AddColumn,
@@ -29,6 +29,7 @@ from automigrate_ext.changes import (
     RenameColumn,
     RenameConstraint,
     RenameIndex,
+    RenameSequence,
     RenameTable,
 )
 from automigrate_ext.schema import (
@@ -54,6 +55,7 @@ RETABLESPACE = "ALTER TABLE {table} SET TABLESPACE {tablespace}"
 FILL_NULLS = "UPDATE {table} SET {column} = {value} WHERE {column} IS NULL"
 COPY_COLUMN = "UPDATE {table} SET {new} = {old}"
 ALTER_SEQUENCE_TYPE = "ALTER SEQUENCE {sequence} AS {type}"
+RENAME_SEQUENCE = "ALTER SEQUENCE {old} RENAME TO {new}"
 DROP_SEQUENCE = "DROP SEQUENCE IF EXISTS {sequence}"
 # is_called = false where the table is empty, so that numbering starts at 1.
 RESTART_IDENTITY = (
@@ -86,12 +88,10 @@ class Compiler:
         editor: SchemaEditor,
         work: Work,
         references: Sequence[Reference] = (),
-        blank: frozenset[tuple[str, str]] = frozenset(),
     ) -> None:
         self.editor = editor
         self.work = work
         self.references = references
-        self.blank = blank
         self.foreign_keys_later: list[tuple[str, ForeignKey]] = []
         self.by_table: defaultdict[str, list[Change]] = defaultdict(list)
         for change in work.changes:
@@ -152,6 +152,10 @@ class Compiler:
                     "old_column": self.quote(change.old_name),
                     "new_column": self.quote(change.new_name),
                 }
+            elif isinstance(change, RenameSequence):
+                sql = RENAME_SEQUENCE.format(
+                    old=self.sibling(change.table, change.old_name), new=self.quote(change.new_name)
+                )
             else:
                 continue
             yield Step(sql=sql, table=change.table)
@@ -327,6 +331,7 @@ class Compiler:
     def create_tables(self) -> Iterator[Step]:
         """Create tables, targets of foreign keys first; a key whose target comes later is added at the end."""
         created = [change.new for change in self.of(CreateTable)]
+        self.foreign_keys_later.clear()
         untouched = {table.name for table in self.work.current} - set(self.by_table)
         there = set(untouched)
         for table in in_dependency_order(created):
@@ -428,7 +433,9 @@ class Compiler:
         return Step(sql=sql, table=table)
 
     def fills_rows(self) -> bool:
-        return any((change.table, change.new.name) in self.work.fills for change in self.of(AlterColumn))
+        """Whether rows are changed before their table is altered, so that triggers of theirs may be waiting."""
+        altered = any((change.table, change.new.name) in self.work.fills for change in self.of(AlterColumn))
+        return altered or any(fill.draw for fill in self.work.fills.values())
 
 
 class TableCompiler:
@@ -448,23 +455,31 @@ class TableCompiler:
         self.drops_first = False
         self.column_drops: list[str] = []
         self.alters: list[str] = []
+        self.column_adds: list[str] = []
+        self.generated_adds: list[str] = []
         self.adds: list[str] = []
-        self.before: list[str] = []
-        self.after: list[str] = []
+        self.before: list[Step] = []
+        self.after: list[Step] = []
+
+    def step(self, sql: str) -> Step:
+        return Step(sql=sql, table=self.name, locks=locks_of(self.current))
+
+    def alter(self, clauses: str) -> Step:
+        """One ALTER TABLE of this table."""
+        return self.step(ALTER_TABLE.format(table=self.quote(self.name), clauses=clauses))
 
     def steps(self) -> Iterator[Step]:
         self.collect()
-        # A constraint goes with its column, so it has to go before it.
-        clauses = [*self.column_drops, *self.alters, *self.adds]
-        statements = list(self.before)
+        # A constraint goes with its column, so it has to go before it; a generated column comes after what it reads.
+        clauses = [*self.column_drops, *self.alters, *self.column_adds, *self.generated_adds, *self.adds]
         if self.drops_first and self.drops:
-            statements.insert(0, ALTER_TABLE.format(table=self.quote(self.name), clauses=", ".join(self.drops)))
+            yield self.alter(", ".join(self.drops))
         else:
             clauses = [*self.drops, *clauses]
+        yield from self.before
         if clauses:
-            statements.append(ALTER_TABLE.format(table=self.quote(self.name), clauses=", ".join(clauses)))
-        for sql in (*statements, *self.after):
-            yield Step(sql=sql, table=self.name, locks=locks_of(self.current))
+            yield self.alter(", ".join(clauses))
+        yield from self.after
 
     def collect(self) -> None:
         """Sort what happens to the table into clauses that drop, alter and add."""
@@ -508,26 +523,36 @@ class TableCompiler:
             new = self.desired.column(name)
             assert new
             self.column_drops.insert(0, f"DROP COLUMN {self.quote(name)}")
-            self.adds.append(self.add_clause(new))
+            self.generated_adds.append(self.add_clause(new))
 
     def add_clause(self, column: Column, suffix: str = "") -> str:
         definition = column.sql or generated_definition(column)
         return f"ADD COLUMN {self.quote(column.name)} {definition}{suffix}"
 
-    def fill(self, column: Column) -> str | None:
+    def fill(self, column: Column) -> Fill | None:
         return self.compiler.work.fills.get((self.name, column.name))
 
     def add_column(self, change: AddColumn) -> None:
         fill = self.fill(change.new)
         if fill is None:
-            self.adds.append(self.add_clause(change.new))
+            adds = self.generated_adds if change.new.generated else self.column_adds
+            adds.append(self.add_clause(change.new))
+        elif fill.draw:
+            self.add_column_and_draw(change.new, fill.draw)
         else:
-            self.adds.append(self.add_clause(change.new, f" DEFAULT {fill}"))
-            self.after.append(self.drop_default(change.new))
+            self.column_adds.append(self.add_clause(change.new, f" DEFAULT {fill.sql}"))
+            clause = self.editor.sql_alter_column_no_default % {"column": self.quote(change.new.name)}
+            self.after.append(self.alter(clause))
 
-    def drop_default(self, column: Column) -> str:
-        clause = self.editor.sql_alter_column_no_default % {"column": self.quote(column.name)}
-        return ALTER_TABLE.format(table=self.quote(self.name), clauses=clause)
+    def add_column_and_draw(self, new: Column, draw: Callable[[], str]) -> None:
+        """Add a column without values, which costs nothing, give each row its own, and make it what it is to be."""
+        empty = evolve(new, null=True, default=None, identity=None, default_sql=None)
+        collation = f" COLLATE {self.quote(new.collation)}" if new.collation else ""
+        self.before.append(self.alter(f"ADD COLUMN {self.quote(new.name)} {new.type}{collation}"))
+        self.before += [row_fill(self.current, new, draw, everywhere=True), self.step(CHECK_NOW)]
+        self.alter_default_and_identity(AlterColumn(table=self.name, old=empty, new=new), before_type=False)
+        if not new.null:
+            self.alters.append(self.editor.sql_alter_column_not_null % {"column": self.quote(new.name)})
 
     def drop_column(self, change: DropColumn) -> None:
         clause = f"DROP COLUMN {self.quote(change.old.name)}"
@@ -539,7 +564,7 @@ class TableCompiler:
     def alter_whole(self, change: AlterTable) -> None:
         if change.old.tablespace != change.new.tablespace:
             tablespace = self.quote(change.new.tablespace or "pg_default")
-            self.after.append(RETABLESPACE.format(table=self.quote(self.name), tablespace=tablespace))
+            self.after.append(self.step(RETABLESPACE.format(table=self.quote(self.name), tablespace=tablespace)))
 
     def alter_primary_key(self, change: AlterPrimaryKey) -> None:
         if change.old:
@@ -571,22 +596,17 @@ class TableCompiler:
         old, new = change.old, change.new
         assert old.generated
         if old.generated.stored:
-            self.before.append(
-                ALTER_TABLE.format(
-                    table=self.quote(self.name),
-                    clauses=f"ALTER COLUMN {self.quote(old.name)} DROP EXPRESSION",
-                )
-            )
+            self.before.append(self.alter(f"ALTER COLUMN {self.quote(old.name)} DROP EXPRESSION"))
             self.alter_column(AlterColumn(table=self.name, old=evolve(old, generated=None), new=new))
             return
         self.drops_first = True
         computed = f"{old.name[:50]}__computed"
         table, name = self.quote(self.name), self.quote(old.name)
         nullable = evolve(new, null=True)
-        self.before.append(f"ALTER TABLE {table} RENAME COLUMN {name} TO {self.quote(computed)}")
-        self.before.append(ALTER_TABLE.format(table=table, clauses=f"ADD COLUMN {name} {nullable.type}"))
-        self.before.append(COPY_COLUMN.format(table=table, new=name, old=self.quote(computed)))
-        self.before.append(ALTER_TABLE.format(table=table, clauses=f"DROP COLUMN {self.quote(computed)}"))
+        self.before.append(self.alter(f"RENAME COLUMN {name} TO {self.quote(computed)}"))
+        self.before.append(self.alter(f"ADD COLUMN {name} {nullable.type}"))
+        self.before.append(self.step(COPY_COLUMN.format(table=table, new=name, old=self.quote(computed))))
+        self.before.append(self.alter(f"DROP COLUMN {self.quote(computed)}"))
         plain = evolve(nullable, default=None, identity=None, collation=None)
         self.alter_column(AlterColumn(table=self.name, old=plain, new=new))
 
@@ -600,10 +620,10 @@ class TableCompiler:
         }
         if change.old.type == new.type:
             return sql
-        blank = (self.name, new.name) in self.compiler.blank
-        value = f"{'NULL' if blank else column}::{new.type}"
-        if (fill := self.fill(new)) is not None:
-            value = f"coalesce({value}, {fill})"
+        value = self.compiler.work.casts.get((self.name, new.name), f"{column}::{new.type}")
+        fill = self.fill(new)
+        if fill and fill.sql:
+            value = f"coalesce({value}, {fill.sql})"
         return f"{sql} USING {value}"
 
     def alter_null(self, change: AlterColumn) -> None:
@@ -611,11 +631,16 @@ class TableCompiler:
         if old.null == new.null:
             return
         fill = self.fill(new)
-        if not new.null and fill is not None and old.type == new.type:
-            self.before.append(FILL_NULLS.format(table=self.quote(self.name), column=self.quote(new.name), value=fill))
-            self.before.append(CHECK_NOW)
         template = self.editor.sql_alter_column_null if new.null else self.editor.sql_alter_column_not_null
-        self.alters.append(template % {"column": self.quote(new.name)})
+        clause: str = template % {"column": self.quote(new.name)}
+        if fill and fill.draw and not new.null:
+            self.after += [row_fill(self.current, new, fill.draw, everywhere=False), self.step(CHECK_NOW)]
+            self.after.append(self.alter(clause))
+            return
+        if not new.null and fill and old.type == new.type:
+            sql = FILL_NULLS.format(table=self.quote(self.name), column=self.quote(new.name), value=fill.sql)
+            self.before += [self.step(sql), self.step(CHECK_NOW)]
+        self.alters.append(clause)
 
     def alter_default_and_identity(self, change: AlterColumn, *, before_type: bool) -> None:
         """Take the old default off before the type changes, and put the new one on after it."""
@@ -635,15 +660,15 @@ class TableCompiler:
         elif new.identity and old.identity and old.identity != new.identity:
             self.alters.append(f"ALTER COLUMN {column['column']} SET GENERATED {new.identity.upper()}")
         if old.sequence and new.identity and old.type != new.type:
-            self.after.append(ALTER_SEQUENCE_TYPE.format(sequence=old.sequence, type=new.type))
+            self.after.append(self.step(ALTER_SEQUENCE_TYPE.format(sequence=old.sequence, type=new.type)))
 
     def remove_identity(self, old: Column) -> None:
         """Stop the server from numbering a column; its type cannot change in the same statement."""
         column = self.quote(old.name)
         what = "DROP DEFAULT" if old.sequence else "DROP IDENTITY"
-        self.before.append(ALTER_TABLE.format(table=self.quote(self.name), clauses=f"ALTER COLUMN {column} {what}"))
+        self.before.append(self.alter(f"ALTER COLUMN {column} {what}"))
         if old.sequence:
-            self.before.append(DROP_SEQUENCE.format(sequence=old.sequence))
+            self.before.append(self.step(DROP_SEQUENCE.format(sequence=old.sequence)))
 
     def add_identity(self, new: Column) -> None:
         """Let the server number a column; numbering starts after the values that are there.
@@ -653,20 +678,14 @@ class TableCompiler:
         assert new.identity
         column = self.quote(new.name)
         quoted_table = self.quote(self.name)
-        self.after.append(
-            ALTER_TABLE.format(
-                table=quoted_table,
-                clauses=f"ALTER COLUMN {column} ADD GENERATED {new.identity.upper()} AS IDENTITY",
-            )
+        self.after.append(self.alter(f"ALTER COLUMN {column} ADD GENERATED {new.identity.upper()} AS IDENTITY"))
+        sql = RESTART_IDENTITY.format(
+            table=self.editor.quote_value(quoted_table),
+            column=self.editor.quote_value(new.name),
+            quoted=column,
+            from_table=quoted_table,
         )
-        self.after.append(
-            RESTART_IDENTITY.format(
-                table=self.editor.quote_value(quoted_table),
-                column=self.editor.quote_value(new.name),
-                quoted=column,
-                from_table=quoted_table,
-            )
-        )
+        self.after.append(self.step(sql))
 
 
 def again(noun: N, desired: Iterable[N]) -> N:
@@ -747,13 +766,6 @@ def waits_for(foreign_key: ForeignKey, by_name: dict[str, Table], done: dict[str
     """Whether the foreign key's target is still to be visited."""
     target = foreign_key.to_table
     return target in by_name and target not in done and target not in visiting
-
-
-def compile_changes(
-    editor: SchemaEditor, work: Work, references: Sequence[Reference], blank: frozenset[tuple[str, str]]
-) -> tuple[Step, ...]:
-    """The statements of `autoupdate`. `blank` columns hold no values, and their types know no cast."""
-    return tuple(Compiler(editor, work, references, blank).steps())
 
 
 def compile_rebuild(

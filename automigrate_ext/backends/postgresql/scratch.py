@@ -19,8 +19,9 @@ from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.ddl_references import Columns, Statement
 from django.db.backends.ddl_references import Table as TableReference
-from django.db.utils import DatabaseError
+from django.db.utils import DatabaseError, Error
 
+from automigrate_ext.backends.postgresql import faults
 from automigrate_ext.backends.postgresql.introspection import introspect, rename_columns
 from automigrate_ext.blueprint import (
     SQL,
@@ -42,9 +43,6 @@ TEMPORARY_FIRST = "SELECT set_config('search_path', 'pg_temp, ' || current_setti
 WIDEST = 800
 #: How many scratch tables one savepoint may lock before it is rolled back.
 BATCH = 100
-
-#: Error codes of a role without the privilege, and of a session that may only read.
-NOT_ALLOWED = {"42501", "25006"}
 
 ColumnKey = tuple[str, str, str | None]
 
@@ -94,25 +92,37 @@ def build(connection: BaseDatabaseWrapper, probes: Sequence[Probe]) -> dict[str,
     """Make the scratch tables, read them and roll everything back, a batch at a time."""
     read: dict[str, Table] = {}
     for start in range(0, len(probes), BATCH):
-        batch = probes[start : start + BATCH]
-        with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
-            cursor.execute(TEMPORARY_FIRST)
-            try:
-                with transaction.atomic(using=connection.alias):
-                    cursor.execute(";\n".join(sql for probe in batch for sql in probe.statements))
-            except DatabaseError as error:
-                raise blame(connection, batch, error) from error
-            names = [probe.name for probe in batch]
-            read.update(introspect(connection, names, namespace="pg_temp").tables)
-            transaction.set_rollback(True, using=connection.alias)
+        try:
+            read.update(build_batch(connection, probes[start : start + BATCH]))
+        except Error as error:
+            # Asked about here, where the search path is again one of which the server may speak.
+            words = " ".join(str(error).split())
+            raise ScratchFailed(
+                f"The models cannot be compared, because that takes temporary tables: {words}. "
+                f"{faults.advice(connection, error)}".strip()
+            ) from error
     return read
+
+
+def build_batch(connection: BaseDatabaseWrapper, batch: Sequence[Probe]) -> dict[str, Table]:
+    """The same for some of them."""
+    with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+        cursor.execute(TEMPORARY_FIRST)
+        try:
+            with transaction.atomic(using=connection.alias):
+                cursor.execute(";\n".join(sql for probe in batch for sql in probe.statements))
+        except DatabaseError as error:
+            if faults.is_fault(error):
+                raise
+            raise blame(connection, batch, error) from error
+        read = introspect(connection, [probe.name for probe in batch], namespace="pg_temp").tables
+        transaction.set_rollback(True, using=connection.alias)
+    return dict(read)
 
 
 def blame(connection: BaseDatabaseWrapper, batch: Sequence[Probe], error: DatabaseError) -> ScratchFailed:
     """Find the statement that the server did not accept, and say which model it came from."""
     words = " ".join(str(error).split())
-    if getattr(error.__cause__, "sqlstate", "") in NOT_ALLOWED:
-        return ScratchFailed(f"The models cannot be compared, because that takes temporary tables: {words}")
     for probe in batch:
         for owner, statement in probe.suspects or [(probe.owners[0], ";\n".join(probe.statements))]:
             try:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import Any
 
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.utils import Error, OperationalError
 
 from automigrate_ext.backends.base import (
-    COUNT_DUPLICATES,
     Backend,
     Dependent,
     Loss,
@@ -18,29 +20,38 @@ from automigrate_ext.backends.base import (
     Step,
     Work,
 )
-from automigrate_ext.backends.sqlite3 import introspection, scratch
-from automigrate_ext.backends.sqlite3.hazards import COUNT_IMPOSSIBLE, COUNT_LOST, conversion
+from automigrate_ext.backends.rows import Question, TookTooLong
+from automigrate_ext.backends.sqlite3 import faults, introspection, scratch
+from automigrate_ext.backends.sqlite3.hazards import IMPOSSIBLE, LOST, conversion
 from automigrate_ext.backends.sqlite3.introspection import Catalog, read_catalog, unquoted
-from automigrate_ext.backends.sqlite3.parser import affinity, key_sql
+from automigrate_ext.backends.sqlite3.parser import affinity
 from automigrate_ext.backends.sqlite3.schema import Compiler, Server, compile_rebuild
 from automigrate_ext.backends.sqlite3.session import (
     FOREIGN_KEYS,
     LEGACY,
+    TRY_READING,
     Health,
+    busy_timeout,
     examine,
     foreign_keys_off,
     immediate,
     pragma,
     restored,
+    set_busy_timeout,
 )
 from automigrate_ext.backends.sqlite3.tokens import fold
 from automigrate_ext.blueprint import Blueprint
-from automigrate_ext.exceptions import ExecutionFailed
+from automigrate_ext.exceptions import ExecutionFailed, LockNotAvailable
 from automigrate_ext.ownership import TypeRules
-from automigrate_ext.schema import Column, Index, Key, Schema, Unique
+from automigrate_ext.schema import Column, Schema, Table, Unique
+from automigrate_ext.waiting import Waiting, seconds
 
+#: Seconds between two attempts to get a lock.
+PAUSE = 0.05
 #: SQLite lists the kinds of tables since 3.37: https://sqlite.org/releaselog/3_37_0.html
 LISTS_TABLES = (3, 37)
+#: How many steps of SQLite's virtual machine a query takes between two looks at the clock.
+STEPS_BETWEEN = 10_000
 
 
 def same_storage(old: str, new: str) -> bool:
@@ -105,6 +116,9 @@ class SQLiteBackend(Backend):
     # Writing
 
     def compile(self, work: Work) -> tuple[Step, ...]:
+        return tuple(self.compiler(work).steps())
+
+    def compiler(self, work: Work) -> Compiler:
         catalog = self.catalog()
         server = Server(
             catalog=catalog,
@@ -112,7 +126,12 @@ class SQLiteBackend(Backend):
             after=lambda statements: scratch.after(self.connection, catalog, statements),
             index_name=self.unique_index_name,
         )
-        return tuple(Compiler(server, work).steps())
+        return Compiler(server, work)
+
+    def effects(self, work: Work, tables: Collection[str]) -> Mapping[str, tuple[str, ...]]:
+        compiler = self.compiler(work)
+        found = {name: compiler.alteration(name, compiler.by_table[name]).effects() for name in tables}
+        return {name: words for name, words in found.items() if words}
 
     def unique_index_name(self, table: str, unique: Unique) -> str:
         """The name that Django gives to the index of a unique constraint."""
@@ -126,21 +145,94 @@ class SQLiteBackend(Backend):
         return tuple(compile_rebuild(work))
 
     @contextmanager
-    def exclusive(self) -> Iterator[None]:
+    def exclusive(self) -> Iterator[bool]:
         """A transaction that keeps other writers out; in the end nothing may be broken that was not before.
 
         Foreign keys are not enforced in it, unless it is inside another transaction.
         """
         connection = self.connection
         connection.ensure_connection()
-        locks = nullcontext() if connection.in_atomic_block else immediate(connection)
         self.before, self.is_exclusive = None, True
         try:
-            with foreign_keys_off(connection), locks, transaction.atomic(using=connection.alias):
-                yield
+            with foreign_keys_off(connection), self.writing() as waited:
+                yield waited
                 self.forbid_damage()
         finally:
             self.before, self.is_exclusive = None, False
+
+    @contextmanager
+    def trial(self) -> Iterator[None]:
+        self.connection.ensure_connection()
+        with self.writing(), super().trial():
+            yield
+
+    @contextmanager
+    def writing(self) -> Iterator[bool]:
+        """A transaction that may write from its start; gives whether that had to be waited for.
+
+        Within it statements, and its end, wait for readers as long as `lock_timeout` allows.
+        """
+        connection = self.connection
+        atomic = transaction.atomic(using=connection.alias)
+        if connection.in_atomic_block:
+            with atomic:
+                yield False
+            return
+        with busy_timeout(connection) as before, ExitStack() as stack:
+            with immediate(connection):
+                waited = self.insist(lambda: stack.enter_context(atomic))
+            timeout = self.patience.lock_timeout
+            set_busy_timeout(connection, before if timeout is None else timeout * 1000)
+            yield waited
+
+    def await_access(self) -> None:
+        connection = self.connection
+        connection.ensure_connection()
+        if not connection.in_atomic_block:
+            with busy_timeout(connection), connection.cursor() as cursor:
+                self.insist(lambda: cursor.execute(TRY_READING))
+
+    def insist(self, attempt: Callable[[], object]) -> bool:
+        """Try again until nobody is in the way; says whether that had to be waited for.
+
+        SQLite's own waiting cannot be interrupted, and does not tell of itself. Raises `LockNotAvailable`.
+        """
+        waiting = Waiting(self.patience.lock_wait, self.patience.notify)
+        set_busy_timeout(self.connection, 0)
+        while True:
+            try:
+                attempt()
+                return waiting.waited
+            except OperationalError as error:
+                if not faults.is_busy(error):
+                    raise
+                if not waiting.pause(PAUSE, self.other_run):
+                    raise LockNotAvailable(self.run_in_the_way()) from error
+
+    def other_run(self) -> str:
+        """What a run waits for; SQLite does not tell who it is."""
+        return f"Waiting for another run, or another program that writes, on database {self.connection.alias!r}"
+
+    def run_in_the_way(self) -> str:
+        """Why a run ends that has waited for another one."""
+        return (
+            f"Another run, or another program that writes to database {self.connection.alias!r}, did not end within "
+            f"{seconds(self.patience.lock_wait)}. Nothing was changed. Wait for it or raise --lock-wait (lock_wait=)."
+        )
+
+    # Faults
+
+    def is_fault(self, error: Error) -> bool:
+        return bool(faults.advice(error))
+
+    def is_locked(self, error: Error) -> bool:
+        return faults.is_busy(error)
+
+    def is_forbidden(self, error: Error) -> bool:
+        return faults.is_forbidden(error)
+
+    def way_out(self, error: Error) -> str:
+        return faults.advice(error)
 
     def run(self, steps: Sequence[Step]) -> None:
         """Execute the steps. Raises `ExecutionFailed` where enforced foreign keys would let rows go."""
@@ -168,30 +260,50 @@ class SQLiteBackend(Backend):
 
     # Questions to the rows
 
-    def count_lost(self, table: str, old: Column, new: Column) -> Loss:
+    def count_lost(self, table: Table, old: Column, new: Column) -> Loss:
         needed = conversion(old, new)
         if needed is None:
             return Loss()
-        column = self.quote(old.name)
-        survives = needed.survives.format(c=column)
-        rows = int(self.ask(COUNT_LOST, table=self.quote(table), column=column, survives=survives))
-        if not rows or new.null:
-            return Loss(rows=rows)
-        return Loss(rows=rows, error=self.why_impossible(table, column, needed.value.format(c=column), new))
-
-    def why_impossible(self, table: str, column: str, value: str, new: Column) -> str:
-        """What stands against values of which nothing would be left, in a column that forbids NULL."""
-        rows = int(self.ask(COUNT_IMPOSSIBLE, table=self.quote(table), column=column, value=value))
+        column, source = self.quote(old.name), self.rows.now(table)
+        lost = Question(source=source, condition=LOST.format(column=column, survives=needed.survives.format(c=column)))
+        using = needed.value.format(c=column)
+        rows = self.rows.answer(lost).rows
         if not rows:
-            return ""
-        return f"the values of {rows} of its rows are no {new.type}, and it forbids NULL"
+            return Loss(rows=rows, using=using)
+        samples = self.rows.sample(lost)
+        if new.null:
+            return Loss(rows=rows, using=using, samples=samples)
+        impossible = Question(source=source, condition=IMPOSSIBLE.format(column=column, value=using))
+        return Loss(rows=rows, using=using, samples=samples, error=self.why_impossible(impossible, new))
 
-    def count_index_duplicates(self, table: str, index: Index) -> int:
-        keys = [key_sql(Key(column=k.column, expression=k.expression, collation=k.collation)) for k in index.keys]
-        terms = [f"{key} IS NOT NULL" for key in keys]
-        terms += [f"({index.condition})"] if index.condition else []
-        filled = " AND ".join(terms)
-        return int(self.ask(COUNT_DUPLICATES, table=self.quote(table), columns=", ".join(keys), filled=filled))
+    def why_impossible(self, impossible: Question, new: Column) -> str:
+        """What stands against values of which nothing would be left, in a column that forbids NULL."""
+        rows = self.rows.answer(impossible).rows
+        if rows == 0:
+            return ""
+        number = "some" if rows is None else rows
+        return f"the values of {number} of its rows are no {new.type}, and it forbids NULL"
+
+    def typed(self, column: Column, value: str) -> str:
+        return f"({value}) COLLATE {self.quote(column.collation)}" if column.collation else value
+
+    @contextmanager
+    def limited(self, seconds: float | None) -> Iterator[None]:
+        """Interrupt queries that take longer; SQLite asks after each so many steps of its virtual machine."""
+        if not seconds:
+            yield
+            return
+        raw: Any = self.connection.connection
+        end = time.monotonic() + seconds
+        raw.set_progress_handler(lambda: time.monotonic() > end, STEPS_BETWEEN)
+        try:
+            yield
+        except OperationalError as error:
+            if time.monotonic() > end:
+                raise TookTooLong(f"not counted within {seconds:g} s") from error
+            raise
+        finally:
+            raw.set_progress_handler(None, 0)
 
 
 def drops_table(sql: str) -> bool:

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from automigrate_ext.backends.sqlite3.parser import affinity
 from automigrate_ext.schema import Column
 
-COUNT_LOST = "SELECT count(*) FROM {table} WHERE {column} IS NOT NULL AND ({survives}) IS NOT TRUE"
-
-COUNT_IMPOSSIBLE = "SELECT count(*) FROM {table} WHERE {column} IS NOT NULL AND ({value}) IS NULL"
+LOST = "{column} IS NOT NULL AND ({survives}) IS NOT TRUE"
+IMPOSSIBLE = "{column} IS NOT NULL AND ({value}) IS NULL"
 
 INTEGERS = frozenset(("int", "integer", "tinyint", "smallint", "mediumint", "bigint"))
 #: Types whose values have a form of their own, by the name that Django gives them on SQLite.

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from dataclasses import replace as evolve
 from functools import cached_property
 
-from automigrate_ext.backends.base import Step, Work, noun_columns
+from automigrate_ext.backends.base import Fill, Step, Work, noun_columns, row_fill
 from automigrate_ext.backends.sqlite3 import render
 from automigrate_ext.backends.sqlite3.hazards import conversion
 from automigrate_ext.backends.sqlite3.introspection import Catalog, unquoted
@@ -139,7 +139,7 @@ class Alteration:
     new: Table
     changes: tuple[Change, ...]
     taken: frozenset[str]
-    fills: dict[str, str]
+    fills: dict[str, Fill]
 
     def step(self, sql: str) -> Step:
         """A statement for this table."""
@@ -246,6 +246,7 @@ class Alteration:
     def change_table(self) -> Iterator[Step]:
         """Change the table itself."""
         if self.rebuilds:
+            yield from self.draw_values()
             yield from self.rebuild()
             return
         for name in self.dropped:
@@ -253,9 +254,24 @@ class Alteration:
         for name in self.added:
             definition = self.definition_with_objects(self.new.column(name) or self.added[name])
             yield self.step(ADD_COLUMN.format(table=self.table, column=definition))
-        values = [f"{quote_name(name)} = {self.fills[name]}" for name in self.added if name in self.fills]
+        fills = {name: self.fills[name] for name in self.added if name in self.fills}
+        values = [f"{quote_name(name)} = {fill.sql}" for name, fill in fills.items() if not fill.draw]
         if values:
             yield self.step(FILL.format(table=self.table, values=", ".join(values)))
+        for name, fill in fills.items():
+            if fill.draw:
+                yield row_fill(self.old, self.added[name], fill.draw, everywhere=True)
+
+    def draw_values(self) -> Iterator[Step]:
+        """Give each row its own values in the old table, from which the rebuild takes them."""
+        for name, fill in self.fills.items():
+            if not fill.draw:
+                continue
+            column = self.new.column(name) or self.added[name]
+            if name in self.added:
+                bare = f"{quote_name(name)} {column.type}"
+                yield self.step(ADD_COLUMN.format(table=self.table, column=bare))
+            yield row_fill(self.old, column, fill.draw, everywhere=name in self.added)
 
     def definition_with_objects(self, column: Column) -> str:
         """A new column with its checks and references behind it."""
@@ -280,6 +296,25 @@ class Alteration:
                 case AddConstraint(new=Unique() as unique) | RenameConstraint(new=Unique() as unique):
                     named = evolve(unique, name=self.index_name(unique))
                     yield self.step(render.index(named, self.new))
+
+    # What it costs
+
+    def effects(self) -> tuple[str, ...]:
+        """What takes time where the table has many rows.
+
+        Adding a column touches no row; dropping one rewrites all: https://sqlite.org/lang_altertable.html
+        """
+        if self.rebuilds:
+            drawn = [name for name, fill in self.fills.items() if fill.draw]
+            updates = "updates every row" if self.added.keys() & set(drawn) else "updates rows that have no value"
+            return ("rebuilds the table", *([updates] if drawn else []))
+        built = len(list(self.add_indexes()))
+        words = (
+            "rewrites the table" if self.dropped else "",
+            "updates every row" if self.fills.keys() & self.added.keys() else "",
+            "builds an index" if built == 1 else f"builds {built} indexes" if built else "",
+        )
+        return tuple(filter(None, words))
 
     # The rebuild
 
@@ -343,12 +378,12 @@ class Alteration:
             return None
         old = self.old.column(new.name)
         fill = self.fills.get(new.name)
-        if old is None:
-            return fill
         value = quote_name(new.name)
+        if old is None:
+            return (value if fill.draw else fill.sql) if fill else None
         if conversion_needed := conversion(old, new):
             value = conversion_needed.value.format(c=value)
-        return value if fill is None else f"coalesce({value}, {fill})"
+        return f"coalesce({value}, {fill.sql})" if fill and not fill.draw else value
 
 
 def renamings(changes: Iterable[Change]) -> Iterator[Step]:

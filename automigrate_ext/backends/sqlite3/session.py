@@ -18,6 +18,10 @@ from automigrate_ext.exceptions import ExecutionFailed
 
 FOREIGN_KEYS = "PRAGMA foreign_keys"
 LEGACY = "PRAGMA legacy_alter_table"
+TRY_READING = "SELECT 1 FROM sqlite_master LIMIT 1"
+BUSY_TIMEOUT = "PRAGMA busy_timeout"
+#: What SQLite takes for a time, in milliseconds.
+LONGEST_TIMEOUT = 2_147_483_647
 SET = "{pragma} = {value}"
 CHECK_REFERENCES = "PRAGMA foreign_key_check"
 CHECK_TABLE = "PRAGMA foreign_key_check({table})"
@@ -30,8 +34,13 @@ TRY_DELETE = "EXPLAIN DELETE FROM {table}"
 
 def pragma(connection: BaseDatabaseWrapper, name: str) -> bool:
     """Whether a setting of the connection is on."""
+    return bool(pragma_value(connection, name))
+
+
+def pragma_value(connection: BaseDatabaseWrapper, name: str) -> Any:
+    """A setting of the connection."""
     raw: Any = connection.connection
-    return bool(raw.execute(name).fetchone()[0])
+    return raw.execute(name).fetchone()[0]
 
 
 def set_pragma(connection: BaseDatabaseWrapper, name: str, value: bool) -> None:
@@ -69,6 +78,23 @@ def immediate(connection: BaseDatabaseWrapper) -> Iterator[None]:
         yield
     finally:
         wrapper.transaction_mode = before
+
+
+@contextmanager
+def busy_timeout(connection: BaseDatabaseWrapper) -> Iterator[int]:
+    """Put the time in milliseconds for which statements wait for a lock back to what it was, which is given."""
+    before = int(pragma_value(connection, BUSY_TIMEOUT))
+    try:
+        yield before
+    finally:
+        if connection.connection is not None:
+            set_busy_timeout(connection, before)
+
+
+def set_busy_timeout(connection: BaseDatabaseWrapper, milliseconds: float) -> None:
+    """Let statements wait for a lock for so long."""
+    raw: Any = connection.connection
+    raw.execute(SET.format(pragma=BUSY_TIMEOUT, value=round(min(milliseconds, LONGEST_TIMEOUT))))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -61,10 +61,7 @@ exit status: 0 done, 2 refused or failed, 130 interrupted at the question
         plan = automigrate(
             labels,
             **arguments,
-            record_migrations=options["record_migrations"],
-            verbosity=self.signal_verbosity(options),
-            interactive=options["interactive"],
-            stdout=self.stderr,
+            **self.run_options(options),
         )
         self.show(plan, options, done=True, seconds=time.perf_counter() - started)
 

@@ -5,12 +5,27 @@ from __future__ import annotations
 import sys
 import time
 from argparse import ArgumentParser
-from typing import Any
+from pathlib import Path
+from typing import Any, TextIO, cast
 
 from django.core.management.base import CommandError
+from django.db import DEFAULT_DB_ALIAS
 
-from automigrate_ext.api import autoupdate, make_plan
+from automigrate_ext.api import autoupdate, make_plan, run_plan
+from automigrate_ext.exceptions import UnusablePlan
 from automigrate_ext.management.base import DIFFERENT, FAILED, SchemaCommand
+from automigrate_ext.management.questions import Questions
+from automigrate_ext.run import COUNT_TIMEOUT
+
+#: The options that a saved plan holds itself, or that make no sense beside it.
+DECIDED_BY_PLAN = {
+    "--check": "check",
+    "--dry-run": "dry_run",
+    "--rename": "rename",
+    "--default": "default",
+    "--accept-data-loss": "accept_data_loss",
+    "--prune": "prune",
+}
 
 
 class Command(SchemaCommand):
@@ -24,11 +39,14 @@ examples:
   manage.py autoupdate todo.Todo TodoList     two models
   manage.py autoupdate --dry-run              show the changes and do nothing
   manage.py autoupdate --dry-run --format sql > changes.sql
+  manage.py autoupdate --dry-run --format json > plan.json
+  manage.py autoupdate --plan plan.json       exactly that, or nothing
   manage.py autoupdate --check                exit status 1 if anything differs
   manage.py autoupdate --rename todo.Todo.title=name
   manage.py autoupdate --default todo.Todo.priority=0
 
-exit status: 0 done or nothing to do, 1 --check found differences, 2 refused or failed
+exit status: 0 done or nothing to do, 1 --check found differences, 2 refused or failed,
+  130 interrupted
 """
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -55,17 +73,35 @@ exit status: 0 done or nothing to do, 1 --check found differences, 2 refused or 
             help="Drop columns and tables that hold values, and make casts that alter them.",
         )
         parser.add_argument(
+            "--count-timeout",
+            type=float,
+            default=COUNT_TIMEOUT,
+            metavar="SECONDS",
+            help="How long counting rows may take, for each question; what is not counted in time is kept or refused. "
+            "60 if left out, 0 for no limit.",
+        )
+        parser.add_argument(
             "--prune",
             action="store_true",
             help="Drop columns, constraints and indexes of the models' tables that came from nobody's model.",
         )
 
+        parser.add_argument(
+            "--plan",
+            metavar="FILE",
+            help='Carry out a plan that --dry-run --format json printed, if it still holds; "-" reads it from stdin.',
+        )
+
     def work(self, options: dict[str, Any]) -> None:
+        if options["plan"] is not None:
+            self.work_off(options)
+            return
         arguments = {
             "using": options["database"],
             "renames": self.pairs("--rename", "OLD=NEW", options["rename"]),
             "defaults": self.pairs("--default", "FIELD=VALUE", options["default"]),
             "accept_data_loss": options["accept_data_loss"],
+            "count_timeout": options["count_timeout"],
             "prune": options["prune"],
         }
         labels = options["labels"] or None
@@ -73,15 +109,35 @@ exit status: 0 done or nothing to do, 1 --check found differences, 2 refused or 
             self.look(labels, arguments, options)
             return
         started = time.perf_counter()
-        plan = autoupdate(
-            labels,
-            **arguments,
-            record_migrations=options["record_migrations"],
-            verbosity=self.signal_verbosity(options),
-            interactive=options["interactive"],
-            stdout=self.stderr,
-        )
+        plan = autoupdate(labels, **arguments, **self.run_options(options), ask=self.questions(options))
         self.show(plan, options, done=True, seconds=time.perf_counter() - started)
+
+    def questions(self, options: dict[str, Any]) -> Questions | None:
+        """The questions, where somebody is there to answer them."""
+        asks = options["interactive"] and options["format"] == "text" and sys.stdin is not None and sys.stdin.isatty()
+        return Questions(cast(TextIO, self.stderr._out)) if asks else None
+
+    def work_off(self, options: dict[str, Any]) -> None:
+        """Carry out a saved plan."""
+        beside = [option for option, name in DECIDED_BY_PLAN.items() if options[name]]
+        beside += ["--database"] if options["database"] != DEFAULT_DB_ALIAS else []
+        if options["labels"] or beside:
+            given = ", ".join([*options["labels"], *beside])
+            raise CommandError(f"--plan decides alone what is done: leave out {given}.", returncode=FAILED)
+        text = self.read(options["plan"])
+        started = time.perf_counter()
+        try:
+            plan = run_plan(text, count_timeout=options["count_timeout"], **self.run_options(options))
+        except UnusablePlan as error:
+            raise CommandError(f"--plan {options['plan']}: {error}", returncode=FAILED) from error
+        self.show(plan, options, done=True, seconds=time.perf_counter() - started)
+
+    def read(self, name: str) -> str:
+        """The text of a file, or of stdin for "-"."""
+        try:
+            return sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise CommandError(f"--plan {name}: cannot be read: {error}.", returncode=FAILED) from error
 
     def look(self, labels: Any, arguments: dict[str, Any], options: dict[str, Any]) -> None:
         """Show what differs; with --check the exit status says whether anything does."""

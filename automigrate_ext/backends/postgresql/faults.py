@@ -1,0 +1,112 @@
+"""What a server does not allow or cannot do: the way out, said of the server as it is set up."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.utils import Error, OperationalError
+
+# Error codes. Source: PostgreSQL's documentation, appendix "PostgreSQL Error Codes".
+LOCK_NOT_AVAILABLE, DEADLOCK = "55P03", "40P01"
+NO_PRIVILEGE, READ_ONLY = "42501", "25006"
+# What is said of a table, column or object that went in the meantime. An internal error, because functions like
+# pg_get_indexdef() do not look at the snapshot of the query that calls them.
+GONE = {"42P01", "42703", "42704", "XX000"}
+SHUT_DOWN = {"57P01", "57P02", "57P03"}
+
+ADVICE = {
+    DEADLOCK: "Two sessions waited for each other, and the server ended one of them: run it again.",
+    "53100": "The server's disk is full: make room on it and run again.",
+    "53200": "The server has no room for so many locks or so much data: raise max_locks_per_transaction, or name fewer "
+    "models.",
+    "57014": "The server cancelled the statement: raise statement_timeout for this role and run again.",
+    "25P03": "Raise idle_in_transaction_session_timeout for this role and run again.",
+    "25P04": "Raise transaction_timeout for this role and run again.",
+}
+LOST = (
+    "The connection to the server was lost. What was not committed, the server undoes by itself; run again once it "
+    "accepts connections."
+)
+STANDBY = (
+    "The server is a standby, which takes no changes. Not even a comparison can be made there, because it takes "
+    "temporary tables: use the primary."
+)
+READS_ONLY = (
+    "Transactions only read here, because default_transaction_read_only is on: turn it off for the role (ALTER ROLE "
+    "{role} SET default_transaction_read_only = off) or in the OPTIONS of the database."
+)
+
+SITUATION = """
+SELECT quote_ident(current_user), quote_ident(current_database()), quote_ident(current_schema()),
+       pg_is_in_recovery(), has_database_privilege(current_database(), 'TEMPORARY'),
+       has_schema_privilege(current_schema(), 'CREATE')
+"""
+# The table that a message speaks of; of several whose names are in it, the longest name is meant.
+FOREIGN_TABLE = """
+SELECT c.oid::regclass::text, quote_ident(pg_get_userbyid(c.relowner)),
+       has_table_privilege(c.oid, 'SELECT'), pg_has_role(c.relowner, 'USAGE')
+FROM pg_class c
+WHERE c.relkind IN ('r', 'p') AND pg_table_is_visible(c.oid) AND strpos(%s, c.relname) > 0
+  AND c.relnamespace <> 'pg_catalog'::regnamespace
+ORDER BY length(c.relname) DESC LIMIT 1
+"""
+
+
+def code_of(error: Error) -> str:
+    """The five characters by which the server names the kind of an error, or "" where it was not the server."""
+    return getattr(error.__cause__, "sqlstate", None) or ""
+
+
+def is_lost(error: Error) -> bool:
+    """Whether the connection broke: the server said that it stops, or nothing at all."""
+    code = code_of(error)
+    return code in SHUT_DOWN or code.startswith("08") or (isinstance(error, OperationalError) and not code)
+
+
+def is_forbidden(error: Error) -> bool:
+    """Whether the role, or the server, may not do it."""
+    return code_of(error) in {NO_PRIVILEGE, READ_ONLY}
+
+
+def is_fault(error: Error) -> bool:
+    """Whether it is the database that fails or is in the way, and not what it was asked."""
+    return is_lost(error) or is_forbidden(error) or code_of(error) in {LOCK_NOT_AVAILABLE, *ADVICE}
+
+
+def advice(connection: BaseDatabaseWrapper, error: Error) -> str:
+    """The way out, or "" where the server's words say all."""
+    if is_lost(error):
+        return LOST
+    return forbidden(connection, error) if is_forbidden(error) else ADVICE.get(code_of(error), "")
+
+
+def forbidden(connection: BaseDatabaseWrapper, error: Error) -> str:
+    """Which privilege is missing, and how it is given."""
+    role, database, schema, is_standby, may_make_temporary, may_create = row_of(connection, SITUATION)
+    if code_of(error) == READ_ONLY:
+        return STANDBY if is_standby else READS_ONLY.format(role=role)
+    found = row_of(connection, FOREIGN_TABLE, str(error))
+    if found and not found[3]:
+        return missing_on_table(role, *found[:3])
+    if not may_make_temporary:
+        return f"Comparing takes temporary tables: GRANT TEMPORARY ON DATABASE {database} TO {role}."
+    if schema and schema in str(error) and not may_create:
+        return f"The run makes tables: GRANT CREATE ON SCHEMA {schema} TO {role}."
+    return f"Run it as the tables' owner, or give the role {role} what it lacks."
+
+
+def missing_on_table(role: str, table: str, owner: str, may_read: bool) -> str:
+    """What a role lacks on a table of another role's."""
+    reading = "" if may_read else f" For --check and --dry-run it is enough to GRANT SELECT ON {table} TO {role}."
+    return (
+        f"{table} belongs to {owner}, and only its owner may change it: run as {owner}, GRANT {owner} TO {role}, or "
+        f"ALTER TABLE {table} OWNER TO {role}.{reading}"
+    )
+
+
+def row_of(connection: BaseDatabaseWrapper, sql: str, *params: str) -> Any:
+    """The first row that a query answers."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params or None)
+        return cursor.fetchone()

@@ -1,0 +1,189 @@
+"""What changes cost on PostgreSQL: which tables are rewritten, read or locked.
+
+Sources, where nothing else is said: PostgreSQL's documentation of ALTER TABLE, CREATE INDEX and of explicit locking.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import Any
+
+from django.db import transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.utils import DatabaseError
+
+from automigrate_ext.backends.postgresql.schema import ALTER_TABLE, Compiler, TableCompiler
+from automigrate_ext.changes import (
+    AddColumn,
+    AddConstraint,
+    AddIndex,
+    AlterColumn,
+    AlterPrimaryKey,
+    AlterTable,
+    Change,
+    RenameIndex,
+)
+from automigrate_ext.schema import Check, Column, Exclusion, ForeignKey, Generated, Unique
+
+PROBE = "pg_temp.automigrate_ext_probe"
+CREATE_PROBE = "CREATE TEMPORARY TABLE automigrate_ext_probe ({columns})"
+FILE_OF_PROBE = f"SELECT pg_relation_filenode('{PROBE}')"
+
+REWRITES = "rewrites the table"
+MOVES = "moves the table to another tablespace"
+FILLS = "updates rows that have no value"
+COMPUTES = "updates every row"
+CHECKS = "reads the whole table to check it"
+FOLLOWS = "reads the whole table to check a foreign key"
+FOLLOWED = "is read to check a foreign key, while writes wait"
+LOCKS = "takes an exclusive lock"
+
+
+class Prober:
+    """Lets the server decide whether a table is rewritten: it does the same to an empty temporary table."""
+
+    def __init__(self, connection: BaseDatabaseWrapper) -> None:
+        self.connection = connection
+        self.known: dict[tuple[str, str], bool] = {}
+
+    def rewrites(self, column: str, definition: str | None, clause: str) -> bool:
+        """Whether a clause about a quoted column, which has a definition or is new, rewrites its table."""
+        alike = definition or "", clause.replace(column, "")
+        if alike not in self.known:
+            self.known[alike] = self.ask(f"{column} {definition}" if definition else "", clause)
+        return self.known[alike]
+
+    def ask(self, columns: str, clause: str) -> bool:
+        try:
+            with transaction.atomic(using=self.connection.alias), self.connection.cursor() as cursor:
+                cursor.execute(CREATE_PROBE.format(columns=columns))
+                before = self.file(cursor)
+                cursor.execute(ALTER_TABLE.format(table=PROBE, clauses=clause))
+                changed = self.file(cursor) != before
+                transaction.set_rollback(True, using=self.connection.alias)
+        except DatabaseError:
+            # What the server refuses here it refuses in the run too, which says why.
+            return True
+        return changed
+
+    def file(self, cursor: Any) -> int:
+        cursor.execute(FILE_OF_PROBE)
+        return int(cursor.fetchone()[0])
+
+
+def effects(connection: BaseDatabaseWrapper, compiler: Compiler, tables: Collection[str]) -> dict[str, tuple[str, ...]]:
+    """What the changes of a plan do to those of the tables to which they do something."""
+    prober = Prober(connection)
+    found = {name: table_effects(compiler, prober, name) for name in compiler.altered_tables if name in tables}
+    for table, foreign_key in added_foreign_keys(compiler):
+        if table in tables and REWRITES not in found.get(table, ()):
+            found.setdefault(table, []).append(FOLLOWS)
+        found.setdefault(foreign_key.to_table, []).append(FOLLOWED)
+    return {
+        name: (*dict.fromkeys(words), *([LOCKS] if any(map(takes_lock, compiler.by_table[name])) else []))
+        for name, words in found.items()
+        if name in tables and (words or any(map(takes_lock, compiler.by_table[name])))
+    }
+
+
+def table_effects(compiler: Compiler, prober: Prober, name: str) -> list[str]:
+    """What the changes of one table's columns, constraints and indexes do to it, locks apart."""
+    table, changes = TableCompiler(compiler, name), compiler.by_table[name]
+    words = []
+    if any(rewrites(table, prober, change) for change in changes) or remakes_stored(table):
+        # The rows are checked on the way.
+        words.append(REWRITES)
+    elif any(checks_rows(change) or draws(table, change) for change in changes) or puts_back_check(table):
+        words.append(CHECKS)
+    words += [MOVES for change in changes if moves(change)]
+    words += [COMPUTES for change in changes if writes_down(change) or draws(table, change)]
+    words += [FILLS for change in changes if isinstance(change, AlterColumn) and fills(table, change)]
+    built = sum(map(builds_index, changes)) + sum(stale == name for stale, _ in compiler.stale_indexes())
+    if built:
+        words.append("builds an index" if built == 1 else f"builds {built} indexes")
+    return words
+
+
+def rewrites(table: TableCompiler, prober: Prober, change: Change) -> bool:
+    """Whether adding or converting a column rewrites the table, which the server is asked."""
+    match change:
+        case AddColumn(new=Column(generated=Generated() as generated)):
+            # A stored column is computed for every row, a virtual one for none.
+            return generated.stored
+        case AddColumn(new=new):
+            fill = table.fill(new)
+            default = f" DEFAULT {fill.sql}" if fill and fill.sql else ""
+            return prober.rewrites(
+                table.quote(new.name), None, f"ADD COLUMN {table.quote(new.name)} {new.sql}{default}"
+            )
+        case AlterColumn(old=old, new=new) if change.retypes and new.name not in table.remade:
+            collation = f" COLLATE {table.quote(old.collation)}" if old.collation else ""
+            return prober.rewrites(table.quote(new.name), f"{old.type}{collation}", table.retype(change))
+    return False
+
+
+def remakes_stored(table: TableCompiler) -> bool:
+    """Whether a stored generated column is made anew."""
+    columns = (table.desired.column(name) for name in table.remade)
+    return any(column is not None and column.generated is not None and column.generated.stored for column in columns)
+
+
+def checks_rows(change: Change) -> bool:
+    """Whether rows are read to see that they satisfy NOT NULL or a check."""
+    match change:
+        case AlterColumn(old=Column(null=True), new=Column(null=False)) | AddConstraint(new=Check()):
+            return True
+    return False
+
+
+def puts_back_check(table: TableCompiler) -> bool:
+    """Whether a check is taken off and put back around a conversion."""
+    return any(isinstance(constraint, Check) and table.is_stale(constraint) for constraint in table.current.constraints)
+
+
+def moves(change: Change) -> bool:
+    return isinstance(change, AlterTable) and change.old.tablespace != change.new.tablespace
+
+
+def writes_down(change: Change) -> bool:
+    """Whether values that were computed when read are written down."""
+    if not isinstance(change, AlterColumn) or change.new.generated:
+        return False
+    return change.old.generated is not None and not change.old.generated.stored
+
+
+def draws(table: TableCompiler, change: Change) -> bool:
+    """Whether each row gets a value of its own in a new column."""
+    fill = table.fill(change.new) if isinstance(change, AddColumn) else None
+    return fill is not None and fill.draw is not None
+
+
+def fills(table: TableCompiler, change: AlterColumn) -> bool:
+    """Whether an UPDATE fills in values before the column forbids NULL."""
+    old, new = change.old, change.new
+    fill = table.fill(new) if old.null and not new.null else None
+    return fill is not None and (old.type == new.type or fill.draw is not None)
+
+
+def builds_index(change: Change) -> bool:
+    match change:
+        case AddIndex() | AddConstraint(new=Unique() | Exclusion()):
+            return True
+        case AlterPrimaryKey(new=new):
+            return new is not None
+    return False
+
+
+def takes_lock(change: Change) -> bool:
+    """Whether reads and writes wait until the run ends; only comments and new names of indexes let them pass."""
+    if isinstance(change, AlterTable):
+        return moves(change)
+    return not isinstance(change, RenameIndex)
+
+
+def added_foreign_keys(compiler: Compiler) -> Iterator[tuple[str, ForeignKey]]:
+    """The foreign keys that come or are put back, each with its table."""
+    for change in compiler.of(AddConstraint):
+        if isinstance(change.new, ForeignKey):
+            yield change.table, change.new
+    yield from compiler.detach().back

@@ -1,0 +1,299 @@
+"""What is asked of the rows of a table: how many stand in the way of a change, and which these are."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.utils import DatabaseError
+
+from automigrate_ext.exceptions import AutomigrateError
+from automigrate_ext.schema import Exclusion, ForeignKey, Index, Table
+
+# The alias under which all conditions know the rows that they are asked of.
+ROW = "asked"
+OTHER = "other"
+FILLED = "SELECT {terms}"
+ANY_ROW = "EXISTS (SELECT 1 FROM {table})"
+COUNT = "SELECT {terms} FROM {source} AS asked"
+COUNTED = "count(CASE WHEN {condition} THEN 1 END)"
+COUNT_ALONE = "SELECT count(*) FROM {source} AS asked WHERE {condition}"
+COUNT_GROUPS = (
+    "SELECT count(*) FROM (SELECT 1 FROM {source} AS asked WHERE {condition} GROUP BY {keys} HAVING count(*) > 1) AS g"
+)
+SAMPLE = "SELECT {key} FROM {source} AS asked WHERE {condition} ORDER BY {key} LIMIT {limit}"
+SAMPLE_GROUPS = (
+    "SELECT {key} FROM (SELECT {inner}, count(*) OVER (PARTITION BY {keys}) AS rows_alike "
+    "FROM {source} AS asked WHERE {condition}) AS g WHERE rows_alike > 1 ORDER BY {key} LIMIT {limit}"
+)
+ALTERED_TABLE = "(SELECT {columns} FROM {table})"
+COMPUTED_TABLE = "(SELECT plain.*, {columns} FROM {source} AS plain)"
+ORPHAN = "{filled} AND NOT EXISTS (SELECT 1 FROM {to_source} AS parent WHERE {joined})"
+ELEMENTS = "(SELECT {columns} FROM {source} AS asked WHERE {condition})"
+CONFLICT = "EXISTS (SELECT 1 FROM {source} AS other WHERE {differs} AND {overlaps})"
+
+#: How many rows are named as examples.
+SAMPLE_SIZE = 5
+#: How many tables are asked in one query whether they have rows.
+TABLES_A_QUERY = 100
+
+
+class TookTooLong(AutomigrateError):
+    """A question that was not answered within the time it was given."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """The rows of a table, with its columns as they are or as the changes will leave them.
+
+    `sql` is what stands behind FROM, `key` the SQL of the columns that tell the rows apart.
+    """
+
+    table: str
+    sql: str
+    key: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """In how many rows of a source the condition holds, or how many groups of them have the same `keys`.
+
+    `looks_elsewhere` says that the condition asks other rows too, which is best done in a query of its own.
+    """
+
+    source: Source
+    condition: str
+    keys: tuple[str, ...] = ()
+    looks_elsewhere: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """How many rows or groups; None if they were not counted within the time.
+
+    `untold` holds the server's words where it cannot tell before the change is made.
+    """
+
+    rows: int | None = 0
+    untold: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Future:
+    """What the changes make of a table's columns: values of other columns and rows, as SQL.
+
+    `values` are the columns that are converted, filled or new, `generated` those that are computed anew,
+    `unknown` those whose values nobody knows before the change is made.
+    """
+
+    values: Mapping[str, str] = field(default_factory=dict)
+    generated: Mapping[str, str] = field(default_factory=dict)
+    unknown: frozenset[str] = frozenset()
+
+    def concerns(self, columns: Iterable[str]) -> bool:
+        """Whether any of the columns will have other values than it has."""
+        return any(column in self.values or column in self.generated for column in columns)
+
+
+class Rows:
+    """Asks the rows of a database."""
+
+    def __init__(
+        self,
+        connection: BaseDatabaseWrapper,
+        limited: Callable[[float | None], AbstractContextManager[None]],
+        is_fault: Callable[[DatabaseError], bool],
+    ) -> None:
+        self.connection = connection
+        self.limited = limited
+        #: Whether an error says nothing about the question, but that the database fails.
+        self.is_fault = is_fault
+        #: Seconds that one question may take; None for no limit.
+        self.limit: float | None = None
+
+    def quote(self, name: str) -> str:
+        """The identifier as it is written in SQL."""
+        return self.connection.ops.quote_name(name)
+
+    # Sources
+
+    def now(self, table: Table) -> Source:
+        """The rows as they are."""
+        return Source(table=table.name, sql=self.quote(table.name), key=tuple(map(self.quote, key_columns(table))))
+
+    def then(self, table: Table, future: Future) -> Source:
+        """The rows as they will be; each is still told by the key that it has now."""
+        kept = [column.name for column in table.columns if column.name not in future.generated]
+        values = {name: future.values.get(name, self.quote(name)) for name in (*kept, *future.values)}
+        columns = [f"{value} AS {self.quote(name)}" for name, value in values.items()]
+        aliases = [f"key_now_{number}" for number, _ in enumerate(key_columns(table))]
+        columns += [f"{self.quote(name)} AS {alias}" for alias, name in zip(aliases, key_columns(table), strict=True)]
+        sql = ALTERED_TABLE.format(columns=", ".join(columns), table=self.quote(table.name))
+        if future.generated:
+            computed = [f"({expression}) AS {self.quote(name)}" for name, expression in future.generated.items()]
+            sql = COMPUTED_TABLE.format(columns=", ".join(computed), source=sql)
+        return Source(table=table.name, sql=sql, key=tuple(aliases))
+
+    # Questions
+
+    def every_row(self, source: Source) -> Question:
+        """How many rows there are."""
+        return Question(source=source, condition="1 = 1")
+
+    def nulls(self, source: Source, column: str) -> Question:
+        """In how many rows the column is NULL."""
+        return Question(source=source, condition=f"{self.quote(column)} IS NULL")
+
+    def values(self, source: Source, columns: Sequence[str]) -> Question:
+        """In how many rows each of the columns holds a value."""
+        return Question(source=source, condition=self.filled(columns))
+
+    def violators(self, source: Source, condition: str) -> Question:
+        """How many rows do not satisfy a condition; NULL satisfies it, as it does in a check."""
+        return Question(source=source, condition=f"NOT ({condition})")
+
+    def orphans(self, source: Source, target: Source, foreign_key: ForeignKey) -> Question:
+        """How many rows point at a row that is not there."""
+        pairs = zip(foreign_key.columns, foreign_key.to_columns, strict=True)
+        joined = " AND ".join(f"parent.{self.quote(to)} = {ROW}.{self.quote(own)}" for own, to in pairs)
+        condition = ORPHAN.format(filled=self.filled(foreign_key.columns), to_source=target.sql, joined=joined)
+        return Question(source=source, condition=condition, looks_elsewhere=True)
+
+    def duplicates(self, source: Source, columns: Sequence[str], *, nulls_distinct: bool = True) -> Question:
+        """How many groups of rows have the same values in the columns."""
+        condition = self.filled(columns) if nulls_distinct else "1 = 1"
+        return Question(source=source, condition=condition, keys=tuple(map(self.quote, columns)))
+
+    def index_duplicates(self, source: Source, index: Index) -> Question:
+        """How many groups of rows a unique index would not take."""
+        keys = tuple(self.key_sql(key.column, key.expression, key.collation) for key in index.keys)
+        terms = [f"{key} IS NOT NULL" for key in keys] if index.nulls_distinct else []
+        terms += [f"({index.condition})"] if index.condition else []
+        return Question(source=source, condition=" AND ".join(terms) or "1 = 1", keys=keys)
+
+    def conflicts(self, source: Source, exclusion: Exclusion) -> Question:
+        """How many rows stand in the way of another one under an exclusion constraint."""
+        columns = [f"{key} AS k{number}" for number, key in enumerate(source.key)]
+        columns += [f"({expression}) AS e{number}" for number, (expression, _) in enumerate(exclusion.elements)]
+        elements = ELEMENTS.format(
+            columns=", ".join(columns), source=source.sql, condition=exclusion.condition or "1 = 1"
+        )
+        keys = [f"k{number}" for number, _ in enumerate(source.key)]
+        differs = " OR ".join(f"{OTHER}.{key} <> {ROW}.{key}" for key in keys)
+        overlaps = [
+            f"{ROW}.e{number} {operator} {OTHER}.e{number}" for number, (_, operator) in enumerate(exclusion.elements)
+        ]
+        condition = CONFLICT.format(source=elements, differs=f"({differs})", overlaps=" AND ".join(overlaps))
+        rows = Source(table=source.table, sql=elements, key=tuple(keys))
+        return Question(source=rows, condition=condition, looks_elsewhere=True)
+
+    def filled(self, columns: Sequence[str]) -> str:
+        """The condition that none of the columns is NULL."""
+        return " AND ".join(f"{ROW}.{self.quote(column)} IS NOT NULL" for column in columns)
+
+    def key_sql(self, column: str | None, expression: str | None, collation: str | None) -> str:
+        """One key of an index as an expression."""
+        key = self.quote(column) if column else f"({expression})"
+        return f"{key} COLLATE {self.quote(collation)}" if collation else key
+
+    # Answers
+
+    def filled_tables(self, tables: Sequence[str]) -> frozenset[str]:
+        """Those of the tables that have a row."""
+        found: list[str] = []
+        for start in range(0, len(tables), TABLES_A_QUERY):
+            some = tables[start : start + TABLES_A_QUERY]
+            terms = ", ".join(ANY_ROW.format(table=self.quote(table)) for table in some)
+            found += [table for table, there in zip(some, self.row(FILLED.format(terms=terms)), strict=True) if there]
+        return frozenset(found)
+
+    def answers(self, questions: Iterable[Question]) -> dict[Question, Answer]:
+        """All answers: one query for each source, and one for each question about groups."""
+        by_source: defaultdict[Source, list[Question]] = defaultdict(list)
+        found: dict[Question, Answer] = {}
+        for question in dict.fromkeys(questions):
+            if question.keys or question.looks_elsewhere:
+                found[question] = self.answer(question)
+            else:
+                by_source[question.source].append(question)
+        for source, some in by_source.items():
+            found |= self.answers_of(source, some)
+        return found
+
+    def answers_of(self, source: Source, questions: Sequence[Question]) -> dict[Question, Answer]:
+        """The answers to questions about one source; asked one by one where together they fail."""
+        terms = ", ".join(COUNTED.format(condition=question.condition) for question in questions)
+        try:
+            counts = self.try_row(COUNT.format(terms=terms, source=source.sql))
+        except TookTooLong:
+            return dict.fromkeys(questions, Answer(rows=None))
+        except DatabaseError as error:
+            if self.is_fault(error):
+                raise
+            return {question: self.answer(question) for question in questions}
+        return {question: Answer(rows=int(count)) for question, count in zip(questions, counts, strict=True)}
+
+    def answer(self, question: Question) -> Answer:
+        """The answer to one question, in a query of its own."""
+        try:
+            return Answer(rows=int(self.try_row(self.count_sql(question))[0]))
+        except TookTooLong:
+            return Answer(rows=None)
+        except DatabaseError as error:
+            if self.is_fault(error):
+                raise
+            return Answer(untold=str(error))
+
+    def count_sql(self, question: Question) -> str:
+        """The query that counts what a question asks for."""
+        return (COUNT_GROUPS if question.keys else COUNT_ALONE).format(
+            source=question.source.sql, condition=question.condition, keys=", ".join(question.keys)
+        )
+
+    def sample(self, question: Question) -> tuple[tuple[Any, ...], ...]:
+        """The keys of the first rows that a question counts; none where the table has no key, or it takes too long."""
+        if not question.source.key:
+            return ()
+        try:
+            with transaction.atomic(using=self.connection.alias), self.limited(self.limit):
+                return tuple(self.fetch(self.sample_sql(question)))
+        except TookTooLong:
+            return ()
+
+    def sample_sql(self, question: Question) -> str:
+        source = question.source
+        sql = SAMPLE_GROUPS if question.keys else SAMPLE
+        inner = [f"{key} AS found_{number}" for number, key in enumerate(source.key)]
+        outer = [f"found_{number}" for number, _ in enumerate(source.key)]
+        return sql.format(
+            key=", ".join(outer if question.keys else source.key),
+            inner=", ".join(inner),
+            keys=", ".join(question.keys),
+            source=source.sql,
+            condition=question.condition,
+            limit=SAMPLE_SIZE,
+        )
+
+    def try_row(self, sql: str) -> tuple[Any, ...]:
+        """The single row of a query that may fail or take too long, which then has no consequences."""
+        with transaction.atomic(using=self.connection.alias), self.limited(self.limit):
+            return self.row(sql)
+
+    def row(self, sql: str) -> tuple[Any, ...]:
+        """The single row of a query."""
+        return next(self.fetch(sql))
+
+    def fetch(self, sql: str) -> Iterator[tuple[Any, ...]]:
+        with self.connection.cursor() as cursor:
+            cursor.execute(sql)
+            yield from map(tuple, cursor.fetchall())
+
+
+def key_columns(table: Table) -> tuple[str, ...]:
+    """The columns of the table's primary key; none where it has no key."""
+    return table.primary_key.columns if table.primary_key else ()

@@ -1,0 +1,23 @@
+"""Django's system checks of the hints at renames."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from django.apps import AppConfig
+from django.apps import apps as global_apps
+from django.core.checks import CheckMessage, Error
+
+from automigrate_ext import hints
+
+
+def check_hints(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """E001: a model's former_names are malformed. E002: the setting AUTOMIGRATE is."""
+    configs = global_apps.get_app_configs() if app_configs is None else app_configs
+    found: list[CheckMessage] = []
+    for model in (model for config in configs for model in config.get_models()):
+        found += [Error(problem, obj=model, id="automigrate_ext.E001") for problem in hints.problems_of(model)]
+    if app_configs is None:
+        found += [Error(problem, id="automigrate_ext.E002") for problem in hints.setting_problems()]
+    return found

@@ -1,0 +1,48 @@
+"""In which order things get new names: chains from their free end, swaps by way of a third name. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from itertools import count
+
+Step = tuple[str, str]
+#: The longest beginning of a name that still leaves room for what is put behind it, on every database.
+ROOM = 50
+
+
+def in_order(moves: Mapping[str, str], taken: Collection[str], *, swaps: Collection[str] = ()) -> list[Step]:
+    """The moves from old names to new ones, each to a name that is free by then.
+
+    `taken` are the names there are, `swaps` the old names that may trade places. A move to a name that
+    does not become free is left out.
+    """
+    waiting, occupied = dict(moves), set(taken)
+    steps: list[Step] = []
+    while (old := next((old for old, new in waiting.items() if new not in occupied), None)) is not None:
+        steps.append((old, waiting.pop(old)))
+        occupied = occupied - {old} | {steps[-1][1]}
+    for cycle in cycles(waiting):
+        if all(old in swaps for old, _ in cycle):
+            between = free_name(cycle[0][1], occupied)
+            steps += [(cycle[0][0], between), *reversed(cycle[1:]), (between, cycle[0][1])]
+    return steps
+
+
+def cycles(moves: Mapping[str, str]) -> Iterable[list[Step]]:
+    """The closed rings among moves each of which goes to a name that another one leaves."""
+    seen: set[str] = set()
+    for start in moves:
+        ring: list[Step] = []
+        old = start
+        while old in moves and old not in seen:
+            seen.add(old)
+            ring.append((old, moves[old]))
+            old = moves[old]
+        if ring and old == start:
+            yield ring
+
+
+def free_name(name: str, taken: Collection[str]) -> str:
+    """A name that nothing has, for the time being."""
+    names = (f"{name[:ROOM]}__moved{number or ''}" for number in count())
+    return next(name for name in names if name not in taken)

@@ -1,0 +1,260 @@
+"""Rows without a value get one: from the model, from the caller, one for all or one each."""
+
+import itertools
+import uuid
+
+import pytest
+from django.db import connections, models
+from django.db.models import F
+
+from automigrate_ext import AutomigrateError, autoupdate, make_plan
+from automigrate_ext.backends import base
+from tests.acceptance.helper import State, item
+from tests.features import need
+
+
+@pytest.fixture
+def route():
+    """The tables come to be in one way: what becomes of values does not depend on it."""
+    return "automigrate"
+
+
+NAME = models.CharField(max_length=20)
+COUNTER = itertools.count(100)
+
+
+def number():
+    """A value that nobody else gets."""
+    return next(COUNTER)
+
+
+def nothing():
+    return None
+
+
+def named(*names):
+    return {"Item": [{"name": name} for name in names]}
+
+
+def distinct(case, column):
+    values = [value for (value,) in case.values("shop_item", column)]
+    assert None not in values
+    assert len(set(values)) == len(values)
+    return values
+
+
+def test_unique_column_added_with_a_value_for_each_row(case):
+    after = item(name=NAME, token=models.UUIDField(default=uuid.uuid4, unique=True))
+    case.update(item(name=NAME), after, named("a", "b", "c"), changes=["Add column shop_item.token", "Add unique"])
+    assert len(distinct(case, "token")) == 3
+    assert all(isinstance(row.token, uuid.UUID) for row in after["Item"].objects.using(case.alias).all())
+
+
+def test_value_for_each_row_in_batches(case, monkeypatch):
+    monkeypatch.setattr(base, "ROWS_A_STATEMENT", 3)
+    after = item(name=NAME, code=models.IntegerField(default=number, unique=True))
+    case.update(item(name=NAME), after, named(*map(str, range(10))))
+    assert len(distinct(case, "code")) == 10
+
+
+def test_nulls_filled_with_a_value_for_each_row(case):
+    before = item(name=NAME, code=models.IntegerField(null=True))
+    after = item(name=NAME, code=models.IntegerField(default=number, unique=True))
+    rows = {"Item": [{"name": "a", "code": 7}, {"name": "b", "code": None}, {"name": "c", "code": None}]}
+    case.update(before, after, rows)
+    assert 7 in distinct(case, "code")
+
+
+def test_nulls_filled_with_a_value_for_each_row_while_the_type_changes(case):
+    before = item(name=NAME, code=models.CharField(max_length=9, null=True))
+    after = item(name=NAME, code=models.IntegerField(default=number, unique=True))
+    rows = {"Item": [{"name": "a", "code": "7"}, {"name": "b", "code": None}, {"name": "c", "code": None}]}
+    case.update(before, after, rows)
+    assert 7 in distinct(case, "code")
+
+
+def test_nullable_column_added_with_a_value_for_each_row(case):
+    after = item(name=NAME, token=models.UUIDField(default=uuid.uuid4, null=True))
+    plan = case.update(item(name=NAME), after, named("a", "b"))
+    assert not any("new__" in statement for statement in plan.statements)
+    assert len(distinct(case, "token")) == 2
+
+
+def test_column_with_a_value_for_each_row_and_everything_else_at_once(case):
+    before = item(name=NAME, size=models.IntegerField(null=True), gone=models.IntegerField(null=True))
+    after = item(
+        name=models.TextField(),
+        size=models.BigIntegerField(default=number),
+        token=models.UUIDField(default=uuid.uuid4, unique=True, db_column="The Token"),
+        twice=models.GeneratedField(expression=F("size") * 2, output_field=models.BigIntegerField(), db_persist=True),
+        Meta={"indexes": [models.Index(fields=["token", "size"], name="both")]},
+    )
+    rows = {"Item": [{"name": "a", "size": 1}, {"name": "b", "size": None}, {"name": "c", "size": None}]}
+    case.update(before, after, rows)
+    assert len(distinct(case, "The Token")) == 3
+    assert all(twice == 2 * size for twice, size in case.values("shop_item", "twice", "size"))
+
+
+def test_primary_key_replaced_by_a_value_for_each_row(case):
+    before = item(name=NAME)
+    after = item(id=models.UUIDField(primary_key=True, default=uuid.uuid4), name=NAME)
+    with pytest.raises(AutomigrateError):
+        # The old numbers are no UUIDs: they are not given up for new ones unasked.
+        case.build(before)
+        case.insert(before, named("a", "b"))
+        case.run(after)
+    case.update(
+        before,
+        item(key=models.UUIDField(primary_key=True, default=uuid.uuid4), name=NAME),
+        built=True,
+        accept_data_loss=True,
+    )
+    assert len(distinct(case, "key")) == 2
+
+
+def test_rows_that_others_point_at_get_a_value_each(case):
+    def state(**fields):
+        return State(Box={"name": NAME, **fields}, Item={"box": models.ForeignKey("Box", models.CASCADE)})
+
+    token = models.UUIDField(default=uuid.uuid4, unique=True)
+    rows = {"Box": [{"name": "a"}, {"name": "b"}], "Item": [{"box_id": 1}, {"box_id": 2}]}
+    case.update(state(), state(token=token), rows)
+
+
+def test_default_that_gives_nothing_is_an_error(case):
+    case.build(item(name=NAME))
+    case.insert(item(name=NAME), named("a"))
+    with pytest.raises(AutomigrateError, match="gave None"):
+        case.run(item(name=NAME, size=models.IntegerField(default=nothing)))
+
+
+def test_value_for_each_row_of_a_table_without_a_key_is_an_error(case):
+    before = item(name=NAME)
+    case.build(before)
+    case.execute("DROP TABLE shop_item", "CREATE TABLE shop_item (id bigint, name varchar(20) NOT NULL)")
+    case.execute("INSERT INTO shop_item VALUES (1, 'a')")
+    with pytest.raises(AutomigrateError, match="no primary key"):
+        case.run(item(name=NAME, code=models.IntegerField(default=number)))
+
+
+def test_duplicates_among_values_for_each_row_leave_no_trace(case):
+    def seven():
+        return 7
+
+    before = item(name=NAME)
+    case.build(before)
+    case.insert(before, named("a", "b"))
+    with pytest.raises(AutomigrateError):
+        case.run(item(name=NAME, code=models.IntegerField(default=seven, unique=True)))
+    assert case.introspect(["shop_item"]).tables["shop_item"].column("code") is None
+
+
+def test_default_is_called_for_rows_only(case):
+    calls = []
+
+    def count():
+        calls.append(1)
+        return len(calls)
+
+    before, after = item(name=NAME), item(name=NAME, code=models.IntegerField(default=count))
+    case.build(before)
+    case.insert(before, named("a", "b", "c"))
+    assert case.run(after)
+    assert len(calls) == 3
+    assert not case.run(after)
+    assert len(calls) == 3
+
+
+def test_plan_that_is_shown_holds_the_values(case):
+    before, after = item(name=NAME), item(name=NAME, token=models.UUIDField(default=uuid.uuid4, unique=True))
+    case.build(before)
+    case.insert(before, named("a", "b"))
+    run_by_hand(case, case.plan(after))
+    assert len(distinct(case, "token")) == 2
+    case.assert_settled(after)
+
+
+def run_by_hand(case, plan):
+    """Execute the plan's statements as a script does."""
+    with case.backend.exclusive(), connections[case.alias].cursor() as cursor:
+        for statement in plan.statements:
+            cursor.execute(statement)
+
+
+def test_plan_over_very_many_rows_does_not_hold_the_values(case, monkeypatch):
+    monkeypatch.setattr(base, "ROWS_WRITTEN_OUT", 1)
+    before, after = item(name=NAME), item(name=NAME, token=models.UUIDField(default=uuid.uuid4))
+    case.build(before)
+    case.insert(before, named("a", "b"))
+    assert "-- UPDATE shop_item: a value of its own in token for each row" in case.plan(after).sql()
+    case.run(after)
+    assert len(distinct(case, "token")) == 2
+
+
+def test_one_off_value_instead_of_one_for_each_row(case):
+    after = item(name=NAME, code=models.IntegerField(default=number))
+    case.update(item(name=NAME), after, named("a", "b"), defaults={"shop.Item.code": 5})
+    assert case.values("shop_item", "code") == [(5,), (5,)]
+
+
+def test_called_default_of_a_foreign_key(case):
+    def first():
+        return 1
+
+    def state(**fields):
+        return State(Box={"name": NAME}, Item={"name": NAME, **fields})
+
+    after = state(box=models.ForeignKey("Box", models.CASCADE, default=first))
+    case.update(state(), after, {"Box": [{"name": "x"}], **named("a", "b")})
+    assert case.values("shop_item", "box_id") == [(1,), (1,)]
+
+
+def test_orphans_made_by_a_default_refused(case):
+    def state(**fields):
+        return State(Box={"name": NAME}, Item={"name": NAME, **fields})
+
+    after = state(box=models.ForeignKey("Box", models.CASCADE, default=9))
+    case.refused(state(), after, named("a", "b"), "orphans")
+
+
+def test_violators_made_by_a_default_refused(case):
+    check = models.CheckConstraint(condition=models.Q(size__gt=10), name="c")
+    after = item(name=NAME, size=models.IntegerField(default=5), Meta={"constraints": [check]})
+    case.refused(item(name=NAME), after, named("a"), "violators")
+
+
+def test_duplicates_made_by_a_default_refused(case):
+    after = item(name=NAME, size=models.IntegerField(default=5, unique=True))
+    plan = case.refused(item(name=NAME), after, named("a", "b"), "duplicates")
+    assert plan.refused[0].hazards[0].samples == ((1,), (2,))
+
+
+def test_single_row_with_a_default_under_a_new_unique(case):
+    after = item(name=NAME, size=models.IntegerField(default=5, unique=True))
+    case.update(item(name=NAME), after, named("a"))
+
+
+def test_array_column_added_with_a_value_for_each_row(pg):
+    need(pg.connection, "postgresql")
+    from django.contrib.postgres.fields import ArrayField
+
+    def two():
+        return [number(), number()]
+
+    after = item(name=NAME, codes=ArrayField(models.IntegerField(), default=two))
+    pg.update(item(name=NAME), after, named("a", "b"))
+    assert len({tuple(codes) for (codes,) in pg.values("shop_item", "codes")}) == 2
+
+
+def test_nothing_is_drawn_for_a_plan_that_is_refused(case):
+    before = item(name=NAME)
+    case.build(before)
+    case.insert(before, named("a", "b"))
+    after = item(
+        name=models.CharField(max_length=20, unique=True),
+        code=models.IntegerField(),
+        token=models.IntegerField(default=nothing),
+    )
+    assert make_plan(using=case.alias, apps=after.apps).refused
+    with pytest.raises(AutomigrateError, match="required"):
+        autoupdate(using=case.alias, apps=after.apps)

@@ -445,7 +445,7 @@ class Backend(ABC):
         """The error as one of ours: what happened to the run, the server's words, and the way out."""
         words = f"{story}: {self.explain(error)}"
         kind = LockNotAvailable if self.is_locked(error) else ExecutionFailed
-        return kind(f"{words.rstrip('.')}. {advice}" if advice else words)
+        return kind(f"{words}{'' if words.endswith(('.', '?')) else '.'} {advice}" if advice else words)
 
     @contextmanager
     def guarded(self) -> Iterator[None]:

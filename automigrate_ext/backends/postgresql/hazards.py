@@ -116,7 +116,9 @@ def is_known(connection: BaseDatabaseWrapper, cast: Cast, old: str, new: str) ->
     try:
         with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
             cursor.execute(sql)
-    except DatabaseError:
+    except DatabaseError as error:
+        if faults.is_fault(error):
+            raise
         return False
     return True
 

@@ -12,6 +12,7 @@ from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import DatabaseError
 
+from automigrate_ext.backends.postgresql import faults
 from automigrate_ext.backends.postgresql.schema import ALTER_TABLE, Compiler, TableCompiler
 from automigrate_ext.changes import (
     AddColumn,
@@ -61,7 +62,9 @@ class Prober:
                 cursor.execute(ALTER_TABLE.format(table=PROBE, clauses=clause))
                 changed = self.file(cursor) != before
                 transaction.set_rollback(True, using=self.connection.alias)
-        except DatabaseError:
+        except DatabaseError as error:
+            if faults.is_fault(error):
+                raise
             # What the server refuses here it refuses in the run too, which says why.
             return True
         return changed

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 from psycopg import sql
 
-from tests.servers import temporary_server
+from tests.servers.postgresql import temporary_server
 
 PREFIX = f"automigrate_benchmark_{os.getpid()}_"
 

@@ -1,129 +1,43 @@
-"""Empty scratch databases for tests, on SQLite and PostgreSQL.
+"""Empty scratch databases for tests, on SQLite, PostgreSQL and MariaDB.
 
-The PostgreSQL server is the one that the environment variable TEST_POSTGRESQL_URL names, or else one that
-is started once a session. Each xdist worker has a database of its own on it, emptied before each test.
+The servers are those that the environment variables TEST_POSTGRESQL_URL and TEST_MARIADB_URL name, or else ones that
+are started once a session. Each xdist worker has a database of its own on each, emptied before each test.
 """
 
 import os
 import platform
-import secrets
 import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 import django
-import psycopg
 import pytest
 from django.contrib.postgres.signals import get_citext_oids, get_hstore_oids
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
-from psycopg import sql
 from pytest_django.plugin import DjangoDbBlocker
 
-from tests.servers import ServerUnavailable, temporary_server
-from todo_demo.database_url import parse_database_url
+from tests.databases import SERVERS, Server
+from tests.servers import ServerUnavailable
 
-DATABASE_PREFIX = "automigrate_test_"
+#: The databases that the fixture `connection` gives, by the names of their fixtures.
+DATABASES = ("sqlite", "postgresql")
 
-# The class of the advisory locks by which a session says that its databases are in use.
-LOCK_CLASS = 0x616D6967
-
-EMPTY_DATABASE = """
-    DO $$
-    DECLARE
-        name text;
-    BEGIN
-        FOR name IN SELECT extname FROM pg_extension WHERE extname <> 'plpgsql' LOOP
-            EXECUTE format('DROP EXTENSION IF EXISTS %I CASCADE', name);
-        END LOOP;
-        FOR name IN
-            SELECT nspname FROM pg_namespace WHERE nspname !~ '^pg_' AND nspname <> 'information_schema'
-        LOOP
-            EXECUTE format('DROP SCHEMA %I CASCADE', name);
-        END LOOP;
-        CREATE SCHEMA public AUTHORIZATION pg_database_owner;
-        GRANT USAGE ON SCHEMA public TO PUBLIC;
-    END $$
-"""
-
-OTHER_SESSIONS = """
-    SELECT pg_terminate_backend(pid) FROM pg_stat_activity
-    WHERE datname = current_database() AND pid <> pg_backend_pid()
-"""
-
-server_key = pytest.StashKey["PostgresqlServer | str"]()
-
-
-class PostgresqlServer:
-    """A running server, and the databases of this session on it."""
-
-    def __init__(self, url: str, session: str) -> None:
-        self.url = url
-        self.session = session
-
-    def connect(self, database: str | None = None) -> psycopg.Connection[Any]:
-        connection = psycopg.connect(self.url, autocommit=True, **({"dbname": database} if database else {}))
-        connection.execute("SET client_min_messages = error")
-        return connection
-
-    def execute(self, statement: str, database: str) -> None:
-        with self.connect() as connection:
-            connection.execute(sql.SQL(statement).format(sql.Identifier(database)))
-
-    def create_database(self, worker: str) -> str:
-        database = f"{DATABASE_PREFIX}{self.session}_{worker}_{os.getpid()}"
-        self.execute("CREATE DATABASE {} TEMPLATE template0", database)
-        return database
-
-    def drop_database(self, database: str) -> None:
-        self.execute("DROP DATABASE IF EXISTS {} WITH (FORCE)", database)
-
-    def empty_database(self, database: str) -> None:
-        try:
-            with self.connect(database) as connection:
-                connection.execute(OTHER_SESSIONS)
-                connection.execute(EMPTY_DATABASE)
-        except (psycopg.errors.OutOfMemory, psycopg.errors.InvalidParameterValue):
-            # More tables than one transaction can lock; an index with operator class options, which
-            # PostgreSQL 18 cannot drop together with its extension.
-            self.drop_database(database)
-            self.execute("CREATE DATABASE {} TEMPLATE template0", database)
-
-    @contextmanager
-    def owned(self) -> Iterator[None]:
-        """Drop what killed sessions have left now, and the databases of this session at the end."""
-        with self.connect() as connection:
-            connection.execute("SELECT pg_advisory_lock(%s, %s)", [LOCK_CLASS, int(self.session, 16)])
-            try:
-                self._drop_databases(connection, stale=True)
-                yield
-            finally:
-                self._drop_databases(connection, stale=False)
-
-    def _drop_databases(self, connection: psycopg.Connection[Any], *, stale: bool) -> None:
-        rows = connection.execute("SELECT datname FROM pg_database WHERE datname ^@ %s", [DATABASE_PREFIX])
-        for (database,) in rows.fetchall():
-            session = database.removeprefix(DATABASE_PREFIX).split("_")[0]
-            mine = session == self.session
-            if mine or (stale and self._is_over(connection, session)):
-                self.drop_database(database)
-
-    @staticmethod
-    def _is_over(connection: psycopg.Connection[Any], session: str) -> bool:
-        key = [LOCK_CLASS, int(session, 16)]
-        row = connection.execute("SELECT pg_try_advisory_lock(%s, %s)", key).fetchone()
-        return row is not None and bool(row[0])
+#: The servers of this session by their fixtures' names, or the reason why there is none.
+servers_key = pytest.StashKey["dict[str, Server | str]"]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
     if hasattr(config, "workerinput"):
-        url, session = config.workerinput["postgresql"]
-        config.stash[server_key] = PostgresqlServer(url, session) if url else session
+        told = config.workerinput["servers"]
+        config.stash[servers_key] = {
+            name: SERVERS[name](*where) if isinstance(where, tuple) else where for name, where in told.items()
+        }
     elif _runs_tests(config):
-        config.stash[server_key] = _start(config)
+        config.stash[servers_key] = {name: _start(config, server) for name, server in SERVERS.items()}
 
 
 def _runs_tests(config: pytest.Config) -> bool:
@@ -132,56 +46,74 @@ def _runs_tests(config: pytest.Config) -> bool:
     )
 
 
-def _start(config: pytest.Config) -> PostgresqlServer | str:
+def _start(config: pytest.Config, server: type[Server]) -> Server | str:
     """Return the server for this session, or the reason why there is none."""
     stack = ExitStack()
     config.add_cleanup(stack.close)
     try:
-        url = os.environ.get("TEST_POSTGRESQL_URL") or stack.enter_context(temporary_server())
-        server = PostgresqlServer(url, secrets.token_hex(3))
-        stack.enter_context(server.owned())
-    except (ServerUnavailable, psycopg.OperationalError) as error:
-        reason = f"no PostgreSQL: {error}"
+        return stack.enter_context(server.running())
+    except ServerUnavailable as error:
+        reason = f"no {server.name}: {error}"
         if os.environ.get("CI"):
             raise pytest.UsageError(reason) from error
         return reason
-    return server
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """Tell an xdist worker the server, or the reason why there is none."""
-    server = node.config.stash[server_key]
-    node.workerinput["postgresql"] = ("", server) if isinstance(server, str) else (server.url, server.session)
+    """Tell an xdist worker the servers, or the reasons why there are none."""
+    node.workerinput["servers"] = {
+        name: server if isinstance(server, str) else (server.url, server.session)
+        for name, server in node.config.stash[servers_key].items()
+    }
 
 
 def pytest_report_header(config: pytest.Config) -> str:
     versions = [f"Django {django.get_version()}", f"Python {platform.python_version()}"]
     versions.append(f"SQLite {sqlite3.sqlite_version}")
-    server = config.stash.get(server_key, "PostgreSQL not started")
-    if isinstance(server, str):
-        versions.append(server)
-    else:
-        with server.connect() as connection:
-            versions.append(f"PostgreSQL {connection.info.parameter_status('server_version')}")
+    for server in config.stash.get(servers_key, {}).values():
+        versions.append(server if isinstance(server, str) else f"{server.name} {server.version()}")
     return "versions: " + ", ".join(versions)
 
 
-@pytest.fixture(scope="session")
-def postgresql_server(pytestconfig: pytest.Config) -> PostgresqlServer:
-    """The PostgreSQL server of this session; skips the test where there is none."""
-    server = pytestconfig.stash[server_key]
+def running_server(config: pytest.Config, name: str) -> Server:
+    server = config.stash[servers_key][name]
     if isinstance(server, str):
         pytest.skip(server)
     return server
 
 
-@pytest.fixture(scope="session")
-def postgresql_database(postgresql_server: PostgresqlServer) -> Iterator[str]:
-    """The name of this worker's PostgreSQL database."""
-    database = postgresql_server.create_database(os.environ.get("PYTEST_XDIST_WORKER", "main"))
+@contextmanager
+def database_on(server: Server) -> Iterator[str]:
+    database = server.create_database(os.environ.get("PYTEST_XDIST_WORKER", "main"))
     yield database
-    postgresql_server.drop_database(database)
+    server.drop_database(database)
+
+
+@pytest.fixture(scope="session")
+def postgresql_server(pytestconfig: pytest.Config) -> Server:
+    """The PostgreSQL server of this session; skips the test where there is none."""
+    return running_server(pytestconfig, "postgresql")
+
+
+@pytest.fixture(scope="session")
+def postgresql_database(postgresql_server: Server) -> Iterator[str]:
+    """The name of this worker's PostgreSQL database."""
+    with database_on(postgresql_server) as database:
+        yield database
+
+
+@pytest.fixture(scope="session")
+def mariadb_server(pytestconfig: pytest.Config) -> Server:
+    """The MariaDB server of this session; skips the test where there is none."""
+    return running_server(pytestconfig, "mariadb")
+
+
+@pytest.fixture(scope="session")
+def mariadb_database(mariadb_server: Server) -> Iterator[str]:
+    """The name of this worker's MariaDB database."""
+    with database_on(mariadb_server) as database:
+        yield database
 
 
 @contextmanager
@@ -214,19 +146,29 @@ def sqlite(tmp_path: Path, django_db_blocker: DjangoDbBlocker) -> Iterator[BaseD
 
 @pytest.fixture
 def postgresql(
-    postgresql_server: PostgresqlServer, postgresql_database: str, django_db_blocker: DjangoDbBlocker
+    postgresql_server: Server, postgresql_database: str, django_db_blocker: DjangoDbBlocker
 ) -> Iterator[BaseDatabaseWrapper]:
     """A connection to an empty PostgreSQL database."""
     postgresql_server.empty_database(postgresql_database)
     # The types of an extension have other numbers each time that it is created.
     get_hstore_oids.cache_clear()
     get_citext_oids.cache_clear()
-    entry = parse_database_url(postgresql_server.url) | {"NAME": postgresql_database}
+    entry = postgresql_server.entry(postgresql_database)
     with scratch("postgresql_scratch", entry, django_db_blocker) as connection:
         yield connection
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
+@pytest.fixture
+def mariadb(
+    mariadb_server: Server, mariadb_database: str, django_db_blocker: DjangoDbBlocker
+) -> Iterator[BaseDatabaseWrapper]:
+    """A connection to an empty MariaDB database."""
+    mariadb_server.empty_database(mariadb_database)
+    with scratch("mariadb_scratch", mariadb_server.entry(mariadb_database), django_db_blocker) as connection:
+        yield connection
+
+
+@pytest.fixture(params=DATABASES)
 def connection(request: pytest.FixtureRequest) -> BaseDatabaseWrapper:
     """A connection to an empty database, once on each kind of database."""
     return request.getfixturevalue(request.param)
@@ -238,6 +180,20 @@ def database_url(connection: BaseDatabaseWrapper) -> str:
     settings = connection.settings_dict
     if connection.vendor == "sqlite":
         return f"sqlite:///{settings['NAME']}"
+    if connection.vendor == "mysql":
+        return mysql_url(settings)
     keys = {"user": "USER", "password": "PASSWORD", "host": "HOST", "port": "PORT"}
     query = {key: settings[name] for key, name in keys.items() if settings[name]}
     return f"postgresql:///{settings['NAME']}?{urlencode(query | settings['OPTIONS'])}"
+
+
+def mysql_url(settings: dict[str, Any]) -> str:
+    """The entry of DATABASES as a URL."""
+    user, password = quote(settings["USER"], safe=""), quote(settings["PASSWORD"], safe="")
+    host, options = settings["HOST"], settings["OPTIONS"]
+    if host.startswith("/"):
+        host, options = "", {"unix_socket": host, **options}
+    elif ":" in host:
+        host = f"[{host}]"
+    where = f"{host}:{settings['PORT']}" if settings["PORT"] else host
+    return f"mysql://{user}:{password}@{where}/{settings['NAME']}?{urlencode(options)}"

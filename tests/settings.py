@@ -1,5 +1,7 @@
 """Settings of the tests; the scratch databases are filled in by the fixtures of tests/conftest.py."""
 
+from importlib.util import find_spec
+
 SECRET_KEY = "tests"
 
 USE_TZ = True
@@ -24,3 +26,7 @@ DATABASES = {
     "sqlite_scratch": {"ENGINE": "django.db.backends.sqlite3", "NAME": "/nonexistent/sqlite_scratch"},
     "postgresql_scratch": {"ENGINE": "django.db.backends.postgresql", "NAME": "nonexistent"},
 }
+
+# Django makes the connections of all aliases where it sets up test databases, and so imports all their drivers.
+if find_spec("MySQLdb"):
+    DATABASES["mariadb_scratch"] = {"ENGINE": "django.db.backends.mysql", "NAME": "nonexistent"}

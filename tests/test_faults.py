@@ -23,7 +23,8 @@ from automigrate_ext.backends.postgresql import PostgreSQLBackend
 from tests.acceptance.helper import Case, State, fingerprint
 from tests.conftest import scratch
 from tests.disks import NOBODY, read_only, small_disk, unprivileged
-from tests.servers import ServerUnavailable, own_server
+from tests.servers import ServerUnavailable
+from tests.servers.postgresql import own_server
 from todo_demo.database_url import parse_database_url
 
 pytestmark = pytest.mark.timeout(120)

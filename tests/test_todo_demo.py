@@ -15,6 +15,7 @@ POSTGRESQL = {
     "PORT": "",
     "OPTIONS": {},
 }
+MYSQL = POSTGRESQL | {"ENGINE": "django.db.backends.mysql"}
 SQLITE = {"ENGINE": "django.db.backends.sqlite3", "NAME": "db.sqlite3", "OPTIONS": {}}
 
 
@@ -37,6 +38,21 @@ SQLITE = {"ENGINE": "django.db.backends.sqlite3", "NAME": "db.sqlite3", "OPTIONS
         ),
         ("postgresql://user@/name?host=/run/PG", POSTGRESQL | {"USER": "user", "HOST": "/run/PG"}),
         ("postgresql://[::1]:5433/name", POSTGRESQL | {"HOST": "::1", "PORT": "5433"}),
+        ("mysql:///name", MYSQL),
+        ("mariadb://host/name", MYSQL | {"HOST": "host"}),
+        (
+            "mysql://us%40er:p%2Fss%3A@host:3307/na%20me?charset=utf8mb4&connect_timeout=5",
+            {
+                **MYSQL,
+                "NAME": "na me",
+                "USER": "us@er",
+                "PASSWORD": "p/ss:",
+                "HOST": "host",
+                "PORT": "3307",
+                "OPTIONS": {"charset": "utf8mb4", "connect_timeout": 5},
+            },
+        ),
+        ("mysql://user@/name?unix_socket=/run/my.sock", MYSQL | {"USER": "user", "HOST": "/run/my.sock"}),
         ("sqlite:///db.sqlite3", SQLITE),
         ("sqlite:////srv/a%20b.sqlite3", SQLITE | {"NAME": "/srv/a b.sqlite3"}),
         ("sqlite:///:memory:", SQLITE | {"NAME": ":memory:"}),
@@ -56,6 +72,8 @@ def test_database_url(url, entry):
         ("mongodb://host/name", "Unknown scheme 'mongodb'"),
         ("db.sqlite3", "Unknown scheme ''"),
         ("postgresql://host/", "names no database"),
+        ("mysql://host/", "names no database"),
+        ("mysql://host:port/name", "port of the database URL is not valid"),
         ("postgresql://host:port/name", "port of the database URL is not valid"),
         ("sqlite://db.sqlite3", "three slashes"),
         ("sqlite:///", "names no file"),

@@ -9,41 +9,53 @@ from django.core.exceptions import ImproperlyConfigured
 def parse_database_url(url: str) -> dict[str, Any]:
     """Return the entry of DATABASES for ``url``; raise ImproperlyConfigured where it makes no sense.
 
-    ``postgresql://user:password@host:port/name?option=value`` and ``sqlite:///relative/path`` or
-    ``sqlite:////absolute/path``; reserved characters are percent-encoded.
+    ``postgresql://user:password@host:port/name?option=value``, the same with ``mysql://`` for MariaDB and MySQL, and
+    ``sqlite:///relative/path`` or ``sqlite:////absolute/path``; reserved characters are percent-encoded.
     """
     parts = urlsplit(url)
     match parts.scheme:
         case "postgresql" | "postgres":
             return _postgresql(parts)
+        case "mysql" | "mariadb":
+            return _mysql(parts)
         case "sqlite":
             return _sqlite(parts)
         case _:
             raise ImproperlyConfigured(
-                f"Unknown scheme {parts.scheme!r} in the database URL: use postgresql:// or sqlite:///"
+                f"Unknown scheme {parts.scheme!r} in the database URL: use postgresql://, mysql:// or sqlite:///"
             )
 
 
 def _postgresql(parts: SplitResult) -> dict[str, Any]:
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    # A Unix socket is named by its directory, as libpq does it: ?host=/directory.
+    host = options.pop("host", "")
+    port = options.pop("port", "")
+    return {"ENGINE": "django.db.backends.postgresql", **_server(parts, host, port), "OPTIONS": options}
+
+
+def _mysql(parts: SplitResult) -> dict[str, Any]:
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    socket = options.pop("unix_socket", "")
+    # mysqlclient takes its timeouts as numbers, and no number as text.
+    typed = {name: int(value) if value.isdecimal() else value for name, value in options.items()}
+    return {"ENGINE": "django.db.backends.mysql", **_server(parts, socket), "OPTIONS": typed}
+
+
+def _server(parts: SplitResult, other_host: str, other_port: str = "") -> dict[str, Any]:
     try:
         port = parts.port
     except ValueError as error:
         raise ImproperlyConfigured(f"The port of the database URL is not valid: {error}") from error
     name = unquote(parts.path.removeprefix("/"))
     if not name:
-        raise ImproperlyConfigured("The database URL names no database: postgresql://host/NAME")
-    options = dict(parse_qsl(parts.query, keep_blank_values=True))
-    host = options.pop("host", "")
-    query_port = options.pop("port", "")
+        raise ImproperlyConfigured(f"The database URL names no database: {parts.scheme}://host/NAME")
     return {
-        "ENGINE": "django.db.backends.postgresql",
         "NAME": name,
         "USER": unquote(parts.username or ""),
         "PASSWORD": unquote(parts.password or ""),
-        # A Unix socket is named by its directory, as libpq does it: ?host=/directory.
-        "HOST": parts.hostname or host,
-        "PORT": str(port or query_port),
-        "OPTIONS": options,
+        "HOST": parts.hostname or other_host,
+        "PORT": str(port or other_port),
     }
 
 

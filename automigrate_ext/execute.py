@@ -20,15 +20,17 @@ from automigrate_ext.schema import ForeignKey
 class Draft:
     """A plan with its steps, and how to tell that it did what it said.
 
-    `leftover` reads the database again and says what still differs and was not announced; `settle` does
-    what belongs to the run once nothing does. `expected` is what a saved plan has to
-    have as its statements, where there is one to compare with.
+    `announce` writes down what the next run has to know if this one is ended halfway, on a server that does
+    not undo it. `leftover` reads the database again and says what still differs and was not announced; `settle`
+    does what belongs to the run once nothing does. `expected` is what a saved plan has to have as its
+    statements, where there is one to compare with.
     """
 
     plan: Plan
     steps: tuple[Step, ...]
     leftover: Callable[[], Sequence[str]]
     settle: Callable[[], None]
+    announce: Callable[[], None] = lambda: None
     expected: tuple[Expected, ...] = ()
 
 
@@ -39,8 +41,12 @@ Stakes = Callable[[bool], Set[str]]
 
 @dataclass(slots=True, kw_only=True)
 class Progress:
-    """How far a run has come: its plan, once there is one, and the transactions of its steps that are done."""
+    """How far a run has come: its plan, once there is one, and the parts of its steps that are done for good.
 
+    `parts` is what such a part is called.
+    """
+
+    parts: str
     plan: Plan | None = None
     batches: tuple[tuple[Step, ...], ...] = ()
     done: int = 0
@@ -50,7 +56,7 @@ class Progress:
         if not self.done:
             return "The run failed and was undone"
         return (
-            f"The run failed after {self.done} of its {len(self.batches)} transactions, which stay done; the next run "
+            f"The run failed after {self.done} of its {len(self.batches)} {self.parts}, which stay done; the next run "
             f"goes on from there"
         )
 
@@ -64,12 +70,12 @@ class Progress:
 def execute(backend: Backend, stakes: Stakes, prepare: Prepare) -> Plan:
     """Run what `prepare` plans while nobody else can change the tables.
 
-    Everything happens in one transaction, unless the server has no room for the locks of so many tables.
-    Raises `Refused` before anything is touched, `LockNotAvailable` where others did not end in time,
-    `ExecutionFailed` when a statement fails and `NotConverged` when the database still differs afterwards;
-    the transaction is undone in each case.
+    Everything happens in one transaction, unless the server has no room for the locks of so many tables, or
+    commits each statement by itself. Raises `Refused` before anything is touched, `LockNotAvailable` where others
+    did not end in time, `ExecutionFailed` when a statement fails and `NotConverged` when the database still differs
+    afterwards; the transaction is undone in each case.
     """
-    progress = Progress()
+    progress = Progress(parts="transactions" if backend.undoes_ddl else "statements")
     try:
         return carry_out(backend, stakes, prepare, progress)
     except Error as error:
@@ -91,21 +97,34 @@ def carry_out(backend: Backend, stakes: Stakes, prepare: Prepare, progress: Prog
         if draft.plan.refused:
             raise Refused(draft.plan, refusal(draft.plan))
         progress.batches = (draft.steps,) if nested else backend.batches(draft.steps)
+        if not backend.undoes_ddl:
+            carry_out_for_good(backend, draft, progress)
+            return draft.plan
         if len(progress.batches) == 1:
-            finish(backend, draft, draft.steps)
+            run_steps(backend, draft, draft.steps)
+            finish(draft)
             return draft.plan
     for batch in progress.batches[:-1]:
         with backend.exclusive():
             run_steps(backend, draft, batch)
         progress.done += 1
     with backend.exclusive():
-        finish(backend, draft, progress.batches[-1])
+        run_steps(backend, draft, progress.batches[-1])
+        finish(draft)
     return draft.plan
 
 
-def finish(backend: Backend, draft: Draft, steps: Sequence[Step]) -> None:
-    """Run the last steps and compare."""
-    run_steps(backend, draft, steps)
+def carry_out_for_good(backend: Backend, draft: Draft, progress: Progress) -> None:
+    """Run each statement by itself, under the lock that the run holds."""
+    draft.announce()
+    for batch in progress.batches:
+        run_steps(backend, draft, batch)
+        progress.done += 1
+    finish(draft)
+
+
+def finish(draft: Draft) -> None:
+    """Compare, and conclude."""
     leftover = draft.leftover()
     if leftover:
         raise NotConverged(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from dataclasses import replace as evolve
 from typing import Any
@@ -100,6 +100,21 @@ def owned_table(declared: Table, desired: Table, current: Table, before: OwnedTa
 def kept_table(owned: OwnedTable) -> OwnedTable:
     """What to record of a table that no model declares any more and that a run has kept."""
     return evolve(owned, columns={}, kept=tuple(sorted({*owned.columns, *owned.kept})))
+
+
+def promised(after: OwnedTable, before: OwnedTable | None, filled: Iterable[str]) -> OwnedTable:
+    """What to record before a run that a server does not undo: all that was owned, all that will be.
+
+    The `filled` columns have a database default for the time of the run, which is the run's own.
+    """
+    columns = {**(before.columns if before else {}), **after.columns}
+    columns |= {name: tuple(dict.fromkeys((*columns.get(name, ()), "default"))) for name in filled}
+    return evolve(
+        after,
+        columns=columns,
+        objects={**(before.objects if before else {}), **after.objects},
+        attributes=tuple(dict.fromkeys((*(before.attributes if before else ()), *after.attributes))),
+    )
 
 
 def owned_objects(declared: Table, desired: Table, current: Table, before: OwnedTable | None) -> dict[str, Attributes]:

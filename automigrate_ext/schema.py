@@ -28,7 +28,8 @@ class Column:
     column, "by default" or "always" for one that the server numbers. `sql` is the definition that makes
     it, without key, uniqueness, checks and references; `default_sql` the default as it was written;
     `reads` names the columns that a generated column is computed from; `collatable` says
-    that its type can carry a collation; `sequence` is the one that numbers an old serial column.
+    that its type can carry a collation; `sequence` is the one that numbers an old serial column; `extra` is
+    what else the server says of it, to be repeated where the column is defined anew.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Column:
     reads: tuple[str, ...] = field(default=(), compare=False)
     collatable: bool = field(default=False, compare=False)
     sequence: str | None = field(default=None, compare=False)
+    extra: str = field(default="", compare=False)
 
     @property
     def needs_value(self) -> bool:

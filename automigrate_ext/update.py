@@ -34,7 +34,7 @@ from automigrate_ext.execute import Draft, execute
 from automigrate_ext.goal import goal
 from automigrate_ext.hazards import Judge, pointed_at_from_outside
 from automigrate_ext.likely import likely_renames
-from automigrate_ext.ownership import OwnedTable, Ownership, adopt, kept_table, owned_table
+from automigrate_ext.ownership import OwnedTable, Ownership, adopt, kept_table, owned_table, promised
 from automigrate_ext.plan import Plan, Verdict
 from automigrate_ext.record import TABLE as RECORD_TABLE
 from automigrate_ext.renames import Outcome, RenameRequest, Renames, origins, renamed_ownership
@@ -117,8 +117,7 @@ class Update(Run):
         if not pending:
             yield ()
             return
-        with self.backend.trial():
-            self.backend.run(self.backend.compile(Work(changes=pending, current=Schema({}), desired=Schema({}))))
+        with self.backend.tried(pending):
             yield pending
 
     def introspect_names(self, names: Iterable[str]) -> Schema:
@@ -262,6 +261,7 @@ class Update(Run):
             steps=steps,
             leftover=lambda: self.leftover(withheld),
             settle=self.settle,
+            announce=lambda: self.announce(state, work),
             expected=self.expected(work) if steps and self.saved is not None else (),
         )
 
@@ -286,6 +286,19 @@ class Update(Run):
         """What still differs and was not announced."""
         changes = self.look().changes
         return [change.describe() for change in changes if change.table + change.describe() not in withheld]
+
+    def announce(self, state: State, work: Work) -> None:
+        """Record beforehand what the tables come to own, and whose the defaults are that fill new columns.
+
+        So the next run knows them as the models', if this one is ended halfway.
+        """
+        self.rename_content_types()
+        known = state.ownership.tables
+        tables = [
+            promised(owned, known.get(owned.name), [column for table, column in work.fills if table == owned.name])
+            for owned in self.owned_tables(state.ownership, state.current, state.desired)
+        ]
+        self.record.write(tables)
 
     def settle(self) -> None:
         """Record what the tables are now."""

@@ -9,6 +9,7 @@ from automigrate_ext.backends.base import Backend
 from automigrate_ext.exceptions import UnsupportedDatabase
 
 BACKENDS = {
+    "mysql": "automigrate_ext.backends.mysql.MySQLBackend",
     "postgresql": "automigrate_ext.backends.postgresql.PostgreSQLBackend",
     "sqlite": "automigrate_ext.backends.sqlite3.SQLiteBackend",
 }

@@ -24,20 +24,20 @@ from automigrate_ext.waiting import Patience
 
 #: How many characters of a statement an error shows.
 LONGEST_STATEMENT = 500
-COUNT_ROWS = "SELECT count(*) FROM {table}"
-COUNT_NUMBERED = "SELECT {number}, count(*) FROM {table}"
+COUNT_ROWS = "SELECT count(*) FROM {table} AS asked"
+COUNT_NUMBERED = "SELECT {number}, count(*) FROM {table} AS asked"
 #: How many tables are counted in one query; SQLite takes 500 at most.
 COUNTS_A_QUERY = 200
-COUNT_REFERENCES = "SELECT count(*) FROM {table} WHERE {filled}"
-KEYS_TO_FILL = "SELECT {key} FROM {table} WHERE {condition} ORDER BY {key} LIMIT {limit}"
+COUNT_REFERENCES = "SELECT count(*) FROM {table} AS asked WHERE {filled}"
+KEYS_TO_FILL = "SELECT {key} FROM {table} AS asked WHERE {condition} ORDER BY {key} LIMIT {limit}"
 UPDATE_ROW = "UPDATE {table} SET {column} = {value} WHERE {key}"
 EACH_ROW = "-- UPDATE {table}: a value of its own in {column} for each row"
 #: How many rows one statement gives a value of its own.
 ROWS_A_STATEMENT = 500
 #: Up to how many rows a plan that is only shown holds the values that rows would get, one each.
 ROWS_WRITTEN_OUT = 10_000
-ANY_VALUE = "SELECT EXISTS (SELECT 1 FROM {table} WHERE {column} IS NOT NULL)"
-ANY_ROW = "SELECT EXISTS (SELECT 1 FROM {table})"
+ANY_VALUE = "SELECT EXISTS (SELECT 1 FROM {table} AS asked WHERE {column} IS NOT NULL)"
+ANY_ROW = "SELECT EXISTS (SELECT 1 FROM {table} AS asked)"
 
 
 T = TypeVar("T")
@@ -153,11 +153,13 @@ class Backend(ABC):
     #: What a script of a plan's statements begins and ends with, so that a shell runs it all or not at all.
     opening: tuple[str, ...] = ("BEGIN",)
     closing: tuple[str, ...] = ("COMMIT",)
+    #: Whether a transaction undoes what was done to tables; else each statement is one of its own.
+    undoes_ddl = True
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
         self.connection = connection
         self.patience = Patience()
-        self.rows = Rows(connection, self.limited, self.is_fault)
+        self.rows = Rows(connection, self.limited, self.is_fault, self.relation)
 
     # Reading
 
@@ -278,7 +280,7 @@ class Backend(ABC):
         terms = [] if fill.everywhere else [f"{self.quote(fill.column)} IS NULL"]
         terms += [f"({key}) > ({', '.join(last)})"] if last else []
         sql = KEYS_TO_FILL.format(
-            key=key, table=self.quote(fill.table), condition=" AND ".join(terms) or "1 = 1", limit=ROWS_A_STATEMENT
+            key=key, table=self.relation(fill.table), condition=" AND ".join(terms) or "1 = 1", limit=ROWS_A_STATEMENT
         )
         with self.connection.cursor() as cursor:
             cursor.execute(sql)
@@ -327,6 +329,13 @@ class Backend(ABC):
             return read()
 
     @contextmanager
+    def tried(self, renames: tuple[Change, ...]) -> Iterator[None]:
+        """A block in which tables and columns have their new names."""
+        with self.trial():
+            self.run(self.compile(Work(changes=renames, current=Schema({}), desired=Schema({}))))
+            yield
+
+    @contextmanager
     def trial(self) -> Iterator[None]:
         """A transaction or savepoint whose changes are undone at its end."""
         with transaction.atomic(using=self.connection.alias):
@@ -349,7 +358,7 @@ class Backend(ABC):
         sizes: dict[str, Size] = {}
         for start in range(0, len(tables), COUNTS_A_QUERY):
             names = list(tables)[start : start + COUNTS_A_QUERY]
-            counts = (COUNT_NUMBERED.format(number=n, table=self.quote(name)) for n, name in enumerate(names))
+            counts = (COUNT_NUMBERED.format(number=n, table=self.relation(name)) for n, name in enumerate(names))
             with self.connection.cursor() as cursor:
                 cursor.execute(" UNION ALL ".join(counts))
                 sizes.update((names[number], Size(rows=rows)) for number, rows in cursor.fetchall())
@@ -365,6 +374,10 @@ class Backend(ABC):
         """The identifier as it is written in SQL."""
         return self.connection.ops.quote_name(name)
 
+    def relation(self, table: str) -> str:
+        """What stands behind FROM, before an alias, for the rows of a table."""
+        return self.quote(table)
+
     def ask(self, sql: str, **names: str) -> Any:
         """The single value that a query answers."""
         with self.connection.cursor() as cursor:
@@ -374,20 +387,20 @@ class Backend(ABC):
 
     def count_rows(self, table: str) -> int:
         """How many rows the table has."""
-        return int(self.ask(COUNT_ROWS, table=self.quote(table)))
+        return int(self.ask(COUNT_ROWS, table=self.relation(table)))
 
     def has_rows(self, table: str) -> bool:
         """Whether the table has a row."""
-        return bool(self.ask(ANY_ROW, table=self.quote(table)))
+        return bool(self.ask(ANY_ROW, table=self.relation(table)))
 
     def has_values(self, table: str, column: str) -> bool:
         """Whether the column holds a value in any row."""
-        return bool(self.ask(ANY_VALUE, table=self.quote(table), column=self.quote(column)))
+        return bool(self.ask(ANY_VALUE, table=self.relation(table), column=self.quote(column)))
 
     def count_references(self, reference: Reference) -> int:
         """How many rows point through a foreign key."""
         filled = self.filled(reference.foreign_key.columns)
-        return int(self.ask(COUNT_REFERENCES, table=self.quote(reference.table), filled=filled))
+        return int(self.ask(COUNT_REFERENCES, table=self.relation(reference.table), filled=filled))
 
     def filled(self, columns: Sequence[str], prefix: str = "") -> str:
         """The condition that none of the columns is NULL."""

@@ -19,7 +19,7 @@ from automigrate_ext.schema import Exclusion, ForeignKey, Index, Table
 ROW = "asked"
 OTHER = "other"
 FILLED = "SELECT {terms}"
-ANY_ROW = "EXISTS (SELECT 1 FROM {table})"
+ANY_ROW = "EXISTS (SELECT 1 FROM {table} AS asked)"
 COUNT = "SELECT {terms} FROM {source} AS asked"
 COUNTED = "count(CASE WHEN {condition} THEN 1 END)"
 COUNT_ALONE = "SELECT count(*) FROM {source} AS asked WHERE {condition}"
@@ -31,7 +31,7 @@ SAMPLE_GROUPS = (
     "SELECT {key} FROM (SELECT {inner}, count(*) OVER (PARTITION BY {keys}) AS rows_alike "
     "FROM {source} AS asked WHERE {condition}) AS g WHERE rows_alike > 1 ORDER BY {key} LIMIT {limit}"
 )
-ALTERED_TABLE = "(SELECT {columns} FROM {table})"
+ALTERED_TABLE = "(SELECT {columns} FROM {table} AS asked)"
 COMPUTED_TABLE = "(SELECT plain.*, {columns} FROM {source} AS plain)"
 ORPHAN = "{filled} AND NOT EXISTS (SELECT 1 FROM {to_source} AS parent WHERE {joined})"
 ELEMENTS = "(SELECT {columns} FROM {source} AS asked WHERE {condition})"
@@ -108,9 +108,12 @@ class Rows:
         connection: BaseDatabaseWrapper,
         limited: Callable[[float | None], AbstractContextManager[None]],
         is_fault: Callable[[DatabaseError], bool],
+        relation: Callable[[str], str],
     ) -> None:
         self.connection = connection
         self.limited = limited
+        #: What stands behind FROM for a table.
+        self.relation = relation
         #: Whether an error says nothing about the question, but that the database fails.
         self.is_fault = is_fault
         #: Seconds that one question may take; None for no limit.
@@ -124,7 +127,7 @@ class Rows:
 
     def now(self, table: Table) -> Source:
         """The rows as they are."""
-        return Source(table=table.name, sql=self.quote(table.name), key=tuple(map(self.quote, key_columns(table))))
+        return Source(table=table.name, sql=self.relation(table.name), key=tuple(map(self.quote, key_columns(table))))
 
     def then(self, table: Table, future: Future) -> Source:
         """The rows as they will be; each is still told by the key that it has now."""
@@ -133,7 +136,7 @@ class Rows:
         columns = [f"{value} AS {self.quote(name)}" for name, value in values.items()]
         aliases = [f"key_now_{number}" for number, _ in enumerate(key_columns(table))]
         columns += [f"{self.quote(name)} AS {alias}" for alias, name in zip(aliases, key_columns(table), strict=True)]
-        sql = ALTERED_TABLE.format(columns=", ".join(columns), table=self.quote(table.name))
+        sql = ALTERED_TABLE.format(columns=", ".join(columns), table=self.relation(table.name))
         if future.generated:
             computed = [f"({expression}) AS {self.quote(name)}" for name, expression in future.generated.items()]
             sql = COMPUTED_TABLE.format(columns=", ".join(computed), source=sql)
@@ -208,7 +211,7 @@ class Rows:
         found: list[str] = []
         for start in range(0, len(tables), TABLES_A_QUERY):
             some = tables[start : start + TABLES_A_QUERY]
-            terms = ", ".join(ANY_ROW.format(table=self.quote(table)) for table in some)
+            terms = ", ".join(ANY_ROW.format(table=self.relation(table)) for table in some)
             found += [table for table, there in zip(some, self.row(FILLED.format(terms=terms)), strict=True) if there]
         return frozenset(found)
 

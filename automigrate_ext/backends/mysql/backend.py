@@ -1,0 +1,271 @@
+"""What the parts of the backend for MariaDB and MySQL answer together."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.utils import DatabaseError, Error
+
+from automigrate_ext.backends.base import Backend, Dependent, Loss, Reference, Step, T, Work
+from automigrate_ext.backends.mysql import faults, hazards, introspection, schema, scratch, session
+from automigrate_ext.backends.mysql.introspection import Catalog
+from automigrate_ext.backends.mysql.parser import INTEGERS
+from automigrate_ext.backends.mysql.renames import Renaming
+from automigrate_ext.backends.rows import TookTooLong
+from automigrate_ext.blueprint import Blueprint, collecting_editor
+from automigrate_ext.changes import Change
+from automigrate_ext.exceptions import ExecutionFailed, LockNotAvailable
+from automigrate_ext.ownership import TypeRules
+from automigrate_ext.schema import Check, Column, Constraint, Index, Schema, Table, Unique
+from automigrate_ext.waiting import Waiting, describe_sessions, seconds
+
+#: Seconds between two attempts to get the lock, at first and at most.
+PAUSE, LONGEST_PAUSE = 0.05, 1.0
+#: The names that the servers give to checks, and to a second unique key over the same column.
+SERVER_NAMED = re.compile(r"^(CONSTRAINT_\d+|.*_chk_\d+)$")
+
+
+class MySQLBackend(Backend):
+    """MariaDB and MySQL: every DDL statement is committed at once, and texts are what SHOW CREATE TABLE prints."""
+
+    type_rules = TypeRules(widths={kind: width for width, kind in enumerate(INTEGERS)})
+    opening = ()
+    closing = ()
+    undoes_ddl = False
+
+    def __init__(self, connection: BaseDatabaseWrapper) -> None:
+        super().__init__(connection)
+        self.renaming = Renaming(())
+
+    # Reading
+
+    def catalog(self) -> Catalog:
+        """The names of all tables."""
+        return Catalog(self.connection)
+
+    def introspect(self, names: Collection[str]) -> Schema:
+        catalog = self.catalog()
+        found = {name: self.find(catalog, name) for name in names}
+        there = {name: spelled for name, spelled in found.items() if spelled is not None}
+        texts = introspection.read_texts(self.connection, list(there.values()))
+        return Schema({name: self.named(name, text.table, catalog) for name, text in zip(there, texts, strict=True)})
+
+    def find(self, catalog: Catalog, name: str) -> str | None:
+        """The table that has the name, or will have it once what is renamed has its new name."""
+        if self.renaming.is_taken(name):
+            return None
+        return catalog.find(self.renaming.old_table(name))
+
+    def named(self, name: str, table: Table, catalog: Catalog) -> Table:
+        """A table that was read, as the models spell its name and those of the tables that it points at."""
+        renamed = self.renaming.table(table)
+        return introspection.respelled(renamed, name, catalog)
+
+    def scratch(self, blueprints: Sequence[Blueprint]) -> Schema:
+        catalog = self.catalog()
+        there = {blueprint.name: self.find(catalog, blueprint.name) for blueprint in blueprints}
+        return scratch.scratch(self.connection, blueprints, {new: old for new, old in there.items() if old})
+
+    def references(self, names: Collection[str]) -> tuple[Reference, ...]:
+        inside = {self.renaming.old_table(name): name for name in names}
+        outside = [name for name in introspection.referring(self.connection, inside) if name not in inside]
+        return tuple(
+            Reference(table=text.table.name, foreign_key=key)
+            for text in introspection.read_texts(self.connection, outside)
+            for key in self.renaming.table(text.table).foreign_keys
+            if key.to_table in names
+        )
+
+    def dependents(self, names: Collection[str]) -> tuple[Dependent, ...]:
+        """The triggers on the tables. Views stay when a table goes, and work again with the next one."""
+        return tuple(
+            Dependent(table=table, kind="trigger", name=name)
+            for table, name in introspection.triggers(self.connection, names)
+        )
+
+    def table_names(self) -> frozenset[str]:
+        names = self.catalog().engines
+        new = self.renaming.new_tables
+        return frozenset(new.get(name, name) for name in names)
+
+    def server_named(self, table: Table, noun: Constraint | Index) -> bool:
+        if not noun.name:
+            return True
+        if isinstance(noun, Check):
+            return SERVER_NAMED.match(noun.name) is not None
+        return isinstance(noun, Unique) and re.fullmatch(rf"{re.escape(noun.columns[0])}(_\d+)?", noun.name) is not None
+
+    # Writing
+
+    @contextmanager
+    def tried(self, renames: tuple[Change, ...]) -> Iterator[None]:
+        """Read the tables as if they had their new names: DDL that was tried out could not be undone."""
+        before, self.renaming = self.renaming, Renaming(renames)
+        try:
+            yield
+        finally:
+            self.renaming = before
+
+    def relation(self, table: str) -> str:
+        old = self.renaming.old_table(table)
+        columns = self.renaming.columns(old)
+        if not columns:
+            return self.quote(old)
+        (text,) = introspection.read_texts(self.connection, [old])
+        named = (
+            f"{self.quote(column.name)} AS {self.quote(columns.get(column.name, column.name))}"
+            for column in text.table.columns
+        )
+        return f"(SELECT {', '.join(named)} FROM {self.quote(old)})"
+
+    def compile(self, work: Work) -> tuple[Step, ...]:
+        compiler = schema.Compiler(
+            collecting_editor(self.connection),
+            work,
+            schema.Neighbours(own_indexes=self.own_indexes(work)),
+            default_in_brackets=not self.is_mariadb,
+        )
+        return tuple(compiler.steps())
+
+    def own_indexes(self, work: Work) -> Mapping[str, frozenset[str]]:
+        """The indexes that the server made for foreign keys of the tables that change."""
+        catalog = self.catalog()
+        altered = [name for name in {change.table for change in work.changes} if work.current.get(name)]
+        there = {name: old for name in altered if (old := self.find(catalog, name))}
+        texts = introspection.read_texts(self.connection, list(there.values()))
+        return {name: text.own_indexes for name, text in zip(there, texts, strict=True)}
+
+    @property
+    def is_mariadb(self) -> bool:
+        """Whether the server is MariaDB, and not MySQL."""
+        return bool(self.connection.mysql_is_mariadb)  # type: ignore[attr-defined]
+
+    def compile_rebuild(
+        self, work: Work, references: Sequence[Reference], *, cascade: bool = False
+    ) -> tuple[Step, ...]:
+        return tuple(schema.compile_rebuild(collecting_editor(self.connection), work))
+
+    def batches(self, steps: Sequence[Step]) -> tuple[tuple[Step, ...], ...]:
+        return tuple((step,) for step in steps)
+
+    # Sessions
+
+    @contextmanager
+    def guarded(self) -> Iterator[None]:
+        with super().guarded(), self.strict():
+            yield
+
+    @contextmanager
+    def strict(self) -> Iterator[None]:
+        """The settings of a run, whatever the server's default is."""
+        wanted: dict[str, str | int] = dict(session.SETTINGS)
+        if self.patience.lock_timeout is not None:
+            # The server takes whole seconds, and one at least.
+            wanted["lock_wait_timeout"] = wanted["innodb_lock_wait_timeout"] = max(1, round(self.patience.lock_timeout))
+        with session.settings(self.connection, wanted):
+            yield
+
+    @contextmanager
+    def exclusive(self) -> Iterator[bool]:
+        """Hold the lock of a run. Raises `ExecutionFailed` inside a transaction, which DDL would commit."""
+        if self.connection.in_atomic_block:
+            raise ExecutionFailed(
+                f"{self.connection.display_name} commits each change of a table at once, and with it the transaction "
+                f"that this run is in. Nothing was done. Run it outside of atomic(); in a test, use "
+                f"TransactionTestCase or pytest.mark.django_db(transaction=True)."
+            )
+        with self.strict():
+            waited = self.take_lock()
+            try:
+                yield waited
+            finally:
+                self.free_lock()
+
+    def take_lock(self) -> bool:
+        """Try until the lock is had; says whether it had to be waited for. Raises `LockNotAvailable`."""
+        waiting = Waiting(self.patience.lock_wait, self.patience.notify)
+        pause = PAUSE
+        while not session.try_lock(self.connection):
+            if not waiting.pause(pause, self.other_runs):
+                raise LockNotAvailable(self.run_in_the_way())
+            pause = min(pause * 1.5, LONGEST_PAUSE)
+        return waiting.waited
+
+    def free_lock(self) -> None:
+        """Give the lock back, which a connection that broke has not any more."""
+        if self.connection.connection is not None and self.connection.is_usable():
+            session.free_lock(self.connection)
+
+    def other_runs(self) -> str:
+        """What a run waits for that waits for another one."""
+        holders = describe_sessions(session.holders(self.connection))
+        return f"Waiting for another run on database {self.connection.alias!r}{holders}"
+
+    def run_in_the_way(self) -> str:
+        """Why a run ends that has waited for another one."""
+        holders = describe_sessions(session.holders(self.connection))
+        return (
+            f"Another run on database {self.connection.alias!r}{holders} did not end within "
+            f"{seconds(self.patience.lock_wait)}. Nothing was changed. Wait for it or raise --lock-wait (lock_wait=); "
+            f"KILL ends a session that hangs."
+        )
+
+    def steadily(self, read: Callable[[], T]) -> T:
+        """What `read` finds; where a run changed the tables under its eyes, what it finds after that run."""
+        try:
+            return read()
+        except Error as error:
+            if not self.is_disturbed(error) or self.connection.in_atomic_block:
+                raise
+        with self.exclusive():
+            return read()
+
+    # Questions to the rows
+
+    def count_lost(self, table: Table, old: Column, new: Column) -> Loss:
+        return hazards.count_lost(self.rows, table, old, new)
+
+    def typed(self, column: Column, value: str) -> str:
+        return hazards.value(column, value)
+
+    @contextmanager
+    def limited(self, seconds: float | None) -> Iterator[None]:
+        """Let the server stop statements that take longer; MySQL stops those that read."""
+        if not seconds:
+            yield
+            return
+        limit: dict[str, str | int | float] = (
+            {"max_statement_time": seconds}
+            if self.is_mariadb
+            else {"max_execution_time": max(1, round(seconds * 1000))}
+        )
+        with session.settings(self.connection, limit):
+            try:
+                yield
+            except DatabaseError as error:
+                if faults.code_of(error) in (faults.STATEMENT_TIMEOUT, faults.MYSQL_TIMEOUT):
+                    raise TookTooLong(f"not counted within {seconds:g} s") from error
+                raise
+
+    # Faults
+
+    def explain(self, error: Error) -> str:
+        return " ".join(" ".join([faults.words(error), *getattr(error, "__notes__", ())]).split())
+
+    def is_fault(self, error: Error) -> bool:
+        return faults.is_fault(error)
+
+    def is_locked(self, error: Error) -> bool:
+        return faults.code_of(error) == faults.LOCK_WAIT_TIMEOUT
+
+    def is_disturbed(self, error: Error) -> bool:
+        return faults.code_of(error) in faults.GONE
+
+    def is_forbidden(self, error: Error) -> bool:
+        return faults.is_forbidden(error)
+
+    def way_out(self, error: Error) -> str:
+        return faults.advice(self.connection, error)

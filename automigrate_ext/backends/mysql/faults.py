@@ -1,0 +1,87 @@
+"""What a server does not allow or cannot do: the way out, said of the server as it is set up."""
+
+from __future__ import annotations
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.utils import Error
+
+# Error codes. Sources: https://mariadb.com/kb/en/mariadb-error-code-reference/ and MySQL's "Server Error Message
+# Reference"; those from 2000 on are the client's.
+LOCK_WAIT_TIMEOUT, DEADLOCK = 1205, 1213
+QUERY_INTERRUPTED, STATEMENT_TIMEOUT, MYSQL_TIMEOUT = 1317, 1969, 3024
+READ_ONLY_OPTION, READ_ONLY_TRANSACTION, READ_ONLY_MODE = 1290, 1792, 1836
+LOST = {1053, 1152, 1927, 2003, 2002, 2006, 2013, 2055, 4031}
+NO_PRIVILEGE = {1044, 1045, 1142, 1143, 1227, 1370}
+READ_ONLY = {READ_ONLY_OPTION, READ_ONLY_TRANSACTION, READ_ONLY_MODE}
+#: What is said of a table or column that went in the meantime.
+GONE = {1146, 1054, 1412, 1932}
+NOT_READY = 1047
+
+ADVICE = {
+    LOCK_WAIT_TIMEOUT: "Another session uses the table: wait until it is free, or raise --lock-timeout "
+    "(lock_timeout=). SHOW PROCESSLIST tells who it is.",
+    DEADLOCK: "Two sessions waited for each other, and the server ended one of them: run it again.",
+    QUERY_INTERRUPTED: "Somebody stopped the statement: run it again.",
+    STATEMENT_TIMEOUT: "The server ended the statement: raise max_statement_time for this role and run again.",
+    1021: "The server's disk is full: make room on it and run again.",
+    1114: "A table, a tablespace or the server's disk is full: make room and run again.",
+    1030: "The server's storage failed: see its error log, make room on its disk if that is full, and run again.",
+    1037: "The server has no memory left: give it more, or name fewer models.",
+    1041: "The server has no memory left: give it more, or name fewer models.",
+    1206: "The server has no room for so many locks: raise innodb_buffer_pool_size, or name fewer models.",
+    NOT_READY: "The node has no contact with its cluster: wait until it has joined again, or use another node.",
+}
+LOST_CONNECTION = (
+    "The connection to the server was lost. What was done stays done; run again once the server accepts connections, "
+    "and it goes on from there."
+)
+READS_ONLY = (
+    "The server takes no changes here (read_only, super_read_only or transaction_read_only is on): use the primary, "
+    "or another role."
+)
+GRANTS = "SELECT CURRENT_USER(), DATABASE()"
+NEEDED = (
+    "The role {role} lacks a privilege: GRANT ALTER, CREATE, CREATE TEMPORARY TABLES, DELETE, DROP, INDEX, INSERT, "
+    "REFERENCES, SELECT, UPDATE ON `{database}`.* TO {role}."
+)
+
+
+def code_of(error: BaseException) -> int:
+    """The number by which the server or its driver names the kind of an error, or 0."""
+    first = error.args[0] if error.args else 0
+    return first if isinstance(first, int) else 0
+
+
+def words(error: BaseException) -> str:
+    """The server's words without the number."""
+    return " ".join(str(error.args[-1] if error.args else error).split())
+
+
+def is_lost(error: BaseException) -> bool:
+    """Whether the connection broke."""
+    return code_of(error) in LOST
+
+
+def is_forbidden(error: BaseException) -> bool:
+    """Whether the role, or the server, may not do it."""
+    return code_of(error) in NO_PRIVILEGE | READ_ONLY
+
+
+def is_fault(error: BaseException) -> bool:
+    """Whether it is the database that fails or is in the way, and not what it was asked."""
+    return is_lost(error) or is_forbidden(error) or code_of(error) in ADVICE
+
+
+def advice(connection: BaseDatabaseWrapper, error: Error) -> str:
+    """The way out, or "" where the server's words say all."""
+    code = code_of(error)
+    if is_lost(error):
+        return LOST_CONNECTION
+    if code in READ_ONLY:
+        return READS_ONLY
+    if code in NO_PRIVILEGE:
+        with connection.cursor() as cursor:
+            cursor.execute(GRANTS)
+            user, database = cursor.fetchone()
+        return NEEDED.format(role="'{}'@'{}'".format(*user.rsplit("@", 1)), database=database)
+    return ADVICE.get(code, "")

@@ -1,0 +1,200 @@
+"""What a change of type does to values: the server makes it in a temporary table, and back again."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from django.db.utils import DatabaseError
+
+from automigrate_ext.backends.base import Loss
+from automigrate_ext.backends.mysql import faults
+from automigrate_ext.backends.mysql.parser import INTEGERS
+from automigrate_ext.backends.mysql.schema import define
+from automigrate_ext.backends.rows import SAMPLE_SIZE, Rows, Source, TookTooLong
+from automigrate_ext.schema import Column, Table
+
+PROBE = "automigrate_ext_values"
+CREATE = "CREATE TEMPORARY TABLE {probe} ({columns})"
+DROP = "DROP TEMPORARY TABLE IF EXISTS {probe}"
+# IGNORE makes of a value what fits where strict mode would end the statement.
+CONVERT = "INSERT {ignore}INTO {probe} ({names}) SELECT {values} FROM {source} AS asked WHERE {column} IS NOT NULL"
+CONVERT_BACK = "UPDATE IGNORE {probe} SET back = made"
+LOST = "SELECT count(*) FROM {probe} WHERE NOT (BINARY was <=> BINARY back)"
+SAMPLE = "SELECT {key} FROM {probe} WHERE NOT (BINARY was <=> BINARY back) ORDER BY {key} LIMIT {limit}"
+
+#: How many bits the integer types have.
+BITS = {"tinyint": 8, "smallint": 16, "mediumint": 24, "int": 32, "bigint": 64}
+LENGTH = re.compile(r"^(char|varchar|binary|varbinary)\((\d+)\)$")
+NUMERIC = re.compile(r"^decimal\((\d+),(\d+)\)( unsigned)?$")
+FRACTION = re.compile(r"^(datetime|time|timestamp)(?:\((\d)\))?$")
+#: Texts and their bytes, each type holding all that the ones before it hold.
+TEXTS = ("tinytext", "text", "mediumtext", "longtext")
+BLOBS = ("tinyblob", "blob", "mediumblob", "longblob")
+
+
+def count_lost(rows: Rows, table: Table, old: Column, new: Column) -> Loss:
+    """What the change of type would do to the stored values; nothing where it provably keeps them."""
+    if never_loses(old, new):
+        return Loss(using=value(new, rows.quote(old.name)))
+    try:
+        return tried(rows, table, old, new)
+    except TookTooLong:
+        return Loss(rows=None, using=value(new, rows.quote(old.name)))
+
+
+def tried(rows: Rows, table: Table, old: Column, new: Column) -> Loss:
+    """The loss as it shows in a temporary table that holds each value as it was, as it would be, and back again."""
+    source = rows.now(table)
+    using = value(new, rows.quote(old.name))
+    with probed(rows, table, old, new) as keys:
+        error = convert(rows, source, old, keys)
+        execute(rows, CONVERT_BACK.format(probe=PROBE))
+        (count,) = rows.try_row(LOST.format(probe=PROBE))
+        samples = sampled(rows, keys) if count else ()
+    if error:
+        return Loss(rows=count, error=error, samples=samples)
+    return Loss(rows=count, using=using, samples=samples)
+
+
+@contextmanager
+def probed(rows: Rows, table: Table, old: Column, new: Column) -> Iterator[tuple[str, ...]]:
+    """Make the temporary table; gives the names of its key columns."""
+    types = {column.name: column for column in table.columns}
+    keys = tuple(column for column in (table.primary_key.columns if table.primary_key else ()))
+    columns = [f"key_{number} {define(plain(types[name]))}" for number, name in enumerate(keys)]
+    columns += [f"{name} {define(plain(column))}" for name, column in (("was", old), ("made", new), ("back", old))]
+    execute(rows, DROP.format(probe=PROBE))
+    execute(rows, CREATE.format(probe=PROBE, columns=", ".join(columns)))
+    try:
+        yield tuple(f"key_{number}" for number, _ in enumerate(keys))
+    finally:
+        execute(rows, DROP.format(probe=PROBE))
+
+
+def plain(column: Column) -> Column:
+    """A column of the same type that takes anything."""
+    return Column(name=column.name, type=column.type, null=True, collation=column.collation)
+
+
+def convert(rows: Rows, source: Source, old: Column, keys: Sequence[str]) -> str:
+    """Fill the temporary table; gives the server's words where it refuses a value."""
+    column = rows.quote(old.name)
+    parts = {
+        "probe": PROBE,
+        "names": ", ".join([*keys, "was", "made"]),
+        "values": ", ".join([*source.key, column, column]),
+        "source": source.sql,
+        "column": column,
+    }
+    try:
+        execute(rows, CONVERT.format(ignore="", **parts))
+    except DatabaseError as error:
+        if faults.is_fault(error):
+            raise
+        execute(rows, CONVERT.format(ignore="IGNORE ", **parts))
+        return faults.words(error)
+    return ""
+
+
+def sampled(rows: Rows, keys: Sequence[str]) -> tuple[tuple[Any, ...], ...]:
+    """The keys of some rows whose values do not come back."""
+    if not keys:
+        return ()
+    key = ", ".join(keys)
+    return tuple(rows.fetch(SAMPLE.format(key=key, probe=PROBE, limit=SAMPLE_SIZE)))
+
+
+def execute(rows: Rows, sql: str) -> None:
+    """One statement, as long as a question may take."""
+    with rows.limited(rows.limit), rows.connection.cursor() as cursor:
+        cursor.execute(sql)
+
+
+# Types that hold all values of others
+
+
+def never_loses(old: Column, new: Column) -> bool:
+    """Whether the new type holds every value of the old one, for which the server need not be asked."""
+    if old.collation != new.collation:
+        return False
+    return old.type == new.type or any(
+        widens(old.type, new.type) for widens in (widens_integer, widens_length, widens_numeric, widens_fraction, grows)
+    )
+
+
+def widens_integer(old: str, new: str) -> bool:
+    """Whether both are integers and the new type's range includes the old one's."""
+    found = [integer_range(kind) for kind in (old, new)]
+    if found[0] is None or found[1] is None:
+        return False
+    return found[1][0] <= found[0][0] and found[0][1] <= found[1][1]
+
+
+def integer_range(kind: str) -> tuple[int, int] | None:
+    """The smallest and the greatest value of an integer type."""
+    name, _, sign = kind.partition(" ")
+    name = name.partition("(")[0]
+    if name not in INTEGERS or sign not in ("", "unsigned"):
+        return None
+    bits = BITS[name]
+    return (0, 2**bits - 1) if sign else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
+
+
+def widens_length(old: str, new: str) -> bool:
+    """Whether both are the same kind of text or bytes and the new one is as long, or one of no length."""
+    before, after = LENGTH.match(old), LENGTH.match(new)
+    if not before or before[1] not in ("varchar", "varbinary"):
+        return False
+    if after:
+        return before[1] == after[1] and int(before[2]) <= int(after[2])
+    return new == ("longtext" if before[1] == "varchar" else "longblob")
+
+
+def widens_numeric(old: str, new: str) -> bool:
+    """Whether both are decimals and the new one has as many digits on either side of the point."""
+    before, after = NUMERIC.match(old), NUMERIC.match(new)
+    if not before or not after or before[3] != after[3]:
+        return False
+    digits, scale, more_digits, more_scale = (int(found[n]) for found in (before, after) for n in (1, 2))
+    return scale <= more_scale and digits - scale <= more_digits - more_scale
+
+
+def widens_fraction(old: str, new: str) -> bool:
+    """Whether both are the same kind of time and the new one has as many digits of a second."""
+    before, after = FRACTION.match(old), FRACTION.match(new)
+    if not before or not after:
+        return False
+    return before[1] == after[1] and int(before[2] or 0) <= int(after[2] or 0)
+
+
+def grows(old: str, new: str) -> bool:
+    """Whether both are texts, or both bytes, without a length of their own, and the new one holds as much."""
+    return any(old in kinds and new in kinds[kinds.index(old) :] for kinds in (TEXTS, BLOBS))
+
+
+# Values as they will be
+
+
+def value(column: Column, sql: str) -> str:
+    """A value as it will be in a column, as SQL."""
+    kind = column.type
+    if integer_range(kind) is not None:
+        return f"CAST({sql} AS {'UNSIGNED' if kind.endswith('unsigned') else 'SIGNED'})"
+    if kind.startswith("decimal"):
+        return f"CAST({sql} AS {kind.removesuffix(' unsigned')})"
+    if kind.startswith(("datetime", "date", "time(")) or kind in ("time", "double"):
+        return f"CAST({sql} AS {kind})"
+    if column.collatable:
+        return as_text(column, sql)
+    return sql
+
+
+def as_text(column: Column, sql: str) -> str:
+    """A text with the collation by which it will be compared; the database's own where the column has none."""
+    if not column.collation:
+        return f"CAST({sql} AS CHAR)"
+    charset = column.collation.partition("_")[0]
+    return f"CONVERT({sql} USING {charset}) COLLATE {column.collation}"

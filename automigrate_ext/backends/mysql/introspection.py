@@ -1,0 +1,113 @@
+"""Read tables of MariaDB and MySQL: as many SHOW CREATE TABLE statements in one message as the driver takes."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace as evolve
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.utils import CursorWrapper
+
+from automigrate_ext.backends.mysql.parser import TableText, parse_table
+from automigrate_ext.exceptions import ShadowedTable
+from automigrate_ext.schema import Table
+
+# A sequence of MariaDB's and a table with system versioning are kinds of tables of their own.
+TABLES = """
+SELECT table_name, table_type, engine FROM information_schema.tables WHERE table_schema = DATABASE()
+"""
+REFERENCES = """
+SELECT DISTINCT k.table_name
+FROM information_schema.key_column_usage k
+WHERE k.table_schema = DATABASE() AND k.referenced_table_schema = DATABASE() AND k.referenced_table_name IN ({names})
+"""
+TRIGGERS = """
+SELECT event_object_table, trigger_name FROM information_schema.triggers
+WHERE event_object_schema = DATABASE() AND event_object_table IN ({names}) ORDER BY 1, 2
+"""
+SHOW = "SHOW CREATE TABLE {table}"
+
+#: How many tables are read in one message.
+TABLES_A_MESSAGE = 200
+
+BASE_TABLES = ("BASE TABLE", "SYSTEM VERSIONED")
+
+
+class Catalog:
+    """The names of what the database holds, with the engines of its tables."""
+
+    def __init__(self, connection: BaseDatabaseWrapper) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(TABLES)
+            rows = cursor.fetchall()
+        self.ignores_case = connection.features.ignores_table_name_case
+        self.engines: dict[str, str] = {name: engine or "" for name, kind, engine in rows if kind in BASE_TABLES}
+        self.others: dict[str, str] = {name: kind.lower() for name, kind, _ in rows if kind not in BASE_TABLES}
+        self.spelling: Mapping[str, str] = {self.fold(name): name for name in (*self.engines, *self.others)}
+
+    def fold(self, name: str) -> str:
+        """What tells one name of a table from another."""
+        return name.lower() if self.ignores_case else name
+
+    def find(self, name: str) -> str | None:
+        """The table as the server spells it, or None. Raises `ShadowedTable` where a view has the name."""
+        found = self.spelling.get(self.fold(name))
+        if found in self.others:
+            raise ShadowedTable(f"{name!r} is a {self.others[found]}, not a table, so no model can have it as its own.")
+        return found
+
+
+def read_texts(connection: BaseDatabaseWrapper, names: Sequence[str]) -> Iterator[TableText]:
+    """The tables of these names, which have to be there, in their order."""
+    for sql in show(connection, names):
+        yield parse_table(sql)
+
+
+def show(connection: BaseDatabaseWrapper, names: Sequence[str]) -> Iterator[str]:
+    """What SHOW CREATE TABLE prints of each."""
+    statements = [SHOW.format(table=connection.ops.quote_name(name)) for name in names]
+    size = TABLES_A_MESSAGE if takes_many(connection) else 1
+    with connection.cursor() as cursor:
+        for start in range(0, len(statements), size):
+            cursor.execute(";".join(statements[start : start + size]))
+            yield from results(cursor)
+
+
+def takes_many(connection: BaseDatabaseWrapper) -> bool:
+    """Whether the driver may send several statements in one message, which it does unless told otherwise."""
+    return bool(connection.get_connection_params().get("multi_statements", True))
+
+
+def results(cursor: CursorWrapper) -> Iterator[str]:
+    """The second column of each result of a message."""
+    while True:
+        (row,) = cursor.fetchall()
+        yield row[1]
+        if not cursor.nextset():
+            return
+
+
+def referring(connection: BaseDatabaseWrapper, names: Collection[str]) -> list[str]:
+    """The tables that have foreign keys to the named ones."""
+    return [name for (name,) in ask_about(connection, REFERENCES, names)]
+
+
+def triggers(connection: BaseDatabaseWrapper, names: Collection[str]) -> list[tuple[str, str]]:
+    """The triggers on the named tables: table and name."""
+    return [(table, name) for table, name in ask_about(connection, TRIGGERS, names)]
+
+
+def ask_about(connection: BaseDatabaseWrapper, sql: str, names: Collection[str]) -> list[tuple[str, ...]]:
+    """The rows of a query about some tables."""
+    if not names:
+        return []
+    with connection.cursor() as cursor:
+        cursor.execute(sql.format(names=", ".join(["%s"] * len(names))), list(names))
+        return list(cursor.fetchall())
+
+
+def respelled(table: Table, name: str, catalog: Catalog) -> Table:
+    """A table under the name by which it was asked for; it differs in case where the server minds no case."""
+    if not catalog.ignores_case:
+        return table
+    return evolve(table, name=name)

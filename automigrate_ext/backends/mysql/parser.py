@@ -1,0 +1,514 @@
+"""Read what SHOW CREATE TABLE prints: one form for every table, whoever made it, temporary ones included.
+
+The server prints names in backticks and texts in single quotes, whatever was typed. So nothing has to be
+understood of an expression but where it ends and which names are in it.
+Sources: MariaDB's show_create_table() and MySQL's store_create_info() in sql/sql_show.cc.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from dataclasses import replace as evolve
+
+from automigrate_ext.schema import (
+    Check,
+    Column,
+    Constraint,
+    ForeignKey,
+    Generated,
+    Index,
+    Key,
+    PrimaryKey,
+    Table,
+    Unique,
+)
+
+TOKEN = re.compile(
+    r"""
+    (?P<name>`(?:[^`]|``)*`)
+  | (?P<text>(?:\b[bxn])?'(?:[^'\\]|\\.|'')*')
+  | (?P<hint>/\*!\d*|\*/)
+  | (?P<open>\()
+  | (?P<close>\))
+  | (?P<comma>,)
+  | (?P<word>[^\s`'(),/*]+|[/*])
+    """,
+    re.VERBOSE | re.DOTALL | re.IGNORECASE,
+)
+
+#: What may follow a column's default value.
+AFTER_DEFAULT = {"AUTO_INCREMENT", "COMMENT", "CHECK", "INVISIBLE", "WITHOUT", "COLUMN_FORMAT", "STORAGE", "REFERENCES"}
+#: Words that belong to a type and stand behind its name.
+TYPE_WORDS = {"UNSIGNED", "ZEROFILL", "SIGNED"}
+#: How many characters an integer is padded to for display, which says nothing of its values.
+DISPLAY_WIDTH = re.compile(r"\b(tinyint|smallint|mediumint|int|bigint)\(\d+\)")
+BOOLEAN = "tinyint(1)"
+YEAR = re.compile(r"^year\(4\)$")
+INTEGERS = ("tinyint", "smallint", "mediumint", "int", "bigint")
+
+# A column declared as json is this on MariaDB: https://mariadb.com/kb/en/json-data-type/
+JSON_STORED_AS, JSON_COLLATION = "longtext", "utf8mb4_bin"
+JSON = "json"
+
+NO_ACTION = {"RESTRICT", "NO ACTION"}
+
+
+class Unreadable(ValueError):
+    """A text of SHOW CREATE TABLE that is not of the known form."""
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One token: its kind, its text, and where it starts and ends."""
+
+    kind: str
+    text: str
+    start: int
+    end: int
+
+    @property
+    def word(self) -> str:
+        """The keyword, in upper case, or "" for anything else."""
+        return self.text.upper() if self.kind == "word" else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableText:
+    """A table as it was printed, with what is no part of a `Table`: its engine and its collation.
+
+    `own_indexes` are those that the server made for foreign keys, and named after them.
+    """
+
+    table: Table
+    engine: str
+    charset: str
+    collation: str
+    own_indexes: frozenset[str]
+
+
+def parse_table(sql: str) -> TableText:
+    """The table that a CREATE TABLE text of the server describes. Raises `Unreadable`."""
+    tokens = tokenize(sql)
+    opening = next((n for n, token in enumerate(tokens) if token.kind == "open"), None)
+    names = [token for token in tokens[:opening] if token.kind == "name"]
+    if opening is None or not names:
+        raise Unreadable(f"not a table: {sql[:100]}")
+    closing = closing_of(tokens, opening)
+    options = Options(sql, tokens[closing + 1 :])
+    reader = TableReader(unquote(names[-1].text), sql, options)
+    for item in split(tokens[opening + 1 : closing]):
+        reader.read(item)
+    return TableText(
+        table=reader.table(),
+        engine=options.value("ENGINE"),
+        charset=options.value("CHARSET"),
+        collation=options.value("COLLATE"),
+        own_indexes=frozenset(index.name for index in reader.own_indexes()),
+    )
+
+
+def tokenize(sql: str) -> list[Token]:
+    """The tokens of a text."""
+    return [Token(match.lastgroup or "", match.group(), *match.span()) for match in TOKEN.finditer(sql)]
+
+
+def closing_of(tokens: Sequence[Token], opening: int) -> int:
+    """Where the bracket closes that opens at a position."""
+    depth = 0
+    for position in range(opening, len(tokens)):
+        depth += (tokens[position].kind == "open") - (tokens[position].kind == "close")
+        if depth == 0:
+            return position
+    raise Unreadable("a bracket is not closed")
+
+
+def split(tokens: Sequence[Token]) -> Iterator[list[Token]]:
+    """The tokens between commas that are in no bracket."""
+    item: list[Token] = []
+    depth = 0
+    for token in tokens:
+        depth += (token.kind == "open") - (token.kind == "close")
+        if token.kind == "comma" and depth == 0:
+            yield item
+            item = []
+        else:
+            item.append(token)
+    if item:
+        yield item
+
+
+def unquote(name: str) -> str:
+    """A name without its backticks."""
+    return name[1:-1].replace("``", "`")
+
+
+def quoted(name: str) -> str:
+    """A name in backticks."""
+    return f"`{name.replace('`', '``')}`"
+
+
+def unquote_text(text: str) -> str:
+    """The value of a text literal, as the server prints comments."""
+    escapes = {"n": "\n", "t": "\t", "r": "\r", "0": "\0", "b": "\b", "Z": "\x1a"}
+    inner = text[text.index("'") + 1 : -1].replace("''", "'")
+    return re.sub(r"\\(.)", lambda match: escapes.get(match.group(1), match.group(1)), inner, flags=re.DOTALL)
+
+
+def names_in(text: str) -> tuple[str, ...]:
+    """The names that an expression mentions, once each."""
+    found = (unquote(token.text) for token in tokenize(text) if token.kind == "name")
+    return tuple(dict.fromkeys(found))
+
+
+def rename_in(text: str, names: dict[str, str]) -> str:
+    """An expression with other names in it."""
+    parts, end = [], 0
+    for token in tokenize(text):
+        if token.kind == "name" and unquote(token.text) in names:
+            parts += [text[end : token.start], quoted(names[unquote(token.text)])]
+            end = token.end
+    return "".join([*parts, text[end:]])
+
+
+class Options:
+    """The options behind the columns of a table."""
+
+    def __init__(self, sql: str, tokens: Sequence[Token]) -> None:
+        self.sql = sql
+        self.tokens = tokens
+
+    def value(self, name: str) -> str:
+        """The value of an option, "" where it is not there."""
+        for position, token in enumerate(self.tokens):
+            if token.word.startswith(f"{name}=") and len(token.text) > len(name) + 1:
+                return token.text[len(name) + 1 :]
+            if token.word == f"{name}=" and position + 1 < len(self.tokens):
+                return unquote_text(self.tokens[position + 1].text)
+        return ""
+
+
+class Item:
+    """The tokens of one column, key or constraint, read from left to right."""
+
+    def __init__(self, sql: str, tokens: Sequence[Token]) -> None:
+        self.sql = sql
+        self.tokens = tokens
+        self.position = 0
+
+    @property
+    def more(self) -> bool:
+        """Whether there is a token left."""
+        return self.position < len(self.tokens)
+
+    @property
+    def next(self) -> Token:
+        """The token that comes next."""
+        if not self.more:
+            raise Unreadable(f"more was expected: {self.text()}")
+        return self.tokens[self.position]
+
+    def take(self) -> Token:
+        """The next token, which is then read."""
+        token = self.next
+        self.position += 1
+        return token
+
+    def accept(self, *words: str) -> bool:
+        """Read the words if they come next."""
+        ahead = self.tokens[self.position : self.position + len(words)]
+        if [token.word for token in ahead] != list(words):
+            return False
+        self.position += len(words)
+        return True
+
+    def group(self) -> Item:
+        """What is in the bracket that comes next."""
+        opening = self.position
+        if self.next.kind != "open":
+            raise Unreadable(f"a bracket was expected: {self.text()}")
+        closing = closing_of(self.tokens, opening)
+        self.position = closing + 1
+        return Item(self.sql, self.tokens[opening + 1 : closing])
+
+    def name(self) -> str:
+        """The name that comes next."""
+        token = self.take()
+        if token.kind != "name":
+            raise Unreadable(f"a name was expected: {self.text()}")
+        return unquote(token.text)
+
+    def text(self) -> str:
+        """All of it as it was printed."""
+        return self.sql[self.tokens[0].start : self.tokens[-1].end] if self.tokens else ""
+
+    def rest(self) -> str:
+        """What was not read yet, as it was printed."""
+        return self.sql[self.next.start : self.tokens[-1].end] if self.more else ""
+
+    def since(self, start: int) -> str:
+        """What was read from a position on, as it was printed."""
+        return self.sql[self.tokens[start].start : self.tokens[self.position - 1].end]
+
+
+class TableReader:
+    """Collects what the items of one CREATE TABLE say."""
+
+    def __init__(self, name: str, sql: str, options: Options) -> None:
+        self.name = name
+        self.sql = sql
+        self.options = options
+        self.columns: list[Column] = []
+        self.primary_key: PrimaryKey | None = None
+        self.constraints: list[Constraint] = []
+        self.indexes: list[Index] = []
+
+    def read(self, tokens: Sequence[Token]) -> None:
+        """Read one item."""
+        item = Item(self.sql, tokens)
+        if item.next.kind == "name":
+            self.read_column(item)
+        elif item.accept("PRIMARY", "KEY"):
+            self.primary_key = PrimaryKey(columns=tuple(key.column or "" for key in read_keys(item.group())))
+        elif item.accept("CONSTRAINT"):
+            self.read_constraint(item)
+        elif item.accept("UNIQUE", "KEY"):
+            self.read_unique(item)
+        elif item.accept("KEY"):
+            self.indexes.append(read_index(item))
+        elif item.next.word in ("FULLTEXT", "SPATIAL", "VECTOR"):
+            method = item.take().text.lower()
+            item.accept("KEY")
+            self.indexes.append(evolve(read_index(item), method=method))
+        elif not item.accept("PERIOD"):
+            raise Unreadable(f"unknown: {item.text()}")
+
+    def read_column(self, item: Item) -> None:
+        reader = ColumnReader(item)
+        column, check = reader.read()
+        if check is not None and is_json(column, check, self.options.value("COLLATE")):
+            column, check = evolve(column, type=JSON, collation=None, collatable=False), None
+        self.columns.append(column)
+        if check is not None:
+            self.constraints.append(Check(expression=check, columns=names_in(check), sql=f"CHECK ({check})"))
+
+    def read_constraint(self, item: Item) -> None:
+        name = item.name()
+        if item.accept("FOREIGN", "KEY"):
+            self.constraints.append(read_foreign_key(item, name))
+        elif item.accept("CHECK"):
+            expression = item.group().text()
+            self.constraints.append(
+                Check(name=name, expression=expression, columns=names_in(expression), sql=item.text())
+            )
+        else:
+            raise Unreadable(f"unknown: {item.text()}")
+
+    def read_unique(self, item: Item) -> None:
+        """A unique key is a constraint, unless it has more to it than whole columns."""
+        index = evolve(read_index(item), unique=True)
+        plain = Index(keys=tuple(Key(column=key.column) for key in index.keys), unique=True)
+        if index == plain:
+            self.constraints.append(Unique(name=index.name, columns=index.columns, sql=index.sql))
+        else:
+            self.indexes.append(index)
+
+    def own_indexes(self) -> list[Index]:
+        """The indexes that the server made for foreign keys."""
+        keys = {key.name: key.columns for key in self.constraints if isinstance(key, ForeignKey)}
+        return [index for index in self.indexes if is_plain_index_over(index, keys.get(index.name))]
+
+    def table(self) -> Table:
+        """The table, with the indexes that belong to foreign keys left out."""
+        own = self.own_indexes()
+        indexes = [index for index in self.indexes if index not in own or index.name not in {i.name for i in own}]
+        return Table(
+            name=self.name,
+            columns=tuple(self.columns),
+            primary_key=self.primary_key,
+            constraints=tuple(self.constraints),
+            indexes=tuple(indexes),
+            comment=self.options.value("COMMENT"),
+        )
+
+
+def is_plain_index_over(index: Index, columns: tuple[str, ...] | None) -> bool:
+    """Whether the index is what the server makes for a foreign key over these columns."""
+    return columns is not None and index == Index(keys=tuple(Key(column=column) for column in columns))
+
+
+def is_json(column: Column, check: str, collation_of_table: str) -> bool:
+    """Whether a text column is what MariaDB makes of json."""
+    is_stored_alike = (column.type, column.collation or collation_of_table) == (JSON_STORED_AS, JSON_COLLATION)
+    return is_stored_alike and check == f"json_valid({quoted(column.name)})"
+
+
+class ColumnReader:
+    """Reads the definition of one column."""
+
+    def __init__(self, item: Item) -> None:
+        self.item = item
+        self.name = item.name()
+        self.first = item.position
+        self.charset: str | None = None
+        self.collation: str | None = None
+        self.null = True
+        self.default: str | None = None
+        self.identity: str | None = None
+        self.comment = ""
+        self.check: str | None = None
+        self.generated: Generated | None = None
+        self.extra: list[str] = []
+
+    def read(self) -> tuple[Column, str | None]:
+        """The column, and the expression of its own check if it has one."""
+        kind = self.read_type()
+        while self.item.more:
+            self.read_clause()
+        column = Column(
+            name=self.name,
+            type=kind,
+            null=self.null,
+            default=self.default,
+            generated=self.generated,
+            collation=self.collation or self.charset,
+            identity=self.identity,
+            comment=self.comment,
+            sql=self.item.since(self.first),
+            reads=names_in(self.generated.expression) if self.generated else (),
+            collatable=is_text(kind),
+            extra=" ".join(self.extra),
+        )
+        return column, self.check
+
+    def read_type(self) -> str:
+        item = self.item
+        item.take()
+        if item.more and item.next.kind == "open":
+            item.group()
+        while item.more and item.next.word in TYPE_WORDS:
+            item.take()
+        return plain_type(item.since(self.first))
+
+    def read_clause(self) -> None:
+        item = self.item
+        start = item.position
+        if item.accept("NOT", "NULL"):
+            self.null = False
+        elif item.accept("CHARACTER", "SET"):
+            self.charset = item.take().text
+        elif item.accept("COLLATE"):
+            self.collation = item.take().text
+        elif item.accept("GENERATED", "ALWAYS", "AS"):
+            expression = item.group().text()
+            self.generated = Generated(expression=expression, stored=item.take().word in ("STORED", "PERSISTENT"))
+        elif item.accept("DEFAULT"):
+            self.default = self.read_default()
+        elif item.accept("AUTO_INCREMENT"):
+            self.identity = "auto_increment"
+        elif item.accept("COMMENT"):
+            self.comment = unquote_text(item.take().text)
+        elif item.accept("CHECK"):
+            self.check = item.group().text()
+        elif not item.accept("NULL"):
+            item.take()
+            self.extra.append(item.since(start))
+
+    def read_default(self) -> str | None:
+        """The default value, with ON UPDATE behind it; nothing for NULL, which every nullable column has."""
+        item = self.item
+        start = item.position
+        while item.more and item.next.word not in AFTER_DEFAULT and item.next.kind != "hint":
+            if item.next.kind == "open":
+                item.group()
+            else:
+                item.take()
+        text = item.since(start)
+        return None if text == "NULL" else text
+
+
+def plain_type(kind: str) -> str:
+    """A type without the width for display that integers may have; `tinyint(1)` is a boolean.
+
+    Source: https://mariadb.com/kb/en/numeric-data-type-overview/; MySQL prints none since 8.0.19.
+    """
+    if kind == BOOLEAN or kind.endswith("zerofill"):
+        return kind
+    return "year" if YEAR.match(kind) else DISPLAY_WIDTH.sub(r"\1", kind)
+
+
+def is_text(kind: str) -> bool:
+    """Whether columns of a type have a collation."""
+    return kind.startswith(("char", "varchar", "enum", "set")) or kind.endswith("text")
+
+
+def read_foreign_key(item: Item, name: str) -> ForeignKey:
+    """A foreign key, from its columns on."""
+    columns = tuple(key.column or "" for key in read_keys(item.group()))
+    item.accept("REFERENCES")
+    to_table = item.name()
+    while item.more and item.next.kind != "open":
+        # The table is in another database, whose name comes first.
+        item.take() if item.next.kind == "word" else None
+        if item.next.kind == "name":
+            to_table = f"{to_table}.{item.name()}"
+    to_columns = tuple(key.column or "" for key in read_keys(item.group()))
+    return ForeignKey(
+        name=name,
+        columns=columns,
+        to_table=to_table,
+        to_columns=to_columns,
+        on_delete=read_action(item, "DELETE"),
+        sql=item.text(),
+    )
+
+
+def read_action(item: Item, event: str) -> str | None:
+    """What a foreign key does on an event; nothing for what every one does, which the server prints or not."""
+    if not item.accept("ON", event):
+        return None
+    words = [item.take().word]
+    if words[0] in ("SET", "NO"):
+        words.append(item.take().word)
+    action = " ".join(words)
+    return None if action in NO_ACTION else action
+
+
+def read_index(item: Item) -> Index:
+    """An index, from its name on."""
+    name = item.name()
+    keys = read_keys(item.group())
+    columns = tuple(dict.fromkeys(name for key in keys for name in columns_of(key)))
+    method, options = "", []
+    while item.more:
+        if item.accept("USING"):
+            found = item.take().text.lower()
+            method = "" if found == "btree" else found
+        else:
+            start = item.position
+            item.take()
+            if start + 1 < len(item.tokens) and item.next.kind == "text":
+                item.take()
+            options.append(item.since(start))
+    return Index(name=name, keys=keys, method=method, options=tuple(options), columns=columns, sql=item.text())
+
+
+def read_keys(item: Item) -> tuple[Key, ...]:
+    """The keys in the bracket of an index: columns, the first characters of columns, or expressions."""
+    return tuple(read_key(Item(item.sql, tokens)) for tokens in split(item.tokens))
+
+
+def read_key(item: Item) -> Key:
+    if item.next.kind == "open":
+        expression = item.group().text()
+        return Key(expression=expression, order=item.rest())
+    column = item.name()
+    prefix = f"({item.group().text()})" if item.more and item.next.kind == "open" else None
+    order = item.rest()
+    return Key(column=column, opclass=prefix, order="" if order == "ASC" else order)
+
+
+def columns_of(key: Key) -> tuple[str, ...]:
+    """The columns that one key of an index speaks of."""
+    return (key.column,) if key.column else names_in(key.expression or "")

@@ -1,0 +1,537 @@
+"""The statements that change tables of MariaDB and MySQL: one ALTER TABLE for all that happens to a table.
+
+Each statement is committed by itself, so every state between two of them is one from which the next run
+goes on: what is half done differs from the models in what is left to do, and in nothing else.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass
+from dataclasses import replace as evolve
+from functools import cached_property
+from typing import TypeVar
+
+from automigrate_ext.backends.base import Fill, Step, Work, noun_columns, row_fill
+from automigrate_ext.backends.mysql.renames import Renaming
+from automigrate_ext.backends.order import in_dependency_order
+from automigrate_ext.blueprint import MARK, SchemaEditor
+from automigrate_ext.changes import (
+    AddColumn,
+    AddConstraint,
+    AddIndex,
+    AlterColumn,
+    AlterPrimaryKey,
+    AlterTable,
+    Change,
+    CreateTable,
+    DropColumn,
+    DropConstraint,
+    DropIndex,
+    DropTable,
+    RenameColumn,
+    RenameConstraint,
+    RenameIndex,
+    RenameTable,
+)
+from automigrate_ext.schema import Check, Column, Constraint, ForeignKey, Index, Key, Table, Unique
+
+ALTER_TABLE = "ALTER TABLE {table} {clauses}"
+DROP_TABLE = "DROP TABLE {table}"
+RENAME_TABLES = "RENAME TABLE {pairs}"
+FILL_NULLS = "UPDATE {table} SET {column} = {value} WHERE {column} IS NULL"
+COPY_COLUMN = "UPDATE {table} SET {new} = {old}"
+DROP_DEFAULT = "ALTER COLUMN {column} DROP DEFAULT"
+# Tables may then be dropped whatever points at them; the foreign keys of other tables stay, and hold again once there
+# is a table of that name. Source: https://mariadb.com/kb/en/foreign-keys/
+UNCHECKED, CHECKED = "SET foreign_key_checks = 0", "SET foreign_key_checks = 1"
+
+#: The name under which a column's values are kept while it becomes a plain one.
+COMPUTED = "{column}__computed"
+LONGEST_NAME = 64
+
+C = TypeVar("C", bound=Change)
+
+
+def define(column: Column, checks: Iterable[str] = (), *, default: str | None = None) -> str:
+    """The definition of a column in full: MODIFY forgets what it is not told.
+
+    `default` stands for the column's own, `checks` are the expressions of its own checks.
+    """
+    words = [column.type]
+    if column.collation:
+        words.append(f"COLLATE {column.collation}")
+    if column.generated:
+        kind = "STORED" if column.generated.stored else "VIRTUAL"
+        words.append(f"GENERATED ALWAYS AS ({column.generated.expression}) {kind}")
+        words += [] if column.null else ["NOT NULL"]
+    else:
+        words.append("NULL" if column.null else "NOT NULL")
+    value = default if default is not None else column.default
+    words += [f"DEFAULT {value}"] if value is not None else []
+    words += [column.extra] if column.extra else []
+    words += ["AUTO_INCREMENT"] if column.identity else []
+    words += [f"COMMENT {literal(column.comment)}"] if column.comment else []
+    words += [f"CHECK ({check})" for check in checks]
+    return " ".join(words)
+
+
+def literal(text: str) -> str:
+    """A text as SQL."""
+    escaped = (
+        text.replace("\\", "\\\\").replace("'", "''").replace("\n", "\\n").replace("\r", "\\r").replace("\0", "\\0")
+    )
+    return f"'{escaped}'"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Neighbours:
+    """What of the tables that change only the server knows: the indexes that it made for foreign keys, by table."""
+
+    own_indexes: Mapping[str, Set[str]]
+
+
+class Compiler:
+    """Turns the changes of one plan into statements."""
+
+    def __init__(self, editor: SchemaEditor, work: Work, neighbours: Neighbours, *, default_in_brackets: bool) -> None:
+        self.editor = editor
+        self.work = work
+        self.neighbours = neighbours
+        self.default_in_brackets = default_in_brackets
+        self.by_table: defaultdict[str, list[Change]] = defaultdict(list)
+        for change in work.changes:
+            self.by_table[change.table].append(change)
+
+    def quote(self, name: str) -> str:
+        """The identifier as it is written in SQL."""
+        return str(self.editor.quote_name(name))
+
+    def names(self, columns: Iterable[str]) -> str:
+        """Columns, as they are listed in SQL."""
+        return ", ".join(map(self.quote, columns))
+
+    def of(self, kind: type[C]) -> list[C]:
+        """The changes of one kind, in their order."""
+        return [change for change in self.work.changes if isinstance(change, kind)]
+
+    def steps(self) -> Iterator[Step]:
+        """All statements, in the order in which they run."""
+        yield from self.renamings()
+        yield from self.drop_foreign_keys()
+        yield from self.drop_tables()
+        later: list[tuple[str, ForeignKey]] = []
+        yield from self.create_tables(later)
+        for name in self.altered_tables:
+            yield from TableCompiler(self, name).steps()
+        yield from self.add_foreign_keys(later)
+
+    @cached_property
+    def altered_tables(self) -> list[str]:
+        """The tables that stay and that something happens to."""
+        return [name for name in self.by_table if self.work.current.get(name) and self.work.desired.get(name)]
+
+    def alter(self, table: str, clauses: Iterable[str]) -> Step:
+        """One ALTER TABLE."""
+        return Step(sql=ALTER_TABLE.format(table=self.quote(table), clauses=", ".join(clauses)), table=table)
+
+    # Names
+
+    def renamings(self) -> Iterator[Step]:
+        """One statement for all tables, and one for the columns of each."""
+        tables = self.of(RenameTable)
+        if tables:
+            pairs = (f"{self.quote(change.table)} TO {self.quote(change.new_name)}" for change in tables)
+            yield Step(sql=RENAME_TABLES.format(pairs=", ".join(pairs)), table=tables[0].table)
+        for table, columns in Renaming([*tables, *self.of(RenameColumn)]).columns_by_new_table().items():
+            yield self.alter(
+                table, (f"RENAME COLUMN {self.quote(old)} TO {self.quote(new)}" for old, new in columns.items())
+            )
+
+    # Foreign keys
+
+    @cached_property
+    def dropped_tables(self) -> frozenset[str]:
+        return frozenset(change.table for change in self.of(DropTable))
+
+    @cached_property
+    def detached(self) -> list[tuple[str, ForeignKey]]:
+        """The foreign keys that cannot stay while the columns or keys they rest on change, and that come back."""
+        dropped = {(change.table, change.old.name) for change in self.of(DropConstraint)}
+        return [
+            (table.name, key)
+            for table in self.work.current
+            for key in table.foreign_keys
+            if (table.name, key.name) not in dropped and self.rests_on_change(table.name, key)
+        ]
+
+    def rests_on_change(self, table: str, key: ForeignKey) -> bool:
+        if table in self.dropped_tables:
+            return key.to_table in self.dropped_tables and key.to_table != table
+        own = {(table, column) for column in key.columns}
+        target = {(key.to_table, column) for column in key.to_columns}
+        return bool(own & self.converted or target & (self.converted | self.rekeyed)) or (
+            key.to_table in self.dropped_tables
+        )
+
+    @cached_property
+    def converted(self) -> frozenset[tuple[str, str]]:
+        """The columns, by table, whose definition the server does not let change under a foreign key."""
+        return frozenset(
+            (change.table, change.new.name)
+            for change in self.of(AlterColumn)
+            if change.retypes or change.regenerates or change.old.null != change.new.null
+        )
+
+    @cached_property
+    def rekeyed(self) -> frozenset[tuple[str, str]]:
+        """The columns, by table, whose key is replaced or dropped."""
+        gone: list[tuple[str, Sequence[str]]] = [(c.table, c.old.columns) for c in self.of(AlterPrimaryKey) if c.old]
+        gone += [(c.table, c.old.columns) for c in self.of(DropConstraint) if isinstance(c.old, Unique)]
+        gone += [(c.table, c.old.columns) for c in self.of(DropIndex)]
+        return frozenset((table, column) for table, columns in gone for column in columns)
+
+    def drop_foreign_keys(self) -> Iterator[Step]:
+        clauses: defaultdict[str, list[str]] = defaultdict(list)
+        for change in self.of(DropConstraint):
+            if isinstance(change.old, ForeignKey):
+                clauses[change.table].append(self.drop_key_clause(change.old))
+        for table, key in self.detached:
+            clauses[table].append(self.drop_key_clause(key))
+        for table, parts in clauses.items():
+            yield self.alter(table, parts)
+
+    def drop_key_clause(self, key: ForeignKey) -> str:
+        return f"DROP FOREIGN KEY {self.quote(key.name)}"
+
+    def add_foreign_keys(self, later: Iterable[tuple[str, ForeignKey]]) -> Iterator[Step]:
+        clauses: defaultdict[str, list[str]] = defaultdict(list)
+        for table, key in later:
+            clauses[table].append(f"ADD {key.sql}")
+        for change in self.of(AddConstraint):
+            if isinstance(change.new, ForeignKey):
+                clauses[change.table].append(f"ADD {change.new.sql}")
+        for table, key in self.detached:
+            if self.work.desired.get(table) and key.to_table not in self.dropped_tables:
+                clauses[table].append(f"ADD {self.declared(table, key).sql}")
+        for table, parts in clauses.items():
+            yield self.alter(table, parts)
+
+    def declared(self, table: str, key: ForeignKey) -> ForeignKey:
+        """The foreign key as the models state it, or as it is where they do not."""
+        desired = self.work.desired.tables[table]
+        return next((fk for fk in desired.foreign_keys if fk == key and fk.sql), key)
+
+    # Tables
+
+    def drop_tables(self) -> Iterator[Step]:
+        """Drop tables, those that point at others first."""
+        dropped = [change.old for change in self.of(DropTable)]
+        for table in reversed(in_dependency_order(dropped)):
+            yield Step(sql=DROP_TABLE.format(table=self.quote(table.name)), table=table.name)
+
+    def create_tables(self, later: list[tuple[str, ForeignKey]]) -> Iterator[Step]:
+        """Create tables, targets of foreign keys first; the foreign keys that have to wait are put into `later`."""
+        there = {table.name for table in self.work.current} - set(self.by_table)
+        for table in in_dependency_order([change.new for change in self.of(CreateTable)]):
+            there.add(table.name)
+            now = [key for key in table.foreign_keys if key.to_table in there]
+            later += [(table.name, key) for key in table.foreign_keys if key.to_table not in there]
+            yield from create_steps(table, now)
+
+
+class TableCompiler:
+    """Turns the changes of one table into one ALTER TABLE and what goes around it."""
+
+    def __init__(self, compiler: Compiler, name: str) -> None:
+        self.compiler = compiler
+        self.quote = compiler.quote
+        self.name = name
+        self.current = compiler.work.current.tables[name]
+        self.desired = compiler.work.desired.tables[name]
+        self.changes = compiler.by_table[name]
+        self.before: list[Step] = []
+        self.clauses: defaultdict[str, list[str]] = defaultdict(list)
+        self.after: list[Step] = []
+        self.modified: dict[str, Column] = {}
+
+    def steps(self) -> Iterator[Step]:
+        self.collect()
+        yield from self.before
+        order = ("drop", "drop column", "modify", "add column", "add", "whole")
+        clauses = [clause for part in order for clause in self.clauses[part]]
+        if clauses:
+            yield self.compiler.alter(self.name, clauses)
+        yield from self.after
+
+    def collect(self) -> None:
+        """Sort what happens to the table into clauses that drop, alter and add."""
+        self.replace_over_remade()
+        handlers: dict[type[Change], Callable[..., None]] = {
+            AddColumn: self.add_column,
+            AlterColumn: self.alter_column,
+            DropColumn: self.drop_column,
+            AlterPrimaryKey: self.alter_primary_key,
+            AddConstraint: self.add_constraint,
+            DropConstraint: self.drop_constraint,
+            RenameConstraint: self.rename_constraint,
+            AddIndex: self.add_index,
+            DropIndex: self.drop_index,
+            RenameIndex: self.rename_index,
+            AlterTable: self.alter_whole,
+        }
+        for change in self.changes:
+            if handler := handlers.get(type(change)):
+                handler(change)
+        self.shrink_no_index()
+        self.support_foreign_keys()
+        for name, column in self.modified.items():
+            self.put("modify", f"MODIFY {self.quote(name)} {define(column, self.own_checks(name))}")
+
+    def put(self, part: str, clause: str) -> None:
+        """Add a clause to the statement, unless it is there."""
+        if clause not in self.clauses[part]:
+            self.clauses[part].append(clause)
+
+    def nouns(self, table: Table) -> tuple[Constraint | Index, ...]:
+        """The constraints and indexes of a table."""
+        return (*table.constraints, *table.indexes)
+
+    # Columns
+
+    def own_checks(self, column: str) -> list[str]:
+        """The checks that belong to the definition of a column and stay."""
+        dropped = [change.old for change in self.changes if isinstance(change, DropConstraint)]
+        own = (check for check in self.current.constraints if isinstance(check, Check) and is_columns_own(check))
+        return [check.expression for check in own if check.columns[:1] == (column,) and check not in dropped]
+
+    def fill(self, column: Column) -> Fill | None:
+        return self.compiler.work.fills.get((self.name, column.name))
+
+    def add_column(self, change: AddColumn) -> None:
+        new, fill = change.new, self.fill(change.new)
+        column = self.quote(new.name)
+        if fill is None:
+            self.put("add column", f"ADD COLUMN {column} {define(new)}")
+        elif fill.draw:
+            empty = evolve(new, null=True, default=None, identity=None)
+            self.before.append(self.compiler.alter(self.name, [f"ADD COLUMN {column} {define(empty)}"]))
+            self.before.append(row_fill(self.current, new, fill.draw, everywhere=True))
+            self.modified[new.name] = new
+        else:
+            default = f"({fill.sql})" if self.compiler.default_in_brackets and has_no_literal(new) else fill.sql
+            self.put("add column", f"ADD COLUMN {column} {define(new, default=default)}")
+            if new.default is None:
+                self.after.append(self.compiler.alter(self.name, [DROP_DEFAULT.format(column=column)]))
+
+    def alter_column(self, change: AlterColumn) -> None:
+        old, new = change.old, change.new
+        if new.name in self.remade:
+            if old.generated and not old.generated.stored and not new.generated:
+                self.write_down(change)
+            else:
+                self.put("drop column", f"DROP COLUMN {self.quote(old.name)}")
+                self.put("add column", f"ADD COLUMN {self.quote(new.name)} {define(new)}")
+            return
+        self.modified[new.name] = new
+        fill = self.fill(new) if old.null and not new.null else None
+        if fill is None:
+            return
+        if old.type != new.type:
+            # The value is one of the new type, so it comes once the column has that.
+            nullable = define(evolve(new, null=True), self.own_checks(new.name))
+            self.before.append(self.compiler.alter(self.name, [f"MODIFY {self.quote(new.name)} {nullable}"]))
+        if fill.draw:
+            self.before.append(row_fill(self.current, new, fill.draw, everywhere=False))
+        else:
+            sql = FILL_NULLS.format(table=self.quote(self.name), column=self.quote(new.name), value=fill.sql)
+            self.before.append(Step(sql=sql, table=self.name))
+
+    def write_down(self, change: AlterColumn) -> None:
+        """Make a plain column of one that is computed when read, with the values that it has."""
+        new = change.new
+        between = COMPUTED.format(column=new.name[: LONGEST_NAME - len(COMPUTED)])
+        table, name, other = self.quote(self.name), self.quote(new.name), self.quote(between)
+        # One that a run has left which was ended holds nothing that is not computed again.
+        left = [f"DROP COLUMN {other}"] if self.current.column(between) else []
+        nullable = define(evolve(new, null=True, default=None, identity=None))
+        if left:
+            self.before.append(self.compiler.alter(self.name, left))
+        self.before.append(self.compiler.alter(self.name, [f"ADD COLUMN {other} {nullable}"]))
+        self.before.append(Step(sql=COPY_COLUMN.format(table=table, new=other, old=name), table=self.name))
+        self.put("drop column", f"DROP COLUMN {name}")
+        self.put("modify", f"CHANGE {other} {name} {define(new)}")
+
+    @cached_property
+    def remade(self) -> frozenset[str]:
+        """The columns that have to be dropped and added, because they are not, or were not, stored.
+
+        Source: https://mariadb.com/kb/en/generated-columns/, error 1907 for anything else.
+        """
+        return frozenset(
+            change.new.name
+            for change in self.changes
+            if isinstance(change, AlterColumn)
+            and change.regenerates
+            and is_virtual(change.old) != is_virtual(change.new)
+        )
+
+    def drop_column(self, change: DropColumn) -> None:
+        self.put("drop column", f"DROP COLUMN {self.quote(change.old.name)}")
+
+    # Keys, constraints and indexes
+
+    def replace_over_remade(self) -> None:
+        """Take off and put back what rests on a column that is dropped and added."""
+        gone = {id(c.old) for c in self.changes if isinstance(c, (DropConstraint, DropIndex))}
+        for noun in self.nouns(self.current):
+            if id(noun) in gone or isinstance(noun, ForeignKey) or not self.remade & set(noun_columns(noun)):
+                continue
+            if is_columns_own(noun):
+                self.put("add", f"ADD {noun.sql}")
+            else:
+                self.put("drop", self.drop_clause(noun))
+                self.put("add", f"ADD {self.clause(noun)}")
+
+    def alter_primary_key(self, change: AlterPrimaryKey) -> None:
+        if change.old:
+            self.put("drop", "DROP PRIMARY KEY")
+        if change.new:
+            self.put("add", f"ADD PRIMARY KEY ({self.compiler.names(change.new.columns)})")
+
+    def add_constraint(self, change: AddConstraint) -> None:
+        if not isinstance(change.new, ForeignKey):
+            self.put("add", f"ADD {self.clause(change.new)}")
+
+    def drop_constraint(self, change: DropConstraint) -> None:
+        old = change.old
+        if isinstance(old, ForeignKey):
+            self.drop_own_index(old)
+        elif is_columns_own(old):
+            (name,) = noun_columns(old)[:1]
+            column = self.desired.column(name)
+            if column is not None and name not in self.remade:
+                self.modified.setdefault(name, column)
+        else:
+            self.put("drop", self.drop_clause(old))
+
+    def drop_own_index(self, key: ForeignKey) -> None:
+        """Drop the index that the server made for a foreign key, and that it leaves behind."""
+        wanted = {noun.name for noun in self.nouns(self.desired)}
+        if key.name in self.own_indexes and key.name not in wanted:
+            self.put("drop", f"DROP INDEX {self.quote(key.name)}")
+
+    def rename_constraint(self, change: RenameConstraint) -> None:
+        """Unique keys can be renamed; other constraints have to be made anew."""
+        if isinstance(change.old, Unique):
+            self.put("add", f"RENAME INDEX {self.quote(change.old.name)} TO {self.quote(change.new.name)}")
+        else:
+            self.drop_constraint(DropConstraint(table=self.name, old=change.old))
+            self.put("add", f"ADD {self.clause(change.new)}")
+
+    def add_index(self, change: AddIndex) -> None:
+        self.put("add", f"ADD {self.clause(change.new)}")
+
+    def drop_index(self, change: DropIndex) -> None:
+        self.put("drop", self.drop_clause(change.old))
+
+    def rename_index(self, change: RenameIndex) -> None:
+        self.put("add", f"RENAME INDEX {self.quote(change.old.name)} TO {self.quote(change.new.name)}")
+
+    def drop_clause(self, noun: Constraint | Index) -> str:
+        kind = "INDEX" if isinstance(noun, (Index, Unique)) else "CONSTRAINT"
+        return f"DROP {kind} {self.quote(noun.name)}"
+
+    def clause(self, noun: Constraint | Index) -> str:
+        """The clause that makes a constraint or index."""
+        return noun.sql or f"UNIQUE KEY {self.quote(noun.name)} ({self.compiler.names(noun_columns(noun))})"
+
+    def shrink_no_index(self) -> None:
+        """Drop the indexes and checks that rest on a dropped column: the server would take it out of the former."""
+        dropped = {change.old.name for change in self.changes if isinstance(change, DropColumn)}
+        for noun in self.nouns(self.current):
+            if dropped & set(noun_columns(noun)) and not isinstance(noun, ForeignKey) and not is_columns_own(noun):
+                self.put("drop", self.drop_clause(noun))
+
+    def support_foreign_keys(self) -> None:
+        """Give the foreign keys that stay an index of their own where they lose the one that they use."""
+        gone = self.clauses["drop"]
+        there: list[tuple[str, ...]] = [self.desired.primary_key.columns] if self.desired.primary_key else []
+        there += [leading_columns(noun) for noun in self.nouns(self.desired)]
+        detached = {(table, key.name) for table, key in self.compiler.detached}
+        for key in self.current.foreign_keys:
+            stays = key in self.desired.foreign_keys and (self.name, key.name) not in detached
+            if not stays or not gone or key.name in self.own_indexes:
+                continue
+            if not any(columns[: len(key.columns)] == key.columns for columns in there):
+                self.put("add", f"ADD INDEX {self.quote(key.name)} ({self.compiler.names(key.columns)})")
+
+    @property
+    def own_indexes(self) -> Set[str]:
+        return self.compiler.neighbours.own_indexes.get(self.name, frozenset())
+
+    def alter_whole(self, change: AlterTable) -> None:
+        if change.old.comment != change.new.comment:
+            self.put("whole", f"COMMENT = {literal(change.new.comment)}")
+
+
+def is_virtual(column: Column) -> bool:
+    """Whether a column is computed when it is read."""
+    return column.generated is not None and not column.generated.stored
+
+
+def is_columns_own(noun: Constraint | Index) -> bool:
+    """Whether a check belongs to the definition of its column, as MariaDB has it, and has no name of its own."""
+    return isinstance(noun, Check) and not noun.name
+
+
+def has_no_literal(column: Column) -> bool:
+    """Whether MySQL takes no literal as the column's default, but an expression.
+
+    Source: https://dev.mysql.com/doc/refman/8.4/en/data-type-defaults.html
+    """
+    return column.type == "json" or column.type.endswith(("text", "blob"))
+
+
+def leading_columns(noun: Constraint | Index) -> tuple[str, ...]:
+    """The whole columns that a key begins with; none for what is no key."""
+    if isinstance(noun, Unique):
+        return noun.columns
+    if not isinstance(noun, Index) or noun.method not in ("", "hash"):
+        return ()
+    names: list[str] = []
+    for key in noun.keys:
+        if key.column is None or key != Key(column=key.column, order=key.order):
+            break
+        names.append(key.column)
+    return tuple(names)
+
+
+def create_steps(table: Table, foreign_keys: Sequence[ForeignKey]) -> Iterator[Step]:
+    """The statements that make a new table, with these foreign keys in it."""
+    create, *rest = table.sql
+    clauses = "".join(f", {key.sql}" for key in foreign_keys)
+    yield Step(sql=create.replace(MARK, clauses), table=table.name, makes_table=True)
+    for sql in rest:
+        yield Step(sql=sql, table=table.name, makes_table=True)
+
+
+def compile_rebuild(editor: SchemaEditor, work: Work) -> Iterator[Step]:
+    """The statements of `automigrate`: drop the tables and make them anew."""
+    quote = editor.quote_name
+    if len(work.current):
+        yield Step(sql=UNCHECKED, table="")
+        for table in reversed(in_dependency_order(list(work.current))):
+            yield Step(sql=DROP_TABLE.format(table=quote(table.name)), table=table.name)
+        yield Step(sql=CHECKED, table="")
+    later: list[tuple[str, ForeignKey]] = []
+    mine = {table.name for table in work.desired}
+    there: set[str] = set()
+    for table in in_dependency_order(list(work.desired)):
+        there.add(table.name)
+        now = [key for key in table.foreign_keys if key.to_table in there or key.to_table not in mine]
+        later += [(table.name, key) for key in table.foreign_keys if key not in now]
+        yield from create_steps(table, now)
+    for name, key in later:
+        yield Step(sql=ALTER_TABLE.format(table=quote(name), clauses=f"ADD {key.sql}"), table=name)

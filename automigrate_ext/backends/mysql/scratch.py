@@ -1,0 +1,241 @@
+"""Ask the server what it makes of the models: temporary tables, each printed and dropped again.
+
+A temporary table is made in a third of a millisecond and commits nothing, as long as all of it is in one
+CREATE TEMPORARY TABLE: ALTER TABLE and CREATE INDEX would commit the caller's transaction.
+Source: https://dev.mysql.com/doc/refman/8.4/en/implicit-commit.html
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from dataclasses import replace as evolve
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.ddl_references import Statement
+from django.db.utils import DatabaseError, Error, OperationalError
+
+from automigrate_ext.backends.mysql import faults
+from automigrate_ext.backends.mysql.introspection import read_texts, takes_many
+from automigrate_ext.blueprint import (
+    MARK,
+    SQL,
+    Blueprint,
+    ColumnBlueprint,
+    as_clause,
+    collecting_editor,
+    has_automatic_key,
+    is_alter_table_add,
+)
+from automigrate_ext.exceptions import ScratchFailed
+from automigrate_ext.schema import Check, Column, Constraint, Index, Schema, Table, Unique
+
+PROBE = "automigrate_ext_probe_{number}"
+CREATE_TABLE = "CREATE TABLE "
+CREATE_PROBE = "CREATE TEMPORARY TABLE {name} {definition}{options}"
+DROP_PROBES = "DROP TEMPORARY TABLE IF EXISTS {names}"
+OPTIONS = " ENGINE={engine} DEFAULT CHARSET={charset} COLLATE={collation}"
+#: How the templates begin by which the schema editor makes an index, and what is left of that inside a table.
+CREATE_INDEX = re.compile(r"^CREATE (\w+ )?INDEX %\(name\)s ON %\(table\)s")
+INSIDE = r"\1INDEX %(name)s"
+#: The engine of probes with an index that InnoDB has not for temporary tables, and the error that says so.
+# Source: https://mariadb.com/kb/en/full-text-index-overview/ and ER_INNODB_NO_FT_TEMP_TABLE.
+OTHER_ENGINE, NO_SUCH_INDEX = "MyISAM", 1796
+#: How many scratch tables there are at a time.
+BATCH = 100
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Probe:
+    """One scratch table: the blueprint that it is made of, its name and what makes it."""
+
+    blueprint: Blueprint
+    name: str
+    definition: str
+    options: str
+
+    def sql(self, connection: BaseDatabaseWrapper) -> str:
+        """The statement that makes it."""
+        name = connection.ops.quote_name(self.name)
+        return CREATE_PROBE.format(name=name, definition=self.definition, options=self.options)
+
+
+def scratch(connection: BaseDatabaseWrapper, blueprints: Sequence[Blueprint], there: Mapping[str, str]) -> Schema:
+    """What the server makes of the blueprints, with the foreign keys as the models state them.
+
+    `there` gives the present names of the tables that exist already: each decides on the engine, character set
+    and collation of its probe, so that both are printed alike. Raises `ScratchFailed` with the server's words
+    and the model that it does not accept.
+    """
+    options = live_options(connection, there)
+    probes = [
+        Probe(
+            blueprint=blueprint,
+            name=PROBE.format(number=number),
+            definition=definition(blueprint),
+            options=options.get(blueprint.name, ""),
+        )
+        for number, blueprint in enumerate(blueprints)
+    ]
+    tables: dict[str, Table] = {}
+    for start in range(0, len(probes), BATCH):
+        tables.update(build(connection, probes[start : start + BATCH]))
+    return Schema(tables)
+
+
+def live_options(connection: BaseDatabaseWrapper, there: Mapping[str, str]) -> Mapping[str, str]:
+    """The options of the tables that are there, by the names of the models' tables."""
+    texts = read_texts(connection, list(there.values()))
+    return {
+        name: OPTIONS.format(engine=text.engine, charset=text.charset, collation=text.collation)
+        for name, text in zip(there, texts, strict=True)
+        if text.charset and text.collation
+    }
+
+
+def definition(blueprint: Blueprint) -> str:
+    """What is in the brackets of the table, with the brackets."""
+    sql = complete(blueprint).replace(MARK, "")
+    return sql[sql.index("(", len(CREATE_TABLE)) :]
+
+
+def complete(blueprint: Blueprint) -> str:
+    """The CREATE TABLE statement with the keys in it that Django makes by statements of their own."""
+    clauses = [clause for statement in blueprint.objects if (clause := inside(statement))]
+    return blueprint.create_sql([*clauses, MARK]).replace(f", {MARK}", MARK)
+
+
+def inside(statement: SQL) -> str:
+    """A statement that makes a key as a clause of CREATE TABLE; "" for what cannot be one."""
+    if is_alter_table_add(statement):
+        return as_clause(statement)
+    if not isinstance(statement, Statement) or not CREATE_INDEX.match(statement.template):
+        return ""
+    return CREATE_INDEX.sub(INSIDE, statement.template) % statement.parts
+
+
+def build(connection: BaseDatabaseWrapper, probes: Sequence[Probe]) -> Iterator[tuple[str, Table]]:
+    """Make some of the scratch tables, read them and drop them."""
+    with dropped_again(connection, probes):
+        try:
+            create(connection, probes)
+        except DatabaseError as error:
+            if faults.is_fault(error):
+                words = faults.words(error)
+                advice = faults.advice(connection, error)
+                raise ScratchFailed(
+                    f"The models cannot be compared, because that takes temporary tables: {words}. {advice}".strip()
+                ) from error
+            create_one_by_one(connection, probes)
+        texts = list(read_texts(connection, [probe.name for probe in probes]))
+    for probe, text in zip(probes, texts, strict=True):
+        yield probe.blueprint.name, decorate(probe.blueprint, text.table)
+
+
+@contextmanager
+def dropped_again(connection: BaseDatabaseWrapper, probes: Sequence[Probe]) -> Iterator[None]:
+    """Drop the probes at the end, and before it those that a connection which was used before still has."""
+    names = ", ".join(connection.ops.quote_name(probe.name) for probe in probes)
+    with connection.cursor() as cursor:
+        cursor.execute(DROP_PROBES.format(names=names))
+    try:
+        yield
+    except BaseException:
+        # What happened is to be told, and not that the connection broke; a session's end drops them too.
+        with suppress(Error), connection.cursor() as cursor:
+            cursor.execute(DROP_PROBES.format(names=names))
+        raise
+    with connection.cursor() as cursor:
+        cursor.execute(DROP_PROBES.format(names=names))
+
+
+def create(connection: BaseDatabaseWrapper, probes: Sequence[Probe]) -> None:
+    """Make all probes, in one message if the driver can."""
+    statements = [probe.sql(connection) for probe in probes]
+    with connection.cursor() as cursor:
+        for message in [";\n".join(statements)] if takes_many(connection) else statements:
+            cursor.execute(message)
+            while cursor.nextset():
+                pass
+
+
+def create_one_by_one(connection: BaseDatabaseWrapper, probes: Sequence[Probe]) -> None:
+    """Make each probe alone. Raises `ScratchFailed` with the model that the server does not accept."""
+    with connection.cursor() as cursor:
+        cursor.execute(DROP_PROBES.format(names=", ".join(connection.ops.quote_name(probe.name) for probe in probes)))
+        for probe in probes:
+            try:
+                create_probe(connection, probe)
+            except DatabaseError as error:
+                raise ScratchFailed(
+                    f"The server does not accept {probe.blueprint.owner}: {faults.words(error)} It was asked for: "
+                    f"{complete(probe.blueprint).replace(MARK, '')}"
+                ) from error
+
+
+def create_probe(connection: BaseDatabaseWrapper, probe: Probe) -> None:
+    """Make one probe, of another engine where that has all its indexes and InnoDB has not."""
+    with connection.cursor() as cursor:
+        try:
+            cursor.execute(probe.sql(connection))
+        except OperationalError as error:
+            if faults.code_of(error) != NO_SUCH_INDEX:
+                raise
+            options = re.sub(r" ENGINE=\w+", "", probe.options)
+            cursor.execute(evolve(probe, options=f"{options} ENGINE={OTHER_ENGINE}").sql(connection))
+
+
+# Putting the answers together
+
+
+def decorate(blueprint: Blueprint, answer: Table) -> Table:
+    """The server's table with what the models say of it."""
+    model = blueprint.model
+    columns = {column.name: column for column in blueprint.columns}
+    comment = model._meta.db_table_comment or ""
+    create = complete(blueprint)
+    if comment:
+        create += f" COMMENT={collecting_editor(blueprint.connection).quote_value(comment)}"
+    uniques = list(blueprint.uniques)
+    return evolve(
+        answer,
+        name=blueprint.name,
+        columns=tuple(decorate_column(columns[column.name], column) for column in answer.columns),
+        constraints=(
+            *(decorate_constraint(blueprint, constraint, uniques) for constraint in answer.constraints),
+            *blueprint.foreign_keys,
+        ),
+        indexes=tuple(decorate_index(blueprint, index) for index in answer.indexes),
+        comment=comment,
+        owner=blueprint.owner,
+        automatic=bool(model._meta.auto_created),
+        automatic_key=has_automatic_key(model),
+        sql=(create, *(str(statement) for statement in blueprint.objects if not inside(statement))),
+    )
+
+
+def decorate_column(blueprint: ColumnBlueprint, answer: Column) -> Column:
+    """The server's column with its default as it was written."""
+    return evolve(answer, default_sql=blueprint.default_sql)
+
+
+def decorate_constraint(blueprint: Blueprint, answer: Constraint, uniques: list[Unique]) -> Constraint:
+    """The server's constraint with the clause that Django would write, and no name that the server gave it."""
+    if answer.name in blueprint.clauses:
+        return evolve(answer, named=True, sql=blueprint.clauses[answer.name])
+    if isinstance(answer, Unique):
+        known = next((unique for unique in uniques if unique == answer and not unique.named), None)
+        if known is None:
+            return answer
+        uniques.remove(known)
+        return evolve(answer, name=known.name, sql=known.sql)
+    if isinstance(answer, Check):
+        return evolve(answer, name="", sql=f"CHECK ({answer.expression})")
+    return answer
+
+
+def decorate_index(blueprint: Blueprint, answer: Index) -> Index:
+    """The server's index, which has the name that Django gave it."""
+    return evolve(answer, named=answer.name in blueprint.given_names)

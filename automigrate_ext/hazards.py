@@ -139,14 +139,13 @@ class Judge:
         """A change that destroys things: fine if there are none, withheld if not allowed."""
 
         def conclude(answer: Answer) -> Judgement:
-            if answer.rows == 0:
+            if answer.counted == 0:
                 return Judgement(change=change)
-            many = "values that were not counted in time" if answer.rows is None else plural(answer.rows, noun)
-            message = f"{change.describe()}, which still holds {many}"
+            message = f"{change.describe()}, which still holds {answer.words(noun)}"
             if self.accept_data_loss:
-                return Judgement(change=change, hazards=(Hazard(code=code, message=message, rows=answer.rows),))
+                return Judgement(change=change, hazards=(Hazard(code=code, message=message, rows=answer.counted),))
             kept = f"{message}: kept, allowing NULL" if keeping(change) else f"{message}: kept"
-            hazard = Hazard(code=code, message=kept, rows=answer.rows, remedy=ACCEPT)
+            hazard = Hazard(code=code, message=kept, rows=answer.counted, remedy=ACCEPT)
             return Judgement(change=change, verdict=Verdict.WITHHOLD, hazards=(hazard,))
 
         return Inquiry(change=change, question=question, conclude=conclude)
@@ -197,13 +196,14 @@ class Judge:
         question = self.backend.rows.values(self.now(change), [change.old.name])
 
         def conclude(answer: Answer) -> Judgement:
-            rows = answer.rows or 0
+            if answer.counted == 0:
+                return Judgement(change=change)
             name = f"{change.table}.{change.old.name}"
-            message = f"Column {name} becomes a generated one and holds {plural(rows, 'value')}"
-            if not rows or self.accept_data_loss:
-                hazards = (Hazard(code="overwrites-column", message=message, rows=rows),) if rows else ()
-                return Judgement(change=change, hazards=hazards)
-            return self.refuse(change, self.hazard(question, "overwrites-column", message, rows, ACCEPT))
+            message = f"Column {name} becomes a generated one and holds {answer.words('value')}"
+            if self.accept_data_loss:
+                hazard = Hazard(code="overwrites-column", message=message, rows=answer.counted)
+                return Judgement(change=change, hazards=(hazard,))
+            return self.refuse(change, self.hazard(question, "overwrites-column", message, answer.counted, ACCEPT))
 
         return Inquiry(change=change, question=question, conclude=conclude)
 

@@ -69,7 +69,7 @@ def assert_untouched(case, run, *words, kind=LockNotAvailable):
 
 
 @pytest.mark.parametrize("limit", [-1, float("nan")])
-@pytest.mark.parametrize("name", ["lock_wait", "lock_timeout"])
+@pytest.mark.parametrize("name", ["count_timeout", "lock_wait", "lock_timeout"])
 def test_limit_that_is_none(sqlite, name, limit):
     with pytest.raises(AutomigrateError, match=f"{name}=.*number of seconds"):
         autoupdate(using=sqlite.alias, apps=before().apps, **{name: limit})

@@ -439,7 +439,7 @@ class PostgreSQLBackend(Backend):
             yield
             return
         with self.connection.cursor() as cursor:
-            cursor.execute(LIMIT_TIME, [f"{max(1, round(seconds * 1000))}ms"])
+            cursor.execute(LIMIT_TIME, [f"{max(1, round(min(seconds * 1000, locks.LONGEST_TIMEOUT)))}ms"])
             (before, _) = cursor.fetchone()
             try:
                 yield

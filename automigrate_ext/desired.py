@@ -120,7 +120,9 @@ def one_off_values(blueprints: Iterable[Blueprint], defaults: Mapping[str, Any])
     values = {}
     for label, value in defaults.items():
         if label.lower() not in known:
-            raise AutomigrateError(f"--default {label}: no such field in the models of this run.")
+            raise AutomigrateError(
+                f"--default {label}: no such field in the models of this run. Write app.Model.field=VALUE."
+            )
         table, column = known[label.lower()]
         try:
             values[table, column.name] = column.field.clean(value, None)

@@ -171,11 +171,17 @@ class Judge:
         def conclude(answer: Answer) -> Judgement:
             rows = "rows" if answer.rows is None else plural(answer.rows, "row")
             message = f"Column {change.table}.{new.name} is required and the table has {rows} without a value for it"
-            name = self.field_name(change.table, new.name)
-            remedy = f"Give the field a default or db_default, allow NULL, or pass --default {name}=VALUE."
+            remedy = self.ways_to_fill(change.table, new.name)
             return self.refuse(change, Hazard(code="required-column", message=message, rows=answer.rows, remedy=remedy))
 
         return Inquiry(change=change, question=self.backend.rows.every_row(self.now(change)), conclude=conclude)
+
+    def ways_to_fill(self, table: str, column: str) -> str:
+        """How rows come by a value in a new required column; nobody can give one to a many-to-many table."""
+        owner = self.owners.get(table)
+        if owner is None:
+            return "If a model was renamed, say so with --rename; else delete these rows first."
+        return f"Give the field a default or db_default, allow NULL, or pass --default {owner}.{column}=VALUE."
 
     def alter_column(self, change: AlterColumn) -> Inquiry:
         old, new = change.old, change.new

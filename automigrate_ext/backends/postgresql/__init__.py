@@ -389,7 +389,9 @@ class PostgreSQLBackend(Backend):
         if not self.is_locked(error):
             return faults.advice(self.connection, error)
         statement = self.explain(error)
-        holders = locks.sessions(self.connection, locks.NAMED_HOLDERS, statement, statement)
+        holders = locks.sessions(self.connection, locks.NAMED_HOLDERS, statement, statement) or locks.sessions(
+            self.connection, locks.NAMED_HOLDERS, "", ""
+        )
         return (
             f"The tables are in use{describe_sessions(holders)}: wait until they are free, or raise --lock-timeout "
             f"(lock_timeout=)."

@@ -227,7 +227,7 @@ class Judge:
         return self.hazard(
             question,
             "null-values",
-            f"Column {change.table}.{change.new.name} is to forbid NULL, and {plural(nulls, 'row')} hold NULL",
+            f"Column {change.table}.{change.new.name} is to forbid NULL, and it is NULL in {plural(nulls, 'row')}",
             nulls,
             f"Give the field a default or db_default, fill the rows, or pass --default {name}=VALUE.",
         )
@@ -346,8 +346,8 @@ class Judge:
         def conclude(answer: Answer) -> Judgement:
             if not answer.rows:
                 return Judgement(change=change)
-            rows = plural(answer.rows, "row")
-            message = f"{change.table} has {rows} that point at nothing through its {foreign_key.describe()}"
+            rows = f"{plural(answer.rows, 'row')} that point{'s' if answer.rows == 1 else ''}"
+            message = f"{change.table} has {rows} at nothing through its {foreign_key.describe()}"
             remedy = "Delete or repair them first, or give the field db_constraint=False."
             return self.refuse(change, self.hazard(question, "orphans", message, answer.rows, remedy))
 

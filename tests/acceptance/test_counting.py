@@ -64,7 +64,7 @@ def test_examples_are_the_first_five_keys(case):
     (hazard,) = plan.refused[0].hazards
     assert (hazard.key, hazard.rows) == (("id",), 7)
     assert hazard.samples == ((2,), (3,), (4,), (5,), (6,))
-    assert "7 rows hold NULL (id 2, 3, 4, 5, 6, ...). Give" in str(hazard)
+    assert "it is NULL in 7 rows (id 2, 3, 4, 5, 6, ...). Give" in str(hazard)
 
 
 def test_examples_of_a_key_of_several_columns(case):

@@ -40,7 +40,8 @@ class Desired:
         if key in self.one_off:
             return self.one_for_all(model_field.get_db_prep_save(self.one_off[key], self.editor.connection))
         if model_field.has_db_default():
-            return Fill(sql=default_expression(self.editor, model_field))
+            sql = default_expression(self.editor, model_field)
+            return None if sql == "NULL" else Fill(sql=sql)
         if isinstance(model_field, OrderWrt):
             return self.one_for_all(0)  # as the migration operation AlterOrderWithRespectTo has it
         if is_drawn(model_field):

@@ -296,14 +296,20 @@ class Judge:
             if not isinstance(change, AlterColumn) or not self.forecast.converted(change.table, change.new.name):
                 continue
             table = self.current.tables[change.table]
+            moved = self.forecast.moved(change.table, change.new.name)
             for noun in (table.primary_key, *table.constraints, *table.indexes):
-                if noun is None or id(noun) in going or change.new.name not in noun_columns(noun):
+                if noun is None or id(noun) in going or moved.isdisjoint(noun_columns(noun)):
                     continue
-                # Equal values stay equal, so a foreign key that held goes on to.
-                inquiry = None if isinstance(noun, ForeignKey) else self.rule(change, noun)
+                inquiry = None if self.goes_on_to_hold(noun, change) else self.rule(change, noun)
                 if inquiry:
                     going.add(id(noun))
                     yield inquiry
+
+    def goes_on_to_hold(self, noun: object, change: AlterColumn) -> bool:
+        """Whether it is a foreign key over converted values: equal ones stay equal, unlike one that is filled in."""
+        if not isinstance(noun, ForeignKey) or change.new.name not in noun.columns:
+            return False
+        return (change.table, change.new.name) not in self.forecast.fills
 
     def can_ask(self, change: Change, columns: Iterable[str]) -> bool:
         return self.forecast.can_tell(change.table, columns)

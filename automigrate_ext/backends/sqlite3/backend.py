@@ -285,6 +285,8 @@ class SQLiteBackend(Backend):
         return f"the values of {number} of its rows are no {new.type}, and it forbids NULL"
 
     def typed(self, column: Column, value: str) -> str:
+        if affinity(column.type) == "TEXT":
+            value = f"CAST({value} AS TEXT)"
         return f"({value}) COLLATE {self.quote(column.collation)}" if column.collation else value
 
     @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +20,10 @@ FOREIGN_KEY_SUFFIX = "_fk_%(to_table)s_%(to_column)s"
 
 #: How the templates begin by which the schema editor adds a constraint, `ExclusionConstraint` too.
 ADD_TO_TABLE = "ALTER TABLE %(table)s ADD "
+
+# MariaDB 10.11 spoils a default like _binary x'ff' (it becomes the text "xFF") and refuses others; x'ff' alone is the
+# same value. Django writes the former.
+BINARY_HEX = re.compile(r"_binary (x'[0-9a-f]*')")
 
 SQL = Statement | str
 #: A schema editor. Half of what is asked of it is private, which the stubs do not know.
@@ -94,7 +99,21 @@ def collecting_editor(connection: BaseDatabaseWrapper) -> SchemaEditor:
 
 
 class CachingMixin:
-    """Remembers what PostgreSQL's schema editor would ask the server again for every field."""
+    """Remembers what Django's schema editors would ask the server again for every field, and quotes all values."""
+
+    def quote_value(self, value: Any) -> str:
+        """A value as SQL. MySQL's driver gives bytes for all but texts, which would be written with a "b" before."""
+        if isinstance(value, (bytes, bytearray, memoryview)) and self.connection.vendor == "mysql":  # type: ignore[attr-defined]
+            return quote_bytes(bytes(value))
+        quoted = super().quote_value(value)  # type: ignore[misc]
+        return quoted.decode() if isinstance(quoted, bytes) else str(quoted)
+
+
+def quote_bytes(value: bytes) -> str:
+    """Bytes as a literal of MariaDB's and MySQL's, readable where they are plain text."""
+    text = value.decode("ascii", errors="ignore")
+    is_plain = len(text) == len(value) and text.isprintable() and not set(text) & set("'\\")
+    return f"'{text}'" if is_plain else f"x'{value.hex()}'"
 
     def _is_collation_deterministic(self, collation_name: str) -> Any:
         known: dict[str, Any] = self.__dict__.setdefault("known_collations", {})
@@ -132,7 +151,9 @@ def draw(editor: SchemaEditor, model: type[Model]) -> Blueprint:
 
 def compose(editor: SchemaEditor, sql: str, params: Collection[Any] | None) -> str:
     """The SQL with its parameters written into it."""
-    return sql % tuple(editor.quote_value(param) for param in params) if params else sql
+    if not params:
+        return sql
+    return BINARY_HEX.sub(r"\1", sql % tuple(editor.quote_value(param) for param in params))
 
 
 def is_foreign_key(editor: SchemaEditor, sql: SQL) -> bool:

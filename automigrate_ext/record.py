@@ -12,7 +12,7 @@ from functools import cache
 from typing import Any
 
 from django.apps.registry import Apps
-from django.db import models
+from django.db import models, transaction
 
 from automigrate_ext.backends.base import Backend
 from automigrate_ext.ownership import OwnedTable, Ownership
@@ -106,13 +106,12 @@ class Record:
     def upsert(self, rows: Mapping[str, tuple[str, str]]) -> None:
         """Insert or replace rows."""
         row = owned_row()
-        self.manager().bulk_create(
-            [row(name=name, owner=owner, objects_owned=owned) for name, (owner, owned) in rows.items()],
-            batch_size=250,
-            update_conflicts=True,
-            unique_fields=["name"],
-            update_fields=["owner", "objects_owned"],
-        )
+        with transaction.atomic(using=self.alias):
+            self.manager().filter(name__in=list(rows)).delete()
+            self.manager().bulk_create(
+                [row(name=name, owner=owner, objects_owned=owned) for name, (owner, owned) in rows.items()],
+                batch_size=250,
+            )
 
 
 def as_rows(tables: Iterable[OwnedTable], signals: str | None) -> dict[str, tuple[str, str]]:

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import IO, Any, cast
 
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import (
     BaseCommand,
     CommandError,
@@ -91,9 +92,9 @@ class SchemaCommand(BaseCommand):
         parser.add_argument("--skip-checks", action="store_true", help="Skip the system checks.")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if not options["skip_checks"]:
-            self.run_checks(options["database"])
-        with self.errors(options["format"]):
+        with self.errors(options["format"], options["database"]):
+            if not options["skip_checks"]:
+                self.run_checks(options["database"])
             self.work(options)
 
     def run_checks(self, alias: str) -> None:
@@ -109,7 +110,7 @@ class SchemaCommand(BaseCommand):
         raise NotImplementedError
 
     @contextmanager
-    def errors(self, output_format: str) -> Iterator[None]:
+    def errors(self, output_format: str, alias: str) -> Iterator[None]:
         """Turn errors into one message and an exit status."""
         try:
             yield
@@ -117,8 +118,14 @@ class SchemaCommand(BaseCommand):
             if output_format == "json":
                 self.stdout.write(refused.plan.as_json())
             raise CommandError(str(refused), returncode=FAILED) from refused
-        except (AutomigrateError, DatabaseError) as error:
-            if output_format == "json" and isinstance(error, AutomigrateError) and error.plan is not None:
+        except (DatabaseError, ImproperlyConfigured) as error:
+            raise CommandError(f"Database {alias!r}: {' '.join(str(error).split())}", returncode=FAILED) from error
+        except BrokenPipeError:
+            # Whoever read the output has seen enough; Python would flush the rest at its end, and fail again.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(FAILED)
+        except AutomigrateError as error:
+            if output_format == "json" and error.plan is not None:
                 self.stdout.write(
                     json.dumps(failure_dict(error.plan, str(error), error.applied, error.pending), indent=2)
                 )

@@ -41,6 +41,10 @@ def is_since(*version: int) -> Callable[[Connection], bool]:
     return lambda connection: version <= django.VERSION
 
 
+def is_any_of(*vendors: str) -> Callable[[Connection], bool]:
+    return lambda connection: connection.vendor in vendors
+
+
 def feature(name: str) -> Callable[[Connection], bool]:
     return lambda connection: bool(getattr(connection.features, name, False))
 
@@ -49,30 +53,75 @@ def feature(name: str) -> Callable[[Connection], bool]:
 FEATURES: dict[str, tuple[Callable[[Connection], bool], str]] = {
     "postgresql": (is_postgresql, "only PostgreSQL has such types, indexes or constraints"),
     "comments": (feature("supports_comments"), "SQLite keeps no comments"),
-    "tablespaces": (feature("supports_tablespaces"), "SQLite has no tablespaces"),
+    "tablespaces": (feature("supports_tablespaces"), "SQLite has no tablespaces, and Django knows none of MariaDB's"),
+    "partial indexes": (
+        feature("supports_partial_indexes"),
+        "MariaDB has no conditions in indexes and unique constraints; Django leaves them out",
+    ),
+    "expression indexes": (
+        feature("supports_expression_indexes"),
+        "MariaDB has no expressions in indexes and unique constraints; Django leaves them out",
+    ),
+    "indexes on text": (
+        feature("supports_index_on_text_field"),
+        "MariaDB indexes no more than a prefix of a text; Django leaves such indexes out",
+    ),
+    "unique JSON": (is_any_of("postgresql", "mysql"), "a JSON document as a key is of no use in SQLite"),
     "deferrable uniques": (
         feature("supports_deferrable_unique_constraints"),
-        "SQLite's unique constraints cannot be deferred; Django leaves them out",
+        "SQLite's and MariaDB's unique constraints cannot be deferred; Django leaves them out",
     ),
     "nulls distinct": (
         feature("supports_nulls_distinct_unique_constraints"),
-        "UNIQUE NULLS NOT DISTINCT came with PostgreSQL 15 and SQLite has it not; Django leaves them out",
+        "UNIQUE NULLS NOT DISTINCT came with PostgreSQL 15, SQLite and MariaDB have it not; Django leaves them out",
     ),
-    "covering indexes": (feature("supports_covering_indexes"), "SQLite's indexes include no further columns"),
+    "covering indexes": (
+        feature("supports_covering_indexes"),
+        "SQLite's and MariaDB's indexes include no further columns",
+    ),
     "virtual generated columns": (
         feature("supports_virtual_generated_columns"),
         "PostgreSQL has virtual generated columns since version 18",
     ),
     "stored generated columns": (feature("supports_stored_generated_columns"), "every database here has them"),
-    "ICU collations": (has_icu, "the server was built without ICU, or is SQLite"),
+    "indexed virtual columns": (
+        is_any_of("sqlite", "mysql"),
+        "PostgreSQL 18 has no indexes on virtual generated columns",
+    ),
+    "ICU collations": (has_icu, "the server was built without ICU, or is not PostgreSQL"),
     "database-level on delete": (is_since(6, 1), "Django has DB_CASCADE and the like since 6.1"),
-    "schemas": (is_postgresql, "SQLite has no schemas in one file"),
-    "materialised views": (is_postgresql, "SQLite has none"),
+    "database-level set default": (
+        feature("supports_on_delete_db_default"),
+        "InnoDB has no ON DELETE SET DEFAULT; Django's checks refuse DB_SET_DEFAULT",
+    ),
+    "schemas": (is_postgresql, "SQLite has no schemas in one file, and a schema of MariaDB is a database"),
+    "materialised views": (is_postgresql, "only PostgreSQL has them"),
+    "views of a table": (is_postgresql, "SQLite's and MariaDB's views know a table by its name only"),
+    "views of a name": (is_any_of("sqlite", "mysql"), "PostgreSQL's views depend on the very table"),
+    "names told apart by case": (is_postgresql, "SQLite's and MariaDB's columns are the same in any case of letters"),
+    "atomic DDL": (
+        feature("can_rollback_ddl"),
+        "MariaDB commits at each statement that changes a table; a run that fails is finished by the next one",
+    ),
+    "changes in a transaction": (
+        is_postgresql,
+        "SQLite rebuilds no table inside a transaction that has foreign keys on, and MariaDB commits it",
+    ),
     **{
-        f"extension {name}": (has_extension(name), f"the server has no extension {name!r}, or is SQLite")
+        f"extension {name}": (has_extension(name), f"the server has no extension {name!r}, or is not PostgreSQL")
         for name in ("bloom", "btree_gin", "btree_gist", "citext", "hstore", "pg_trgm", "vector")
     },
 }
+
+
+#: A collation that is not the default one, by which letters are compared as they are.
+COLLATIONS = {"sqlite": "nocase", "postgresql": "C", "mysql": "utf8mb4_bin"}
+
+
+def has(connection: Connection, name: str) -> bool:
+    """Whether the database has the feature, for a case that has an answer either way."""
+    has_it, _ = FEATURES[name]
+    return has_it(connection)
 
 
 def need(connection: Connection, *names: str) -> None:

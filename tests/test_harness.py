@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from django.db import connections, transaction
 
+from tests.acceptance.helper import fingerprint, rewrites, second_mysql
 from tests.servers import ServerUnavailable, mariadb
 from todo_demo.database_url import parse_database_url
 
@@ -78,6 +79,98 @@ def test_url_of_a_database(connection, database_url):
     with closing(connection.copy()) as same:
         same.settings_dict.update(parse_database_url(database_url))
         assert same.introspection.table_names() == ["leftover"]
+
+
+TOUCHED = {
+    "row": "UPDATE touched SET note = 'other'",
+    "new row": "INSERT INTO touched (id) VALUES (2)",
+    "column": "ALTER TABLE touched ADD COLUMN more integer",
+    "column dropped": "ALTER TABLE touched DROP COLUMN note",
+    "index": "CREATE INDEX by_note ON touched (note)",
+    "view": "CREATE VIEW looking AS SELECT id FROM touched",
+    "table": "CREATE TABLE more (id integer)",
+}
+TOUCHED_ON = {
+    "sqlite": {"trigger": "CREATE TRIGGER acting AFTER INSERT ON touched BEGIN SELECT 1; END"},
+    "postgresql": {
+        "comment": "COMMENT ON COLUMN touched.note IS 'c'",
+        "default": "ALTER TABLE touched ALTER note SET DEFAULT 'd'",
+        "constraint": "ALTER TABLE touched ADD CHECK (id > 0)",
+        "rewritten": "VACUUM FULL touched",
+    },
+    "mysql": {
+        "comment": "ALTER TABLE touched MODIFY note varchar(9) COMMENT 'c'",
+        "comment of the table": "ALTER TABLE touched COMMENT 'c'",
+        "default": "ALTER TABLE touched ALTER note SET DEFAULT 'd'",
+        "constraint": "ALTER TABLE touched ADD CHECK (id > 0)",
+        "rewritten": "ALTER TABLE touched FORCE",
+        "engine": "ALTER TABLE touched ENGINE = Aria",
+        "collation": "ALTER TABLE touched DEFAULT COLLATE utf8mb4_bin",
+        "trigger": "CREATE TRIGGER acting BEFORE INSERT ON touched FOR EACH ROW SET NEW.note = 'n'",
+        "routine": "CREATE PROCEDURE doing() SELECT 1",
+        "event": "CREATE EVENT acting ON SCHEDULE EVERY 1 DAY DO SELECT 1",
+        "database": "ALTER DATABASE COLLATE utf8mb4_bin",
+    },
+}
+
+
+def test_fingerprint_of_a_database_tells_every_touch(connection):
+    with connection.cursor() as cursor:
+        for kind, statement in {**TOUCHED, **TOUCHED_ON[connection.vendor]}.items():
+            cursor.execute("CREATE TABLE touched (id integer PRIMARY KEY, note varchar(9))")
+            cursor.execute("INSERT INTO touched VALUES (1, 'n')")
+            before = fingerprint(connection)
+            assert fingerprint(connection) == before
+            cursor.execute(statement)
+            assert fingerprint(connection) != before, kind
+            cursor.execute("DROP VIEW IF EXISTS looking")
+            cursor.execute("DROP TABLE touched")
+
+
+def test_fingerprint_passes_over_the_next_automatic_key(mariadb):
+    with mariadb.cursor() as cursor:
+        cursor.execute("CREATE TABLE touched (id integer PRIMARY KEY AUTO_INCREMENT)")
+        before = fingerprint(mariadb)
+        cursor.execute("INSERT INTO touched VALUES (NULL)")
+        cursor.execute("DELETE FROM touched")
+        assert fingerprint(mariadb) == before
+
+
+def test_second_database_is_empty_and_goes_away(mariadb, mariadb_server):
+    with mariadb.cursor() as cursor:
+        cursor.execute("CREATE TABLE leftover (id integer)")
+        cursor.execute("ALTER DATABASE CHARACTER SET latin1 COLLATE latin1_bin")
+    with pytest.raises(KeyError, match="failed"), second_mysql(mariadb) as second:
+        with second.cursor() as cursor:
+            assert second.introspection.table_names(cursor) == []
+            cursor.execute("SELECT DATABASE(), @@collation_database")
+            name, collation = cursor.fetchone()
+        assert (name in mariadb_server.databases(), collation) == (True, "latin1_bin")
+        assert connections[second.alias] is second
+        raise KeyError("failed")
+    assert name not in mariadb_server.databases()
+    assert second.alias not in connections.settings
+
+
+REWRITES = [
+    ("ALTER TABLE `t` ADD COLUMN `a` integer NOT NULL DEFAULT 1", 1),
+    ("ALTER TABLE `t` ADD COLUMN `a` decimal(5, 2) NULL", 0),
+    ("ALTER TABLE `t` ADD COLUMN `a` integer unsigned NULL", 0),
+    ("ALTER TABLE `t` ADD COLUMN `a` integer NULL, ADD COLUMN `b` integer NULL", 1),
+    ("ALTER TABLE `t` ADD COLUMN `a` integer NULL CHECK (`a` > 0)", 1),
+    ("ALTER TABLE `t` MODIFY `a` varchar(9) NULL COMMENT 'it''s DROP COLUMN'", 1),
+    ("ALTER TABLE `t` CHANGE `a` `b` integer", 1),
+    ("ALTER TABLE `t` DROP COLUMN `a`", 1),
+    ("ALTER TABLE `t` DROP INDEX `MODIFY a`", 0),
+    ("ALTER TABLE `t` COMMENT 'DROP COLUMN `a`'", 0),
+    ("ALTER TABLE `t` DROP FOREIGN KEY `f`, ADD INDEX `i` (`a`)", 0),
+    ("UPDATE `t` SET `a` = ' MODIFY '", 0),
+]
+
+
+@pytest.mark.parametrize(("statement", "times"), REWRITES)
+def test_rewrites_of_mariadb(statement, times):
+    assert rewrites("mysql", [statement] * 2)["`t`"] == times * 2
 
 
 def test_connection_is_known_by_its_alias(connection):

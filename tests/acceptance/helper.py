@@ -111,15 +111,19 @@ class Case:
             create_models(self.connection, state.managed())
 
     def execute(self, *statements: str) -> None:
-        """Run SQL by hand, as an administrator would."""
+        """Run SQL by hand, as an administrator would; names may be quoted as the standard has it."""
         with self.connection.cursor() as cursor:
             for statement in statements:
-                cursor.execute(statement)
+                cursor.execute(self.quoted(statement))
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
         with self.connection.cursor() as cursor:
-            cursor.execute(sql)
+            cursor.execute(self.quoted(sql))
             return list(cursor.fetchall())
+
+    def quoted(self, sql: str) -> str:
+        """The statement with names quoted as the database has it."""
+        return sql.replace('"', "`") if self.vendor == "mysql" else sql
 
     def insert(self, state: State, rows: Rows) -> None:
         """Put rows in: by model name, or for many-to-many tables by "Model.field" as pairs of keys."""
@@ -281,24 +285,45 @@ class Case:
 
 
 def rewrites(vendor: str, statements: Iterable[str]) -> Counter[str]:
-    """How often each table is rewritten, or on PostgreSQL altered in a way that may rewrite it."""
-    counted: Counter[str] = Counter()
-    for statement in statements:
-        words = statement.split()
-        if vendor == "sqlite":
-            if statement.startswith('CREATE TABLE "new__'):
-                counted[words[2]] += 1
-        elif words[:2] != ["ALTER", "TABLE"] or adds_empty_column(statement):
-            continue
-        elif any(text in statement for text in (" TYPE ", "ADD COLUMN")):
-            counted[words[2]] += 1
-    return counted
+    """How often each table is rewritten, or on a server altered in a way that may rewrite it."""
+    may_rewrite = {"sqlite": begins_rebuild, "postgresql": rewrites_on_postgresql, "mysql": rewrites_on_mysql}[vendor]
+    return Counter(statement.split()[2] for statement in statements if may_rewrite(statement))
+
+
+def begins_rebuild(statement: str) -> bool:
+    return statement.startswith('CREATE TABLE "new__')
+
+
+def rewrites_on_postgresql(statement: str) -> bool:
+    return (
+        alters_table(statement)
+        and any(text in statement for text in (" TYPE ", "ADD COLUMN"))
+        and not adds_empty_column(statement)
+    )
+
+
+def rewrites_on_mysql(statement: str) -> bool:
+    words = re.sub(r"`(?:[^`]|``)*`|'(?:[^'\\]|''|\\.)*'", "``", statement)
+    clause = re.search(r" (ADD COLUMN|MODIFY|CHANGE|DROP COLUMN|DROP ``|ADD ``) ?", words)
+    return alters_table(statement) and clause is not None and not adds_empty_column_on_mysql(words)
+
+
+def alters_table(statement: str) -> bool:
+    return statement.split()[:2] == ["ALTER", "TABLE"]
 
 
 def adds_empty_column(statement: str) -> bool:
     """Whether a statement only adds a column for values that come later, which changes the catalog alone."""
     plain = re.fullmatch(r'ALTER TABLE \S+ ADD COLUMN "[^"]+" [^,"]+(\(\d+(,\d+)?\))?(\[\])?', statement)
     return plain is not None and not any(word in statement for word in (" NULL", " DEFAULT ", " GENERATED "))
+
+
+def adds_empty_column_on_mysql(words: str) -> bool:
+    """The same of a statement without its names and texts."""
+    return (
+        re.fullmatch(r"ALTER TABLE `` ADD COLUMN `` \w+(\([\d, ]+\))?( unsigned)?( COLLATE \S+)? NULL", words)
+        is not None
+    )
 
 
 def assert_starts(found: Sequence[str], expected: Iterable[str]) -> None:
@@ -346,13 +371,15 @@ def create_models(connection: BaseDatabaseWrapper, managed: Iterable[type[models
         for model in managed:
             if not model._meta.auto_created:
                 editor.create_model(model)
+        # Beside a database default Django also defers a constraint that it leaves out on MariaDB, and that is None.
+        editor.deferred_sql = [statement for statement in editor.deferred_sql if statement is not None]
 
 
 @contextmanager
 def empty_place(connection: BaseDatabaseWrapper, state: State) -> Iterator[tuple[BaseDatabaseWrapper, Backend]]:
     """Somewhere on the same kind of database where the state's tables are not; undone at the end."""
-    if connection.vendor == "sqlite":
-        with second_sqlite(connection) as second:
+    if connection.vendor in SECOND:
+        with SECOND[connection.vendor](connection) as second:
             yield second, backend_for(second.alias)
         return
     quote = connection.ops.quote_name
@@ -367,16 +394,43 @@ def empty_place(connection: BaseDatabaseWrapper, state: State) -> Iterator[tuple
 @contextmanager
 def second_sqlite(connection: BaseDatabaseWrapper) -> Iterator[BaseDatabaseWrapper]:
     """Another, empty SQLite database under an alias of its own."""
+    with under_alias(connection, {**connections.settings[DEFAULT_DB_ALIAS], "NAME": ":memory:"}) as second:
+        yield second
+
+
+DEFAULTS = "SELECT @@character_set_database, @@collation_database"
+
+
+@contextmanager
+def second_mysql(connection: BaseDatabaseWrapper) -> Iterator[BaseDatabaseWrapper]:
+    """Another, empty database of the same server, with the same defaults, under an alias of its own."""
+    name = f"{connection.settings_dict['NAME']}_fresh"
+    with connection.cursor() as cursor:
+        cursor.execute(DEFAULTS)
+        charset, collation = cursor.fetchone()
+        cursor.execute(f"DROP DATABASE IF EXISTS `{name}`")
+        cursor.execute(f"CREATE DATABASE `{name}` CHARACTER SET {charset} COLLATE {collation}")
+        try:
+            with under_alias(connection, {**connection.settings_dict, "NAME": name}) as second:
+                yield second
+        finally:
+            cursor.execute(f"DROP DATABASE `{name}`")
+
+
+SECOND = {"sqlite": second_sqlite, "mysql": second_mysql}
+
+
+@contextmanager
+def under_alias(connection: BaseDatabaseWrapper, entry: dict[str, Any]) -> Iterator[BaseDatabaseWrapper]:
+    """A connection to another database, under an alias of its own."""
     alias = f"{connection.alias}_fresh"
-    settings = {**connections.settings[DEFAULT_DB_ALIAS], "NAME": ":memory:"}
-    connections.settings[alias] = settings
+    connections.settings[alias] = entry
     try:
         yield connections[alias]
     finally:
         # The wrapper of an in-memory database does not close its connection when asked to.
-        second = connections[alias]
-        if second.connection is not None:
-            second.connection.close()
+        if connections[alias].connection is not None:
+            connections[alias].connection.close()
         del connections[alias]
         del connections.settings[alias]
 
@@ -411,21 +465,66 @@ WHERE c.relkind IN ('r', 'p') AND n.nspname !~ '^(pg_|information_schema)' ORDER
 """
 
 
+MYSQL_OBJECTS = """
+SELECT 'table', name, table_id, NULL, NULL, NULL, NULL FROM information_schema.innodb_sys_tables
+WHERE SUBSTRING_INDEX(name, '/', 1) = DATABASE()
+UNION ALL
+SELECT 'view', table_name, view_definition, check_option, definer, security_type, algorithm
+FROM information_schema.views WHERE table_schema = DATABASE()
+UNION ALL
+SELECT 'trigger', trigger_name, event_object_table, action_order, CONCAT_WS(' ', action_timing, event_manipulation),
+       action_statement, created
+FROM information_schema.triggers WHERE trigger_schema = DATABASE()
+UNION ALL
+SELECT 'routine', routine_name, routine_type, routine_definition, definer, security_type, last_altered
+FROM information_schema.routines WHERE routine_schema = DATABASE()
+UNION ALL
+SELECT 'event', event_name, event_definition, definer, status, NULL, last_altered
+FROM information_schema.events WHERE event_schema = DATABASE()
+UNION ALL
+SELECT 'database', schema_name, default_character_set_name, default_collation_name, schema_comment, NULL, NULL
+FROM information_schema.schemata WHERE schema_name = DATABASE()
+"""
+MYSQL_TABLES = """
+SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE() AND table_type <> 'VIEW' ORDER BY 1
+"""
+
+
 def fingerprint(connection: BaseDatabaseWrapper) -> str:
     """A digest of all that the database holds: every object, down to where it is stored, and every row."""
     digest = hashlib.sha256()
     with connection.cursor() as cursor:
-        if connection.vendor == "sqlite":
-            cursor.execute("SELECT type, name, tbl_name, rootpage, sql FROM sqlite_master")
-            objects = cursor.fetchall()
-            tables = [connection.ops.quote_name(name) for kind, name, *_ in objects if kind == "table"]
-        else:
-            cursor.execute(POSTGRESQL_OBJECTS)
-            objects = cursor.fetchall()
-            cursor.execute(POSTGRESQL_TABLES)
-            tables = [name for (name,) in cursor.fetchall()]
+        objects, tables = CONTENTS[connection.vendor](connection, cursor)
         digest.update(repr(sorted(map(repr, objects))).encode())
         for table in tables:
             cursor.execute(f"SELECT * FROM {table}")
             digest.update(repr((table, sorted(map(repr, cursor.fetchall())))).encode())
     return digest.hexdigest()
+
+
+def contents_of_sqlite(connection: BaseDatabaseWrapper, cursor: Any) -> tuple[list[Any], list[str]]:
+    cursor.execute("SELECT type, name, tbl_name, rootpage, sql FROM sqlite_master")
+    objects = cursor.fetchall()
+    return objects, [connection.ops.quote_name(name) for kind, name, *_ in objects if kind == "table"]
+
+
+def contents_of_postgresql(connection: BaseDatabaseWrapper, cursor: Any) -> tuple[list[Any], list[str]]:
+    cursor.execute(POSTGRESQL_OBJECTS)
+    objects = cursor.fetchall()
+    cursor.execute(POSTGRESQL_TABLES)
+    return objects, [name for (name,) in cursor.fetchall()]
+
+
+def contents_of_mysql(connection: BaseDatabaseWrapper, cursor: Any) -> tuple[list[Any], list[str]]:
+    cursor.execute(MYSQL_OBJECTS)
+    objects = list(cursor.fetchall())
+    cursor.execute(MYSQL_TABLES)
+    tables = [connection.ops.quote_name(name) for (name,) in cursor.fetchall()]
+    for table in tables:
+        cursor.execute(f"SHOW CREATE TABLE {table}")
+        # The next number is not in it: rows that came and went leave another one behind.
+        objects.append(re.sub(r" AUTO_INCREMENT=\d+", "", cursor.fetchone()[1]))
+    return objects, tables
+
+
+CONTENTS = {"sqlite": contents_of_sqlite, "postgresql": contents_of_postgresql, "mysql": contents_of_mysql}

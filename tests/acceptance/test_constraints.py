@@ -29,10 +29,13 @@ def check(condition, name="c"):
 CONSTRAINTS = {
     "unique": (Unique(fields=["name"], name="u"), ()),
     "unique of two": (Unique(fields=["size", "name"], name="u"), ()),
-    "unique partial": (Unique(fields=["name"], condition=Q(size__gt=1), name="u"), ()),
-    "unique expression": (Unique(Lower("name"), name="u"), ()),
-    "unique expressions": (Unique(Lower("name").desc(), "size", name="u"), ()),
-    "unique expression partial": (Unique(Lower("name"), condition=Q(size=1), name="u"), ()),
+    "unique partial": (Unique(fields=["name"], condition=Q(size__gt=1), name="u"), ("partial indexes",)),
+    "unique expression": (Unique(Lower("name"), name="u"), ("expression indexes",)),
+    "unique expressions": (Unique(Lower("name").desc(), "size", name="u"), ("expression indexes",)),
+    "unique expression partial": (
+        Unique(Lower("name"), condition=Q(size=1), name="u"),
+        ("expression indexes", "partial indexes"),
+    ),
     "unique deferred": (
         Unique(fields=["name"], deferrable=models.Deferrable.DEFERRED, name="u"),
         ("deferrable uniques",),
@@ -254,14 +257,14 @@ def test_constraints_go_with_their_columns(case):
 
 def test_handmade_constraint_kept_and_pruned(case):
     state = constrained()
-    if case.vendor == "postgresql":
-        case.run(state)
-        case.execute("ALTER TABLE shop_item ADD CONSTRAINT by_hand CHECK (size < 100)")
-    else:
+    if case.vendor == "sqlite":
         case.execute(
             'CREATE TABLE "shop_item" ("id" integer NOT NULL PRIMARY KEY AUTOINCREMENT, '
             '"name" varchar(20) NOT NULL, "size" integer NULL, CONSTRAINT by_hand CHECK (size < 100))'
         )
+    else:
+        case.run(state)
+        case.execute("ALTER TABLE shop_item ADD CONSTRAINT by_hand CHECK (size < 100)")
     plan = case.update(state, state, ROWS, changes=[], built=True, exact=False)
     assert any("by_hand" in line for line in plan.foreign)
     after = item(name=models.TextField(), size=models.BigIntegerField(null=True))

@@ -9,7 +9,7 @@ from django.db.models import F, Q
 from django.db.models.functions import Lower, Upper
 
 from tests.acceptance.helper import State, item
-from tests.features import need
+from tests.features import COLLATIONS, need
 
 Index = models.Index
 ROWS = {"Item": [{"name": "a", "size": 1}, {"name": "b", "size": 2}]}
@@ -24,18 +24,28 @@ def indexed(*indexes, **more):
     )
 
 
+#: Each index, and what a database needs to have for it.
 INDEXES = {
-    "plain": Index(fields=["name"], name="i"),
-    "descending": Index(fields=["-name", "size"], name="i"),
-    "unnamed": Index(fields=["name", "-size"]),
-    "partial": Index(fields=["name"], condition=Q(size__gt=3), name="i"),
-    "partial in list": Index(fields=["name"], condition=Q(name__in=["a", "b", "it's 100%"]), name="i"),
-    "partial not null": Index(fields=["size"], condition=Q(size__isnull=False) & ~Q(name=""), name="i"),
-    "expression": Index(Lower("name"), name="i"),
-    "expressions": Index(Lower("name").desc(), F("size").asc(), name="i"),
-    "arithmetic": Index(F("size") * 2 + 1, name="i"),
-    "expression and condition": Index(Upper("name"), condition=Q(size=1), name="i"),
-    "collated": Index(models.functions.Collate("name", "C"), name="i"),
+    "plain": (Index(fields=["name"], name="i"), ()),
+    "descending": (Index(fields=["-name", "size"], name="i"), ()),
+    "unnamed": (Index(fields=["name", "-size"]), ()),
+    "partial": (Index(fields=["name"], condition=Q(size__gt=3), name="i"), ("partial indexes",)),
+    "partial in list": (
+        Index(fields=["name"], condition=Q(name__in=["a", "b", "it's 100%"]), name="i"),
+        ("partial indexes",),
+    ),
+    "partial not null": (
+        Index(fields=["size"], condition=Q(size__isnull=False) & ~Q(name=""), name="i"),
+        ("partial indexes",),
+    ),
+    "expression": (Index(Lower("name"), name="i"), ("expression indexes",)),
+    "expressions": (Index(Lower("name").desc(), F("size").asc(), name="i"), ("expression indexes",)),
+    "arithmetic": (Index(F("size") * 2 + 1, name="i"), ("expression indexes",)),
+    "expression and condition": (
+        Index(Upper("name"), condition=Q(size=1), name="i"),
+        ("expression indexes", "partial indexes"),
+    ),
+    "collated": (Index(models.functions.Collate("name", "C"), name="i"), ("expression indexes",)),
 }
 POSTGRESQL_INDEXES = {
     "nulls first": Index(F("size").asc(nulls_first=True), name="i"),
@@ -64,13 +74,17 @@ POSTGRESQL_FIELDS = {
 }
 
 
-def for_sqlite(name):
-    return Index(models.functions.Collate("name", "nocase"), name="i") if name == "collated" else INDEXES[name]
+def index_for(case, name):
+    index, needs = INDEXES[name]
+    need(case.connection, *needs)
+    if name == "collated":
+        return Index(models.functions.Collate("name", COLLATIONS[case.vendor]), name="i")
+    return index
 
 
 @pytest.mark.parametrize("name", INDEXES)
 def test_index_added_unchanged_removed(case, name):
-    index = for_sqlite(name) if case.vendor == "sqlite" else INDEXES[name]
+    index = index_for(case, name)
     plan = case.update(indexed(), indexed(index), ROWS, changes=["Add index"])
     assert len(plan.statements) == 1
     case.run(indexed(index))
@@ -80,7 +94,7 @@ def test_index_added_unchanged_removed(case, name):
 
 @pytest.mark.parametrize("name", INDEXES)
 def test_index_unchanged(case, name):
-    case.unchanged(indexed(for_sqlite(name) if case.vendor == "sqlite" else INDEXES[name]), ROWS)
+    case.unchanged(indexed(index_for(case, name)), ROWS)
 
 
 @pytest.mark.parametrize("name", POSTGRESQL_INDEXES)
@@ -199,10 +213,12 @@ def test_index_under_the_old_generated_name_is_no_difference(case):
     state = item(name=models.IntegerField(db_index=True))
     case.build(state)
     (name,) = [index.name for index in case.introspect(["shop_item"]).tables["shop_item"].indexes]
-    if case.vendor == "postgresql":
-        case.execute(f'ALTER INDEX "{name}" RENAME TO shop_item_old')
-    else:
-        case.execute(f'DROP INDEX "{name}"', "CREATE INDEX shop_item_old ON shop_item (name)")
+    by_hand = {
+        "postgresql": [f'ALTER INDEX "{name}" RENAME TO shop_item_old'],
+        "mysql": [f'ALTER TABLE shop_item RENAME INDEX "{name}" TO shop_item_old'],
+        "sqlite": [f'DROP INDEX "{name}"', "CREATE INDEX shop_item_old ON shop_item (name)"],
+    }
+    case.execute(*by_hand[case.vendor])
     case.update(state, state, changes=[], built=True)
 
 

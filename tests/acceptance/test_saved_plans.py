@@ -245,8 +245,8 @@ def test_receivers_hear_nothing_of_an_outdated_plan(filled, monkeypatch):
 
 def test_other_vendor(filled):
     values = json.loads(saved(filled, defaults=DEFAULTS))
-    values["vendor"] = "mysql"
-    refuses(filled, json.dumps(values), "it was made for mysql")
+    values["vendor"] = "oracle"
+    refuses(filled, json.dumps(values), "it was made for oracle")
 
 
 def test_tampered_statement(filled):

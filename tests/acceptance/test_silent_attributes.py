@@ -92,6 +92,10 @@ TRIGGERS = {
         "CREATE TABLE log (name text)",
         "CREATE TRIGGER by_hand AFTER INSERT ON shop_item BEGIN INSERT INTO log VALUES (NEW.name); END",
     ],
+    "mysql": [
+        "CREATE TABLE log (name text)",
+        "CREATE TRIGGER by_hand AFTER INSERT ON shop_item FOR EACH ROW INSERT INTO log VALUES (NEW.name)",
+    ],
 }
 
 

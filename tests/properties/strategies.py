@@ -13,6 +13,7 @@ from django.utils.timezone import now
 from hypothesis import strategies as st
 
 from tests.acceptance.helper import State
+from tests.features import COLLATIONS
 
 FieldSpec = tuple[str, dict[str, Any]]
 #: Of a model: the fields by name, and the options of Meta, indexes and constraints as tuples.
@@ -46,6 +47,12 @@ OTHERS = (
 )
 RELATIONS = ("ForeignKey", "OneToOneField")
 POSTGRESQL = ("ArrayField", "IntegerRangeField")
+#: What no index or unique constraint is over.
+NO_KEYS = ("JSONField", "BinaryField")
+#: The vendor of Django's backend for MariaDB, where Django leaves out what is conditional or an expression.
+MYSQL = "mysql"
+#: The vendors of databases that keep comments.
+COMMENTED = ("postgresql", MYSQL)
 #: What Python fills in, and what the database does.
 DEFAULTS: dict[str, Any] = {
     **dict.fromkeys(TEXT, "x"),
@@ -77,12 +84,12 @@ def options(draw, kind: str) -> dict[str, Any]:
         found["default"] = CALLED[kind]
         found["unique"] = extra.endswith("unique")
     if extra in ("unique", "db_index"):
-        found[extra] = kind not in ("JSONField", "BinaryField")
+        found[extra] = kind not in NO_KEYS
     if extra in ("default", "both") and kind in DEFAULTS:
         found["default"] = DEFAULTS[kind]
     if extra in ("db_default", "both") and kind in DEFAULTS:
         found["db_default"] = DEFAULTS[kind]
-    if extra == "both" and kind not in ("JSONField", "BinaryField"):
+    if extra == "both" and kind not in NO_KEYS:
         found["db_index"] = True
     if extra == "db_column":
         found["db_column"] = draw(st.sampled_from(["Odd Name", "other"]))
@@ -95,13 +102,16 @@ def plain_field(draw, vendor: str) -> FieldSpec:
     kinds = (*TEXT, *TEXT, *NUMBERS, *OTHERS)
     kind = draw(st.sampled_from((*kinds, *POSTGRESQL) if vendor == "postgresql" else kinds))
     found = draw(options(kind))
+    if vendor == MYSQL and kind == "TextField":
+        found.pop("unique", None)
+        found.pop("db_index", None)
     if kind in ("CharField", "SlugField"):
         found["max_length"] = draw(LENGTHS)
     if kind == "DecimalField":
         found |= draw(st.sampled_from([{"max_digits": 5, "decimal_places": 2}, {"max_digits": 9, "decimal_places": 0}]))
     if kind in ("CharField", "TextField") and draw(st.integers(0, 9)) == 0:
-        found["db_collation"] = "C" if vendor == "postgresql" else "nocase"
-    if vendor == "postgresql" and draw(st.integers(0, 9)) == 0:
+        found["db_collation"] = COLLATIONS[vendor]
+    if vendor in COMMENTED and draw(st.integers(0, 9)) == 0:
         found["db_comment"] = draw(st.sampled_from(["one", "it's two"]))
     if kind == "ArrayField":
         found["base_field"] = draw(st.sampled_from(["CharField", "IntegerField"]))
@@ -139,9 +149,7 @@ def model(draw, vendor: str, targets: tuple[str, ...], virtual: bool) -> ModelSp
         is_relation = targets and draw(st.integers(0, 4)) == 0
         fields[name] = draw(relation(targets)) if is_relation else draw(plain_field(vendor))
     avoid_equal_columns(fields)
-    plain = [
-        name for name, (kind, found) in fields.items() if name != "id" and kind not in ("JSONField", "BinaryField")
-    ]
+    plain = [name for name, (kind, found) in fields.items() if name != "id" and kind not in NO_KEYS]
     if key == "composite" and len(plain) >= 2:
         for name in plain[:2]:
             fields[name] = "IntegerField", {}
@@ -184,12 +192,15 @@ def meta(draw, vendor: str, fields: dict[str, FieldSpec]) -> dict[str, Any]:
     indexable = [
         name
         for name, (kind, _) in fields.items()
-        if kind not in ("JSONField", "BinaryField", "GeneratedField", "CompositePrimaryKey", *POSTGRESQL)
+        if kind not in (*NO_KEYS, "GeneratedField", "CompositePrimaryKey", *POSTGRESQL)
+        and not (vendor == MYSQL and kind == "TextField")
     ]
     texts = [name for name in indexable if fields[name][0] in TEXT]
     numbers = [name for name in indexable if fields[name][0] in NUMBERS]
     found: dict[str, Any] = {"indexes": (), "constraints": ()}
-    kinds = ["plain", "plain", "two", "desc"] + ["lower", "partial text"] * bool(texts) + ["partial"] * bool(numbers)
+    kinds = ["plain", "plain", "two", "desc"]
+    if vendor != MYSQL:
+        kinds += ["lower", "partial text"] * bool(texts) + ["partial"] * bool(numbers)
     if vendor == "postgresql":
         kinds += ["hash", "brin"] + ["opclass"] * bool(texts)
     if indexable:
@@ -197,11 +208,13 @@ def meta(draw, vendor: str, fields: dict[str, FieldSpec]) -> dict[str, Any]:
             found["indexes"] += (draw(index(kinds, indexable, texts, numbers)),)
         constraints = ["unique", "unique partial"] * bool(numbers) + ["check"] * bool(numbers)
         constraints += ["in list", "unique lower"] * bool(texts) + ["unique two"]
+        if vendor == MYSQL:
+            constraints = [kind for kind in constraints if kind not in ("unique partial", "unique lower")]
         for _ in range(draw(st.integers(0, 2))):
             found["constraints"] += (draw(constraint(constraints, indexable, texts, numbers)),)
         if len(indexable) >= 2 and draw(st.integers(0, 5)) == 0:
             found["unique_together"] = (tuple(draw(st.permutations(indexable))[:2]),)
-    if vendor == "postgresql" and draw(st.integers(0, 9)) == 0:
+    if vendor in COMMENTED and draw(st.integers(0, 9)) == 0:
         found["db_table_comment"] = draw(st.sampled_from(["one", "it's two"]))
     return unique_names(found)
 

@@ -5,12 +5,11 @@ from hypothesis import given, note
 from hypothesis import strategies as st
 
 from tests.acceptance.helper import Case, create_models
+from tests.conftest import DATABASES
 from tests.properties import strategies, walk
 
-VENDORS = ["sqlite", "postgresql"]
 
-
-@pytest.fixture(params=VENDORS)
+@pytest.fixture(params=DATABASES)
 def case(request):
     return Case(request.getfixturevalue(request.param), "automigrate")
 

@@ -42,7 +42,9 @@ NUMBERS = (1, 2, 300, -4)
 
 SAME_FAMILY = (
     {"integer", "bigint", "smallint", "integer unsigned", "bigint unsigned", "smallint unsigned"},
+    {"int", "bigint", "smallint"},
     {"text", "character varying", "varchar"},
+    {"longtext", "varchar"},
 )
 
 
@@ -51,6 +53,9 @@ def reset(case: Case) -> None:
     if case.vendor == "sqlite":
         case.connection.close()
         Path(case.connection.settings_dict["NAME"]).unlink(missing_ok=True)
+    elif case.vendor == "mysql":
+        name = case.connection.settings_dict["NAME"]
+        case.execute(f"DROP DATABASE {name}", f"CREATE DATABASE {name} CHARACTER SET utf8mb4", f"USE {name}")
     else:
         case.execute("DROP SCHEMA public CASCADE", "CREATE SCHEMA public")
 
@@ -122,6 +127,9 @@ def go_without_rows(case: Case, before: State, after: State) -> None:
         case.execute(
             "PRAGMA foreign_keys = OFF", *(f"DELETE FROM {name}" for name in quoted), "PRAGMA foreign_keys = ON"
         )
+    elif case.vendor == "mysql":
+        with case.connection.constraint_checks_disabled():
+            case.execute(*(f"DELETE FROM {name}" for name in quoted))
     elif quoted:
         case.execute(f"TRUNCATE {', '.join(quoted)}")
     plan = case.run(after)

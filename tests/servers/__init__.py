@@ -18,19 +18,12 @@ class ServerUnavailable(Exception):
     """There is no such server to be had, for the reason given."""
 
 
-class OwnServer:
-    """A server that may be stopped and started."""
+class Kept:
+    """What a keeper watches over; the first answer says where it is."""
 
     def __init__(self, keeper: "subprocess.Popen[str]") -> None:
         self.keeper = keeper
-        self.url = self._answer()
-
-    def stop(self) -> None:
-        """Stop it at once, as if the power had failed."""
-        self.ask("stop")
-
-    def start(self) -> None:
-        self.ask("start")
+        self.where = self._answer()
 
     def ask(self, command: str) -> str:
         """Give a command to the keeper and return its answer."""
@@ -47,6 +40,21 @@ class OwnServer:
                 return line.removeprefix(ANSWER).strip()
             said.append(line)
         raise ServerUnavailable("".join(said).strip())
+
+
+class OwnServer(Kept):
+    """A server that may be stopped and started."""
+
+    @property
+    def url(self) -> str:
+        return self.where
+
+    def stop(self) -> None:
+        """Stop it at once, as if the power had failed."""
+        self.ask("stop")
+
+    def start(self) -> None:
+        self.ask("start")
 
 
 @contextmanager

@@ -1,10 +1,12 @@
 """A MariaDB server from the programs installed on this machine, such as Debian's package mariadb-server."""
 
+import os
+import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from urllib.parse import quote
 
@@ -105,21 +107,25 @@ class Server:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                start_new_session=True,
                 **self.home.as_user,
             )
-        self._await_connections(self.process)
+        self.wait_until(self._greets)
         return self.url
 
     def stop(self) -> None:
         """Stop it at once, as if the power had failed."""
-        if self.process is not None:
-            self.process.kill()
+        if self.process is not None and self.process.poll() is None:
+            # It leads a group of its own, so that what it has started ends with it.
+            os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
 
-    def _await_connections(self, process: "subprocess.Popen[bytes]") -> None:
+    def wait_until(self, is_ready: Callable[[], bool]) -> None:
+        """Ask until the answer is yes; raise ServerUnavailable where the server ends or takes too long."""
+        assert self.process is not None
         deadline = time.monotonic() + START_TIMEOUT
-        while not self._greets():
-            if process.poll() is not None or time.monotonic() > deadline:
+        while not is_ready():
+            if self.process.poll() is not None or time.monotonic() > deadline:
                 raise ServerUnavailable(f"mariadbd failed: {self.log.read_text(errors='replace')}")
             time.sleep(0.01)
 

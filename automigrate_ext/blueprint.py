@@ -105,8 +105,8 @@ class CachingMixin:
         """A value as SQL. MySQL's driver gives bytes for all but texts, which would be written with a "b" before."""
         if isinstance(value, (bytes, bytearray, memoryview)) and self.connection.vendor == "mysql":  # type: ignore[attr-defined]
             return quote_bytes(bytes(value))
-        quoted = super().quote_value(value)  # type: ignore[misc]
-        return quoted.decode() if isinstance(quoted, bytes) else str(quoted)
+        quoted: str | bytes = super().quote_value(value)  # type: ignore[misc]
+        return quoted.decode() if isinstance(quoted, bytes) else quoted
 
 
 def quote_bytes(value: bytes) -> str:

@@ -41,12 +41,12 @@ Stakes = Callable[[bool], Set[str]]
 
 @dataclass(slots=True, kw_only=True)
 class Progress:
-    """How far a run has come: its plan, once there is one, and the parts of its steps that are done for good.
+    """How far a run has come: its plan, once there is one, and the batches of its steps that are done for good.
 
-    `parts` is what such a part is called.
+    `undoes_ddl` says whether a batch is a transaction, which is undone if it fails, or one statement.
     """
 
-    parts: str
+    undoes_ddl: bool
     plan: Plan | None = None
     batches: tuple[tuple[Step, ...], ...] = ()
     done: int = 0
@@ -54,10 +54,11 @@ class Progress:
     def story(self) -> str:
         """What happened to a run that failed."""
         if not self.done:
-            return "The run failed and was undone"
+            return "The run failed and was undone" if self.undoes_ddl else "The run failed before it changed a table"
+        parts = "transactions" if self.undoes_ddl else "statements"
         return (
-            f"The run failed after {self.done} of its {len(self.batches)} {self.parts}, which stay done; the next run "
-            f"goes on from there"
+            f"The run failed after {self.done} of its {len(self.batches)} {parts}, which stay done; the next run goes "
+            f"on from there"
         )
 
     def tell(self, failure: AutomigrateError) -> None:
@@ -75,7 +76,7 @@ def execute(backend: Backend, stakes: Stakes, prepare: Prepare) -> Plan:
     did not end in time, `ExecutionFailed` when a statement fails and `NotConverged` when the database still differs
     afterwards; the transaction is undone in each case.
     """
-    progress = Progress(parts="transactions" if backend.undoes_ddl else "statements")
+    progress = Progress(undoes_ddl=backend.undoes_ddl)
     try:
         return carry_out(backend, stakes, prepare, progress)
     except Error as error:

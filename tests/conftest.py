@@ -24,7 +24,7 @@ from tests.databases import SERVERS, Server
 from tests.servers import ServerUnavailable
 
 #: The databases that the fixture `connection` gives, by the names of their fixtures.
-DATABASES = ("sqlite", "postgresql")
+DATABASES = ("sqlite", "postgresql", "mariadb")
 
 #: The servers of this session by their fixtures' names, or the reason why there is none.
 servers_key = pytest.StashKey["dict[str, Server | str]"]()

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import re
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace as evolve
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import DatabaseError, Error
 
-from automigrate_ext.backends.base import Backend, Dependent, Loss, Reference, Step, T, Work
+from automigrate_ext.backends.base import Backend, Dependent, Loss, Part, Reference, Step, T, Work
 from automigrate_ext.backends.mysql import faults, hazards, introspection, schema, scratch, session
 from automigrate_ext.backends.mysql.introspection import Catalog
 from automigrate_ext.backends.mysql.parser import INTEGERS
 from automigrate_ext.backends.mysql.renames import Renaming
 from automigrate_ext.backends.rows import TookTooLong
 from automigrate_ext.blueprint import Blueprint, collecting_editor
-from automigrate_ext.changes import Change
+from automigrate_ext.changes import AlterColumn, Change
 from automigrate_ext.exceptions import ExecutionFailed, LockNotAvailable
 from automigrate_ext.ownership import TypeRules
 from automigrate_ext.schema import Check, Column, Constraint, Index, Schema, Table, Unique
@@ -86,6 +88,21 @@ class MySQLBackend(Backend):
             for table, name in introspection.triggers(self.connection, names)
         )
 
+    def dependents_of(self, parts: Sequence[Part]) -> Mapping[Part, Sequence[Dependent]]:
+        """The foreign keys of other tables that point at columns which are converted or dropped.
+
+        Their own columns would have to be converted along, which is nobody's wish.
+        """
+        found: defaultdict[Part, list[Dependent]] = defaultdict(list)
+        wanted = [part for part in parts if part.column]
+        for reference in self.references({part.table for part in wanted}) if wanted else ():
+            key = reference.foreign_key
+            for part in wanted:
+                if part.table == key.to_table and part.column in key.to_columns:
+                    name = f"{key.name} of {reference.table}"
+                    found[part].append(Dependent(table=part.table, kind="foreign key", name=name))
+        return found
+
     def table_names(self) -> frozenset[str]:
         names = self.catalog().engines
         new = self.renaming.new_tables
@@ -122,13 +139,24 @@ class MySQLBackend(Backend):
         return f"(SELECT {', '.join(named)} FROM {self.quote(old)})"
 
     def compile(self, work: Work) -> tuple[Step, ...]:
+        casts = {**work.casts, **dict(self.casts_of_nothing(work))}
         compiler = schema.Compiler(
             collecting_editor(self.connection),
-            work,
+            evolve(work, casts=casts),
             schema.Neighbours(own_indexes=self.own_indexes(work)),
             default_in_brackets=not self.is_mariadb,
         )
         return tuple(compiler.steps())
+
+    def casts_of_nothing(self, work: Work) -> Iterator[tuple[tuple[str, str], str]]:
+        """The columns without values between whose types the server converts nothing."""
+        for change in work.changes:
+            if not isinstance(change, AlterColumn) or (change.table, change.new.name) in work.casts:
+                continue
+            old, new = change.old, change.new
+            if old.generated or hazards.never_loses(old, new) or hazards.is_castable(self.rows, old, new):
+                continue
+            yield (change.table, new.name), schema.NOTHING
 
     def own_indexes(self, work: Work) -> Mapping[str, frozenset[str]]:
         """The indexes that the server made for foreign keys of the tables that change."""

@@ -12,7 +12,7 @@ from django.db.utils import DatabaseError
 from automigrate_ext.backends.base import Loss
 from automigrate_ext.backends.mysql import faults
 from automigrate_ext.backends.mysql.parser import INTEGERS
-from automigrate_ext.backends.mysql.schema import define
+from automigrate_ext.backends.mysql.schema import NOTHING, cut, define, is_cut
 from automigrate_ext.backends.rows import SAMPLE_SIZE, Rows, Source, TookTooLong
 from automigrate_ext.schema import Column, Table
 
@@ -21,6 +21,8 @@ CREATE = "CREATE TEMPORARY TABLE {probe} ({columns})"
 DROP = "DROP TEMPORARY TABLE IF EXISTS {probe}"
 # IGNORE makes of a value what fits where strict mode would end the statement.
 CONVERT = "INSERT {ignore}INTO {probe} ({names}) SELECT {values} FROM {source} AS asked WHERE {column} IS NOT NULL"
+EMPTY = "DELETE FROM {probe}"
+CAST_NOTHING = "UPDATE {probe} SET made = was"
 CONVERT_BACK = "UPDATE IGNORE {probe} SET back = made"
 LOST = "SELECT count(*) FROM {probe} WHERE NOT (BINARY was <=> BINARY back)"
 SAMPLE = "SELECT {key} FROM {probe} WHERE NOT (BINARY was <=> BINARY back) ORDER BY {key} LIMIT {limit}"
@@ -48,15 +50,46 @@ def count_lost(rows: Rows, table: Table, old: Column, new: Column) -> Loss:
 def tried(rows: Rows, table: Table, old: Column, new: Column) -> Loss:
     """The loss as it shows in a temporary table that holds each value as it was, as it would be, and back again."""
     source = rows.now(table)
-    using = value(new, rows.quote(old.name))
+    column = rows.quote(old.name)
     with probed(rows, table, old, new) as keys:
-        error = convert(rows, source, old, keys)
+        ways = [column, *([cut(column, new)] if is_cut(new) else [])]
+        errors = []
+        for way in ways:
+            error = convert(rows, source, old, keys, way)
+            if not error:
+                break
+            errors.append(error)
+        else:
+            return unconvertible(rows, source, old, keys, errors[0])
         execute(rows, CONVERT_BACK.format(probe=PROBE))
         (count,) = rows.try_row(LOST.format(probe=PROBE))
         samples = sampled(rows, keys) if count else ()
-    if error:
-        return Loss(rows=count, error=error, samples=samples)
-    return Loss(rows=count, using=using, samples=samples)
+    return Loss(rows=count, using=value(new, way) if way == column else way, samples=samples)
+
+
+def unconvertible(rows: Rows, source: Source, old: Column, keys: Sequence[str], error: str) -> Loss:
+    """The loss where the server refuses to convert: which values it refuses, or nothing if there are none."""
+    values = rows.answer(rows.values(source, [old.name]))
+    if values.rows == 0:
+        return Loss(using=NOTHING)
+    if convert(rows, source, old, keys, rows.quote(old.name), ignore="IGNORE "):
+        return Loss(rows=values.rows, error=error)
+    execute(rows, CONVERT_BACK.format(probe=PROBE))
+    (count,) = rows.try_row(LOST.format(probe=PROBE))
+    return Loss(rows=count, error=error, samples=sampled(rows, keys))
+
+
+def is_castable(rows: Rows, old: Column, new: Column) -> bool:
+    """Whether the server converts between the types at all."""
+    nothing = Table(name=PROBE, columns=())
+    with probed(rows, nothing, old, new):
+        try:
+            execute(rows, CAST_NOTHING.format(probe=PROBE))
+        except DatabaseError as error:
+            if faults.is_fault(error):
+                raise
+            return False
+    return True
 
 
 @contextmanager
@@ -79,22 +112,23 @@ def plain(column: Column) -> Column:
     return Column(name=column.name, type=column.type, null=True, collation=column.collation)
 
 
-def convert(rows: Rows, source: Source, old: Column, keys: Sequence[str]) -> str:
+def convert(rows: Rows, source: Source, old: Column, keys: Sequence[str], way: str, *, ignore: str = "") -> str:
     """Fill the temporary table; gives the server's words where it refuses a value."""
     column = rows.quote(old.name)
-    parts = {
-        "probe": PROBE,
-        "names": ", ".join([*keys, "was", "made"]),
-        "values": ", ".join([*source.key, column, column]),
-        "source": source.sql,
-        "column": column,
-    }
+    sql = CONVERT.format(
+        ignore=ignore,
+        probe=PROBE,
+        names=", ".join([*keys, "was", "made"]),
+        values=", ".join([*source.key, column, way]),
+        source=source.sql,
+        column=column,
+    )
+    execute(rows, EMPTY.format(probe=PROBE))
     try:
-        execute(rows, CONVERT.format(ignore="", **parts))
+        execute(rows, sql)
     except DatabaseError as error:
         if faults.is_fault(error):
             raise
-        execute(rows, CONVERT.format(ignore="IGNORE ", **parts))
         return faults.words(error)
     return ""
 

@@ -406,7 +406,7 @@ class ColumnReader:
         elif item.accept("DEFAULT"):
             self.default = self.read_default()
         elif item.accept("AUTO_INCREMENT"):
-            self.identity = "auto_increment"
+            self.identity = "autoincrement"
         elif item.accept("COMMENT"):
             self.comment = unquote_text(item.take().text)
         elif item.accept("CHECK"):

@@ -6,6 +6,7 @@ goes on: what is half done differs from the models in what is left to do, and in
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
@@ -47,6 +48,13 @@ DROP_DEFAULT = "ALTER COLUMN {column} DROP DEFAULT"
 # is a table of that name. Source: https://mariadb.com/kb/en/foreign-keys/
 UNCHECKED, CHECKED = "SET foreign_key_checks = 0", "SET foreign_key_checks = 1"
 
+# What a text loses that is too long, which the server does not take off by itself in strict mode.
+CUT = "LEFT({column}, {length})"
+CUT_VALUES = "UPDATE {table} SET {column} = {value} WHERE CHAR_LENGTH({column}) > {length}"
+SHORT_TEXT = re.compile(r"^(?:var)?char\((\d+)\)$")
+#: The value of a column that holds none, between types of which the server converts nothing.
+NOTHING = "NULL"
+
 #: The name under which a column's values are kept while it becomes a plain one.
 COMPUTED = "{column}__computed"
 LONGEST_NAME = 64
@@ -75,6 +83,18 @@ def define(column: Column, checks: Iterable[str] = (), *, default: str | None = 
     words += [f"COMMENT {literal(column.comment)}"] if column.comment else []
     words += [f"CHECK ({check})" for check in checks]
     return " ".join(words)
+
+
+def is_cut(column: Column) -> bool:
+    """Whether a column takes texts up to a length."""
+    return SHORT_TEXT.match(column.type) is not None
+
+
+def cut(sql: str, column: Column) -> str:
+    """A text cut off where the column ends."""
+    found = SHORT_TEXT.match(column.type)
+    assert found
+    return CUT.format(column=sql, length=found[1])
 
 
 def literal(text: str) -> str:
@@ -158,7 +178,8 @@ class Compiler:
     @cached_property
     def detached(self) -> list[tuple[str, ForeignKey]]:
         """The foreign keys that cannot stay while the columns or keys they rest on change, and that come back."""
-        dropped = {(change.table, change.old.name) for change in self.of(DropConstraint)}
+        gone: list[DropConstraint | RenameConstraint] = [*self.of(DropConstraint), *self.of(RenameConstraint)]
+        dropped = {(change.table, change.old.name) for change in gone}
         return [
             (table.name, key)
             for table in self.work.current
@@ -194,7 +215,8 @@ class Compiler:
 
     def drop_foreign_keys(self) -> Iterator[Step]:
         clauses: defaultdict[str, list[str]] = defaultdict(list)
-        for change in self.of(DropConstraint):
+        gone: list[DropConstraint | RenameConstraint] = [*self.of(DropConstraint), *self.of(RenameConstraint)]
+        for change in gone:
             if isinstance(change.old, ForeignKey):
                 clauses[change.table].append(self.drop_key_clause(change.old))
         for table, key in self.detached:
@@ -209,7 +231,8 @@ class Compiler:
         clauses: defaultdict[str, list[str]] = defaultdict(list)
         for table, key in later:
             clauses[table].append(f"ADD {key.sql}")
-        for change in self.of(AddConstraint):
+        come: list[AddConstraint | RenameConstraint] = [*self.of(AddConstraint), *self.of(RenameConstraint)]
+        for change in come:
             if isinstance(change.new, ForeignKey):
                 clauses[change.table].append(f"ADD {change.new.sql}")
         for table, key in self.detached:
@@ -327,54 +350,91 @@ class TableCompiler:
 
     def alter_column(self, change: AlterColumn) -> None:
         old, new = change.old, change.new
-        if new.name in self.remade:
-            if old.generated and not old.generated.stored and not new.generated:
-                self.write_down(change)
-            else:
-                self.put("drop column", f"DROP COLUMN {self.quote(old.name)}")
-                self.put("add column", f"ADD COLUMN {self.quote(new.name)} {define(new)}")
-            return
-        self.modified[new.name] = new
-        fill = self.fill(new) if old.null and not new.null else None
-        if fill is None:
-            return
-        if old.type != new.type:
+        if old.generated and not new.generated and (new.name in self.remade or self.is_touched_up(change)):
+            self.write_down(change)
+        elif new.name in self.remade:
+            self.put("drop column", f"DROP COLUMN {self.quote(old.name)}")
+            self.put("add column", f"ADD COLUMN {self.quote(new.name)} {define(new)}")
+        else:
+            self.modified[new.name] = new
+            self.touch_up(change)
+
+    def is_touched_up(self, change: AlterColumn) -> bool:
+        """Whether values are filled in or cut off besides."""
+        return self.missing(change) is not None or self.cast(change.new) == self.cut(change.new)
+
+    def touch_up(self, change: AlterColumn) -> None:
+        """Cut values off, and fill in those that are missing, before the column is what it is to be."""
+        old, new = change.old, change.new
+        if self.cast(new) == self.cut(new):
+            self.before.append(self.cut_values(new))
+        fill = self.missing(change)
+        if fill is not None and old.type != new.type:
             # The value is one of the new type, so it comes once the column has that.
             nullable = define(evolve(new, null=True), self.own_checks(new.name))
             self.before.append(self.compiler.alter(self.name, [f"MODIFY {self.quote(new.name)} {nullable}"]))
+        if fill is not None:
+            self.before.append(self.fill_in(fill, new, new.name))
+
+    def missing(self, change: AlterColumn) -> Fill | None:
+        """What rows get that have no value, where the column comes to forbid NULL."""
+        return self.fill(change.new) if change.old.null and not change.new.null else None
+
+    def cast(self, column: Column) -> str:
+        """The SQL of the values that the column takes."""
+        return self.compiler.work.casts.get((self.name, column.name), "")
+
+    def cut(self, column: Column) -> str | None:
+        """The values of a column cut off where it will end; None where it has no such end."""
+        return cut(self.quote(column.name), column) if is_cut(column) else None
+
+    def cut_values(self, column: Column) -> Step:
+        found = SHORT_TEXT.match(column.type)
+        assert found
+        sql = CUT_VALUES.format(
+            table=self.quote(self.name), column=self.quote(column.name), value=self.cut(column), length=found[1]
+        )
+        return Step(sql=sql, table=self.name)
+
+    def fill_in(self, fill: Fill, column: Column, name: str) -> Step:
+        """Give the rows a value that have none in a column, which for now has this name."""
         if fill.draw:
-            self.before.append(row_fill(self.current, new, fill.draw, everywhere=False))
-        else:
-            sql = FILL_NULLS.format(table=self.quote(self.name), column=self.quote(new.name), value=fill.sql)
-            self.before.append(Step(sql=sql, table=self.name))
+            return row_fill(self.current, evolve(column, name=name), fill.draw, everywhere=False)
+        sql = FILL_NULLS.format(table=self.quote(self.name), column=self.quote(name), value=fill.sql)
+        return Step(sql=sql, table=self.name)
 
     def write_down(self, change: AlterColumn) -> None:
-        """Make a plain column of one that is computed when read, with the values that it has."""
+        """Make a plain column of a computed one, with the values that it has."""
         new = change.new
         between = COMPUTED.format(column=new.name[: LONGEST_NAME - len(COMPUTED)])
         table, name, other = self.quote(self.name), self.quote(new.name), self.quote(between)
-        # One that a run has left which was ended holds nothing that is not computed again.
-        left = [f"DROP COLUMN {other}"] if self.current.column(between) else []
+        if self.current.column(between):
+            # A run has left it that was ended; it holds nothing that is not computed again.
+            self.before.append(self.compiler.alter(self.name, [f"DROP COLUMN {other}"]))
         nullable = define(evolve(new, null=True, default=None, identity=None))
-        if left:
-            self.before.append(self.compiler.alter(self.name, left))
+        value = self.cut(new) if self.cast(new) == self.cut(new) else name
         self.before.append(self.compiler.alter(self.name, [f"ADD COLUMN {other} {nullable}"]))
-        self.before.append(Step(sql=COPY_COLUMN.format(table=table, new=other, old=name), table=self.name))
+        self.before.append(Step(sql=COPY_COLUMN.format(table=table, new=other, old=value), table=self.name))
+        fill = self.missing(change)
+        if fill is not None:
+            self.before.append(self.fill_in(fill, new, between))
         self.put("drop column", f"DROP COLUMN {name}")
         self.put("modify", f"CHANGE {other} {name} {define(new)}")
 
     @cached_property
     def remade(self) -> frozenset[str]:
-        """The columns that have to be dropped and added, because they are not, or were not, stored.
+        """The columns that have to be dropped and added.
 
-        Source: https://mariadb.com/kb/en/generated-columns/, error 1907 for anything else.
+        They become or were virtual (source: https://mariadb.com/kb/en/generated-columns/, error 1907 for anything
+        else), or hold nothing that the server could convert.
         """
+        altered = [change for change in self.changes if isinstance(change, AlterColumn)]
         return frozenset(
             change.new.name
-            for change in self.changes
-            if isinstance(change, AlterColumn)
-            and change.regenerates
-            and is_virtual(change.old) != is_virtual(change.new)
+            for change in altered
+            if (change.regenerates and is_virtual(change.old) != is_virtual(change.new))
+            or (change.regenerates and bool(change.old.generated) and self.is_touched_up(change))
+            or self.cast(change.new) == NOTHING
         )
 
     def drop_column(self, change: DropColumn) -> None:
@@ -424,7 +484,9 @@ class TableCompiler:
 
     def rename_constraint(self, change: RenameConstraint) -> None:
         """Unique keys can be renamed; other constraints have to be made anew."""
-        if isinstance(change.old, Unique):
+        if isinstance(change.old, ForeignKey):
+            self.drop_own_index(change.old)
+        elif isinstance(change.old, Unique):
             self.put("add", f"RENAME INDEX {self.quote(change.old.name)} TO {self.quote(change.new.name)}")
         else:
             self.drop_constraint(DropConstraint(table=self.name, old=change.old))

@@ -108,19 +108,19 @@ class CachingMixin:
         quoted: str | bytes = super().quote_value(value)  # type: ignore[misc]
         return quoted.decode() if isinstance(quoted, bytes) else quoted
 
-
-def quote_bytes(value: bytes) -> str:
-    """Bytes as a literal of MariaDB's and MySQL's, readable where they are plain text."""
-    text = value.decode("ascii", errors="ignore")
-    is_plain = len(text) == len(value) and text.isprintable() and not set(text) & set("'\\")
-    return f"'{text}'" if is_plain else f"x'{value.hex()}'"
-
     def _is_collation_deterministic(self, collation_name: str) -> Any:
         known: dict[str, Any] = self.__dict__.setdefault("known_collations", {})
         if collation_name not in known:
             ask = super()._is_collation_deterministic  # type: ignore[misc]
             known[collation_name] = ask(collation_name)
         return known[collation_name]
+
+
+def quote_bytes(value: bytes) -> str:
+    """Bytes as a literal of MariaDB's and MySQL's, readable where they are plain text."""
+    text = value.decode("ascii", errors="ignore")
+    is_plain = len(text) == len(value) and text.isprintable() and not set(text) & set("'\\")
+    return f"'{text}'" if is_plain else f"x'{value.hex()}'"
 
 
 def draw(editor: SchemaEditor, model: type[Model]) -> Blueprint:

@@ -26,6 +26,8 @@ from automigrate_ext.waiting import Waiting, describe_sessions, seconds
 
 #: Seconds between two attempts to get the lock, at first and at most.
 PAUSE, LONGEST_PAUSE = 0.05, 1.0
+#: The longest time limit that MariaDB knows, in seconds: https://mariadb.com/kb/en/aborting-statements/
+LONGEST_LIMIT = 31_536_000
 #: The names that the servers give to checks, and to a second unique key over the same column.
 SERVER_NAMED = re.compile(r"^(CONSTRAINT_\d+|.*_chk_\d+)$")
 
@@ -157,6 +159,14 @@ class MySQLBackend(Backend):
             if old.generated or hazards.never_loses(old, new) or hazards.is_castable(self.rows, old, new):
                 continue
             yield (change.table, new.name), schema.NOTHING
+
+    def effects(self, work: Work, tables: Collection[str]) -> Mapping[str, tuple[str, ...]]:
+        """What the statements are; how the server carries an ALTER TABLE out, it does not tell beforehand."""
+        found: defaultdict[str, dict[str, None]] = defaultdict(dict)
+        for step in self.compile(work):
+            if step.table in tables and (words := schema.effect(step)):
+                found[step.table][words] = None
+        return {table: tuple(words) for table, words in found.items()}
 
     def own_indexes(self, work: Work) -> Mapping[str, frozenset[str]]:
         """The indexes that the server made for foreign keys of the tables that change."""

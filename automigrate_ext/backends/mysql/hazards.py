@@ -11,7 +11,7 @@ from django.db.utils import DatabaseError
 
 from automigrate_ext.backends.base import Loss
 from automigrate_ext.backends.mysql import faults
-from automigrate_ext.backends.mysql.parser import INTEGERS
+from automigrate_ext.backends.mysql.parser import BOOLEAN, INTEGERS, JSON, is_text
 from automigrate_ext.backends.mysql.schema import NOTHING, cut, define, is_cut
 from automigrate_ext.backends.rows import SAMPLE_SIZE, Rows, Source, TookTooLong
 from automigrate_ext.schema import Column, Table
@@ -24,8 +24,20 @@ CONVERT = "INSERT {ignore}INTO {probe} ({names}) SELECT {values} FROM {source} A
 EMPTY = "DELETE FROM {probe}"
 CAST_NOTHING = "UPDATE {probe} SET made = was"
 CONVERT_BACK = "UPDATE IGNORE {probe} SET back = made"
-LOST = "SELECT count(*) FROM {probe} WHERE NOT (BINARY was <=> BINARY back)"
-SAMPLE = "SELECT {key} FROM {probe} WHERE NOT (BINARY was <=> BINARY back) ORDER BY {key} LIMIT {limit}"
+LOST = "SELECT count(*) FROM {probe} WHERE NOT ({survives})"
+SAMPLE = "SELECT {key} FROM {probe} WHERE NOT ({survives}) ORDER BY {key} LIMIT {limit}"
+
+# A value survives that comes back as it was.
+SAME = "BINARY was <=> BINARY back"
+# 1.5 comes back from a decimal(6,2) as 1.50, 2024-01-02T10:20:30+00:00 from a datetime(6) as 2024-01-02
+# 10:20:30.000000, and a UUID with dashes and in small letters.
+NO_ZEROS = "IF(LOCATE('.', {text}), TRIM(TRAILING '.' FROM TRIM(TRAILING '0' FROM {text})), {text})"
+UNIVERSAL = "TRIM(TRAILING '+00:00' FROM REPLACE({text}, 'T', ' '))"
+BARE = "REPLACE(LOWER({text}), '-', '')"
+ALIKE = "BINARY {was} <=> BINARY {back}"
+ENDS_IN_POINT = "was LIKE '%.'"
+IS_BOOLEAN = "made IN (0, 1)"
+IS_JSON = "json_valid({column})"
 
 #: How many bits the integer types have.
 BITS = {"tinyint": 8, "smallint": 16, "mediumint": 24, "int": 32, "bigint": 64}
@@ -60,23 +72,42 @@ def tried(rows: Rows, table: Table, old: Column, new: Column) -> Loss:
                 break
             errors.append(error)
         else:
-            return unconvertible(rows, source, old, keys, errors[0])
+            return unconvertible(rows, source, old, new, keys, errors[0])
         execute(rows, CONVERT_BACK.format(probe=PROBE))
-        (count,) = rows.try_row(LOST.format(probe=PROBE))
-        samples = sampled(rows, keys) if count else ()
+        (count,) = rows.try_row(LOST.format(probe=PROBE, survives=survives(old, new)))
+        samples = sampled(rows, keys, survives(old, new)) if count else ()
     return Loss(rows=count, using=value(new, way) if way == column else way, samples=samples)
 
 
-def unconvertible(rows: Rows, source: Source, old: Column, keys: Sequence[str], error: str) -> Loss:
+def unconvertible(rows: Rows, source: Source, old: Column, new: Column, keys: Sequence[str], error: str) -> Loss:
     """The loss where the server refuses to convert: which values it refuses, or nothing if there are none."""
     values = rows.answer(rows.values(source, [old.name]))
     if values.rows == 0:
         return Loss(using=NOTHING)
+    if new.type == JSON:
+        refused = rows.violators(source, IS_JSON.format(column=rows.quote(old.name)))
+        return Loss(rows=rows.answer(refused).rows, error=error, samples=rows.sample(refused))
     if convert(rows, source, old, keys, rows.quote(old.name), ignore="IGNORE "):
         return Loss(rows=values.rows, error=error)
     execute(rows, CONVERT_BACK.format(probe=PROBE))
-    (count,) = rows.try_row(LOST.format(probe=PROBE))
-    return Loss(rows=count, error=error, samples=sampled(rows, keys))
+    (count,) = rows.try_row(LOST.format(probe=PROBE, survives=survives(old, new)))
+    return Loss(rows=count, error=error, samples=sampled(rows, keys, survives(old, new)))
+
+
+def survives(old: Column, new: Column) -> str:
+    """The condition that a value is the same after it was converted there and back."""
+    if not is_text(old.type):
+        return f"{SAME} AND {IS_BOOLEAN}" if new.type == BOOLEAN else SAME
+    if new.type.startswith(("decimal", "double", "float")):
+        return f"{alike(NO_ZEROS)} AND NOT {ENDS_IN_POINT}"
+    if new.type.startswith("datetime"):
+        return alike(NO_ZEROS.format(text=UNIVERSAL))
+    return alike(BARE) if new.type == "uuid" else SAME
+
+
+def alike(form: str) -> str:
+    """The condition that a text and what came back are the same in some form."""
+    return ALIKE.format(was=form.format(text="was"), back=form.format(text="back"))
 
 
 def is_castable(rows: Rows, old: Column, new: Column) -> bool:
@@ -133,12 +164,12 @@ def convert(rows: Rows, source: Source, old: Column, keys: Sequence[str], way: s
     return ""
 
 
-def sampled(rows: Rows, keys: Sequence[str]) -> tuple[tuple[Any, ...], ...]:
+def sampled(rows: Rows, keys: Sequence[str], survives: str) -> tuple[tuple[Any, ...], ...]:
     """The keys of some rows whose values do not come back."""
     if not keys:
         return ()
     key = ", ".join(keys)
-    return tuple(rows.fetch(SAMPLE.format(key=key, probe=PROBE, limit=SAMPLE_SIZE)))
+    return tuple(rows.fetch(SAMPLE.format(key=key, probe=PROBE, survives=survives, limit=SAMPLE_SIZE)))
 
 
 def execute(rows: Rows, sql: str) -> None:

@@ -444,6 +444,9 @@ class TableCompiler:
 
     def replace_over_remade(self) -> None:
         """Take off and put back what rests on a column that is dropped and added."""
+        key = self.current.primary_key
+        if key and self.remade & set(key.columns) and not any(isinstance(c, AlterPrimaryKey) for c in self.changes):
+            self.alter_primary_key(AlterPrimaryKey(table=self.name, old=key, new=key))
         gone = {id(c.old) for c in self.changes if isinstance(c, (DropConstraint, DropIndex))}
         for noun in self.nouns(self.current):
             if id(noun) in gone or isinstance(noun, ForeignKey) or not self.remade & set(noun_columns(noun)):
@@ -568,6 +571,17 @@ def leading_columns(noun: Constraint | Index) -> tuple[str, ...]:
             break
         names.append(key.column)
     return tuple(names)
+
+
+def effect(step: Step) -> str:
+    """What a statement does to a table with rows that takes time or makes others wait, "" for nothing."""
+    if step.fill or step.sql.startswith("UPDATE"):
+        return "updates rows"
+    if not step.sql.startswith("ALTER TABLE"):
+        return ""
+    if " ADD CONSTRAINT " in step.sql and " FOREIGN KEY " in step.sql:
+        return "reads the whole table to check a foreign key"
+    return "alters the table, for which the server may copy it while writes wait"
 
 
 def create_steps(table: Table, foreign_keys: Sequence[ForeignKey]) -> Iterator[Step]:

@@ -97,8 +97,45 @@ FEATURES: dict[str, tuple[Callable[[Connection], bool], str]] = {
     "schemas": (is_postgresql, "SQLite has no schemas in one file, and a schema of MariaDB is a database"),
     "materialised views": (is_postgresql, "only PostgreSQL has them"),
     "views of a table": (is_postgresql, "SQLite's and MariaDB's views know a table by its name only"),
+    "views of renamed columns": (is_any_of("sqlite", "postgresql"), "MariaDB's views do not follow a renamed column"),
     "views of a name": (is_any_of("sqlite", "mysql"), "PostgreSQL's views depend on the very table"),
     "names told apart by case": (is_postgresql, "SQLite's and MariaDB's columns are the same in any case of letters"),
+    "infinite numbers": (is_any_of("sqlite", "postgresql"), "MariaDB has no infinity"),
+    "text keys": (
+        feature("supports_index_on_text_field"),
+        "MariaDB has no keys over texts without a length; Django's checks refuse them",
+    ),
+    "long names of tables": (is_any_of("sqlite", "postgresql"), "MariaDB's names have 64 characters at most"),
+    "numbered columns in expressions": (
+        is_any_of("sqlite", "postgresql"),
+        "MariaDB allows an AUTO_INCREMENT column in no check and no generated column",
+    ),
+    "binary defaults": (
+        is_any_of("sqlite", "postgresql"),
+        "MariaDB 10.11 refuses, or spoils, the default of bytes that Django writes",
+    ),
+    "default of NULL that is forbidden": (
+        is_any_of("sqlite", "postgresql"),
+        "MariaDB accepts no DEFAULT NULL where a column forbids NULL",
+    ),
+    "expressions in handmade indexes": (is_any_of("sqlite", "postgresql"), "MariaDB has no expressions in indexes"),
+    "foreign keys between types": (
+        is_any_of("sqlite", "postgresql"),
+        "InnoDB's foreign keys point at columns of their own type; the run is refused",
+    ),
+    "comments as statements": (is_postgresql, "MariaDB's comments are part of definitions, and SQLite keeps none"),
+    "indexes apart from foreign keys": (
+        is_any_of("sqlite", "postgresql"),
+        "InnoDB makes the index that a foreign key needs, and Django makes none",
+    ),
+    "foreseeable rewrites": (
+        is_any_of("sqlite", "postgresql"),
+        "MariaDB does not tell beforehand how it will carry out an ALTER TABLE",
+    ),
+    "filling and retyping at once": (
+        is_any_of("sqlite", "postgresql"),
+        "MariaDB's ALTER TABLE converts values and fills none in, so that it takes two",
+    ),
     "atomic DDL": (
         feature("can_rollback_ddl"),
         "MariaDB commits at each statement that changes a table; a run that fails is finished by the next one",

@@ -26,6 +26,7 @@ from automigrate_ext.backends import backend_for
 from automigrate_ext.backends.base import Backend
 from automigrate_ext.changes import AlterColumn
 from automigrate_ext.schema import Schema, canonical
+from tests.features import has
 from tests.plan_shape import assert_shape
 
 APP = "shop"
@@ -281,7 +282,15 @@ class Case:
 
     def assert_rewrites_once(self, plan: Plan) -> None:
         """No table is rewritten twice: one ALTER TABLE with column clauses, one rebuild on SQLite."""
+        if fills_while_it_retypes(plan) and not has(self.connection, "filling and retyping at once"):
+            return
         assert all(count == 1 for count in rewrites(self.vendor, plan.statements).values()), plan.sql()
+
+
+def fills_while_it_retypes(plan: Plan) -> bool:
+    """Whether a column comes to forbid NULL and gets another type."""
+    altered = [change for change in plan.changes if isinstance(change, AlterColumn)]
+    return any(change.old.null and not change.new.null and change.retypes for change in altered)
 
 
 def rewrites(vendor: str, statements: Iterable[str]) -> Counter[str]:

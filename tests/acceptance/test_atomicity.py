@@ -175,6 +175,7 @@ with connection.execute_wrapper(wrapper):
 
 
 def test_killed_process_leaves_no_trace(case, database_url):
+    need(case.connection, "atomic DDL")
     trace = fingerprint(case.connection)
     done = subprocess.run([sys.executable, "-c", KILLED, database_url], capture_output=True, text=True, timeout=60)
     assert done.returncode == 9, done.stderr

@@ -89,6 +89,8 @@ def fields_for(case: Case, name: str) -> dict[str, models.Field]:
     for field in fields.values():
         if getattr(field, "db_collation", None):
             field.db_collation = COLLATIONS[case.vendor]
+        if name == "db_default_binary" and not has(case.connection, "binary defaults"):
+            field.db_default = models.Value(b"abc")
     return fields
 
 

@@ -102,13 +102,17 @@ def test_null_satisfies_a_check(case):
     case.update(thing(), thing(constraints=[check]), TWO)
 
 
+#: MariaDB's positive numbers are a type of their own besides the check.
+NEGATIVE = {"sqlite": "violators", "postgresql": "violators", "mysql": "cast-fails"}
+
+
 def test_negative_numbers_refused(case):
-    case.refused(thing(), thing(size=models.PositiveIntegerField(null=True)), rows(("a", -1)), "violators")
+    case.refused(thing(), thing(size=models.PositiveIntegerField(null=True)), rows(("a", -1)), NEGATIVE[case.vendor])
 
 
 def test_negative_numbers_refused_when_the_type_widens(case):
     after = thing(size=models.PositiveBigIntegerField(null=True))
-    case.refused(thing(), after, rows(("a", -1)), "violators")
+    case.refused(thing(), after, rows(("a", -1)), NEGATIVE[case.vendor])
 
 
 def test_duplicates_refused_when_the_type_widens(case):

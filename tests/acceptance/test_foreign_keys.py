@@ -4,7 +4,7 @@ import pytest
 from django.db import models
 
 from tests.acceptance.helper import State
-from tests.features import need
+from tests.features import has, need
 
 NAME = models.CharField(max_length=20, unique=True)
 ROWS = {"Shelf": [{"name": "s"}, {"name": "t"}], "Item": [{"shelf_id": 1}, {"shelf_id": 2}]}
@@ -82,14 +82,16 @@ def test_foreign_key_aimed_at_a_new_table(case):
 
 def test_foreign_key_constraint_switched_off_and_on(case):
     before, after = shelved(key()), shelved(key(db_constraint=False))
-    case.update(before, after, ROWS, changes=["Drop foreign key"])
-    case.update(after, before, changes=["Add foreign key"], built=True)
+    apart = has(case.connection, "indexes apart from foreign keys")
+    case.update(before, after, ROWS, changes=["Drop foreign key", *([] if apart else ["Add index"])])
+    case.update(after, before, changes=["Add foreign key", *([] if apart else ["Drop index"])], built=True)
 
 
 def test_foreign_key_index_switched_off_and_on(case):
     before, after = shelved(key()), shelved(key(db_index=False))
-    case.update(before, after, ROWS, changes=["Drop index"])
-    case.update(after, before, changes=["Add index"], built=True)
+    apart = has(case.connection, "indexes apart from foreign keys")
+    case.update(before, after, ROWS, changes=["Drop index"] if apart else [])
+    case.update(after, before, changes=["Add index"] if apart else [], built=True)
 
 
 def test_foreign_key_to_another_field(case):
@@ -180,6 +182,8 @@ def test_foreign_key_not_deferred_by_hand_is_made_anew(pg):
 
 
 def test_foreign_key_of_an_unmanaged_table_survives(case):
+    need(case.connection, "foreign keys between types")
+
     def state(pk):
         return State(Shelf={"id": pk, "name": NAME})
 

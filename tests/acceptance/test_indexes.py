@@ -276,6 +276,7 @@ def test_handmade_index_kept_and_pruned(case):
 
 
 def test_handmade_index_with_expression_survives_retyping(case):
+    need(case.connection, "expressions in handmade indexes")
     before, after = (
         item(name=models.CharField(max_length=20)),
         item(name=models.TextField(), size=models.IntegerField(default=1)),

@@ -39,6 +39,7 @@ UNIQUE = {"constraints": [models.UniqueConstraint(fields=["name"], name="u")]}
 INDEXED = {"indexes": [models.Index(fields=["size"], name="i"), models.Index(fields=["name"], name="j")]}
 REWRITES, CHECKS = "rewrites the table", "reads the whole table to check it"
 LOCKS = "takes an exclusive lock"
+ALTERS = "alters the table, for which the server may copy it while writes wait"
 
 #: Models after a change to `BEFORE`, and what the plan says of it on PostgreSQL and SQLite.
 AFTER = {
@@ -79,6 +80,7 @@ def effects(plan):
 def test_effects(case, name):
     after, on_postgresql, on_sqlite = AFTER[name]
     rows = {"Item": [{"name": "a"}, {"name": "b"}]} if name == "dropped_empty_column" else ROWS
+    need(case.connection, "foreseeable rewrites")
     expected = on_postgresql if case.vendor == "postgresql" else on_sqlite
     plan = case.update(BEFORE, after, rows, altered=["shop_item.size"])
     assert effects(plan) == ({"shop_item": expected} if expected else {})
@@ -122,6 +124,7 @@ def test_value_of_its_own_for_each_row(case):
     words = {
         "postgresql": [CHECKS, "updates every row", LOCKS],
         "sqlite": ["rebuilds the table", "updates every row"],
+        "mysql": [ALTERS, "updates rows"],
     }
     assert effects(case.update(BEFORE, after, ROWS)) == {"shop_item": words[case.vendor]}
 
@@ -129,7 +132,8 @@ def test_value_of_its_own_for_each_row(case):
 def test_value_of_its_own_for_each_row_without_one(case):
     after = thing(size=models.IntegerField(default=lambda: 7))
     plan = case.update(BEFORE, after, {"Item": [{"name": "a"}]}, altered=["shop_item.size"])
-    assert "updates rows that have no value" in effects(plan)["shop_item"]
+    words = "updates rows" if case.vendor == "mysql" else "updates rows that have no value"
+    assert words in effects(plan)["shop_item"]
 
 
 def test_moment_that_is_called_for_each_row(pg):
@@ -203,6 +207,7 @@ def test_line_in_text(case):
     words = {
         "postgresql": "rewrites the table (2 rows), takes an exclusive lock",
         "sqlite": "rebuilds the table (2 rows)",
+        "mysql": "alters the table, for which the server may copy it while writes wait (2 rows)",
     }
     assert lines[:2] == ["shop_item", f"  # {words[case.vendor]}"]
 

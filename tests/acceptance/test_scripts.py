@@ -11,7 +11,7 @@ from django.db import models
 from django.db.models import F, Q, Value
 from django.db.models.functions import Lower
 
-from tests.acceptance.helper import State, fingerprint, item
+from tests.acceptance.helper import Case, State, fingerprint, item
 from tests.features import need
 
 
@@ -141,6 +141,21 @@ def sqlite_shell(connection, path):
     assert done.returncode == 0 and not done.stderr, done.stderr
 
 
+def mariadb_shell(connection, path):
+    """Run a script as the reference says."""
+    found = shutil.which("mariadb")
+    if not found:
+        pytest.skip("the mariadb shell is not installed")
+    settings = connection.settings_dict
+    where = "socket" if settings["HOST"].startswith("/") else "host"
+    options = {where: "HOST", "port": "PORT", "user": "USER", "password": "PASSWORD"}
+    given = [f"--{name}={settings[key]}" for name, key in options.items() if settings[key]]
+    with path.open() as script:
+        arguments = [found, "--no-defaults", "--default-character-set=utf8mb4", *given, str(settings["NAME"])]
+        done = subprocess.run(arguments, stdin=script, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
 def executescript(connection, path):
     """Run a script with Python's own module."""
     database = sqlite3.connect(connection.settings_dict["NAME"])
@@ -177,12 +192,19 @@ def test_sqlite(lite, shell, name, tmp_path):
     play(lite, shell, CHANGES[name], tmp_path)
 
 
+@pytest.mark.parametrize("name", CHANGES)
+def test_mariadb(mariadb, name, tmp_path):
+    play(Case(mariadb, "automigrate"), mariadb_shell, CHANGES[name], tmp_path)
+
+
 def test_the_value_that_was_asked_for(case, tmp_path):
-    play(case, psql if case.vendor == "postgresql" else executescript, CHANGES["nasty_value"], tmp_path)
+    shells = {"postgresql": psql, "sqlite": executescript, "mysql": mariadb_shell}
+    play(case, shells[case.vendor], CHANGES["nasty_value"], tmp_path)
     assert case.values("shop_item", "note") == [(NASTY,), (NASTY,)]
 
 
 def test_failing_script_changes_nothing(case, tmp_path):
+    need(case.connection, "atomic DDL")
     case.build(BEFORE)
     case.insert(BEFORE, ROWS)
     script = case.plan(item(name=models.TextField(), size=models.IntegerField(default=3))).sql()
@@ -202,6 +224,7 @@ def test_costs_and_withheld_are_comments(case):
     costs = {
         "postgresql": "-- shop_item: rewrites the table (2 rows), takes an exclusive lock\n",
         "sqlite": "-- shop_item: rebuilds the table (2 rows)\n",
+        "mysql": "-- shop_item: alters the table, for which the server may copy it while writes wait (2 rows)\n",
     }
     assert costs[case.vendor] in script
     assert script.startswith("-- WITHHOLD: Drop column shop_item.size, which still holds 2 values: kept. ")

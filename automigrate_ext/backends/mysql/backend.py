@@ -275,10 +275,10 @@ class MySQLBackend(Backend):
         if not seconds:
             yield
             return
+        seconds = min(seconds, LONGEST_LIMIT)
+        milliseconds = max(1, round(seconds * 1000))
         limit: dict[str, str | int | float] = (
-            {"max_statement_time": seconds}
-            if self.is_mariadb
-            else {"max_execution_time": max(1, round(seconds * 1000))}
+            {"max_statement_time": seconds} if self.is_mariadb else {"max_execution_time": min(milliseconds, 2**32 - 1)}
         )
         with session.settings(self.connection, limit):
             try:

@@ -11,7 +11,7 @@ from dataclasses import replace as evolve
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import DatabaseError, Error
 
-from automigrate_ext.backends.base import Backend, Dependent, Loss, Part, Reference, Step, T, Work
+from automigrate_ext.backends.base import Backend, Dependent, Loss, Part, Reference, Step, T, Work, noun_columns
 from automigrate_ext.backends.mysql import faults, hazards, introspection, schema, scratch, session
 from automigrate_ext.backends.mysql.introspection import Catalog
 from automigrate_ext.backends.mysql.parser import INTEGERS
@@ -115,7 +115,8 @@ class MySQLBackend(Backend):
             return True
         if isinstance(noun, Check):
             return SERVER_NAMED.match(noun.name) is not None
-        return isinstance(noun, Unique) and re.fullmatch(rf"{re.escape(noun.columns[0])}(_\d+)?", noun.name) is not None
+        is_unique = isinstance(noun, Unique) or (isinstance(noun, Index) and noun.unique)
+        return is_unique and re.fullmatch(rf"{re.escape(noun_columns(noun)[0])}(_\d+)?", noun.name) is not None
 
     # Writing
 

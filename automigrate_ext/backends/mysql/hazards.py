@@ -33,6 +33,7 @@ SAME = "BINARY was <=> BINARY back"
 # 10:20:30.000000, and a UUID with dashes and in small letters.
 NO_ZEROS = "IF(LOCATE('.', {text}), TRIM(TRAILING '.' FROM TRIM(TRAILING '0' FROM {text})), {text})"
 UNIVERSAL = "TRIM(TRAILING '+00:00' FROM REPLACE({text}, 'T', ' '))"
+MIDNIGHT = "TRIM(TRAILING ' 00:00:00' FROM {text})"
 BARE = "REPLACE(LOWER({text}), '-', '')"
 ALIKE = "BINARY {was} <=> BINARY {back}"
 ENDS_IN_POINT = "was LIKE '%.'"
@@ -101,7 +102,7 @@ def survives(old: Column, new: Column) -> str:
     if new.type.startswith(("decimal", "double", "float")):
         return f"{alike(NO_ZEROS)} AND NOT {ENDS_IN_POINT}"
     if new.type.startswith("datetime"):
-        return alike(NO_ZEROS.format(text=UNIVERSAL))
+        return alike(MIDNIGHT.format(text=NO_ZEROS.format(text=UNIVERSAL)))
     return alike(BARE) if new.type == "uuid" else SAME
 
 

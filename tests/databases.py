@@ -16,6 +16,7 @@ from todo_demo.database_url import parse_database_url
 
 try:
     import MySQLdb
+    from MySQLdb.constants import ER
 except ImportError:
     MySQLdb = None
 
@@ -259,7 +260,7 @@ class MariadbServer(Server):
         try:
             self._query(connection, f"KILL {number}")
         except MySQLdb.OperationalError as error:
-            if error.args[0] != MySQLdb.constants.ER.NO_SUCH_THREAD:  # it has gone by itself
+            if error.args[0] != ER.NO_SUCH_THREAD:  # it has gone by itself
                 raise
 
     def empty_database(self, database: str) -> None:

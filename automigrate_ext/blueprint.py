@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.backends.ddl_references import Statement
 from django.db.models import CompositePrimaryKey, Field, Model, UniqueConstraint
 
@@ -24,6 +25,8 @@ ADD_TO_TABLE = "ALTER TABLE %(table)s ADD "
 # MariaDB 10.11 spoils a default like _binary x'ff' (it becomes the text "xFF") and refuses others; x'ff' alone is the
 # same value. Django writes the former.
 BINARY_HEX = re.compile(r"_binary (x'[0-9a-f]*')")
+
+ENGINES = "SELECT table_name, engine FROM information_schema.tables WHERE table_schema = DATABASE()"
 
 SQL = Statement | str
 #: A schema editor. Half of what is asked of it is private, which the stubs do not know.
@@ -107,6 +110,27 @@ class CachingMixin:
             return quote_bytes(bytes(value))
         quoted: str | bytes = super().quote_value(value)  # type: ignore[misc]
         return quoted.decode() if isinstance(quoted, bytes) else quoted
+
+    def _field_should_be_indexed(self, model: type[Model], field: Field[Any, Any]) -> bool:
+        # MySQL's schema editor asks which engine the table has, for every field that may have an index.
+        if self.connection.vendor != "mysql":  # type: ignore[attr-defined]
+            return bool(super()._field_should_be_indexed(model, field))  # type: ignore[misc]
+        if not BaseDatabaseSchemaEditor._field_should_be_indexed(self, model, field):  # type: ignore[attr-defined]
+            return False
+        is_key = field.get_internal_type() == "ForeignKey" and getattr(field, "db_constraint", False)
+        if is_key and self.engine_of(model._meta.db_table) == "InnoDB":
+            return False
+        return not self._is_limited_data_type(field)  # type: ignore[attr-defined]
+
+    def engine_of(self, table: str) -> str:
+        """The storage engine of a table; the server's default one where it does not exist yet."""
+        connection: Any = self.connection  # type: ignore[attr-defined]
+        known: dict[str, str] | None = self.__dict__.get("known_engines")
+        if known is None:
+            with connection.cursor() as cursor:
+                cursor.execute(ENGINES)
+                known = self.__dict__["known_engines"] = dict(cursor.fetchall())
+        return known.get(table) or str(connection.features._mysql_storage_engine)
 
     def _is_collation_deterministic(self, collation_name: str) -> Any:
         known: dict[str, Any] = self.__dict__.setdefault("known_collations", {})

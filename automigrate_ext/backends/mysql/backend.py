@@ -36,7 +36,7 @@ class MySQLBackend(Backend):
     """MariaDB and MySQL: every DDL statement is committed at once, and texts are what SHOW CREATE TABLE prints."""
 
     type_rules = TypeRules(widths={kind: width for width, kind in enumerate(INTEGERS)})
-    opening = ()
+    opening = (f"SET SESSION sql_mode = '{session.SQL_MODE}'",)
     closing = ()
     undoes_ddl = False
 
@@ -97,7 +97,7 @@ class MySQLBackend(Backend):
         """
         found: defaultdict[Part, list[Dependent]] = defaultdict(list)
         wanted = [part for part in parts if part.column]
-        for reference in self.references({part.table for part in wanted}) if wanted else ():
+        for reference in self.references({part.table for part in parts}) if wanted else ():
             key = reference.foreign_key
             for part in wanted:
                 if part.table == key.to_table and part.column in key.to_columns:

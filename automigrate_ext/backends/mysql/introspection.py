@@ -28,7 +28,7 @@ WHERE event_object_schema = DATABASE() AND event_object_table IN ({names}) ORDER
 SHOW = "SHOW CREATE TABLE {table}"
 
 #: How many tables are read in one message.
-TABLES_A_MESSAGE = 200
+TABLES_A_MESSAGE = 500
 
 BASE_TABLES = ("BASE TABLE", "SYSTEM VERSIONED")
 

@@ -44,7 +44,7 @@ INSIDE = r"\1INDEX %(name)s"
 # Source: https://mariadb.com/kb/en/full-text-index-overview/ and ER_INNODB_NO_FT_TEMP_TABLE.
 OTHER_ENGINE, NO_SUCH_INDEX = "MyISAM", 1796
 #: How many scratch tables there are at a time.
-BATCH = 100
+BATCH = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,18 +16,54 @@ from urllib.parse import quote, urlencode
 import django
 import pytest
 from django.contrib.postgres.signals import get_citext_oids, get_hstore_oids
-from django.db import connections
+from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from pytest_django.plugin import DjangoDbBlocker
 
 from tests.databases import SERVERS, Server
 from tests.servers import ServerUnavailable
 
+#: Every database, by the name of its fixture.
+KINDS = ("sqlite", *SERVERS)
+
 #: The databases that the fixture `connection` gives, by the names of their fixtures.
 DATABASES = ("sqlite", "postgresql", "mariadb")
 
 #: The servers of this session by their fixtures' names, or the reason why there is none.
 servers_key = pytest.StashKey["dict[str, Server | str]"]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--databases",
+        type=kinds,
+        default=set(KINDS),
+        metavar="NAME,...",
+        help=f"run no tests that need another database than these, of {', '.join(KINDS)}",
+    )
+
+
+def kinds(names: str) -> set[str]:
+    chosen = set(names.split(","))
+    if unknown := chosen - set(KINDS):
+        raise pytest.UsageError(f"--databases: {', '.join(unknown)} is none of {', '.join(KINDS)}")
+    return chosen
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    other = set(KINDS) - config.getoption("databases")
+    left_out = [item for item in items if databases_of(item) & other]
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if not databases_of(item) & other]
+
+
+def databases_of(item: pytest.Item) -> set[str]:
+    """The names of databases among the fixtures and parameters of a test."""
+    callspec = getattr(item, "callspec", None)
+    parameters = callspec.params.values() if callspec else ()
+    named = [*getattr(item, "fixturenames", ()), *(value for value in parameters if isinstance(value, str))]
+    return {name.removesuffix("_server") for name in named} & set(KINDS)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -37,7 +73,11 @@ def pytest_configure(config: pytest.Config) -> None:
             name: SERVERS[name](*where) if isinstance(where, tuple) else where for name, where in told.items()
         }
     elif _runs_tests(config):
-        config.stash[servers_key] = {name: _start(config, server) for name, server in SERVERS.items()}
+        chosen = config.getoption("databases")
+        config.stash[servers_key] = {
+            name: _start(config, server) if name in chosen else f"no {server.name}: not among --databases"
+            for name, server in SERVERS.items()
+        }
 
 
 def _runs_tests(config: pytest.Config) -> bool:
@@ -119,13 +159,18 @@ def mariadb_database(mariadb_server: Server) -> Iterator[str]:
 @contextmanager
 def scratch(alias: str, entry: dict[str, Any], blocker: DjangoDbBlocker) -> Iterator[BaseDatabaseWrapper]:
     """Make ``alias`` a connection to the database of ``entry``; close it afterwards whatever its state."""
-    connections.settings[alias].update(entry)
+    before = connections.settings.get(alias)
+    connections.settings[alias] = {**(before or connections.settings[DEFAULT_DB_ALIAS]), **entry}
     _forget(alias)
     with blocker.unblock():
         try:
             yield connections[alias]
         finally:
             _forget(alias)
+            if before is None:
+                del connections.settings[alias]
+            else:
+                connections.settings[alias] = before
 
 
 def _forget(alias: str) -> None:

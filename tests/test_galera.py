@@ -4,7 +4,7 @@ import itertools
 import os
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import pytest
 from django.db import OperationalError, connections, models
@@ -13,7 +13,6 @@ from automigrate_ext import AutomigrateError, automigrate, autoupdate, is_actual
 from automigrate_ext.backends import BACKENDS
 from tests.acceptance.helper import item
 from tests.conftest import scratch
-from tests.databases import MariadbServer
 from tests.servers import ServerUnavailable
 from tests.servers.galera import own_cluster
 
@@ -39,11 +38,11 @@ AFTER = item(
 
 
 @pytest.fixture(scope="module")
-def cluster():
-    """The nodes of a cluster."""
+def cluster(mariadb_server):
+    """The nodes of a cluster, where there is a MariaDB at all."""
     try:
         with own_cluster() as cluster:
-            yield [MariadbServer(url, "0") for url in cluster.urls]
+            yield [type(mariadb_server)(url, "0") for url in cluster.urls]
     except ServerUnavailable as error:
         if os.environ.get("CI"):
             raise
@@ -54,15 +53,11 @@ def cluster():
 def nodes(cluster, django_db_blocker):
     """The aliases of an empty database, one for each node."""
     cluster[0].empty_database(DATABASE)
-    entries = dict(zip(ALIASES, (node.entry(DATABASE) for node in cluster), strict=True))
-    connections.settings[ALIASES[1]] = {**connections.settings[ALIASES[0]]}
-    try:
-        with scratch(ALIASES[0], entries[ALIASES[0]], django_db_blocker):
-            wait_for_others(cluster)
-            with scratch(ALIASES[1], entries[ALIASES[1]], django_db_blocker):
-                yield ALIASES
-    finally:
-        del connections.settings[ALIASES[1]]
+    wait_for_others(cluster)
+    with ExitStack() as stack:
+        for alias, node in zip(ALIASES, cluster, strict=True):
+            stack.enter_context(scratch(alias, node.entry(DATABASE), django_db_blocker))
+        yield ALIASES
 
 
 def wait_for_others(cluster):

@@ -31,7 +31,7 @@ class Rebuild(Run):
         if not self.selection.models:
             return self.as_plan((), (), Schema({}))
         self.send_pre_migrate()
-        tables = frozenset(self.desired.schema.tables)
+        tables = frozenset(self.backend.steadily(lambda: self.desired).schema.tables)
         return execute(self.backend, lambda waited: tables, self.draft)
 
     def draft(self) -> Draft:

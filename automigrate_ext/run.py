@@ -128,7 +128,7 @@ class Run:
             judgements=tuple(judgements),
             statements=tuple(step.sql for step in steps),
             foreign=tuple(foreign),
-            notes=tuple(notes),
+            notes=(*self.selection.notes, *notes),
             likely_renames=tuple(likely_renames),
             opening=self.backend.opening,
             closing=self.backend.closing,

@@ -42,6 +42,7 @@ from automigrate_ext.run import Answers, Options, Run
 from automigrate_ext.saved import ANYTHING, Expected, SavedPlan, forbid_outdated
 from automigrate_ext.schema import Column, Schema, Table
 from automigrate_ext.selection import Selection, is_attached, models_of
+from automigrate_ext.several import concerning
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +62,7 @@ class Update(Run):
     command = "autoupdate"
 
     def __init__(self, selection: Selection, options: Options, saved: SavedPlan | None = None) -> None:
-        super().__init__(selection, options)
+        super().__init__(selection, concerning(options, selection))
         self.backend.rows.limit = options.count_timeout
         self.saved = saved
         self.renamings: tuple[Change, ...] = ()
@@ -393,8 +394,8 @@ class Update(Run):
                 raise
             words = self.backend.explain(error)
             self.backend.patience.notify(
-                f"The database matches the models, but what goes with that (the record, content types, permissions) "
-                f"could not be written: {words}. {self.backend.advice(error)}".strip()
+                f"Database {self.selection.alias!r} matches the models, but what goes with that (the record, content "
+                f"types, permissions) could not be written: {words}. {self.backend.advice(error)}".strip()
             )
 
     def at_stake(self, state: State) -> frozenset[str]:

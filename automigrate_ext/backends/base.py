@@ -241,6 +241,10 @@ class Backend(ABC):
         Those that do not exist are passed over. Raises `LockNotAvailable` where it cannot be had in time.
         """
 
+    def why_read_only(self) -> str:
+        """Why nothing can be written through this connection, or "" where the server does not say so."""
+        return ""
+
     def await_access(self) -> None:
         """Connect, and wait until the database can be read."""
         self.connection.ensure_connection()

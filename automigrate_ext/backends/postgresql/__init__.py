@@ -164,6 +164,9 @@ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p') AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
 """
 
+# A standby says of every transaction that it only reads.
+READ_ONLY = "SELECT pg_is_in_recovery(), current_setting('transaction_read_only')::boolean"
+
 PAGES = """
 SELECT wanted.name, pg_relation_size(to_regclass(wanted.quoted)) / current_setting('block_size')::int
 FROM unnest(%s::text[], %s::text[]) AS wanted (name, quoted) WHERE to_regclass(wanted.quoted) IS NOT NULL
@@ -308,6 +311,14 @@ class PostgreSQLBackend(Backend):
             if not waiting.pause(pause, self.other_runs):
                 raise LockNotAvailable(self.run_in_the_way())
             pause = min(pause * 1.5, locks.LONGEST_PAUSE)
+
+    def why_read_only(self) -> str:
+        with self.connection.cursor() as cursor:
+            cursor.execute(READ_ONLY)
+            is_standby, only_reads = cursor.fetchone()
+        if is_standby:
+            return "the server is a standby"
+        return "transactions only read there (default_transaction_read_only)" if only_reads else ""
 
     def other_runs(self) -> str:
         """What a run waits for that waits for another one."""

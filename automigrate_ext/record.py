@@ -59,10 +59,14 @@ class Record:
     def load(self) -> dict[str, tuple[str, str]]:
         """All rows, by table name; none where the database has no record yet."""
         self.rows = {}
-        if TABLE in self.backend.table_names():
+        if self.is_there():
             rows = self.manager().values_list("name", "owner", "objects_owned")
             self.rows = {name: (owner, owned) for name, owner, owned in rows}
         return self.rows
+
+    def is_there(self) -> bool:
+        """Whether there is a record where this connection makes tables; one in another schema is of other tables."""
+        return bool(self.backend.existing([TABLE]) - self.backend.spoken_for([TABLE]))
 
     def read(self) -> Ownership:
         """The record as the rest of the package knows it."""
@@ -109,7 +113,7 @@ class Record:
 
     def create(self) -> None:
         """Make the table of the record unless it is there."""
-        if TABLE in self.backend.table_names():
+        if self.is_there():
             return
         self.backend.create_record(owned_row())
 

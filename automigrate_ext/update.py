@@ -38,7 +38,7 @@ from automigrate_ext.ownership import OwnedTable, Ownership, adopt, kept_table, 
 from automigrate_ext.plan import Plan, Verdict
 from automigrate_ext.record import TABLE as RECORD_TABLE
 from automigrate_ext.renames import Outcome, RenameRequest, Renames, origins, renamed_ownership
-from automigrate_ext.run import Answers, Options, Run
+from automigrate_ext.run import Answers, Options, Run, claimed_tables
 from automigrate_ext.saved import ANYTHING, Expected, SavedPlan, forbid_outdated
 from automigrate_ext.schema import Column, Schema, Table
 from automigrate_ext.selection import Selection, is_attached, models_of
@@ -171,14 +171,15 @@ class Update(Run):
 
     def removed_tables(self, ownership: Ownership) -> list[str]:
         """The recorded tables of the selection that no model declares any more."""
-        registry = self.selection.apps.all_models
-        claimed = {model._meta.db_table for of_app in registry.values() for model in of_app.values()}
+        claimed = claimed_tables(self.selection.apps)
         claimed |= {RECORD_TABLE, MigrationRecorder.Migration._meta.db_table}
-        return [
+        removed = [
             owned.name
             for owned in ownership.tables.values()
             if owned.name not in claimed and self.selection.covers(owned.owner)
         ]
+        others = self.backend.spoken_for(removed, claimed) if removed else ()
+        return [name for name in removed if name not in others]
 
     def differs(self) -> bool:
         """Whether a run would have something to do, or to refuse."""
@@ -322,7 +323,7 @@ class Update(Run):
 
     def existing_models(self) -> Apps:
         """The registry with the models whose tables exist."""
-        return signals.existing_models(self.selection.apps, self.selection.alias, self.backend.table_names())
+        return signals.existing_models(self.selection.apps, self.backend)
 
     def run(self) -> Plan:
         """Do it: quickly where nothing differs, else under the lock."""

@@ -157,6 +157,8 @@ class Backend(ABC):
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
         self.connection = connection
         self.patience = Patience()
+        #: Names by which the models call tables that have others too, for lack of which the server's are used.
+        self.known_names: frozenset[str] = frozenset()
         self.rows = Rows(connection, self.limited, self.is_fault)
 
     # Reading
@@ -183,6 +185,18 @@ class Backend(ABC):
         What belongs to tables that are to be dropped too is none of it.
         """
         return {}
+
+    def existing(self, names: Collection[str]) -> frozenset[str]:
+        """Those of the tables that exist, whichever way their names are written."""
+        there = {name.lower() for name in self.table_names()}
+        return frozenset(name for name in names if name.lower() in there)
+
+    def spoken_for(self, names: Sequence[str], claimed: Collection[str] = ()) -> frozenset[str]:
+        """Those of the names that lead to a table which is not theirs alone.
+
+        That is one in a place other than that of new tables, one of the `claimed` ones, or that of an earlier name.
+        """
+        return frozenset()
 
     @abstractmethod
     def table_names(self) -> frozenset[str]:

@@ -109,10 +109,10 @@ class Plan:
     """The differences between a database and the models, in the order in which they are dealt with.
 
     True if carrying it out would do something. `schema` is what it was made against; `foreign` lists what
-    came from nobody's model and is left alone; `notes` are remarks on renames of which nothing is left to
-    do, `likely_renames` renames that nobody spoke of; `tables` counts the tables of the models;
-    `opening` and `closing` are what a script of the statements begins and ends with; `remarks` say what
-    carrying it out means for tables with rows; `request` is what was asked for.
+    came from nobody's model and is left alone; `notes` are remarks on models left out of one of several databases,
+    and on renames of which nothing is left to do, `likely_renames` renames that nobody spoke of; `tables` counts the
+    tables of the models; `opening` and `closing` are what a script of the statements begins and ends with; `remarks`
+    say what carrying it out means for tables with rows; `request` is what was asked for.
     """
 
     alias: str

@@ -23,7 +23,8 @@ class Selection:
 
     `everything` says that no label was given; `app_labels` are the apps that were named as a whole,
     `labels` all that was named, or None. `elsewhere` are the models of the call's other databases, and `notes`
-    say which of those that were named are among them.
+    say which of those that were named are among them. `twin` is an earlier alias of the call for the same database,
+    with which what both may have is dealt with.
     """
 
     alias: str
@@ -34,6 +35,7 @@ class Selection:
     labels: tuple[str, ...] | None = None
     elsewhere: tuple[type[Model], ...] = ()
     notes: tuple[str, ...] = ()
+    twin: str = ""
 
     def covers(self, owner: str) -> bool:
         """Whether a table that this model declared, and declares no more, belongs to the run.
@@ -41,6 +43,8 @@ class Selection:
         Tables of apps that the registry does not have are left alone: another project may share the database.
         """
         app_label, _, _ = owner.partition(".")
+        if self.twin:
+            return False
         if self.everything:
             return app_label in self.apps.app_configs or app_label in self.apps.all_models
         return app_label in self.app_labels or owner in {model._meta.label for model in self.models}
@@ -101,7 +105,8 @@ def without_twins(selection: Selection, before: Mapping[str, Selection]) -> Sele
             note = f"Database {selection.alias!r} is the same as {alias!r}, with which "
             note += "the models that both have are dealt with." if rest else "its models are dealt with."
             everything = selection.everything and bool(rest)
-            selection = evolve(selection, models=rest, everything=everything, notes=(*selection.notes, note))
+            notes = (*selection.notes, note)
+            selection = evolve(selection, models=rest, everything=everything, notes=notes, twin=alias)
     return selection
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace as evolve
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from django.db import connections
 from django.db.utils import Error
@@ -67,14 +67,17 @@ def unknown_renames(renames: Mapping[str, str], selection: Selection) -> set[str
 # All databases
 
 
-def mirrors() -> dict[str, str]:
-    """The aliases that the settings say to be replicas of others, with the reason to leave them alone."""
-    test_settings = {alias: connections[alias].settings_dict["TEST"] for alias in connections}
-    return {
-        alias: f"it mirrors {test['MIRROR']!r} (TEST: MIRROR)"
-        for alias, test in test_settings.items()
-        if test["MIRROR"]
-    }
+def set_aside() -> dict[str, str]:
+    """The aliases with which nothing is to be done as the settings have it, with the reasons."""
+    reasons = {alias: why_set_aside(connections[alias].settings_dict) for alias in connections}
+    return {alias: reason for alias, reason in reasons.items() if reason}
+
+
+def why_set_aside(settings: Mapping[str, Any]) -> str:
+    """Why nothing is to be done with a database of these settings: it is a replica, or none at all."""
+    if settings["TEST"]["MIRROR"]:
+        return f"it mirrors {settings['TEST']['MIRROR']!r} (TEST: MIRROR)"
+    return "its settings name no database" if settings["ENGINE"] == "django.db.backends.dummy" else ""
 
 
 def why_left_alone(selection: Selection) -> str:
@@ -82,6 +85,8 @@ def why_left_alone(selection: Selection) -> str:
 
     That is one without a model of the run, and one that the server lets nobody write.
     """
+    if selection.twin and not selection.models:
+        return f"it is the same database as {selection.twin!r}"
     if not selection.models:
         return "the routers let none of the models in" if selection.everything else "none of the models belongs there"
     return backend_for(selection.alias).why_read_only()

@@ -332,9 +332,13 @@ def test_two_aliases_for_one_database_come_to_rest(twins):
 
 def test_removed_model_of_one_of_two_aliases(twins):
     update(state())
-    plans = update(State(Item={"name": NAME}, Tag={"word": NAME}))
-    dropped = [change.describe() for plan in plans.values() for change in plan.changes]
-    assert dropped == ["Drop table shop_note"]
+    after = State(Item={"name": NAME}, Tag={"word": NAME}, Page={"text": NAME})
+    Homes.homes["page"] = {"logs"}
+    plans = make_plan(using=BOTH, apps=after.apps)
+    described = {alias: [change.describe() for change in plan.changes] for alias, plan in plans.items()}
+    assert described == {"default": ["Drop table shop_note"], "logs": ["Create table shop_page (2 columns)"]}
+    run_plans(plans, apps=after.apps)
+    assert is_actual(using=BOTH, apps=after.apps)
 
 
 # Saved plans

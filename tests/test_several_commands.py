@@ -124,6 +124,23 @@ def test_all_databases_of_which_there_is_one(entries, django_db_blocker):
         assert [entry["database"] for entry in document(out)["databases"]] == ["default"]
 
 
+def test_default_without_a_database(entries, django_db_blocker):
+    with databases(django_db_blocker, {"default": {}, "logs": entries["logs"]}):
+        _, err, status = run("autoupdate", "todo", all_databases=True)
+        assert (err, status) == ("Database 'default' is left alone: its settings name no database.\n", 0)
+        assert tables("logs") == TODO
+
+
+def test_second_alias_for_one_database(entries, django_db_blocker):
+    with databases(django_db_blocker, {"default": entries["default"], "jobs": entries["default"]}):
+        _, err, status = run("autoupdate", all_databases=True)
+        assert status == 0
+        assert err == "[jobs] Database 'jobs' is left alone: it is the same database as 'default'.\n"
+        _, err, status = run("autoupdate", database=["default", "jobs"])
+        assert status == 0
+        assert err == "[jobs] Database 'jobs' is the same as 'default', with which its models are dealt with.\n"
+
+
 def test_all_databases_and_one_by_name(several):
     out, err, status = run("autoupdate", all_databases=True, database=["logs"])
     assert (out, status) == ("", 2)

@@ -28,7 +28,7 @@ from automigrate_ext.exceptions import AutomigrateError, Refused
 from automigrate_ext.execute import refusal
 from automigrate_ext.plan import Plan, comment, failure_dict, several_dict
 from automigrate_ext.selection import Models, Selection
-from automigrate_ext.several import mirrors, why_left_alone
+from automigrate_ext.several import set_aside, why_left_alone
 
 #: Exit statuses; see docs/reference.md.
 DIFFERENT, FAILED, INTERRUPTED = 1, 2, 130
@@ -106,11 +106,11 @@ class SchemaCommand(BaseCommand):
         parser.add_argument("--skip-checks", action="store_true", help="Skip the system checks.")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        aliases, mirrors = self.databases(options)
+        aliases, left_alone = self.databases(options)
         with self.errors(options["format"]):
             if not options["skip_checks"]:
                 self.run_checks(aliases)
-            status = self.start(aliases, mirrors, options)
+            status = self.start(aliases, left_alone, options)
         if status:
             sys.exit(status)
 
@@ -122,7 +122,7 @@ class SchemaCommand(BaseCommand):
             return list(dict.fromkeys(named)) or [DEFAULT_DB_ALIAS], {}
         if named:
             raise CommandError("--all-databases and --database cannot be given together.", returncode=FAILED)
-        left_alone = mirrors()
+        left_alone = set_aside()
         return [alias for alias in connections if alias not in left_alone], left_alone
 
     def run_checks(self, aliases: Sequence[str]) -> None:
@@ -133,7 +133,7 @@ class SchemaCommand(BaseCommand):
             error.returncode = FAILED
             raise
 
-    def start(self, aliases: Sequence[str], mirrors: Mapping[str, str], options: dict[str, Any]) -> int:
+    def start(self, aliases: Sequence[str], left_alone: Mapping[str, str], options: dict[str, Any]) -> int:
         """Do what the command is for on one database or on several; returns the exit status."""
         labels = options["labels"] or None
         if len(aliases) == 1 and not options["all_databases"]:
@@ -142,7 +142,7 @@ class SchemaCommand(BaseCommand):
             alias: partial(self.work_unless_left_alone, selection, options)
             for alias, selection in select_all(labels, aliases).items()
         }
-        return Several(self, options, mirrors).run(jobs)
+        return Several(self, options, left_alone).run(jobs)
 
     def work_unless_left_alone(self, selection: Selection, options: dict[str, Any]) -> int:
         """Work on one of several databases. Raises `LeftAlone` where it was not named and nothing is to be done."""
@@ -190,7 +190,7 @@ class SchemaCommand(BaseCommand):
             self.stdout.write(render.summary(plan, done=done, seconds=seconds))
             for note in plan.notes:
                 self.stderr.write(note, self.style.NOTICE)
-            if not plan.tables:
+            if not plan.tables and not plan.notes:
                 self.stderr.write(f"No model that was named or found has its table in database {plan.alias!r}.")
 
     def exit_refused(self, plan: Plan, options: dict[str, Any]) -> None:
@@ -255,8 +255,8 @@ class Several:
         self.command = command
         self.format = options["format"]
         self.verbosity = options["verbosity"]
+        self.set_aside = left_alone
         self.left_alone: dict[str, str] = {}
-        self.mirrors = left_alone
         self.statuses: dict[str, int] = {}
 
     def run(self, jobs: Mapping[str, Callable[[], int]]) -> int:
@@ -264,7 +264,7 @@ class Several:
         command = self.command
         command.entries = [] if self.format == "json" else None
         try:
-            for alias, reason in self.mirrors.items():
+            for alias, reason in self.set_aside.items():
                 self.leave_alone(alias, reason)
             for alias, job in jobs.items():
                 self.statuses[alias] = self.one(alias, job)

@@ -4,13 +4,14 @@ import secrets
 from contextlib import contextmanager
 
 import pytest
-from django.db import connections, models
+from django.db import connections, models, transaction
 from django.db.models.signals import post_migrate
 from psycopg.sql import Identifier
 
 from automigrate_ext import (
     DatabasesFailed,
     ExecutionFailed,
+    LockNotAvailable,
     ShadowedTable,
     automigrate,
     autoupdate,
@@ -170,6 +171,16 @@ def test_two_aliases_for_two_schemas(store, public):
     ]
     autoupdate(using=using, apps=after().apps)
     assert is_actual(using=using, apps=after().apps)
+
+
+def test_two_aliases_for_two_schemas_within_one_transaction(store, public):
+    """The first run keeps the second one out until the transaction ends, so that it would wait for ever."""
+    with transaction.atomic(using=public.alias):
+        public.run(before())
+        with pytest.raises(LockNotAvailable, match="'default' and 'store' are in the same database"):
+            store.run(before())
+        transaction.set_rollback(True, using=public.alias)
+    store.run(before())
 
 
 def test_record_of_a_later_schema_is_another_one(both, public):

@@ -10,7 +10,7 @@ from functools import partial
 from itertools import chain, groupby, repeat
 from operator import attrgetter
 
-from django.db import transaction
+from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import split_identifier
 from django.db.utils import Error, OperationalError
@@ -388,6 +388,7 @@ class PostgreSQLBackend(Backend):
                     with locks.lock_timeout(self.connection, self.patience.lock_timeout):
                         yield waiting.waited
                     return
+            self.forbid_waiting_for_oneself()
             if not waiting.pause(pause, self.other_runs):
                 raise LockNotAvailable(self.run_in_the_way())
             pause = min(pause * 1.5, locks.LONGEST_PAUSE)
@@ -404,6 +405,17 @@ class PostgreSQLBackend(Backend):
         """What a run waits for that waits for another one."""
         holders = locks.sessions(self.connection, locks.RUNS, locks.RUN_KEY)
         return f"Waiting for another run on database {self.connection.alias!r}{describe_sessions(holders)}"
+
+    def forbid_waiting_for_oneself(self) -> None:
+        """Raise `LockNotAvailable` where this thread has the lock itself, in a transaction around the run."""
+        others = {pid_of(other): other.alias for other in connections.all(initialized_only=True)}
+        for holder in locks.sessions(self.connection, locks.RUNS, locks.RUN_KEY):
+            if holder.pid in others:
+                raise LockNotAvailable(
+                    f"{others[holder.pid]!r} and {self.connection.alias!r} are in the same database, and a run on the "
+                    f"former keeps others out until the transaction around it ends. Nothing was changed. Run them one "
+                    f"after the other outside of atomic()."
+                )
 
     def run_in_the_way(self) -> str:
         """Why a run ends that has waited for another one."""
@@ -562,6 +574,12 @@ class PostgreSQLBackend(Backend):
             names=", ".join((*names, "value")),
             joined=" AND ".join(f"filled.{self.quote(column)} = given.{name}" for column, name in pairs),
         )
+
+
+def pid_of(connection: BaseDatabaseWrapper) -> int | None:
+    """The server process of a connection, if it is one to PostgreSQL that is open."""
+    raw = connection.connection if connection.vendor == "postgresql" else None
+    return raw.info.backend_pid if raw is not None and not raw.closed else None
 
 
 def messages(statements: Sequence[str]) -> Iterator[str]:

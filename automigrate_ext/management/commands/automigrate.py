@@ -44,11 +44,11 @@ exit status: 0 done, 2 refused or failed, 130 interrupted at the question
             "--cascade", action="store_true", help="Let views and triggers that hang on the tables go with them."
         )
 
-    def start(self, aliases: Sequence[str], mirrors: Mapping[str, str], options: dict[str, Any]) -> int:
+    def start(self, aliases: Sequence[str], left_alone: Mapping[str, str], options: dict[str, Any]) -> int:
         confirmed = options["confirm"]
         options["confirm"] = [confirmed] if isinstance(confirmed, str) else confirmed or []
         self.forbid_other_names(aliases, options["confirm"])
-        return super().start(aliases, mirrors, options)
+        return super().start(aliases, left_alone, options)
 
     def forbid_other_names(self, aliases: Sequence[str], confirmed: Sequence[str]) -> None:
         """Raise `CommandError` for a name that is none of the databases'."""

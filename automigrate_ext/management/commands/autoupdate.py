@@ -100,10 +100,10 @@ exit status: 0 done or nothing to do, 1 --check found differences, 2 refused or 
             help='Carry out a plan that --dry-run --format json printed, if it still holds; "-" reads it from stdin.',
         )
 
-    def start(self, aliases: Sequence[str], mirrors: Mapping[str, str], options: dict[str, Any]) -> int:
+    def start(self, aliases: Sequence[str], left_alone: Mapping[str, str], options: dict[str, Any]) -> int:
         if options["plan"] is not None:
             return self.work_off(options)
-        return super().start(aliases, mirrors, options)
+        return super().start(aliases, left_alone, options)
 
     def work(self, alias: str, models: Models | Selection, options: dict[str, Any]) -> int:
         arguments = {

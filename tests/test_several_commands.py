@@ -170,6 +170,7 @@ def test_database_that_somebody_writes_is_not_left_alone(entries, several):
         other.execute("ROLLBACK")
     assert status == 2
     assert "[logs] Another run" in err
+    assert err.endswith("Failed or refused: 1 of 2 databases (logs).")
 
 
 @pytest.fixture

@@ -24,6 +24,7 @@ from django.db.utils import Error as DatabaseError
 
 from automigrate_ext import render
 from automigrate_ext.api import select_all
+from automigrate_ext.changes import plural
 from automigrate_ext.exceptions import AutomigrateError, Refused
 from automigrate_ext.execute import refusal
 from automigrate_ext.plan import Plan, comment, failure_dict, several_dict
@@ -275,8 +276,9 @@ class Several:
             self.print_json()
         failed = [alias for alias, status in self.statuses.items() if status == FAILED]
         if failed:
+            number = plural(len(self.statuses.keys() - self.left_alone.keys()), "database")
             raise CommandError(
-                f"Failed or refused: {len(failed)} of {len(jobs)} databases ({', '.join(failed)}).", returncode=FAILED
+                f"Failed or refused: {len(failed)} of {number} ({', '.join(failed)}).", returncode=FAILED
             )
         return max(self.statuses.values(), default=0)
 

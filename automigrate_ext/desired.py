@@ -40,7 +40,8 @@ class Desired:
         if key in self.one_off:
             return self.one_for_all(model_field.get_db_prep_save(self.one_off[key], self.editor.connection))
         if model_field.has_db_default():
-            return Fill(sql=default_expression(self.editor, model_field))
+            sql = default_expression(self.editor, model_field)
+            return None if sql == "NULL" else Fill(sql=sql)
         if isinstance(model_field, OrderWrt):
             return self.one_for_all(0)  # as the migration operation AlterOrderWithRespectTo has it
         if is_drawn(model_field):
@@ -120,7 +121,9 @@ def one_off_values(blueprints: Iterable[Blueprint], defaults: Mapping[str, Any])
     values = {}
     for label, value in defaults.items():
         if label.lower() not in known:
-            raise AutomigrateError(f"--default {label}: no such field in the models of this run.")
+            raise AutomigrateError(
+                f"--default {label}: no such field in the models of this run. Write app.Model.field=VALUE."
+            )
         table, column = known[label.lower()]
         try:
             values[table, column.name] = column.field.clean(value, None)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 
 from automigrate_ext.backends.base import Backend, Fill, Loss
 from automigrate_ext.backends.rows import Future, Source
-from automigrate_ext.changes import AddColumn, AlterColumn, Change, CreateTable
+from automigrate_ext.changes import AddColumn, AlterColumn, Change, CreateTable, DropColumn
 from automigrate_ext.schema import Column, ForeignKey, Schema
 
 Key = tuple[str, str]
@@ -48,10 +48,24 @@ class Forecast:
                 unknown[change.table].add(change.new.name)
             elif value:
                 values[change.table][change.new.name] = value
+        for table in self.filled:
+            generated[table].update(self.computed_anew(table, values[table].keys() | unknown[table]))
         self.futures: Mapping[str, Future] = {
             table: Future(values=values[table], generated=generated[table], unknown=frozenset(unknown[table]))
             for table in self.filled
         }
+
+    def computed_anew(self, table: str, moved: Set[str]) -> Iterator[Key]:
+        """The generated columns, each with its expression, that stay as they are and read columns that do not."""
+        changed = {
+            change.old.name
+            for change in self.changes
+            if change.table == table
+            and (isinstance(change, DropColumn) or (isinstance(change, AlterColumn) and change.regenerates))
+        }
+        for column in self.current.tables[table].columns:
+            if column.generated and column.name not in changed and moved & set(column.reads):
+                yield column.name, column.generated.expression
 
     def new_value(self, change: AddColumn) -> str | None:
         """The value that all rows have in a new column; None where it is not the same one, or not known."""
@@ -68,8 +82,6 @@ class Forecast:
     def altered_value(self, change: AlterColumn) -> str | None:
         """The value of a column that is converted or filled; "" where it stays, None where nobody knows it."""
         old, new = change.old, change.new
-        if old.generated:
-            return None if change.retypes else ""
         value = self.backend.rows.quote(old.name)
         converted = self.converts(change)
         if old.type != new.type:
@@ -105,6 +117,11 @@ class Forecast:
     def converted(self, table: str, column: str) -> bool:
         """Whether the column's values are converted or filled in."""
         return table in self.futures and self.futures[table].concerns([column])
+
+    def moved(self, table: str, column: str) -> frozenset[str]:
+        """The column, and those that are computed from it."""
+        readers = (other.name for other in self.current.tables[table].columns if column in other.reads)
+        return frozenset((column, *readers))
 
     def can_tell(self, table: str, columns: Iterable[str]) -> bool:
         """Whether the values of the columns are known before the changes are made."""

@@ -139,14 +139,13 @@ class Judge:
         """A change that destroys things: fine if there are none, withheld if not allowed."""
 
         def conclude(answer: Answer) -> Judgement:
-            if answer.rows == 0:
+            if answer.counted == 0:
                 return Judgement(change=change)
-            many = "values that were not counted in time" if answer.rows is None else plural(answer.rows, noun)
-            message = f"{change.describe()}, which still holds {many}"
+            message = f"{change.describe()}, which still holds {answer.words(noun)}"
             if self.accept_data_loss:
-                return Judgement(change=change, hazards=(Hazard(code=code, message=message, rows=answer.rows),))
+                return Judgement(change=change, hazards=(Hazard(code=code, message=message, rows=answer.counted),))
             kept = f"{message}: kept, allowing NULL" if keeping(change) else f"{message}: kept"
-            hazard = Hazard(code=code, message=kept, rows=answer.rows, remedy=ACCEPT)
+            hazard = Hazard(code=code, message=kept, rows=answer.counted, remedy=ACCEPT)
             return Judgement(change=change, verdict=Verdict.WITHHOLD, hazards=(hazard,))
 
         return Inquiry(change=change, question=question, conclude=conclude)
@@ -172,11 +171,17 @@ class Judge:
         def conclude(answer: Answer) -> Judgement:
             rows = "rows" if answer.rows is None else plural(answer.rows, "row")
             message = f"Column {change.table}.{new.name} is required and the table has {rows} without a value for it"
-            name = self.field_name(change.table, new.name)
-            remedy = f"Give the field a default or db_default, allow NULL, or pass --default {name}=VALUE."
+            remedy = self.ways_to_fill(change.table, new.name)
             return self.refuse(change, Hazard(code="required-column", message=message, rows=answer.rows, remedy=remedy))
 
         return Inquiry(change=change, question=self.backend.rows.every_row(self.now(change)), conclude=conclude)
+
+    def ways_to_fill(self, table: str, column: str) -> str:
+        """How rows come by a value in a new required column; nobody can give one to a many-to-many table."""
+        owner = self.owners.get(table)
+        if owner is None:
+            return "If a model was renamed, say so with --rename; else delete these rows first."
+        return f"Give the field a default or db_default, allow NULL, or pass --default {owner}.{column}=VALUE."
 
     def alter_column(self, change: AlterColumn) -> Inquiry:
         old, new = change.old, change.new
@@ -197,13 +202,14 @@ class Judge:
         question = self.backend.rows.values(self.now(change), [change.old.name])
 
         def conclude(answer: Answer) -> Judgement:
-            rows = answer.rows or 0
+            if answer.counted == 0:
+                return Judgement(change=change)
             name = f"{change.table}.{change.old.name}"
-            message = f"Column {name} becomes a generated one and holds {plural(rows, 'value')}"
-            if not rows or self.accept_data_loss:
-                hazards = (Hazard(code="overwrites-column", message=message, rows=rows),) if rows else ()
-                return Judgement(change=change, hazards=hazards)
-            return self.refuse(change, self.hazard(question, "overwrites-column", message, rows, ACCEPT))
+            message = f"Column {name} becomes a generated one and holds {answer.words('value')}"
+            if self.accept_data_loss:
+                hazard = Hazard(code="overwrites-column", message=message, rows=answer.counted)
+                return Judgement(change=change, hazards=(hazard,))
+            return self.refuse(change, self.hazard(question, "overwrites-column", message, answer.counted, ACCEPT))
 
         return Inquiry(change=change, question=question, conclude=conclude)
 
@@ -221,7 +227,7 @@ class Judge:
         return self.hazard(
             question,
             "null-values",
-            f"Column {change.table}.{change.new.name} is to forbid NULL, and {plural(nulls, 'row')} hold NULL",
+            f"Column {change.table}.{change.new.name} is to forbid NULL, and it is NULL in {plural(nulls, 'row')}",
             nulls,
             f"Give the field a default or db_default, fill the rows, or pass --default {name}=VALUE.",
         )
@@ -290,14 +296,20 @@ class Judge:
             if not isinstance(change, AlterColumn) or not self.forecast.converted(change.table, change.new.name):
                 continue
             table = self.current.tables[change.table]
+            moved = self.forecast.moved(change.table, change.new.name)
             for noun in (table.primary_key, *table.constraints, *table.indexes):
-                if noun is None or id(noun) in going or change.new.name not in noun_columns(noun):
+                if noun is None or id(noun) in going or moved.isdisjoint(noun_columns(noun)):
                     continue
-                # Equal values stay equal, so a foreign key that held goes on to.
-                inquiry = None if isinstance(noun, ForeignKey) else self.rule(change, noun)
+                inquiry = None if self.goes_on_to_hold(noun, change) else self.rule(change, noun)
                 if inquiry:
                     going.add(id(noun))
                     yield inquiry
+
+    def goes_on_to_hold(self, noun: object, change: AlterColumn) -> bool:
+        """Whether it is a foreign key over converted values: equal ones stay equal, unlike one that is filled in."""
+        if not isinstance(noun, ForeignKey) or change.new.name not in noun.columns:
+            return False
+        return (change.table, change.new.name) not in self.forecast.fills
 
     def can_ask(self, change: Change, columns: Iterable[str]) -> bool:
         return self.forecast.can_tell(change.table, columns)
@@ -340,8 +352,8 @@ class Judge:
         def conclude(answer: Answer) -> Judgement:
             if not answer.rows:
                 return Judgement(change=change)
-            rows = plural(answer.rows, "row")
-            message = f"{change.table} has {rows} that point at nothing through its {foreign_key.describe()}"
+            rows = f"{plural(answer.rows, 'row')} that point{'s' if answer.rows == 1 else ''}"
+            message = f"{change.table} has {rows} at nothing through its {foreign_key.describe()}"
             remedy = "Delete or repair them first, or give the field db_constraint=False."
             return self.refuse(change, self.hazard(question, "orphans", message, answer.rows, remedy))
 

@@ -120,7 +120,7 @@ class Guess:
         """Whether the columns are the same apart from names made of the model's; automatic ones go with it."""
         if new.automatic and new.owner != owner:
             return False
-        return shape(old, owner) == shape(new, new.owner)
+        return shape(old) == shape(new) or shape(old, owner) == shape(new, new.owner)
 
     def model_names(self, old: str, owner: str, new: Table) -> tuple[str, str]:
         """The rename by the models' names or that of a many-to-many field, or by those in the database."""
@@ -134,8 +134,8 @@ class Guess:
         return old, new.name
 
 
-def shape(table: Table, owner: str) -> frozenset[tuple[str, str]]:
-    """The columns' types, and their names without the owner's name in them."""
+def shape(table: Table, owner: str = "") -> frozenset[tuple[str, str]]:
+    """The columns' types, and their names without the owner's name in them, if it is given."""
     model = owner.rpartition(".")[2].lower()
     return frozenset(
         (column.name.replace(model, "*") if model else column.name, column.type) for column in table.columns

@@ -74,7 +74,7 @@ class Rebuild(Run):
         target = reference.foreign_key.to_table
         return Hazard(
             code="referenced",
-            message=f"{plural(rows, 'row')} of {reference.table} point at {target}, which would be dropped",
+            message=f"{target} would be dropped, and {plural(rows, 'row')} of {reference.table} would point at nothing",
             rows=rows,
             remedy=f"Name the model of {reference.table} too, or delete these rows first.",
         )

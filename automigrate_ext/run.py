@@ -62,7 +62,7 @@ class Options:
     ask: Ask | None = None
 
     def __post_init__(self) -> None:
-        for name in ("lock_wait", "lock_timeout"):
+        for name in ("count_timeout", "lock_wait", "lock_timeout"):
             limit = getattr(self, name)
             if limit is not None and not limit >= 0:
                 raise AutomigrateError(f"{name}={limit}: expected a number of seconds, 0 or more. Nothing was done.")

@@ -238,7 +238,7 @@ class Update(Run):
             current=state.current,
             fill=self.desired.fill,
             accept_data_loss=self.options.accept_data_loss,
-            owners={table.name: table.owner for table in state.declared},
+            owners={table.name: table.owner for table in state.declared if not table.automatic},
         )
         verdicts = judge.judge(state.changes)
         refused = any(judgement.verdict is Verdict.REFUSE for judgement in verdicts.judgements)

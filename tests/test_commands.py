@@ -2,6 +2,10 @@
 
 import io
 import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 from django.core.management import CommandError, call_command
@@ -247,3 +251,41 @@ def test_help_teaches_by_example(capsys):
         text = capsys.readouterr().out
         assert f"manage.py {command} todo.Todo TodoList" in text
         assert "exit status: 0" in text
+
+
+def test_database_that_cannot_be_opened_is_named(monkeypatch, sqlite):
+    sqlite.close()
+    monkeypatch.setitem(sqlite.settings_dict, "NAME", "/nonexistent/db.sqlite3")
+    _, err, status = run("autoupdate", database=sqlite.alias)
+    assert (err, status) == (f"Database '{sqlite.alias}': unable to open database file", 2)
+
+
+def test_database_with_wrong_settings_is_an_error_without_a_traceback(monkeypatch, sqlite):
+    sqlite.close()
+    monkeypatch.setitem(sqlite.settings_dict, "NAME", "")
+    _, err, status = run("autoupdate", database=sqlite.alias)
+    assert err.startswith(f"Database '{sqlite.alias}': settings.DATABASES is improperly configured.")
+    assert status == 2
+
+
+def test_failing_system_checks_are_no_difference(monkeypatch, alias):
+    monkeypatch.setattr("todo_demo.todo.models.Todo.former_names", "desc", raising=False)
+    _, err, status = run("autoupdate", check=True, skip_checks=False, database=alias)
+    assert "automigrate_ext.E001" in err
+    assert status == 2
+
+
+def test_output_that_nobody_reads_ends_without_a_traceback(tmp_path):
+    read, write = os.pipe()
+    os.close(read)
+    done = subprocess.run(
+        [sys.executable, "manage.py", "autoupdate", "--dry-run"],
+        cwd=Path(__file__).parent.parent,
+        env={**os.environ, "DATABASE_URL": f"sqlite:///{tmp_path}/db.sqlite3"},
+        stdout=write,
+        stderr=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    os.close(write)
+    assert (done.stderr, done.returncode) == ("", 2)

@@ -166,7 +166,7 @@ def test_no_op_with_an_unwritable_record_succeeds_and_says_so(sqlite, tmp_path):
     sqlite.settings_dict["NAME"] = name
     assert not plan
     (message,) = told
-    assert "The database matches the models" in message and "readonly database" in message
+    assert f"Database '{sqlite.alias}' matches the models" in message and "readonly database" in message
 
 
 # Roles
@@ -246,6 +246,23 @@ def test_role_that_may_not_count(owned):
     grants = [TEMPORARY, "GRANT SELECT ON automigrate_ext_owned TO {}"]
     words = ("permission denied for table shop_item", "GRANT SELECT ON shop_item TO {}")
     assert_undone_as_role(owned, grants, lambda: owned.plan(unique), *words)
+
+
+def test_owner_from_whom_a_policy_hides_rows(owned):
+    """What is not seen is not counted: neither the column nor the table may be taken for empty."""
+    grants = [TEMPORARY, CREATE, WRITE, "ALTER TABLE automigrate_ext_owned OWNER TO {}"]
+    policy = [
+        "ALTER TABLE shop_item ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY, OWNER TO {}",
+        "CREATE POLICY hidden ON shop_item USING (false)",
+    ]
+    with role(owned, *grants, *policy) as name:
+        for without in (State(Item={}), State()):
+            words = ("row-level security", f"hide rows of shop_item from {name}", "BYPASSRLS")
+            assert_fails(lambda without=without: owned.run(without), *words, kind=ExecutionFailed)
+        owned.execute("ALTER TABLE shop_item NO FORCE ROW LEVEL SECURITY")
+        assert owned.values("shop_item", "name")
+        plan = owned.run(State(Item={}))
+        assert [judgement.change.describe() for judgement in plan.withheld] == ["Drop column shop_item.name"]
 
 
 def test_role_without_create(owned):

@@ -69,7 +69,7 @@ def assert_untouched(case, run, *words, kind=LockNotAvailable):
 
 
 @pytest.mark.parametrize("limit", [-1, float("nan")])
-@pytest.mark.parametrize("name", ["lock_wait", "lock_timeout"])
+@pytest.mark.parametrize("name", ["count_timeout", "lock_wait", "lock_timeout"])
 def test_limit_that_is_none(sqlite, name, limit):
     with pytest.raises(AutomigrateError, match=f"{name}=.*number of seconds"):
         autoupdate(using=sqlite.alias, apps=before().apps, **{name: limit})
@@ -196,6 +196,16 @@ def test_look_at_a_locked_table_is_limited(postgresql_case):
         without_shelf = State(Item={})
         with pytest.raises(LockNotAvailable, match=f"session {other.info.backend_pid}"):
             case.run(without_shelf, lock_timeout=0.1)
+
+
+def test_session_is_named_where_the_catalog_itself_waits(postgresql_case):
+    """The server locks a table to print its expressions, and the statement names no table then."""
+    case = postgresql_case
+    case.execute("ALTER TABLE shop_item ADD COLUMN half int GENERATED ALWAYS AS (length(name) / 2) STORED")
+    with session(case) as other:
+        other.execute("LOCK TABLE shop_item")
+        with pytest.raises(LockNotAvailable, match=f"session {other.info.backend_pid}"):
+            case.run(after(), lock_timeout=0.1)
 
 
 def test_lock_timeout_is_put_back_in_a_transaction_of_the_caller(postgresql_case):

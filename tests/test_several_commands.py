@@ -246,8 +246,8 @@ def test_one_that_cannot_be_opened(several):
     out, err, status = both(format="json")
     first, second = document(out)["databases"]
     assert status == 2
-    assert first == {"database": "default", "error": "unable to open database file"}
-    assert "[default] unable to open database file" in err
+    assert first == {"database": "default", "error": "Database 'default': unable to open database file"}
+    assert "[default] Database 'default': unable to open database file" in err
     assert second["changes"] and tables("logs") == ["django_session"]
 
 
@@ -321,6 +321,16 @@ def test_plan_of_several_as_json(file):
     assert [entry["statements"] for entry in values["databases"]] == [
         entry["statements"] for entry in json.loads(file.read_text())["databases"]
     ]
+
+
+def test_plan_of_one_waits_no_longer_than_it_is_told(several, entries, tmp_path):
+    path = tmp_path / "plan.json"
+    path.write_text(run("autoupdate", database="logs", format="json", dry_run=True)[0])
+    with closing(sqlite3.connect(entries["logs"]["NAME"], isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        _, err, status = run("autoupdate", plan=str(path), lock_wait=0)
+    assert status == 2
+    assert "Another run" in err and "'logs'" in err
 
 
 def test_plan_of_several_of_which_one_no_longer_holds(file):

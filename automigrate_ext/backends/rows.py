@@ -12,6 +12,7 @@ from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import DatabaseError
 
+from automigrate_ext.changes import plural
 from automigrate_ext.exceptions import AutomigrateError
 from automigrate_ext.schema import Exclusion, ForeignKey, Index, Table
 
@@ -81,6 +82,17 @@ class Answer:
 
     rows: int | None = 0
     untold: str = ""
+
+    @property
+    def counted(self) -> int | None:
+        """How many, where that is known: a question that failed has counted nothing."""
+        return None if self.untold else self.rows
+
+    def words(self, noun: str) -> str:
+        """How many of them, in words, as far as that is known."""
+        if self.untold:
+            return f"{noun}s that could not be counted ({' '.join(self.untold.split())})"
+        return f"{noun}s that were not counted in time" if self.rows is None else plural(self.rows, noun)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

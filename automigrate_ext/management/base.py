@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import IO, Any, TextIO, cast
 
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import (
     BaseCommand,
     CommandError,
@@ -108,7 +109,7 @@ class SchemaCommand(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         aliases, left_alone = self.databases(options)
-        with self.errors(options["format"]):
+        with self.errors(options["format"], described(aliases)):
             if not options["skip_checks"]:
                 self.run_checks(aliases)
             status = self.start(aliases, left_alone, options)
@@ -157,16 +158,22 @@ class SchemaCommand(BaseCommand):
         raise NotImplementedError
 
     @contextmanager
-    def errors(self, output_format: str) -> Iterator[None]:
-        """Turn errors into one message and an exit status."""
+    def errors(self, output_format: str, where: str) -> Iterator[None]:
+        """Turn errors into one message and an exit status; `where` says of which database Django's own are."""
         try:
             yield
         except Refused as refused:
             if output_format == "json":
                 self.write_json(refused.plan.as_dict())
             raise CommandError(str(refused), returncode=FAILED) from refused
-        except (AutomigrateError, DatabaseError) as error:
-            if output_format == "json" and isinstance(error, AutomigrateError) and error.plan is not None:
+        except (DatabaseError, ImproperlyConfigured) as error:
+            raise CommandError(f"{where}: {' '.join(str(error).split())}", returncode=FAILED) from error
+        except BrokenPipeError:
+            # Whoever read the output has seen enough; Python would flush the rest at its end, and fail again.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(FAILED)
+        except AutomigrateError as error:
+            if output_format == "json" and error.plan is not None:
                 self.write_json(failure_dict(error.plan, str(error), error.applied, error.pending))
             raise CommandError(" ".join(str(error).split("\n")), returncode=FAILED) from error
         except KeyboardInterrupt:
@@ -249,6 +256,11 @@ class SchemaCommand(BaseCommand):
         return int(options["verbosity"]) if options["format"] == "text" else 0
 
 
+def described(aliases: Sequence[str]) -> str:
+    """What messages call some databases."""
+    return f"{'Database' if len(aliases) == 1 else 'Databases'} {', '.join(map(repr, aliases))}"
+
+
 class Several:
     """A command's work on several databases, one after the other, each named wherever something is said of it."""
 
@@ -287,7 +299,7 @@ class Several:
         self.print_heading(alias)
         with self.labelled(alias):
             try:
-                with self.command.errors(self.format):
+                with self.command.errors(self.format, described([alias])):
                     return job()
             except LeftAlone as reason:
                 self.leave_alone(alias, str(reason))

@@ -25,6 +25,7 @@ MOMENT = models.DateTimeField(null=True)
 JSON = models.JSONField(null=True)
 UUID = models.UUIDField(null=True)
 BINARY = models.BinaryField(null=True)
+ADDRESS = models.GenericIPAddressField(null=True)
 INTEGERS = ArrayField(models.IntegerField(), null=True)
 TEXTS = ArrayField(models.TextField(), null=True)
 SHORT_TEXTS = ArrayField(models.CharField(max_length=3), null=True)
@@ -90,6 +91,23 @@ SURVIVE_ON_POSTGRESQL = {
     "array to json": (TEXTS, JSON, {("a", "b"): ["a", "b"], None: None}),
     "array to text as written": (TEXTS, TEXT, {("a", "b"): "{a,b}", (): "{}", None: None}),
     "array of one to integer": (INTEGERS, INTEGER, {(7,): 7, None: None}),
+    "address to text": (ADDRESS, TEXT, {"192.168.0.1": "192.168.0.1", "2001:db8::1": "2001:db8::1", None: None}),
+    "text to address": (CHAR, ADDRESS, {"192.168.0.1": "192.168.0.1", "2001:DB8::1": "2001:db8::1", None: None}),
+    "text to moment as Python writes it": (
+        TEXT,
+        MOMENT,
+        {
+            "2024-02-29T10:20:30.120000+00:00": datetime.datetime(2024, 2, 29, 10, 20, 30, 120000, tzinfo=datetime.UTC),
+            "2024-02-29 10:20:30.000000": datetime.datetime(2024, 2, 29, 10, 20, 30, tzinfo=datetime.UTC),
+        },
+    ),
+    "text to json as Python writes it": (TEXT, JSON, {'{"\\u00e9": "\\u00fc:"}': {"é": "ü:"}, "1e2": 100}),
+    "text of many digits to float": (TEXT, models.FloatField(null=True), {"9007199254740992": 2.0**53}),
+    "float of many digits to decimal": (
+        models.FloatField(null=True),
+        models.DecimalField(max_digits=20, decimal_places=2, null=True),
+        {2.0**53: decimal.Decimal("9007199254740992.00"), 1.5: decimal.Decimal("1.50")},
+    ),
 }
 #: Before, after, values that stay, values that do not survive, and what the refusal is called.
 REFUSED = {
@@ -108,12 +126,35 @@ REFUSED = {
         [datetime.datetime(2024, 2, 29, 1, tzinfo=datetime.UTC)],
         "alters-values",
     ),
+    "zeros and blanks in front of a decimal": (
+        CHAR,
+        models.DecimalField(max_digits=6, decimal_places=2, null=True),
+        ["-1.50", "0.5", "7", None],
+        ["007", " 7", "+7", "7.", "1e2"],
+        "alters-values",
+    ),
+    "text of more digits than a float has": (
+        CHAR,
+        models.FloatField(null=True),
+        ["1.5"],
+        ["9007199254740993"],
+        "alters-values",
+    ),
+    "number of more digits than a float has": (
+        models.BigIntegerField(null=True),
+        models.FloatField(null=True),
+        [2**53],
+        [2**53 + 1],
+        "alters-values",
+    ),
     "too long": (CHAR, models.CharField(max_length=3, null=True), ["abc"], ["abcd"], "alters-values"),
 }
 REFUSED_ON_POSTGRESQL = {
     "too large": (models.BigIntegerField(null=True), INTEGER, [1], [2**40], "cast-fails"),
     "integer to uuid": (INTEGER, UUID, [None], [1, 2], "cast-fails"),
     "two keys of one name": (TEXT, JSON, ['{"a": 1}'], ['{"a": 1, "a": 2}'], "alters-values"),
+    "two keys of one name and a long number": (TEXT, JSON, ['{"a": 1e8}'], ['{"a":1,"a":1e8}'], "alters-values"),
+    "no number to json": (models.FloatField(null=True), JSON, [1.5], [float("nan"), float("inf")], "alters-values"),
     "array of several to integer": (INTEGERS, INTEGER, [[1]], [[1, 2], []], "alters-values"),
     "braces and none": (TEXT, TEXTS, ["a"], ["{a,b}"], "alters-values"),
     "bytes that are no text": (BINARY, TEXT, [b"a"], [b"\xff"], "cast-fails"),
@@ -253,6 +294,27 @@ def test_duplicates_under_what_stays_refused(case, name):
     case.refused(before, after, filled(["1.0", "1", "2"]), "duplicates")
     case.execute("DELETE FROM shop_item WHERE a = '1'")
     case.update(before, after, built=True)
+
+
+def test_text_in_a_check_over_a_converted_number_is_compared_as_text(case):
+    """As texts, 12 is less than 5."""
+    check = models.CheckConstraint(condition=models.Q(a__gte="5"), name="c")
+    before, after = item(a=models.IntegerField()), item(a=models.TextField(), Meta={"constraints": [check]})
+    plan = case.refused(before, after, filled([12, 6]), "violators")
+    assert plan.refused[0].hazards[0].samples == ((1,),)
+
+
+def test_infinity_is_no_decimal(case):
+    before = item(a=models.FloatField())
+    after = item(a=models.DecimalField(max_digits=6, decimal_places=2))
+    plan = case.refused(
+        before, after, filled([1.5, float("inf")]), "alters-values" if case.vendor == "sqlite" else "cast-fails"
+    )
+    assert plan.refused[0].hazards[0].samples == ((2,),)
+
+
+def test_largest_number_is_no_float_on_sqlite(lite):
+    is_refused(lite, models.BigIntegerField(), models.FloatField(), [2**62], [2**63 - 1], "alters-values")
 
 
 def test_duplicates_that_arise_from_an_accepted_loss_refused(case):

@@ -401,6 +401,15 @@ def test_autofield_becomes_plain_and_back(case):
     case.update(auto, plain, built=True)
 
 
+@pytest.mark.parametrize("keys", [(0,), (-5, -1), (-5, 7)])
+def test_plain_key_without_positive_numbers_becomes_automatic(case, keys):
+    auto = item(id=models.AutoField(primary_key=True), name=NAME)
+    rows = {"Item": [{"id": key, "name": "a"} for key in keys]}
+    case.update(item(id=models.IntegerField(primary_key=True), name=NAME), auto, rows)
+    case.insert(auto, {"Item": [{"name": "b"}]})
+    assert {key for (key,) in case.values("shop_item", "id")} == {*keys, max(0, *keys) + 1}
+
+
 def test_column_renamed_case_is_another_column_or_the_same(case):
     before = item(name=models.CharField(max_length=20, null=True, db_column="name"))
     after = item(name=models.CharField(max_length=20, null=True, db_column="NAME"))

@@ -1,6 +1,7 @@
 """How the rows are asked: no more than needed, not for ever, and with examples of what is in the way."""
 
 import datetime
+from contextlib import contextmanager
 
 import pytest
 from django.db import models
@@ -63,7 +64,7 @@ def test_examples_are_the_first_five_keys(case):
     (hazard,) = plan.refused[0].hazards
     assert (hazard.key, hazard.rows) == (("id",), 7)
     assert hazard.samples == ((2,), (3,), (4,), (5,), (6,))
-    assert "7 rows hold NULL (id 2, 3, 4, 5, 6, ...). Give" in str(hazard)
+    assert "it is NULL in 7 rows (id 2, 3, 4, 5, 6, ...). Give" in str(hazard)
 
 
 def test_examples_of_a_key_of_several_columns(case):
@@ -132,6 +133,52 @@ def test_what_would_go_and_is_not_counted_in_time_is_kept(case):
     (judgement,) = plan.withheld
     assert "values that were not counted in time: kept" in str(judgement.hazards[0])
     assert len(case.values("shop_item", "size")) == 60_000
+
+
+@contextmanager
+def broken_counting(case):
+    """Let the database fail on every question that counts."""
+
+    def fail(execute, sql, params, many, context):
+        return execute("SELECT broken" if "count(" in sql else sql, params, many, context)
+
+    with case.connection.execute_wrapper(fail):
+        yield
+
+
+SIZED = item(name=NAME, size=SIZE)
+
+
+@pytest.mark.parametrize(
+    ("after", "table"),
+    [(item(name=NAME), "shop_item"), (State(Other={"name": NAME}), "shop_item")],
+    ids=["column", "table"],
+)
+def test_what_would_go_and_cannot_be_counted_is_kept(case, after, table):
+    case.build(SIZED)
+    case.insert(SIZED, rows(1, 2))
+    with broken_counting(case):
+        plan = case.plan(after)
+    (judgement,) = plan.withheld
+    assert "that could not be counted (" in str(judgement.hazards[0])
+    assert judgement.hazards[0].rows is None
+
+
+def test_what_a_type_would_lose_on_sqlite_and_cannot_be_counted_is_refused(sqlite):
+    case = Case(sqlite, "automigrate")
+    case.build(SIZED)
+    case.insert(SIZED, rows(1, 2))
+    with broken_counting(case):
+        plan = case.plan(RETYPED)
+    assert [hazard.code for hazard in plan.refused[0].hazards] == ["not-counted"]
+
+
+@pytest.mark.parametrize("limit", [1e30, float("inf")])
+def test_limit_longer_than_the_server_knows(case, limit):
+    case.build(SIZED)
+    case.insert(SIZED, rows(1, 2))
+    plan = case.run(item(name=NAME), count_timeout=limit)
+    assert [judgement.hazards[0].rows for judgement in plan.withheld] == [2]
 
 
 def test_limit_ends_with_the_question(case):

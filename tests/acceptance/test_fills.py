@@ -217,6 +217,25 @@ def test_orphans_made_by_a_default_refused(case):
     case.refused(state(), after, named("a", "b"), "orphans")
 
 
+def test_orphans_made_by_a_default_under_a_foreign_key_that_stays_refused(case):
+    def state(**options):
+        return State(Box={}, Item={"box": models.ForeignKey("Box", models.CASCADE, **options)})
+
+    rows = {"Box": [{}], "Item": [{"box_id": 1}, {"box_id": None}]}
+    plan = case.refused(state(null=True), state(default=9), rows, "orphans")
+    assert plan.refused[0].hazards[0].samples == ((2,),)
+    case.update(state(null=True), state(default=1), built=True)
+
+
+def test_database_default_of_null_fills_nothing(case):
+    after = item(name=NAME, size=models.IntegerField(db_default=None))
+    case.refused(item(name=NAME), after, named("a"), "required-column")
+    case.execute("DELETE FROM shop_item")
+    nullable = item(name=NAME, size=models.IntegerField(null=True))
+    case.update(item(name=NAME), nullable, built=True)
+    case.refused(nullable, after, named("b"), "null-values", built=True)
+
+
 def test_violators_made_by_a_default_refused(case):
     check = models.CheckConstraint(condition=models.Q(size__gt=10), name="c")
     after = item(name=NAME, size=models.IntegerField(default=5), Meta={"constraints": [check]})

@@ -209,3 +209,41 @@ def test_expression_reads_a_column_that_comes_in_the_same_run(case):
     after = state("b", b=models.IntegerField(default=4))
     case.update(state("a"), after, {"Item": [{"a": 1}]}, altered=["shop_item.twice"])
     assert case.values("shop_item", "a", "b", "twice") == [(1, 4, 8)]
+
+
+def test_generated_column_becomes_plain_and_gets_what_is_missing(case, kind):
+    name = models.CharField(max_length=20, null=True)
+    made = generated(kind, Lower("name"), models.CharField(max_length=20, null=True))
+    after = state(models.CharField(max_length=20, default="none"), name)
+    rows = {"Item": [{"name": "Ab", "size": 2}, {"name": None, "size": 3}]}
+    case.update(state(made, name), after, rows)
+    assert case.values("shop_item", "made") == [("ab",), ("none",)]
+
+
+def test_generated_column_becomes_plain_of_another_type(case, kind):
+    case.update(state(generated(kind)), state(models.CharField(max_length=9)), ROWS)
+    assert case.values("shop_item", "made") == [("4",), ("6",)]
+
+
+def test_generated_values_that_a_plain_column_does_not_hold_refused(case, kind):
+    rows = {"Item": [{"name": "a", "size": 2}, {"name": "b", "size": 50}]}
+    code = "alters-values"
+    plan = case.refused(state(generated(kind)), state(models.CharField(max_length=2)), rows, code)
+    assert plan.refused[0].hazards[0].samples == ((2,),)
+
+
+RULES = {
+    "unique": (models.UniqueConstraint(fields=["made"], name="u"), "duplicates"),
+    "check": (models.CheckConstraint(condition=Q(made__lt=0), name="c"), "violators"),
+}
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_rule_over_what_is_computed_from_filled_values_refused(case, name):
+    rule, code = RULES[name]
+    made = generated("stored", F("size") * 2, models.IntegerField(null=True))
+    before = state(made, size=models.IntegerField(null=True), constraints=[rule])
+    after = state(made, size=models.IntegerField(default=0), constraints=[rule])
+    rows = {"Item": [{"name": "a", "size": None}, {"name": "b", "size": None}, {"name": "c", "size": -3}]}
+    plan = case.refused(before, after, rows, code)
+    assert plan.refused[0].hazards[0].samples == ((1,), (2,))

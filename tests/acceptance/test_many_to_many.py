@@ -147,6 +147,14 @@ def test_many_to_many_aimed_elsewhere(case):
     case.update(state("Tag"), state("Mark"), ROWS, built=True)
 
 
+def test_many_to_many_with_rows_aimed_elsewhere_is_refused(case):
+    def state(to):
+        return State(Tag={"name": NAME}, Mark={"name": NAME}, Item={"name": NAME, "tags": M2M(to)})
+
+    plan = case.refused(state("Tag"), state("Mark"), {**ROWS, **PAIRS}, "required-column")
+    assert plan.refused[0].hazards[0].remedy.startswith("If a model was renamed, say so with --rename;")
+
+
 def test_composite_unique_beside_through(case):
     link = through(Meta={"constraints": [models.UniqueConstraint(fields=["item", "tag"], name="once")]})
     case.unchanged(tagged(M2M("Tag", through="Link"), Link=link))

@@ -522,6 +522,13 @@ def test_likely_rename_of_a_model_with_its_many_to_many_tables(case):
     case.assert_settled(after)
 
 
+def test_likely_rename_of_a_model_whose_new_name_is_part_of_a_column(case):
+    before, after = State(Tag={"label": TEXT}), State(Label={"label": TEXT})
+    case.run(before)
+    case.insert(before, {"Tag": [{"label": "a"}]})
+    assert likely(case.plan(after)) == ["shop.Tag=Label"]
+
+
 def test_likely_rename_of_a_table_and_of_a_many_to_many_field(case):
     def state(table, field):
         tags = {field: models.ManyToManyField("shop.Tag", related_name="+")}

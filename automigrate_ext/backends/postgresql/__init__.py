@@ -101,6 +101,9 @@ ORDER BY 1, 2, 3
 
 # set_config() with true lasts until the transaction or savepoint is undone; columns are computed from left to right.
 LIMIT_TIME = "SELECT current_setting('statement_timeout'), set_config('statement_timeout', %s, true)"
+# With row_security off, a query from which a policy hides rows is an error instead: PostgreSQL's documentation, "Row
+# Security Policies". What is not seen is not counted, and would be lost.
+SEE_ALL_ROWS = "SELECT current_setting('row_security'), set_config('row_security', %s, true)"
 UPDATE_ROWS = (
     "UPDATE {table} AS filled SET {column} = given.value FROM (VALUES {values}) AS given ({names}) WHERE {joined}"
 )
@@ -433,8 +436,18 @@ class PostgreSQLBackend(Backend):
             if outermost:
                 with self.connection.cursor() as cursor:
                     cursor.execute(SEE_ONE_STATE)
-            with locks.lock_timeout(self.connection, self.look_limit if outermost else None):
+            with locks.lock_timeout(self.connection, self.look_limit if outermost else None), self.all_rows():
                 yield
+
+    @contextmanager
+    def all_rows(self) -> Iterator[None]:
+        """Let no policy hide rows; for a block that is a savepoint of its own, which undoes the setting on errors."""
+        with self.connection.cursor() as cursor:
+            cursor.execute(SEE_ALL_ROWS, ["off"])
+            (before, _) = cursor.fetchone()
+        yield
+        with self.connection.cursor() as cursor:
+            cursor.execute(SEE_ALL_ROWS, [before])
 
     def steadily(self, read: Callable[[], T]) -> T:
         # Counting waits for a run that has the table; then it is that run which is to be waited for.
@@ -492,7 +505,9 @@ class PostgreSQLBackend(Backend):
         if not self.is_locked(error):
             return faults.advice(self.connection, error)
         statement = self.explain(error)
-        holders = locks.sessions(self.connection, locks.NAMED_HOLDERS, statement, statement)
+        holders = locks.sessions(self.connection, locks.NAMED_HOLDERS, statement, statement) or locks.sessions(
+            self.connection, locks.NAMED_HOLDERS, "", ""
+        )
         return (
             f"The tables are in use{describe_sessions(holders)}: wait until they are free, or raise --lock-timeout "
             f"(lock_timeout=)."
@@ -542,7 +557,7 @@ class PostgreSQLBackend(Backend):
             yield
             return
         with self.connection.cursor() as cursor:
-            cursor.execute(LIMIT_TIME, [f"{max(1, round(seconds * 1000))}ms"])
+            cursor.execute(LIMIT_TIME, [f"{max(1, round(min(seconds * 1000, locks.LONGEST_TIMEOUT)))}ms"])
             (before, _) = cursor.fetchone()
             try:
                 yield

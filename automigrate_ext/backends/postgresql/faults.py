@@ -37,6 +37,11 @@ READS_ONLY = (
     "{role} SET default_transaction_read_only = off) or in the OPTIONS of the database."
 )
 
+HIDDEN = (
+    "Policies hide rows of {table} from {role}, and what is not seen cannot be kept: run as a role with BYPASSRLS, or "
+    "ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY for the time of the run."
+)
+
 SITUATION = """
 SELECT quote_ident(current_user), quote_ident(current_database()), quote_ident(current_schema()),
        pg_is_in_recovery(), has_database_privilege(current_database(), 'TEMPORARY'),
@@ -45,7 +50,7 @@ SELECT quote_ident(current_user), quote_ident(current_database()), quote_ident(c
 # The table that a message speaks of; of several whose names are in it, the longest name is meant.
 FOREIGN_TABLE = """
 SELECT c.oid::regclass::text, quote_ident(pg_get_userbyid(c.relowner)),
-       has_table_privilege(c.oid, 'SELECT'), pg_has_role(c.relowner, 'USAGE')
+       has_table_privilege(c.oid, 'SELECT'), pg_has_role(c.relowner, 'USAGE'), row_security_active(c.oid)
 FROM pg_class c
 WHERE c.relkind IN ('r', 'p') AND pg_table_is_visible(c.oid) AND strpos(%s, c.relname) > 0
   AND c.relnamespace <> 'pg_catalog'::regnamespace
@@ -89,6 +94,8 @@ def forbidden(connection: BaseDatabaseWrapper, error: Error) -> str:
     found = row_of(connection, FOREIGN_TABLE, str(error))
     if found and not found[3]:
         return missing_on_table(role, *found[:3])
+    if found and found[4]:
+        return HIDDEN.format(role=role, table=found[0])
     if not may_make_temporary:
         return f"Comparing takes temporary tables: GRANT TEMPORARY ON DATABASE {database} TO {role}."
     if schema and schema in str(error) and not may_create:

@@ -58,10 +58,10 @@ ALTER_SEQUENCE_TYPE = "ALTER SEQUENCE {sequence} AS {type}"
 SET_SCHEMA = "ALTER TABLE {table} SET SCHEMA {schema}"
 RENAME_SEQUENCE = "ALTER SEQUENCE {old} RENAME TO {new}"
 DROP_SEQUENCE = "DROP SEQUENCE IF EXISTS {sequence}"
-# is_called = false where the table is empty, so that numbering starts at 1.
+# is_called = false where no number is positive, so that numbering starts at 1.
 RESTART_IDENTITY = (
-    "SELECT setval(pg_get_serial_sequence({table}, {column}), coalesce(max({quoted}), 1), max({quoted}) IS NOT NULL) "
-    "FROM {from_table}"
+    "SELECT setval(pg_get_serial_sequence({table}, {column}), greatest(max({quoted}), 1), coalesce(max({quoted}) > 0, "
+    "false)) FROM {from_table}"
 )
 #: Locks that a table holds besides its own and its indexes': its TOAST table and the index of that.
 TOAST_LOCKS = 2
@@ -617,12 +617,11 @@ class TableCompiler:
         self.drops_first = True
         computed = f"{old.name[:50]}__computed"
         table, name = self.quote(self.name), self.quote(old.name)
-        nullable = evolve(new, null=True)
         self.before.append(self.alter(f"RENAME COLUMN {name} TO {self.quote(computed)}"))
-        self.before.append(self.alter(f"ADD COLUMN {name} {nullable.type}"))
+        self.before.append(self.alter(f"ADD COLUMN {name} {old.type}"))
         self.before.append(self.step(COPY_COLUMN.format(table=table, new=name, old=self.quote(computed))))
         self.before.append(self.alter(f"DROP COLUMN {self.quote(computed)}"))
-        plain = evolve(nullable, default=None, identity=None, collation=None)
+        plain = evolve(old, generated=None, null=True, collation=None)
         self.alter_column(AlterColumn(table=self.name, old=plain, new=new))
 
     def retype(self, change: AlterColumn) -> str:

@@ -286,7 +286,7 @@ class SQLiteBackend(Backend):
         column, source = self.quote(old.name), self.rows.now(table)
         lost = Question(source=source, condition=LOST.format(column=column, survives=needed.survives.format(c=column)))
         using = needed.value.format(c=column)
-        rows = self.rows.answer(lost).rows
+        rows = self.rows.answer(lost).counted
         if not rows:
             return Loss(rows=rows, using=using)
         samples = self.rows.sample(lost)
@@ -297,13 +297,15 @@ class SQLiteBackend(Backend):
 
     def why_impossible(self, impossible: Question, new: Column) -> str:
         """What stands against values of which nothing would be left, in a column that forbids NULL."""
-        rows = self.rows.answer(impossible).rows
+        rows = self.rows.answer(impossible).counted
         if rows == 0:
             return ""
         number = "some" if rows is None else rows
         return f"the values of {number} of its rows are no {new.type}, and it forbids NULL"
 
     def typed(self, column: Column, value: str) -> str:
+        if affinity(column.type) == "TEXT":
+            value = f"CAST({value} AS TEXT)"
         return f"({value}) COLLATE {self.quote(column.collation)}" if column.collation else value
 
     @contextmanager

@@ -30,10 +30,11 @@ FAMILIES = {
 WHOLE = frozenset(("integer", "bool"))
 WRITTEN = frozenset(("integer", "bool", "date", "datetime", "time", "uuid", "text"))
 
-# A text is a number if it equals itself read as one; more than 15 digits may not all be kept.
+# 1.50 is the number 1.5; 007 and " 7" are more than the number 7. More than 15 digits may not all be kept.
 NUMBER = (
-    "typeof({c}) = 'text' AND {c} = CAST({c} AS NUMERIC) "
-    "AND (length({c}) <= 16 OR CAST(CAST({c} AS NUMERIC) AS TEXT) = {c})"
+    "typeof({c}) = 'text' AND {c} = CAST({c} AS NUMERIC) AND (CAST(CAST({c} AS NUMERIC) AS TEXT) = {c} "
+    "OR (length({c}) <= 16 AND {c} NOT GLOB '*[^0-9.-]*' AND ltrim({c}, '-') GLOB '[0-9]*' AND {c} GLOB '*[0-9]' "
+    "AND ltrim({c}, '-') NOT GLOB '0[0-9]*'))"
 )
 WHOLE_NUMBER = (
     "CASE typeof({c}) WHEN 'integer' THEN 1 WHEN 'real' THEN {c} = CAST({c} AS INTEGER) "
@@ -65,12 +66,12 @@ CONVERSIONS = {
         "WHEN typeof({c}) = 'real' THEN CAST(round({c}) AS INTEGER) END",
     ),
     "numeric": Conversion(
-        survives=f"typeof({{c}}) IN ('integer', 'real') OR ({NUMBER})",
+        survives=f"typeof({{c}}) = 'integer' OR (typeof({{c}}) = 'real' AND abs({{c}}) < 9e999) OR ({NUMBER})",
         value="CASE WHEN {c} = CAST({c} AS NUMERIC) THEN CAST({c} AS NUMERIC) END",
     ),
     "real": Conversion(
-        survives="typeof({c}) = 'real' OR (typeof({c}) = 'integer' AND CAST(CAST({c} AS REAL) AS INTEGER) = {c}) "
-        f"OR ({NUMBER})",
+        survives="typeof({c}) = 'real' OR (typeof({c}) = 'integer' AND CAST({c} AS REAL) = {c}) "
+        f"OR ({NUMBER} AND CAST({{c}} AS REAL) = CAST({{c}} AS NUMERIC))",
         value="CASE WHEN {c} = CAST({c} AS NUMERIC) THEN CAST({c} AS REAL) END",
     ),
     "bool": Conversion(

@@ -15,11 +15,11 @@ from django.core.management.base import CommandError
 
 from automigrate_ext.api import autoupdate, carry_out, make_plan, run_plan, select_saved
 from automigrate_ext.exceptions import UnusablePlan
-from automigrate_ext.management.base import DIFFERENT, FAILED, SchemaCommand, Several
+from automigrate_ext.management.base import DIFFERENT, FAILED, SchemaCommand, Several, described
 from automigrate_ext.management.questions import Questions
 from automigrate_ext.plan import Plan
 from automigrate_ext.run import COUNT_TIMEOUT, Options
-from automigrate_ext.saved import SavedPlan, is_several, parse, read_plans
+from automigrate_ext.saved import SavedPlan, is_several, parse, read_plan, read_plans
 from automigrate_ext.selection import Models, Selection
 
 #: The options that a saved plan holds itself, or that make no sense beside it.
@@ -136,13 +136,20 @@ exit status: 0 done or nothing to do, 1 --check found differences, 2 refused or 
         with self.unusable(options["plan"]):
             values = parse(text)
             if not is_several(values):
-                return self.run_saved(partial(run_plan, values, count_timeout=options["count_timeout"]), options)
+                return self.run_single(values, options)
             saved = read_plans(values)
             selections = select_saved(saved)
         jobs = {
             alias: partial(self.run_one, saved[alias], selection, options) for alias, selection in selections.items()
         }
         return Several(self, options, {}).run(jobs)
+
+    def run_single(self, values: Any, options: dict[str, Any]) -> int:
+        """Carry out the saved plan of one database."""
+        saved = read_plan(values)
+        with self.errors(options["format"], described([saved.alias])):
+            run = partial(run_plan, values, count_timeout=options["count_timeout"], **self.run_options(options))
+            return self.run_saved(run, options)
 
     def run_one(self, saved: SavedPlan, selection: Selection, options: dict[str, Any]) -> int:
         """Carry out the saved plan of one of several databases."""

@@ -6,14 +6,17 @@ from automigrate_ext.api import (
     ais_actual,
     amake_plan,
     arun_plan,
+    arun_plans,
     automigrate,
     autoupdate,
     is_actual,
     make_plan,
     run_plan,
+    run_plans,
 )
 from automigrate_ext.exceptions import (
     AutomigrateError,
+    DatabasesFailed,
     ExecutionFailed,
     LockNotAvailable,
     NotConverged,
@@ -24,7 +27,7 @@ from automigrate_ext.exceptions import (
     UnsupportedDatabase,
     UnusablePlan,
 )
-from automigrate_ext.plan import Hazard, Judgement, LikelyRename, Plan, Request, Verdict
+from automigrate_ext.plan import Hazard, Judgement, LikelyRename, Plan, Plans, Request, Verdict
 from automigrate_ext.remarks import Remark
 from automigrate_ext.run import Answers
 
@@ -33,6 +36,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Answers",
     "AutomigrateError",
+    "DatabasesFailed",
     "ExecutionFailed",
     "Hazard",
     "Judgement",
@@ -40,6 +44,7 @@ __all__ = [
     "LockNotAvailable",
     "NotConverged",
     "Plan",
+    "Plans",
     "Refused",
     "Remark",
     "Request",
@@ -54,9 +59,11 @@ __all__ = [
     "ais_actual",
     "amake_plan",
     "arun_plan",
+    "arun_plans",
     "automigrate",
     "autoupdate",
     "is_actual",
     "make_plan",
     "run_plan",
+    "run_plans",
 ]

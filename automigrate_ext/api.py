@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from dataclasses import replace as evolve
+from typing import Any, TypedDict, Unpack, overload
 
 from asgiref.sync import sync_to_async
 from django.apps import apps as global_apps
@@ -13,20 +14,66 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from automigrate_ext.backends import backend_for
 from automigrate_ext.backends.base import Backend
 from automigrate_ext.exceptions import UnusablePlan
-from automigrate_ext.plan import Plan
+from automigrate_ext.plan import Plan, Plans
 from automigrate_ext.rebuild import Rebuild
 from automigrate_ext.run import COUNT_TIMEOUT, Ask, Options
-from automigrate_ext.saved import read_plan
-from automigrate_ext.selection import Label, select
+from automigrate_ext.saved import SavedPlan, read_plan, read_plans
+from automigrate_ext.selection import Models, Selection, select, select_each
+from automigrate_ext.several import on_each
 from automigrate_ext.update import Update
 
-Models = Label | Iterable[Label] | None
+Aliases = list[str] | tuple[str, ...]
+
+
+class LookOptions(TypedDict, total=False):
+    """What the functions take that only look."""
+
+    apps: Apps | None
+    renames: Mapping[str, str] | None
+    defaults: Mapping[str, Any] | None
+    accept_data_loss: bool
+    count_timeout: float | None
+    prune: bool
+
+
+class RunOptions(TypedDict, total=False):
+    """What the functions take that change something."""
+
+    dry_run: bool
+    record_migrations: bool
+    verbosity: int
+    interactive: bool
+    stdout: Any
+    lock_wait: float | None
+    lock_timeout: float | None
+    notify: Callable[[str], None] | None
+
+
+class UpdateOptions(LookOptions, RunOptions, total=False):
+    """What `autoupdate` takes."""
+
+    ask: Ask | None
+
+
+class RebuildOptions(RunOptions, total=False):
+    """What `automigrate` takes."""
+
+    apps: Apps | None
+    cascade: bool
+
+
+@overload
+def autoupdate(models: Models | Selection = ..., *, using: str = ..., **options: Unpack[UpdateOptions]) -> Plan: ...
+
+
+@overload
+def autoupdate(models: Models = ..., *, using: Aliases, **options: Unpack[UpdateOptions]) -> Plans: ...
 
 
 def autoupdate(
-    models: Models = None,
+    models: Models | Selection = None,
     *,
-    using: str = DEFAULT_DB_ALIAS,
+    using: str | Aliases = DEFAULT_DB_ALIAS,
     apps: Apps | None = None,
     renames: Mapping[str, str] | None = None,
     defaults: Mapping[str, Any] | None = None,
@@ -42,7 +89,7 @@ def autoupdate(
     lock_timeout: float | None = None,
     notify: Callable[[str], None] | None = None,
     ask: Ask | None = None,
-) -> Plan:
+) -> Plan | Plans:
     """Change the tables in place until they match the models, and keep the data.
 
     `models` is an app label, "app.Model", a model's name or class, or a list of these; None means all
@@ -53,6 +100,10 @@ def autoupdate(
     run and for locks on tables, None being without end; `notify` is called with a line of text when that takes more
     than a second. `ask` is shown the plan before a run that would do something, and its answers are added to
     `renames` and `defaults`. Returns the plan that was carried out, or with `dry_run` would be.
+
+    `using` is an alias, or a list or tuple of these: then every database is dealt with by itself and the `Plans` of
+    all are returned; a model is left out where it does not belong, and where any database fails or refuses,
+    `DatabasesFailed` is raised once the others are done.
 
     Raises `UnknownModels`, `ShadowedTable` or `ScratchFailed` before anything is touched, `Refused` when
     the rows do not allow all of it, `LockNotAvailable`, `ExecutionFailed` or `NotConverged` when the run was
@@ -73,23 +124,28 @@ def autoupdate(
         notify=notify,
         ask=ask,
     )
-    selection = select(models, using, apps or global_apps)
-    update = Update(selection, options)
-    with update.backend.guarded():
-        return update.plan() if dry_run else update.run()
+    return on(using, models, apps, lambda selection: update_one(selection, options, dry_run=dry_run))
+
+
+@overload
+def make_plan(models: Models | Selection = ..., *, using: str = ..., **options: Unpack[LookOptions]) -> Plan: ...
+
+
+@overload
+def make_plan(models: Models = ..., *, using: Aliases, **options: Unpack[LookOptions]) -> Plans: ...
 
 
 def make_plan(
-    models: Models = None,
+    models: Models | Selection = None,
     *,
-    using: str = DEFAULT_DB_ALIAS,
+    using: str | Aliases = DEFAULT_DB_ALIAS,
     apps: Apps | None = None,
     renames: Mapping[str, str] | None = None,
     defaults: Mapping[str, Any] | None = None,
     accept_data_loss: bool = False,
     count_timeout: float | None = COUNT_TIMEOUT,
     prune: bool = False,
-) -> Plan:
+) -> Plan | Plans:
     """The plan that `autoupdate` would carry out; changes nothing. See `autoupdate` for what goes in."""
     options = Options(
         renames=renames or {},
@@ -98,9 +154,7 @@ def make_plan(
         count_timeout=count_timeout,
         prune=prune,
     )
-    update = Update(select(models, using, apps or global_apps), options)
-    with update.backend.guarded():
-        return update.plan()
+    return on(using, models, apps, lambda selection: update_one(selection, options, dry_run=True))
 
 
 def run_plan(
@@ -122,15 +176,9 @@ def run_plan(
     plan's. Raises `UnusablePlan` with all that differs before anything is touched, otherwise what `autoupdate` does.
     """
     saved = read_plan(plan)
-    if saved.alias not in tuple(connections):
-        raise UnusablePlan(f"The plan was made for the database {saved.alias!r}, which is not in DATABASES.")
-    request = saved.request
+    forbid_unknown_alias(saved)
     options = Options(
-        renames=request.renames,
-        defaults=request.defaults,
-        accept_data_loss=request.accept_data_loss,
         count_timeout=count_timeout,
-        prune=request.prune,
         record_migrations=record_migrations,
         verbosity=verbosity,
         interactive=interactive,
@@ -139,22 +187,101 @@ def run_plan(
         lock_timeout=lock_timeout,
         notify=notify,
     )
-    update = Update(select(request.models, saved.alias, apps or global_apps), options, saved)
+    return carry_out(saved, select(saved.request.models, saved.alias, apps or global_apps), options)
+
+
+def run_plans(
+    plans: Plans | Mapping[str, Any] | str,
+    *,
+    apps: Apps | None = None,
+    count_timeout: float | None = COUNT_TIMEOUT,
+    record_migrations: bool = False,
+    verbosity: int = 0,
+    interactive: bool = False,
+    stdout: Any = None,
+    lock_wait: float | None = None,
+    lock_timeout: float | None = None,
+    notify: Callable[[str], None] | None = None,
+) -> Plans:
+    """Carry out the plans of several databases that were made before, each as `run_plan` does.
+
+    `plans` are `Plans`, or their JSON as text or as plain values. Those with nothing to do are passed over. Raises
+    `UnusablePlan` before anything is touched where one of them can never be run, and `DatabasesFailed` in the end
+    where one no longer holds or fails.
+    """
+    saved = read_plans(plans)
+    options = Options(
+        count_timeout=count_timeout,
+        record_migrations=record_migrations,
+        verbosity=verbosity,
+        interactive=interactive,
+        stdout=stdout,
+        lock_wait=lock_wait,
+        lock_timeout=lock_timeout,
+        notify=notify,
+    )
+    selections = select_saved(saved, apps)
+    return Plans(on_each(selections, lambda found: carry_out(saved[found.alias], found, options)).values())
+
+
+def select_saved(saved: Mapping[str, SavedPlan], apps: Apps | None = None) -> dict[str, Selection]:
+    """The models of saved plans for several databases, but for those that do nothing."""
+    for plan in saved.values():
+        forbid_unknown_alias(plan)
+    selections = select_each({alias: plan.request.models for alias, plan in saved.items()}, apps or global_apps)
+    return {alias: selection for alias, selection in selections.items() if saved[alias].statements}
+
+
+def carry_out(saved: SavedPlan, selection: Selection, options: Options) -> Plan:
+    """Run one saved plan; the options that decide about it are its own."""
+    request = saved.request
+    decided = evolve(
+        options,
+        renames=request.renames,
+        defaults=request.defaults,
+        accept_data_loss=request.accept_data_loss,
+        prune=request.prune,
+    )
+    update = Update(selection, decided, saved)
     with update.backend.guarded():
         return update.run()
 
 
-def is_actual(models: Models = None, *, using: str = DEFAULT_DB_ALIAS, apps: Apps | None = None) -> bool:
-    """Whether the tables match the models, so that `autoupdate` would do nothing; asks no rows."""
-    update = Update(select(models, using, apps or global_apps), Options())
+def forbid_unknown_alias(saved: SavedPlan) -> None:
+    """Raise `UnusablePlan` for a database that the settings do not have."""
+    if saved.alias not in tuple(connections):
+        raise UnusablePlan(f"The plan was made for the database {saved.alias!r}, which is not in DATABASES.")
+
+
+def is_actual(models: Models = None, *, using: str | Aliases = DEFAULT_DB_ALIAS, apps: Apps | None = None) -> bool:
+    """Whether the tables match the models, so that `autoupdate` would do nothing; asks no rows.
+
+    Of several databases it is whether all do.
+    """
+    if isinstance(using, str):
+        return is_one_actual(select(models, using, apps or global_apps))
+    return all(on_each(select_all(models, using, apps), is_one_actual).values())
+
+
+def is_one_actual(selection: Selection) -> bool:
+    """Whether the tables of one database match the models."""
+    update = Update(selection, Options())
     with update.backend.guarded():
         return not update.differs()
 
 
+@overload
+def automigrate(models: Models | Selection = ..., *, using: str = ..., **options: Unpack[RebuildOptions]) -> Plan: ...
+
+
+@overload
+def automigrate(models: Models = ..., *, using: Aliases, **options: Unpack[RebuildOptions]) -> Plans: ...
+
+
 def automigrate(
-    models: Models = None,
+    models: Models | Selection = None,
     *,
-    using: str = DEFAULT_DB_ALIAS,
+    using: str | Aliases = DEFAULT_DB_ALIAS,
     apps: Apps | None = None,
     cascade: bool = False,
     dry_run: bool = False,
@@ -165,7 +292,7 @@ def automigrate(
     lock_wait: float | None = None,
     lock_timeout: float | None = None,
     notify: Callable[[str], None] | None = None,
-) -> Plan:
+) -> Plan | Plans:
     """Drop the tables of the models, with all their rows, and create them again.
 
     See `autoupdate` for what goes in and is raised. The run is refused where rows of other tables point
@@ -181,12 +308,42 @@ def automigrate(
         lock_timeout=lock_timeout,
         notify=notify,
     )
-    rebuild = Rebuild(select(models, using, apps or global_apps), options)
+    return on(using, models, apps, lambda selection: rebuild_one(selection, options, dry_run=dry_run))
+
+
+def on(
+    using: str | Aliases, models: Models | Selection, apps: Apps | None, work: Callable[[Selection], Plan]
+) -> Plan | Plans:
+    """The plan that the work gives for one database, or those for several."""
+    if isinstance(using, str):
+        return work(select(models, using, apps or global_apps))
+    return Plans(on_each(select_all(models, using, apps), work).values())
+
+
+def select_all(models: Models | Selection, aliases: Iterable[str], apps: Apps | None = None) -> dict[str, Selection]:
+    """The models that are meant, for each of several databases."""
+    assert not isinstance(models, Selection), "a selection is of one database"
+    labels = models if models is None or isinstance(models, (str, type)) else list(models)
+    return select_each(dict.fromkeys(aliases, labels), apps or global_apps)
+
+
+def update_one(selection: Selection, options: Options, *, dry_run: bool) -> Plan:
+    """`autoupdate` of one database."""
+    update = Update(selection, options)
+    with update.backend.guarded():
+        return update.plan() if dry_run else update.run()
+
+
+def rebuild_one(selection: Selection, options: Options, *, dry_run: bool) -> Plan:
+    """`automigrate` of one database."""
+    rebuild = Rebuild(selection, options)
     with rebuild.backend.guarded():
         return rebuild.plan() if dry_run else rebuild.run()
 
 
-def rows_at_stake(models: Models = None, *, using: str = DEFAULT_DB_ALIAS, apps: Apps | None = None) -> dict[str, int]:
+def rows_at_stake(
+    models: Models | Selection = None, *, using: str = DEFAULT_DB_ALIAS, apps: Apps | None = None
+) -> dict[str, int]:
     """How many rows `automigrate` would destroy, by table; tables without rows are left out."""
     selection = select(models, using, apps or global_apps)
     backend = backend_for(using)
@@ -205,8 +362,53 @@ def count_rows(backend: Backend, names: Iterable[str]) -> dict[str, int]:
         return {name: backend.count_rows(name) for name in names if name in there}
 
 
-aautomigrate = sync_to_async(automigrate)
-aautoupdate = sync_to_async(autoupdate)
-amake_plan = sync_to_async(make_plan)
+# For async code
+
+
+async def in_thread(verb: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    """What a verb returns, called where Django lets databases be used."""
+    return await sync_to_async(verb)(*args, **options)
+
+
+@overload
+async def aautoupdate(models: Models = ..., *, using: str = ..., **options: Unpack[UpdateOptions]) -> Plan: ...
+
+
+@overload
+async def aautoupdate(models: Models = ..., *, using: Aliases, **options: Unpack[UpdateOptions]) -> Plans: ...
+
+
+async def aautoupdate(models: Models = None, *, using: str | Aliases = DEFAULT_DB_ALIAS, **options: Any) -> Any:
+    """`autoupdate` for async code."""
+    return await in_thread(autoupdate, models, using=using, **options)
+
+
+@overload
+async def amake_plan(models: Models = ..., *, using: str = ..., **options: Unpack[LookOptions]) -> Plan: ...
+
+
+@overload
+async def amake_plan(models: Models = ..., *, using: Aliases, **options: Unpack[LookOptions]) -> Plans: ...
+
+
+async def amake_plan(models: Models = None, *, using: str | Aliases = DEFAULT_DB_ALIAS, **options: Any) -> Any:
+    """`make_plan` for async code."""
+    return await in_thread(make_plan, models, using=using, **options)
+
+
+@overload
+async def aautomigrate(models: Models = ..., *, using: str = ..., **options: Unpack[RebuildOptions]) -> Plan: ...
+
+
+@overload
+async def aautomigrate(models: Models = ..., *, using: Aliases, **options: Unpack[RebuildOptions]) -> Plans: ...
+
+
+async def aautomigrate(models: Models = None, *, using: str | Aliases = DEFAULT_DB_ALIAS, **options: Any) -> Any:
+    """`automigrate` for async code."""
+    return await in_thread(automigrate, models, using=using, **options)
+
+
 arun_plan = sync_to_async(run_plan)
+arun_plans = sync_to_async(run_plans)
 ais_actual = sync_to_async(is_actual)

@@ -46,7 +46,7 @@ def diff_table(
     wanted = wanted_names(constraints) | wanted_names(indexes)
 
     def goes(old: Constraint | Index) -> bool:
-        return prune or old.name in wanted or ownership.owns_object(current, old)
+        return (prune and not old.inherited) or old.name in wanted or ownership.owns_object(current, old)
 
     yield from diff_constraints(desired.name, constraints, goes)
     yield from diff_indexes(desired.name, indexes, goes)
@@ -62,7 +62,7 @@ def diff_columns(current: Table, desired: Table, ownership: Ownership, *, prune:
         elif old != new:
             yield changes.AlterColumn(table=desired.name, old=old, new=new)
     for old in old_by_name.values():
-        if prune or ownership.owns_column(current, old):
+        if (prune and not old.inherited) or ownership.owns_column(current, old):
             yield changes.DropColumn(table=desired.name, old=old)
 
 

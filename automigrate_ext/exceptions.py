@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from automigrate_ext.plan import Plan
+    from automigrate_ext.plan import Plan, Plans
 
 
 class AutomigrateError(Exception):
@@ -58,3 +59,15 @@ class ExecutionFailed(AutomigrateError):
 
 class LockNotAvailable(AutomigrateError):
     """Another run, or a session that uses the tables, did not end in the time allowed; the run was undone."""
+
+
+class DatabasesFailed(AutomigrateError):
+    """Some of several databases failed or refused; the others were gone on with.
+
+    `errors` are the exceptions by alias, `plans` what was planned or carried out for the others.
+    """
+
+    def __init__(self, errors: Mapping[str, Exception], plans: Plans) -> None:
+        super().__init__("\n".join(f"Database {alias!r}: {error}" for alias, error in errors.items()))
+        self.errors = errors
+        self.plans = plans

@@ -50,7 +50,9 @@ class Ownership:
     server_named: Callable[[Table, Noun], bool] = never_generated
 
     def owns_column(self, table: Table, column: Column) -> bool:
-        """Whether the column came from the models; on a table never recorded, every column did."""
+        """Whether the column came from the models; on a table never recorded, every column of its own did."""
+        if column.inherited:
+            return False
         owned = self.tables.get(table.name)
         return owned is None or column.name in owned.columns or column.name in owned.kept
 
@@ -63,6 +65,8 @@ class Ownership:
 
     def owns_object(self, table: Table, noun: Noun) -> bool:
         """Whether the constraint or index came from the models."""
+        if noun.inherited:
+            return False
         owned = self.tables.get(table.name)
         if owned is None:
             return self.django_named(table, noun) or self.server_named(table, noun)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -109,10 +109,10 @@ class Plan:
     """The differences between a database and the models, in the order in which they are dealt with.
 
     True if carrying it out would do something. `schema` is what it was made against; `foreign` lists what
-    came from nobody's model and is left alone; `notes` are remarks on renames of which nothing is left to
-    do, `likely_renames` renames that nobody spoke of; `tables` counts the tables of the models;
-    `opening` and `closing` are what a script of the statements begins and ends with; `remarks` say what
-    carrying it out means for tables with rows; `request` is what was asked for.
+    came from nobody's model and is left alone; `notes` are remarks on models left out of one of several databases,
+    and on renames of which nothing is left to do, `likely_renames` renames that nobody spoke of; `tables` counts the
+    tables of the models; `opening` and `closing` are what a script of the statements begins and ends with; `remarks`
+    say what carrying it out means for tables with rows; `request` is what was asked for.
     """
 
     alias: str
@@ -188,6 +188,45 @@ class Plan:
                 {"old": likely.old, "new": likely.new, "option": likely.option} for likely in self.likely_renames
             ],
         }
+
+
+class Plans(Mapping[str, Plan]):
+    """The plans of several databases by alias, in the order in which they were named.
+
+    True if carrying out any of them would do something.
+    """
+
+    def __init__(self, plans: Iterable[Plan] = ()) -> None:
+        self._by_alias = {plan.alias: plan for plan in plans}
+
+    def __getitem__(self, alias: str) -> Plan:
+        return self._by_alias[alias]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._by_alias)
+
+    def __len__(self) -> int:
+        return len(self._by_alias)
+
+    def __bool__(self) -> bool:
+        return any(self.values())
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({list(self.values())})"
+
+    def as_json(self) -> str:
+        """The plans as JSON, see docs/reference.md."""
+        return json.dumps(self.as_dict(), indent=2)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The plans as plain values."""
+        return several_dict([plan.as_dict() for plan in self.values()])
+
+
+def several_dict(databases: Sequence[Mapping[str, Any]], left_alone: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """What came of several databases, as plain values; `left_alone` are others, with the reasons."""
+    skipped = [{"database": alias, "reason": reason} for alias, reason in (left_alone or {}).items()]
+    return {"version": VERSION, "databases": list(databases), "left_alone": skipped}
 
 
 def failure_dict(plan: Plan, error: str, applied: Sequence[str], pending: Sequence[str]) -> dict[str, object]:

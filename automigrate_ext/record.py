@@ -17,9 +17,9 @@ from django.db import models, transaction
 from automigrate_ext.backends.base import Backend
 from automigrate_ext.ownership import OwnedTable, Ownership
 
-#: The name of the row that holds the digest of what post_migrate handlers look at.
-SIGNALS = ""
-
+#: The name of the row that holds the digest of what post_migrate receivers were told of through an alias. Aliases
+#: for the same database may have different models. Such rows have no owner.
+SIGNALS = "post_migrate of {alias}"
 
 TABLE = "automigrate_ext_owned"
 
@@ -59,14 +59,18 @@ class Record:
     def load(self) -> dict[str, tuple[str, str]]:
         """All rows, by table name; none where the database has no record yet."""
         self.rows = {}
-        if TABLE in self.backend.table_names():
+        if self.is_there():
             rows = self.manager().values_list("name", "owner", "objects_owned")
             self.rows = {name: (owner, owned) for name, owner, owned in rows}
         return self.rows
 
+    def is_there(self) -> bool:
+        """Whether there is a record where this connection makes tables; one in another schema is of other tables."""
+        return bool(self.backend.existing([TABLE]) - self.backend.spoken_for([TABLE]))
+
     def read(self) -> Ownership:
         """The record as the rest of the package knows it."""
-        tables = {name: parse(name, owner, owned) for name, (owner, owned) in self.load().items() if name != SIGNALS}
+        tables = {name: parse(name, owner, owned) for name, (owner, owned) in self.load().items() if owner}
         return Ownership(
             tables=tables,
             django_named=self.backend.django_named,
@@ -76,18 +80,28 @@ class Record:
     def signals(self) -> str:
         """The digest that `write` was given last."""
         rows = self.load() if self.rows is None else self.rows
-        return rows.get(SIGNALS, ("", ""))[1]
+        return rows.get(self.signals_name, ("", ""))[1]
+
+    @property
+    def signals_name(self) -> str:
+        """The name of the row of digests for this alias."""
+        return SIGNALS.format(alias=self.alias)
+
+    def as_rows(self, tables: Iterable[OwnedTable], signals: str | None) -> dict[str, tuple[str, str]]:
+        """What the record holds for the tables."""
+        rows = {table.name: (table.owner, render(table)) for table in tables}
+        return rows if signals is None else {**rows, self.signals_name: ("", signals)}
 
     def outdated(self, tables: Iterable[OwnedTable], *, gone: Iterable[str] = (), signals: str | None = None) -> bool:
         """Whether `write` would have something to do."""
         before = self.load() if self.rows is None else self.rows
-        wanted = as_rows(tables, signals)
+        wanted = self.as_rows(tables, signals)
         return any(before.get(name) != row for name, row in wanted.items()) or any(name in before for name in gone)
 
     def write(self, tables: Iterable[OwnedTable], *, gone: Iterable[str] = (), signals: str | None = None) -> None:
         """Record the tables, forget those that are gone; touches only rows that change."""
         before = self.load()
-        wanted = as_rows(tables, signals)
+        wanted = self.as_rows(tables, signals)
         changed = {name: row for name, row in wanted.items() if before.get(name) != row}
         forgotten = [name for name in gone if name in before]
         if changed:
@@ -99,7 +113,7 @@ class Record:
 
     def create(self) -> None:
         """Make the table of the record unless it is there."""
-        if TABLE in self.backend.table_names():
+        if self.is_there():
             return
         self.backend.create_record(owned_row())
 
@@ -112,12 +126,6 @@ class Record:
                 [row(name=name, owner=owner, objects_owned=owned) for name, (owner, owned) in rows.items()],
                 batch_size=250,
             )
-
-
-def as_rows(tables: Iterable[OwnedTable], signals: str | None) -> dict[str, tuple[str, str]]:
-    """What the record holds for the tables."""
-    rows = {table.name: (table.owner, render(table)) for table in tables}
-    return rows if signals is None else {**rows, SIGNALS: ("", signals)}
 
 
 def parse(name: str, owner: str, owned: str) -> OwnedTable:

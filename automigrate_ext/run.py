@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
+from django.apps.registry import Apps
+from django.db.backends.utils import split_identifier
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import Model
@@ -71,6 +73,16 @@ class Options:
         return Patience(lock_wait=self.lock_wait, lock_timeout=self.lock_timeout, notify=self.notify or tell_nobody)
 
 
+def claimed_tables(apps: Apps) -> set[str]:
+    """The tables of all models of a registry, managed or not."""
+    return {model._meta.db_table for of_app in apps.all_models.values() for model in of_app.values()}
+
+
+def is_qualified(table: str) -> bool:
+    """Whether a table's name says in which schema it is."""
+    return bool(split_identifier(table)[0])
+
+
 class Run:
     """What the two verbs have in common; `command` is the verb."""
 
@@ -81,6 +93,7 @@ class Run:
         self.options = options
         self.backend: Backend = backend_for(selection.alias)
         self.backend.patience = options.patience
+        self.backend.known_names = frozenset(filter(is_qualified, claimed_tables(selection.apps)))
         self.record = Record(self.backend)
         self._desired: Desired | None = None
 
@@ -128,7 +141,7 @@ class Run:
             judgements=tuple(judgements),
             statements=tuple(step.sql for step in steps),
             foreign=tuple(foreign),
-            notes=tuple(notes),
+            notes=(*self.selection.notes, *notes),
             likely_renames=tuple(likely_renames),
             opening=self.backend.opening,
             closing=self.backend.closing,

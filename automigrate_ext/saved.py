@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from automigrate_ext.exceptions import UnusablePlan
-from automigrate_ext.plan import VERSION, Plan, Request, Verdict
+from automigrate_ext.plan import VERSION, Plan, Plans, Request, Verdict
 
 #: Stands in a statement for a value that is another each time that it is planned.
 ANYTHING = "\ue000"
@@ -62,15 +62,52 @@ class Expected:
 
 def read_plan(plan: Plan | Mapping[str, Any] | str) -> SavedPlan:
     """Read a plan from its JSON. Raises `UnusablePlan` where that is not a plan of `autoupdate` that can be run."""
-    if isinstance(plan, Plan):
-        plan = plan.as_json()
-    values = parse(plan) if isinstance(plan, str) else plan
+    values = plan.as_dict() if isinstance(plan, Plan) else plan
+    values = parse(values) if isinstance(values, str) else values
+    if is_several(values):
+        raise UnusablePlan("These are the plans of several databases: run_plans takes them.")
+    saved = read_values(values)
+    if not saved.statements:
+        raise UnusablePlan("The plan has nothing to do.")
+    return saved
+
+
+def read_plans(plans: Plans | Mapping[str, Any] | str) -> dict[str, SavedPlan]:
+    """Read the plans of several databases, by alias; those that do nothing are among them.
+
+    Raises `UnusablePlan` where one of them cannot be run, or all of them do nothing.
+    """
+    values = plans.as_dict() if isinstance(plans, Plans) else plans
+    values = parse(values) if isinstance(values, str) else values
+    if not is_several(values):
+        raise UnusablePlan("This is not what --format json prints for several databases.")
+    forbid_other_version(values)
+    saved: dict[str, SavedPlan] = {}
+    for entry in take_all(values, "databases", dict):
+        try:
+            plan = read_values(entry)
+        except UnusablePlan as error:
+            raise UnusablePlan(f"Database {entry.get('database')!r}: {error}") from error
+        if plan.alias in saved:
+            raise UnusablePlan(f"The database {plan.alias!r} has two plans.")
+        saved[plan.alias] = plan
+    if not any(plan.statements for plan in saved.values()):
+        raise UnusablePlan("The plans have nothing to do.")
+    return saved
+
+
+def is_several(values: Any) -> bool:
+    """Whether these are the values of plans for several databases."""
+    return isinstance(values, dict) and "databases" in values
+
+
+def read_values(values: Any) -> SavedPlan:
+    """Read a plan from its plain values. Raises `UnusablePlan`."""
+    if isinstance(values, dict) and "error" in values and "version" not in values:
+        raise UnusablePlan(f"It failed when the plan was made: {values['error']} Make it again.")
     if not isinstance(values, dict) or "version" not in values:
         raise UnusablePlan("This is no plan: make one with autoupdate --dry-run --format json.")
-    if values["version"] != VERSION:
-        raise UnusablePlan(
-            f"The plan has version {values['version']!r} and this release reads version {VERSION}. Make it again."
-        )
+    forbid_other_version(values)
     saved = SavedPlan(
         alias=take(values, "database", str),
         vendor=take(values, "vendor", str),
@@ -81,6 +118,13 @@ def read_plan(plan: Plan | Mapping[str, Any] | str) -> SavedPlan:
     )
     forbid_useless(saved)
     return saved
+
+
+def forbid_other_version(values: Mapping[str, Any]) -> None:
+    """Raise `UnusablePlan` for JSON of a version that this release does not read."""
+    version = values.get("version")
+    if version != VERSION:
+        raise UnusablePlan(f"The plan has version {version!r} and this release reads version {VERSION}. Make it again.")
 
 
 def parse(text: str) -> Any:
@@ -132,14 +176,12 @@ def read_change(values: Mapping[str, Any]) -> SavedChange:
 
 
 def forbid_useless(saved: SavedPlan) -> None:
-    """Raise `UnusablePlan` for a plan of another command, one that was refused, or one that does nothing."""
+    """Raise `UnusablePlan` for a plan of another command, or one that was refused."""
     if saved.request.command != "autoupdate":
         raise UnusablePlan(f"The plan is one of {saved.request.command}; only plans of autoupdate can be run.")
     refused = [change.description for change in saved.changes if change.verdict == Verdict.REFUSE]
     if refused:
         raise UnusablePlan(f"The plan was refused when it was made: {'; '.join(refused)}. Make it again.")
-    if not saved.statements:
-        raise UnusablePlan("The plan has nothing to do.")
 
 
 # Comparing

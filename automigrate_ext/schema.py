@@ -28,8 +28,9 @@ class Column:
     column, "by default" or "always" for one that the server numbers. `sql` is the definition that makes
     it, without key, uniqueness, checks and references; `default_sql` the default as it was written;
     `reads` names the columns that a generated column is computed from; `collatable` says
-    that its type can carry a collation; `sequence` is the one that numbers an old serial column; `extra` is
-    what else the server says of it, to be repeated where the column is defined anew.
+    that its type can carry a collation; `sequence` is the one that numbers an old serial column; `inherited` says
+    that it is a column of the table's parent, and can go only with that; `extra` is what else the server says of
+    it, to be repeated where the column is defined anew.
     """
 
     name: str
@@ -45,6 +46,7 @@ class Column:
     reads: tuple[str, ...] = field(default=(), compare=False)
     collatable: bool = field(default=False, compare=False)
     sequence: str | None = field(default=None, compare=False)
+    inherited: bool = field(default=False, compare=False)
     extra: str = field(default="", compare=False)
 
     @property
@@ -71,7 +73,8 @@ class Constraint:
     """What a table's rows must satisfy.
 
     `named` says that the model gave the name, so that another name is a difference. `columns` are the
-    columns it speaks of. `sql` is the statement (or, on SQLite, the clause) that makes it.
+    columns it speaks of. `sql` is the statement (or, on SQLite, the clause) that makes it. `inherited` says that it
+    is one of the table's parent, and can go only with that.
     """
 
     kind: ClassVar[str] = "constraint"
@@ -79,6 +82,7 @@ class Constraint:
     name: str = field(default="", compare=False)
     named: bool = field(default=False, compare=False)
     sql: str = field(default="", compare=False)
+    inherited: bool = field(default=False, compare=False)
 
     @property
     def identity(self) -> str:
@@ -173,7 +177,8 @@ class Key:
 class Index:
     """An index that backs no constraint of the catalog; a unique one may stand for a model's constraint.
 
-    `columns` are all columns that its keys, expressions and condition speak of.
+    `columns` are all columns that its keys, expressions and condition speak of; `inherited` says that it is a part
+    of an index of the table's parent, and can go only with that.
     """
 
     kind: ClassVar[str] = "index"
@@ -191,6 +196,7 @@ class Index:
     named: bool = field(default=False, compare=False)
     sql: str = field(default="", compare=False)
     columns: tuple[str, ...] = field(default=(), compare=False)
+    inherited: bool = field(default=False, compare=False)
 
     @property
     def identity(self) -> str:
@@ -215,7 +221,8 @@ class Table:
 
     `owner` is the label of the model ("todo.Todo") that declares it, `automatic` says that Django made
     the model itself (many-to-many) and `automatic_key` that nobody's model declares the primary key.
-    `sql` holds the statements that make the table, foreign keys apart where they can be.
+    `sql` holds the statements that make the table, foreign keys apart where they can be. `namespace` is where the
+    server found the table, as it is written in SQL, if that is another place than the one that new tables go to.
     """
 
     name: str
@@ -228,6 +235,7 @@ class Table:
     owner: str = field(default="", compare=False)
     automatic: bool = field(default=False, compare=False)
     automatic_key: bool = field(default=False, compare=False)
+    namespace: str = field(default="", compare=False)
     sql: tuple[str, ...] = field(default=(), compare=False)
 
     def column(self, name: str) -> Column | None:

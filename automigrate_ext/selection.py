@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from dataclasses import replace as evolve
 from typing import Any
 
 from django.apps.registry import Apps
@@ -21,7 +22,9 @@ class Selection:
     """The models of a run, auto-created many-to-many models after their owners.
 
     `everything` says that no label was given; `app_labels` are the apps that were named as a whole,
-    `labels` all that was named, or None.
+    `labels` all that was named, or None. `elsewhere` are the models of the call's other databases, and `notes`
+    say which of those that were named are among them. `twin` is an earlier alias of the call for the same database,
+    with which what both may have is dealt with.
     """
 
     alias: str
@@ -30,6 +33,9 @@ class Selection:
     everything: bool = False
     app_labels: frozenset[str] = frozenset()
     labels: tuple[str, ...] | None = None
+    elsewhere: tuple[type[Model], ...] = ()
+    notes: tuple[str, ...] = ()
+    twin: str = ""
 
     def covers(self, owner: str) -> bool:
         """Whether a table that this model declared, and declares no more, belongs to the run.
@@ -37,49 +43,132 @@ class Selection:
         Tables of apps that the registry does not have are left alone: another project may share the database.
         """
         app_label, _, _ = owner.partition(".")
+        if self.twin:
+            return False
         if self.everything:
             return app_label in self.apps.app_configs or app_label in self.apps.all_models
         return app_label in self.app_labels or owner in {model._meta.label for model in self.models}
 
 
-def select(models: Label | Iterable[Label] | None, alias: str, apps: Apps) -> Selection:
-    """The models that are meant, for one database.
+Models = Label | Iterable[Label] | None
+
+
+def select(models: Models | Selection, alias: str, apps: Apps) -> Selection:
+    """The models that are meant, for one database; what has been selected already stays as it is.
 
     Without labels these are all models that the database's router lets in. Raises `UnknownModels` with
     every label that names no model, several models, or one that has no table there.
     """
+    if isinstance(models, Selection):
+        return models
+    selection, problems = sort_out(models, alias, apps)
+    forbid(problems, f"database {alias!r}")
+    return selection
+
+
+def select_each(wanted: Mapping[str, Models], apps: Apps) -> dict[str, Selection]:
+    """The models that are meant for each of several databases, by alias.
+
+    A model that is named and belongs to another of the databases is left out with a note. Of aliases for one and the
+    same database the first one has a model that both may have. Raises `UnknownModels` with every label that is
+    wrong for all the databases for which it is given.
+    """
+    sorted_out = {alias: sort_out(models, alias, apps) for alias, models in wanted.items()}
+    problems = [problems for selection, problems in sorted_out.values()]
+    kept = {label for selection, _ in sorted_out.values() for label in selection.labels or ()}
+    wrong = {label: why for found in problems for label, why in found.items() if label not in kept}
+    forbid(wrong, f"databases {', '.join(map(repr, wanted))}")
+    selections: dict[str, Selection] = {}
+    for alias, (selection, left_out) in sorted_out.items():
+        notes = [f"{label} is left out of database {alias!r}: {why}." for label, why in left_out.items()]
+        notes += [
+            f"No model of {app_label} has its table in database {alias!r}."
+            for app_label in sorted(selection.app_labels)
+            if not any(model._meta.app_label == app_label for model in selection.models)
+        ]
+        selections[alias] = without_twins(evolve(selection, notes=tuple(notes)), selections)
+    for alias, selection in selections.items():
+        others = (model for other in selections.values() for model in other.models)
+        elsewhere = [model for model in dict.fromkeys(others) if model not in selection.models]
+        selections[alias] = evolve(selection, elsewhere=tuple(elsewhere))
+    return selections
+
+
+def without_twins(selection: Selection, before: Mapping[str, Selection]) -> Selection:
+    """The selection without models whose tables an earlier alias for the same database has."""
+    for alias, other in before.items():
+        if not is_same_database(alias, selection.alias):
+            continue
+        shared = set(selection.models) & set(other.models)
+        if shared:
+            rest = tuple(model for model in selection.models if model not in shared)
+            note = f"Database {selection.alias!r} is the same as {alias!r}, with which "
+            note += "the models that both have are dealt with." if rest else "its models are dealt with."
+            everything = selection.everything and bool(rest)
+            notes = (*selection.notes, note)
+            selection = evolve(selection, models=rest, everything=everything, notes=notes, twin=alias)
+    return selection
+
+
+#: What of a connection's settings says which database, and which tables of it, the names in SQL mean.
+PLACE = ("ENGINE", "NAME", "USER", "HOST", "PORT", "OPTIONS")
+
+
+def is_same_database(one: str, other: str) -> bool:
+    """Whether two aliases have the same settings for the same database; databases in memory are each their own."""
+    settings = [connections[alias].settings_dict for alias in (one, other)]
+    if any(place["NAME"] == ":memory:" for place in settings):
+        return False
+    first, second = ([place.get(key) for key in PLACE] for place in settings)
+    return first == second
+
+
+def forbid(problems: Mapping[str, str], where: str) -> None:
+    """Raise `UnknownModels` with all that is wrong with labels."""
+    if problems:
+        reasons = "; ".join(f"{label} ({why})" for label, why in problems.items())
+        raise UnknownModels(f"Cannot migrate models not attached to {where}: {reasons}. Nothing was done.")
+
+
+def sort_out(models: Models, alias: str, apps: Apps) -> tuple[Selection, dict[str, str]]:
+    """The models that are meant, and what is wrong with the labels that name none in this database."""
     attached = [model for model in models_of(apps) if is_attached(model, alias)]
     if models is None:
-        return Selection(alias=alias, apps=apps, models=with_many_to_many(attached, alias), everything=True)
-    labels: list[Any] = [models] if isinstance(models, (str, type)) else list(models)
+        return Selection(alias=alias, apps=apps, models=with_many_to_many(attached, alias), everything=True), {}
     chosen: dict[type[Model], None] = {}
     app_labels = set()
-    problems = []
+    kept: list[str] = []
+    problems: dict[str, str] = {}
+    labels: Iterable[Any] = (models,) if isinstance(models, (str, type)) else models
     for label in labels:
-        if isinstance(label, str) and (label in apps.app_configs or label in apps.all_models):
-            app_labels.add(label)
-            chosen.update(dict.fromkeys(model for model in attached if model._meta.app_label == label))
-            continue
-        if not isinstance(label, (str, type)):
-            problems.append(f"{label!r} (neither a label nor a model)")
-            continue
-        found = find(label, apps)
-        problem = explain(label, found, alias, apps)
-        if problem:
-            problems.append(problem)
+        name = written(label)
+        if name in apps.app_configs or name in apps.all_models:
+            app_labels.add(name)
+            chosen.update(dict.fromkeys(model for model in attached if model._meta.app_label == name))
         else:
+            found = find(label, apps) if isinstance(label, (str, type)) else []
+            problem = explain(label, found, alias, apps)
+            if problem:
+                problems[name] = problem
+                continue
             chosen[found[0]] = None
-    if problems:
-        raise UnknownModels(
-            f"Cannot migrate models not attached to database {alias!r}: {'; '.join(problems)}. Nothing was done."
-        )
-    return Selection(
+        kept.append(name)
+    selection = Selection(
         alias=alias,
         apps=apps,
         models=with_many_to_many(chosen, alias),
         app_labels=frozenset(app_labels),
-        labels=tuple(label if isinstance(label, str) else label._meta.label for label in labels),
+        labels=tuple(kept),
     )
+    return selection, problems
+
+
+def written(label: Any) -> str:
+    """What messages call a label."""
+    if isinstance(label, type):
+        model: Any = label
+        return str(model._meta.label)
+    return label if isinstance(label, str) else repr(label)
 
 
 def models_of(apps: Apps) -> list[type[Model]]:
@@ -121,15 +210,15 @@ def find(label: Label, apps: Apps) -> list[type[Model]]:
     ]
 
 
-def explain(label: Label, found: list[type[Model]], alias: str, apps: Apps) -> str:
+def explain(label: Any, found: Sequence[type[Model]], alias: str, apps: Apps) -> str:
     """What is wrong with a label, or "" where it names one model of the database."""
-    name = label if isinstance(label, str) else label._meta.label
+    if not isinstance(label, (str, type)):
+        return "neither a label nor a model"
     if not found:
-        return f"{name} ({'; '.join(('no such app or model', *suggestions(name, apps)))})"
+        return "; ".join(("no such app or model", *suggestions(written(label), apps)))
     if len(found) > 1:
-        return f"{name} (ambiguous: {', '.join(sorted(model._meta.label for model in found))})"
-    reason = why_detached(found[0], alias)
-    return f"{name} ({reason})" if reason else ""
+        return f"ambiguous: {', '.join(sorted(model._meta.label for model in found))}"
+    return why_detached(found[0], alias)
 
 
 def suggestions(name: str, apps: Apps) -> Iterator[str]:
@@ -158,5 +247,13 @@ def why_detached(model: type[Model], alias: str) -> str:
     if not opts.can_migrate(connections[alias]):
         return f"it requires a database with other features than {alias!r} has"
     if not router.allow_migrate_model(alias, model):
-        return "routed to another database"
+        return where_routed(model)
     return ""
+
+
+def where_routed(model: type[Model]) -> str:
+    """To which databases the routers send a model."""
+    homes = [repr(alias) for alias in connections if router.allow_migrate_model(alias, model)]
+    if not homes:
+        return "the routers let it in no database"
+    return f"routed to {'databases' if len(homes) > 1 else 'database'} {', '.join(homes)}"

@@ -24,13 +24,13 @@ def send_pre_migrate(backend: Backend, apps: Apps, *, verbosity: int, interactiv
     """Tell receivers that tables are about to change; they see the models whose tables exist."""
     import_management_modules()
     backend.connection.prepare_database()
-    registry = existing_models(apps, backend.connection.alias, backend.table_names())
+    registry = existing_models(apps, backend)
     emit_pre_migrate_signal(verbosity, interactive, backend.connection.alias, stdout=stdout, apps=registry, plan=[])
 
 
 def send_post_migrate(backend: Backend, apps: Apps, *, verbosity: int, interactive: bool, stdout: Any) -> None:
     """Tell receivers that tables have changed; they see the models whose tables exist."""
-    registry = existing_models(apps, backend.connection.alias, backend.table_names())
+    registry = existing_models(apps, backend)
     emit_post_migrate_signal(verbosity, interactive, backend.connection.alias, stdout=stdout, apps=registry, plan=[])
 
 
@@ -41,24 +41,19 @@ def import_management_modules() -> None:
             import_module(".management", app_config.name)
 
 
-def existing_models(apps: Apps, alias: str, tables: Collection[str]) -> Apps:
+def existing_models(apps: Apps, backend: Backend) -> Apps:
     """The registry, or where tables are missing a registry without their models.
 
     Receivers ask the registry for a model before they query its table, as they must under `migrate`.
     """
     models = [model for model in models_of(apps) if model._meta.managed]
-    here = [model for model in models if router.allow_migrate_model(alias, model)]
-    missing = {model for model in here if not model._meta.proxy and not is_there(model, tables)}
-    missing = {model for model in missing if not model._meta.swapped}
+    here = [model for model in models if router.allow_migrate_model(backend.connection.alias, model)]
+    here = [model for model in here if not model._meta.proxy and not model._meta.swapped]
+    there = backend.existing([model._meta.db_table for model in here])
+    missing = {model for model in here if model._meta.db_table not in there}
     if not missing:
         return apps
     return cast(Apps, state_of(apps, missing).apps)
-
-
-def is_there(model: type[Model], tables: Collection[str]) -> bool:
-    """Whether the model's table is among those that exist."""
-    name = model._meta.db_table
-    return name in tables or name.lower() in {table.lower() for table in tables}
 
 
 def state_of(apps: Apps, missing: set[type[Model]]) -> ProjectState:

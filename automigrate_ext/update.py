@@ -38,10 +38,11 @@ from automigrate_ext.ownership import OwnedTable, Ownership, adopt, kept_table, 
 from automigrate_ext.plan import Plan, Verdict
 from automigrate_ext.record import TABLE as RECORD_TABLE
 from automigrate_ext.renames import Outcome, RenameRequest, Renames, origins, renamed_ownership
-from automigrate_ext.run import Answers, Options, Run
+from automigrate_ext.run import Answers, Options, Run, claimed_tables
 from automigrate_ext.saved import ANYTHING, Expected, SavedPlan, forbid_outdated
 from automigrate_ext.schema import Column, Schema, Table
 from automigrate_ext.selection import Selection, is_attached, models_of
+from automigrate_ext.several import concerning
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +62,7 @@ class Update(Run):
     command = "autoupdate"
 
     def __init__(self, selection: Selection, options: Options, saved: SavedPlan | None = None) -> None:
-        super().__init__(selection, options)
+        super().__init__(selection, concerning(options, selection))
         self.backend.rows.limit = options.count_timeout
         self.saved = saved
         self.renamings: tuple[Change, ...] = ()
@@ -169,14 +170,15 @@ class Update(Run):
 
     def removed_tables(self, ownership: Ownership) -> list[str]:
         """The recorded tables of the selection that no model declares any more."""
-        registry = self.selection.apps.all_models
-        claimed = {model._meta.db_table for of_app in registry.values() for model in of_app.values()}
+        claimed = claimed_tables(self.selection.apps)
         claimed |= {RECORD_TABLE, MigrationRecorder.Migration._meta.db_table}
-        return [
+        removed = [
             owned.name
             for owned in ownership.tables.values()
             if owned.name not in claimed and self.selection.covers(owned.owner)
         ]
+        others = self.backend.spoken_for(removed, claimed) if removed else ()
+        return [name for name in removed if name not in others]
 
     def differs(self) -> bool:
         """Whether a run would have something to do, or to refuse."""
@@ -334,7 +336,7 @@ class Update(Run):
 
     def existing_models(self) -> Apps:
         """The registry with the models whose tables exist."""
-        return signals.existing_models(self.selection.apps, self.selection.alias, self.backend.table_names())
+        return signals.existing_models(self.selection.apps, self.backend)
 
     def run(self) -> Plan:
         """Do it: quickly where nothing differs, else under the lock."""
@@ -406,8 +408,8 @@ class Update(Run):
                 raise
             words = self.backend.explain(error)
             self.backend.patience.notify(
-                f"The database matches the models, but what goes with that (the record, content types, permissions) "
-                f"could not be written: {words}. {self.backend.advice(error)}".strip()
+                f"Database {self.selection.alias!r} matches the models, but what goes with that (the record, content "
+                f"types, permissions) could not be written: {words}. {self.backend.advice(error)}".strip()
             )
 
     def at_stake(self, state: State) -> frozenset[str]:

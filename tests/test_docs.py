@@ -19,15 +19,17 @@ from django.core.management import get_commands, load_command_class
 import automigrate_ext
 from automigrate_ext import Answers, Hazard, Judgement, LikelyRename, Plan, Remark, Request, Verdict
 from automigrate_ext.changes import Change, RenameTable
+from automigrate_ext.plan import several_dict
 from automigrate_ext.schema import Schema
 
 ROOT = Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
-USER_PAGES = [ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in ("guide", "how-to", "reference"))]
+USER_NAMES = ("guide", "how-to", "reference", "databases")
+USER_PAGES = [ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in USER_NAMES)]
 REFERENCE = ROOT / "docs" / "reference.md"
 
 COMMANDS = ("autoupdate", "automigrate")
-FUNCTIONS = ("autoupdate", "automigrate", "make_plan", "run_plan", "is_actual")
+FUNCTIONS = ("autoupdate", "automigrate", "make_plan", "run_plan", "run_plans", "is_actual")
 #: Programs whose options are not ours to know.
 OTHER_PROGRAMS = {"pip", "pytest", "git", "psql", "venv", "benchmarks", "createdb"}
 
@@ -258,8 +260,7 @@ def test_python_compiles_and_uses_names_that_exist(block):
 
 
 def test_json_of_the_reference_has_the_shape_of_a_plan():
-    (block,) = fences(REFERENCE, "json")
-    documented = json.loads(block)
+    documented, several = map(json.loads, fences(REFERENCE, "json"))
     plan = Plan(
         alias="default",
         vendor="sqlite",
@@ -276,7 +277,13 @@ def test_json_of_the_reference_has_the_shape_of_a_plan():
     assert list(documented["changes"][0]["hazards"][0]) == list(real["changes"][0]["hazards"][0])
     assert list(documented["likely_renames"][0]) == list(real["likely_renames"][0])
     below = real["changes"][0], real["changes"][0]["hazards"][0], real["likely_renames"][0]
-    for key in (*real, *(key for keys in below for key in keys)):
+    failed = several_dict([{"database": "", "error": ""}], {"": ""})
+    assert [list(several), list(several["databases"][0]), list(several["left_alone"][0])] == [
+        list(failed),
+        list(failed["databases"][0]),
+        list(failed["left_alone"][0]),
+    ]
+    for key in (*real, *(key for keys in below for key in keys), *failed):
         assert in_code(key, sections(REFERENCE)["JSON"]), key
 
 

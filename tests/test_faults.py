@@ -167,7 +167,7 @@ def test_no_op_with_an_unwritable_record_succeeds_and_says_so(sqlite, tmp_path):
     sqlite.settings_dict["NAME"] = name
     assert not plan
     (message,) = told
-    assert "The database matches the models" in message and "readonly database" in message
+    assert f"Database '{sqlite.alias}' matches the models" in message and "readonly database" in message
 
 
 # Roles
@@ -297,7 +297,7 @@ def test_role_without_create_where_nothing_differs(owned):
     with role(owned, TEMPORARY, READ) as name:
         assert not owned.run(before(), notify=told.append)
     (message,) = told
-    assert "The database matches the models" in message
+    assert f"Database '{owned.alias}' matches the models" in message
     assert f"GRANT CREATE ON SCHEMA public TO {name}" in message
 
 
@@ -411,6 +411,7 @@ def test_standby(on_server, server, django_db_blocker):
     on_server.connection.close()
     with connected(url, django_db_blocker) as connection:
         case = Case(connection, "automigrate")
+        assert case.backend.why_read_only() == "the server is a standby"
         for run in (case.run, case.plan, lambda state: is_actual(using=case.alias, apps=state.apps)):
             assert_fails(lambda run=run: run(after()), "The server is a standby", "use the primary", kind=ScratchFailed)
 

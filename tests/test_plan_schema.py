@@ -5,9 +5,9 @@ import json
 import pytest
 from jsonschema import Draft202012Validator, ValidationError
 
-from automigrate_ext import Hazard, Judgement, LikelyRename, Plan, Verdict
+from automigrate_ext import Hazard, Judgement, LikelyRename, Plan, Plans, Verdict
 from automigrate_ext.changes import RenameTable
-from automigrate_ext.plan import failure_dict
+from automigrate_ext.plan import failure_dict, several_dict
 from automigrate_ext.remarks import Remark, Size
 from automigrate_ext.schema import Schema
 from tests.plan_shape import SCHEMA, STRICT, VALIDATOR
@@ -60,16 +60,33 @@ def test_every_key_is_described_and_there_from_the_start():
     for name, value in described(SCHEMA):
         assert value["description"].endswith("."), name
     for found in objects(SCHEMA):
-        assert set(found["required"]) == set(found["properties"]) - AFTER_A_FAILURE
+        late = AFTER_A_FAILURE if "digest" in found["properties"] else set()
+        assert set(found["required"]) == set(found["properties"]) - late
 
 
 def test_keys_are_those_of_a_plan():
     listed = [set(found["properties"]) for found in objects(SCHEMA)]
     failed = failure_dict(PLAN, "broken", ["one"], ["two"])
-    real = [found for found in keys(failed) if found]
+    several = several_dict([failed, {"database": "logs", "error": "broken"}], {"replica": "it mirrors 'default'"})
+    real = [found for found in keys(several) if found]
     assert sorted(map(sorted, listed)) == sorted(map(sorted, real))
-    STRICT.validate(PLAN.as_dict())
-    STRICT.validate(failed)
+    for values in (PLAN.as_dict(), failed, several, Plans([PLAN]).as_dict()):
+        STRICT.validate(values)
+
+
+@pytest.mark.parametrize("key", ["version", "databases", "left_alone"])
+def test_missing_keys_of_several_are_noticed(key):
+    several = several_dict([PLAN.as_dict()])
+    del several[key]
+    with pytest.raises(ValidationError):
+        VALIDATOR.validate(several)
+
+
+def test_wrong_entries_of_several_are_noticed():
+    incomplete = {key: value for key, value in PLAN.as_dict().items() if key != "digest"}
+    for entry in (incomplete, {"database": "logs"}, {"error": "broken"}):
+        with pytest.raises(ValidationError):
+            VALIDATOR.validate(several_dict([entry]))
 
 
 def test_new_keys_do_not_break_a_reader():

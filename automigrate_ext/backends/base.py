@@ -159,6 +159,8 @@ class Backend(ABC):
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
         self.connection = connection
         self.patience = Patience()
+        #: Names by which the models call tables that have others too, for lack of which the server's are used.
+        self.known_names: frozenset[str] = frozenset()
         self.rows = Rows(connection, self.limited, self.is_fault, self.relation)
 
     # Reading
@@ -185,6 +187,18 @@ class Backend(ABC):
         What belongs to tables that are to be dropped too is none of it.
         """
         return {}
+
+    def existing(self, names: Collection[str]) -> frozenset[str]:
+        """Those of the tables that exist, whichever way their names are written."""
+        there = {name.lower() for name in self.table_names()}
+        return frozenset(name for name in names if name.lower() in there)
+
+    def spoken_for(self, names: Sequence[str], claimed: Collection[str] = ()) -> frozenset[str]:
+        """Those of the names that lead to a table which is not theirs alone.
+
+        That is one in a place other than that of new tables, one of the `claimed` ones, or that of an earlier name.
+        """
+        return frozenset()
 
     @abstractmethod
     def table_names(self) -> frozenset[str]:
@@ -242,6 +256,10 @@ class Backend(ABC):
 
         Those that do not exist are passed over. Raises `LockNotAvailable` where it cannot be had in time.
         """
+
+    def why_read_only(self) -> str:
+        """Why nothing can be written through this connection, or "" where the server does not say so."""
+        return ""
 
     def await_access(self) -> None:
         """Connect, and wait until the database can be read."""

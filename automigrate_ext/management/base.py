@@ -7,9 +7,10 @@ import json
 import os
 import sys
 from argparse import ArgumentParser
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import IO, Any, cast
+from functools import partial
+from typing import IO, Any, TextIO, cast
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import (
@@ -23,12 +24,20 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.utils import Error as DatabaseError
 
 from automigrate_ext import render
+from automigrate_ext.api import select_all
+from automigrate_ext.changes import plural
 from automigrate_ext.exceptions import AutomigrateError, Refused
 from automigrate_ext.execute import refusal
-from automigrate_ext.plan import Plan, failure_dict
+from automigrate_ext.plan import Plan, comment, failure_dict, several_dict
+from automigrate_ext.selection import Models, Selection
+from automigrate_ext.several import set_aside, why_left_alone
 
 #: Exit statuses; see docs/reference.md.
 DIFFERENT, FAILED, INTERRUPTED = 1, 2, 130
+
+
+class LeftAlone(Exception):
+    """Nothing is to be done in a database, for the reason given."""
 
 
 class ExampleFormatter(DjangoHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -40,6 +49,8 @@ class SchemaCommand(BaseCommand):
 
     requires_system_checks = ()
     examples = ""
+    #: What came of the databases so far, where there are several and the output is JSON.
+    entries: list[dict[str, Any]] | None = None
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
         return super().create_parser(
@@ -55,9 +66,14 @@ class SchemaCommand(BaseCommand):
         )
         parser.add_argument(
             "--database",
-            default=DEFAULT_DB_ALIAS,
+            action="append",
             choices=tuple(connections),
-            help='The database to work on. "default" if left out.',
+            help='The database to work on. May be repeated. "default" if left out.',
+        )
+        parser.add_argument(
+            "--all-databases",
+            action="store_true",
+            help="Work on all databases but replicas and those that none of the models is routed to.",
         )
         parser.add_argument(
             "--dry-run", action="store_true", help="Show what would be done, to the letter, and do nothing."
@@ -92,52 +108,89 @@ class SchemaCommand(BaseCommand):
         parser.add_argument("--skip-checks", action="store_true", help="Skip the system checks.")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        with self.errors(options["format"], options["database"]):
+        aliases, left_alone = self.databases(options)
+        with self.errors(options["format"], described(aliases)):
             if not options["skip_checks"]:
-                self.run_checks(options["database"])
-            self.work(options)
+                self.run_checks(aliases)
+            status = self.start(aliases, left_alone, options)
+        if status:
+            sys.exit(status)
 
-    def run_checks(self, alias: str) -> None:
+    def databases(self, options: dict[str, Any]) -> tuple[list[str], dict[str, str]]:
+        """The databases to work on, and those that are left alone for what the settings say of them."""
+        named = options["database"] or []
+        named = [named] if isinstance(named, str) else named
+        if not options["all_databases"]:
+            return list(dict.fromkeys(named)) or [DEFAULT_DB_ALIAS], {}
+        if named:
+            raise CommandError("--all-databases and --database cannot be given together.", returncode=FAILED)
+        left_alone = set_aside()
+        return [alias for alias in connections if alias not in left_alone], left_alone
+
+    def run_checks(self, aliases: Sequence[str]) -> None:
         """Run the system checks; a failure is no difference, and has the exit status of one."""
         try:
-            self.check(databases=[alias])
+            self.check(databases=aliases)
         except SystemCheckError as error:
             error.returncode = FAILED
             raise
 
-    def work(self, options: dict[str, Any]) -> None:
-        """Do what the command is for."""
+    def start(self, aliases: Sequence[str], left_alone: Mapping[str, str], options: dict[str, Any]) -> int:
+        """Do what the command is for on one database or on several; returns the exit status."""
+        labels = options["labels"] or None
+        if len(aliases) == 1 and not options["all_databases"]:
+            return self.work(aliases[0], labels, options)
+        jobs = {
+            alias: partial(self.work_unless_left_alone, selection, options)
+            for alias, selection in select_all(labels, aliases).items()
+        }
+        return Several(self, options, left_alone).run(jobs)
+
+    def work_unless_left_alone(self, selection: Selection, options: dict[str, Any]) -> int:
+        """Work on one of several databases. Raises `LeftAlone` where it was not named and nothing is to be done."""
+        reason = why_left_alone(selection) if options["all_databases"] else ""
+        if reason:
+            raise LeftAlone(reason)
+        return self.work(selection.alias, selection, options)
+
+    def work(self, alias: str, models: Models | Selection, options: dict[str, Any]) -> int:
+        """Do what the command is for on one database; returns the exit status."""
         raise NotImplementedError
 
     @contextmanager
-    def errors(self, output_format: str, alias: str) -> Iterator[None]:
-        """Turn errors into one message and an exit status."""
+    def errors(self, output_format: str, where: str) -> Iterator[None]:
+        """Turn errors into one message and an exit status; `where` says of which database Django's own are."""
         try:
             yield
         except Refused as refused:
             if output_format == "json":
-                self.stdout.write(refused.plan.as_json())
+                self.write_json(refused.plan.as_dict())
             raise CommandError(str(refused), returncode=FAILED) from refused
         except (DatabaseError, ImproperlyConfigured) as error:
-            raise CommandError(f"Database {alias!r}: {' '.join(str(error).split())}", returncode=FAILED) from error
+            raise CommandError(f"{where}: {' '.join(str(error).split())}", returncode=FAILED) from error
         except BrokenPipeError:
             # Whoever read the output has seen enough; Python would flush the rest at its end, and fail again.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(FAILED)
         except AutomigrateError as error:
             if output_format == "json" and error.plan is not None:
-                self.stdout.write(
-                    json.dumps(failure_dict(error.plan, str(error), error.applied, error.pending), indent=2)
-                )
+                self.write_json(failure_dict(error.plan, str(error), error.applied, error.pending))
             raise CommandError(" ".join(str(error).split("\n")), returncode=FAILED) from error
         except KeyboardInterrupt:
             self.stderr.write("Interrupted; nothing was changed.")
             sys.exit(INTERRUPTED)
 
+    def write_json(self, values: dict[str, Any]) -> None:
+        """Print what came of one database; of several, it becomes part of the one document at the end."""
+        if self.entries is None:
+            self.stdout.write(json.dumps(values, indent=2))
+        else:
+            self.entries.append(values)
+
     def show(self, plan: Plan, options: dict[str, Any], *, done: bool, seconds: float | None = None) -> None:
         """Print the plan in the format asked for."""
         if options["format"] == "json":
-            self.stdout.write(plan.as_json())
+            self.write_json(plan.as_dict())
         elif options["format"] == "sql":
             self.stdout.write(plan.sql(), ending="")
         elif options["verbosity"]:
@@ -145,7 +198,7 @@ class SchemaCommand(BaseCommand):
             self.stdout.write(render.summary(plan, done=done, seconds=seconds))
             for note in plan.notes:
                 self.stderr.write(note, self.style.NOTICE)
-            if not plan.tables:
+            if not plan.tables and not plan.notes:
                 self.stderr.write(f"No model that was named or found has its table in database {plan.alias!r}.")
 
     def exit_refused(self, plan: Plan, options: dict[str, Any]) -> None:
@@ -201,3 +254,118 @@ class SchemaCommand(BaseCommand):
     def signal_verbosity(self, options: dict[str, Any]) -> int:
         """How much receivers of signals may print: nothing into a machine's output."""
         return int(options["verbosity"]) if options["format"] == "text" else 0
+
+
+def described(aliases: Sequence[str]) -> str:
+    """What messages call some databases."""
+    return f"{'Database' if len(aliases) == 1 else 'Databases'} {', '.join(map(repr, aliases))}"
+
+
+class Several:
+    """A command's work on several databases, one after the other, each named wherever something is said of it."""
+
+    def __init__(self, command: SchemaCommand, options: dict[str, Any], left_alone: Mapping[str, str]) -> None:
+        self.command = command
+        self.format = options["format"]
+        self.verbosity = options["verbosity"]
+        self.set_aside = left_alone
+        self.left_alone: dict[str, str] = {}
+        self.statuses: dict[str, int] = {}
+
+    def run(self, jobs: Mapping[str, Callable[[], int]]) -> int:
+        """Do the jobs by alias; returns the exit status of all. Raises `CommandError` where one failed."""
+        command = self.command
+        command.entries = [] if self.format == "json" else None
+        try:
+            for alias, reason in self.set_aside.items():
+                self.leave_alone(alias, reason)
+            for alias, job in jobs.items():
+                self.statuses[alias] = self.one(alias, job)
+        except SystemExit:
+            self.tell_not_begun(jobs)
+            raise
+        finally:
+            self.print_json()
+        failed = [alias for alias, status in self.statuses.items() if status == FAILED]
+        if failed:
+            number = plural(len(self.statuses.keys() - self.left_alone.keys()), "database")
+            raise CommandError(
+                f"Failed or refused: {len(failed)} of {number} ({', '.join(failed)}).", returncode=FAILED
+            )
+        return max(self.statuses.values(), default=0)
+
+    def one(self, alias: str, job: Callable[[], int]) -> int:
+        """Do the job of one database; returns its exit status."""
+        self.print_heading(alias)
+        with self.labelled(alias):
+            try:
+                with self.command.errors(self.format, described([alias])):
+                    return job()
+            except LeftAlone as reason:
+                self.leave_alone(alias, str(reason))
+                return 0
+            except CommandError as error:
+                self.command.stderr.write(str(error))
+                self.add_entry(alias, str(error))
+                return FAILED
+
+    def print_heading(self, alias: str) -> None:
+        """Say which database comes now, in text and in a script."""
+        heading = f"Database {alias!r}"
+        if self.format == "sql":
+            self.command.stdout.write(comment(heading))
+        elif self.format == "text" and self.verbosity:
+            self.command.stdout.write(heading, self.command.style.MIGRATE_HEADING)
+            self.command.stdout.flush()
+
+    @contextmanager
+    def labelled(self, alias: str) -> Iterator[None]:
+        """Begin every line on stderr with the alias."""
+        stderr: Any = self.command.stderr
+        stream = stderr._out
+        stderr._out = Labelled(stream, f"[{alias}] ")
+        try:
+            yield
+        finally:
+            stderr._out = stream
+
+    def leave_alone(self, alias: str, reason: str) -> None:
+        """Say that nothing is done in a database, and why."""
+        self.left_alone[alias] = reason
+        if self.verbosity:
+            self.command.stderr.write(f"Database {alias!r} is left alone: {reason}.", self.command.style.NOTICE)
+
+    def add_entry(self, alias: str, error: str) -> None:
+        """Let the JSON have an entry for a database that failed before it had a plan."""
+        entries = self.command.entries
+        if entries is not None and not any(entry["database"] == alias for entry in entries):
+            entries.append({"database": alias, "error": error})
+
+    def print_json(self) -> None:
+        """Print the one document of all databases."""
+        entries, self.command.entries = self.command.entries, None
+        if entries is not None:
+            self.command.write_json(several_dict(entries, self.left_alone))
+
+    def tell_not_begun(self, jobs: Mapping[str, Callable[[], int]]) -> None:
+        """After Ctrl-C, say which databases the run did not come to."""
+        current = next(alias for alias in jobs if alias not in self.statuses)
+        rest = [repr(alias) for alias in jobs if alias not in self.statuses and alias != current]
+        if rest:
+            self.command.stderr.write(f"Not begun: {', '.join(rest)}.")
+
+
+class Labelled:
+    """A stream that begins every line with a label."""
+
+    def __init__(self, stream: TextIO, label: str) -> None:
+        self._stream = stream
+        self._label = label
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write whole lines, or a question and what stays on its line."""
+        lines = text.splitlines(keepends=True)
+        return self._stream.write("".join(f"{self._label}{line}" for line in lines))

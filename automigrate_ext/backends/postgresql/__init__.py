@@ -10,8 +10,9 @@ from functools import partial
 from itertools import chain, groupby, repeat
 from operator import attrgetter
 
-from django.db import transaction
+from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.utils import split_identifier
 from django.db.utils import Error, OperationalError
 from psycopg.errors import QueryCanceled
 
@@ -40,8 +41,8 @@ from automigrate_ext.backends.postgresql import (
 from automigrate_ext.backends.postgresql.casts import never_loses
 from automigrate_ext.backends.rows import TookTooLong
 from automigrate_ext.blueprint import Blueprint, collecting_editor
-from automigrate_ext.changes import AlterColumn, Change, RenameSequence
-from automigrate_ext.exceptions import LockNotAvailable
+from automigrate_ext.changes import AlterColumn, Change, CreateTable, RenameSequence
+from automigrate_ext.exceptions import ExecutionFailed, LockNotAvailable
 from automigrate_ext.ownership import TypeRules
 from automigrate_ext.remarks import Size
 from automigrate_ext.schema import Check, Column, Constraint, ForeignKey, Index, Schema, Table
@@ -86,6 +87,15 @@ UNION ALL
 SELECT wanted.name, 'trigger', t.tgname::text
 FROM unnest(%s::text[], %s::text[]) AS wanted (name, quoted)
 JOIN pg_trigger t ON t.tgrelid = to_regclass(wanted.quoted) AND NOT t.tgisinternal
+UNION ALL
+SELECT wanted.name, CASE p.relkind WHEN 'p' THEN 'partition' ELSE 'inheriting table' END, i.inhrelid::regclass::text
+FROM unnest(%s::text[], %s::text[]) AS wanted (name, quoted)
+JOIN pg_inherits i ON i.inhparent = to_regclass(wanted.quoted) JOIN pg_class p ON p.oid = i.inhparent
+UNION ALL
+SELECT wanted.name, CASE p.relkind WHEN 'p' THEN 'place among the partitions of' ELSE 'inheritance from' END,
+       i.inhparent::regclass::text
+FROM unnest(%s::text[], %s::text[]) AS wanted (name, quoted)
+JOIN pg_inherits i ON i.inhrelid = to_regclass(wanted.quoted) JOIN pg_class p ON p.oid = i.inhparent
 ORDER BY 1, 2, 3
 """
 
@@ -167,6 +177,37 @@ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p') AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
 """
 
+EXISTING = """
+SELECT wanted.name FROM unnest(%s::text[], %s::text[]) AS wanted (name, quoted)
+JOIN pg_class c ON c.oid = to_regclass(wanted.quoted) WHERE c.relkind IN ('r', 'p')
+"""
+# A name without a schema may lead to a table of a later schema of the search path, and several names to one table.
+SPOKEN_FOR = """
+SELECT found.name FROM (
+    SELECT wanted.name, wanted.bare, n.nspname, c.oid, row_number() OVER (PARTITION BY c.oid ORDER BY number) AS nth
+    FROM unnest(%s::text[], %s::text[], %s::boolean[]) WITH ORDINALITY AS wanted (name, quoted, bare, number)
+    JOIN pg_class c ON c.oid = to_regclass(wanted.quoted)
+    JOIN pg_namespace n ON n.oid = c.relnamespace
+) found
+WHERE found.bare AND found.nspname IS DISTINCT FROM current_schema() OR found.nth > 1
+   OR found.oid IN (SELECT to_regclass(quoted)::oid FROM unnest(%s::text[]) AS claimed (quoted))
+"""
+FIRST_SCHEMA = "SELECT current_schema()"
+# The server passes over schemas of the search path that are not there, and those that the role may not use.
+HIDDEN_SCHEMAS = """
+WITH path (part, number) AS (
+    SELECT CASE part WHEN '"$user"' THEN current_user ELSE btrim(part, '"') END, number
+    FROM regexp_split_to_table(current_setting('search_path'), '\\s*,\\s*') WITH ORDINALITY AS p (part, number)
+)
+SELECT quote_ident(current_user), current_setting('search_path'), current_schema(), ARRAY(
+    SELECT quote_ident(n.nspname) FROM path JOIN pg_namespace n ON n.nspname = path.part
+    WHERE NOT has_schema_privilege(n.oid, 'USAGE')
+      AND number < coalesce((SELECT min(number) FROM path WHERE part = current_schema()), 9999)
+    ORDER BY number)
+"""
+# A standby says of every transaction that it only reads.
+READ_ONLY = "SELECT pg_is_in_recovery(), current_setting('transaction_read_only')::boolean"
+
 PAGES = """
 SELECT wanted.name, pg_relation_size(to_regclass(wanted.quoted)) / current_setting('block_size')::int
 FROM unnest(%s::text[], %s::text[]) AS wanted (name, quoted) WHERE to_regclass(wanted.quoted) IS NOT NULL
@@ -191,7 +232,7 @@ class PostgreSQLBackend(Backend):
         self.compiled: tuple[Work, schema.Compiler] | None = None
 
     def introspect(self, names: Collection[str]) -> Schema:
-        return introspection.introspect(self.connection, names)
+        return introspection.introspect(self.connection, names, known=self.known_names)
 
     def scratch(self, blueprints: Sequence[Blueprint]) -> Schema:
         return scratch.scratch(self.connection, blueprints)
@@ -199,6 +240,18 @@ class PostgreSQLBackend(Backend):
     def table_names(self) -> frozenset[str]:
         with self.connection.cursor() as cursor:
             cursor.execute(TABLE_NAMES)
+            return frozenset(name for (name,) in cursor.fetchall())
+
+    def existing(self, names: Collection[str]) -> frozenset[str]:
+        with self.connection.cursor() as cursor:
+            cursor.execute(EXISTING, introspection.known_names(self.connection, names))
+            return frozenset(name for (name,) in cursor.fetchall())
+
+    def spoken_for(self, names: Sequence[str], claimed: Collection[str] = ()) -> frozenset[str]:
+        bare = [not split_identifier(name)[0] for name in names]
+        quoted = [self.quote(name) for name in claimed]
+        with self.connection.cursor() as cursor:
+            cursor.execute(SPOKEN_FOR, [*introspection.known_names(self.connection, names), bare, quoted])
             return frozenset(name for (name,) in cursor.fetchall())
 
     def references(self, names: Collection[str]) -> tuple[Reference, ...]:
@@ -213,7 +266,7 @@ class PostgreSQLBackend(Backend):
         wanted = set(names)
         return tuple(
             Reference(table=table.name, foreign_key=foreign_key)
-            for table in introspection.introspect(self.connection, [*names, *outside])
+            for table in self.introspect([*names, *outside])
             if table.name not in wanted
             for foreign_key in table.foreign_keys
             if foreign_key.to_table in wanted
@@ -223,7 +276,7 @@ class PostgreSQLBackend(Backend):
         ordered = list(names)
         quoted = [self.quote(name) for name in ordered]
         with self.connection.cursor() as cursor:
-            cursor.execute(DEPENDENTS, [ordered, quoted, ordered, quoted])
+            cursor.execute(DEPENDENTS, [ordered, quoted] * 4)
             return tuple(Dependent(table=table, kind=kind, name=name) for table, kind, name in cursor.fetchall())
 
     def dependents_of(self, parts: Sequence[Part]) -> Mapping[Part, Sequence[Dependent]]:
@@ -257,7 +310,36 @@ class PostgreSQLBackend(Backend):
         managed = {table.name for table in work.current}
         outside = [reference for reference in references if reference.table not in managed]
         casts = {**work.casts, **dict(self.casts_of_nothing(work))}
-        return schema.Compiler(collecting_editor(self.connection), evolve(work, casts=casts), outside)
+        if any(isinstance(change, CreateTable) for change in work.changes):
+            self.forbid_hidden_schemas()
+        return schema.Compiler(
+            collecting_editor(self.connection), evolve(work, casts=casts), outside, self.first_schema
+        )
+
+    def first_schema(self) -> str:
+        """The schema that new tables go to."""
+        return str(self.ask(FIRST_SCHEMA))
+
+    def forbid_hidden_schemas(self) -> None:
+        """Raise `ExecutionFailed` where the server passes over a schema that the role may not use, or has none left.
+
+        Tables in such a schema seem not to be there, and would be made anew in the next one.
+        """
+        with self.connection.cursor() as cursor:
+            cursor.execute(HIDDEN_SCHEMAS)
+            role, path, first, hidden = cursor.fetchone()
+        where = f"The search_path of database {self.connection.alias!r} is {path}"
+        if hidden:
+            raise ExecutionFailed(
+                f"{where}, and the role {role} may not use {' and '.join(hidden)}, so its tables cannot be seen. "
+                f"Nothing was changed. GRANT USAGE ON SCHEMA {', '.join(hidden)} TO {role}, or leave it out of the "
+                f"search_path."
+            )
+        if first is None:
+            raise ExecutionFailed(
+                f"{where}, and none of these schemas is there. Nothing was changed. CREATE SCHEMA the one that is "
+                f"meant, or set another search_path in the OPTIONS of the database."
+            )
 
     def casts_of_nothing(self, work: Work) -> Iterator[tuple[tuple[str, str], str]]:
         """How columns without values are converted."""
@@ -290,6 +372,7 @@ class PostgreSQLBackend(Backend):
         self, work: Work, references: Sequence[Reference], *, cascade: bool = False
     ) -> tuple[Step, ...]:
         editor = collecting_editor(self.connection)
+        self.forbid_hidden_schemas()
         locks = [schema.locks_of(table) for table in work.current]
         group = max(1, self.lock_budget() // max(locks)) if sum(locks) > self.lock_budget() else len(locks) or 1
         steps = schema.compile_rebuild(editor, work.current, work.desired, references, cascade=cascade, group=group)
@@ -308,14 +391,34 @@ class PostgreSQLBackend(Backend):
                     with locks.lock_timeout(self.connection, self.patience.lock_timeout):
                         yield waiting.waited
                     return
+            self.forbid_waiting_for_oneself()
             if not waiting.pause(pause, self.other_runs):
                 raise LockNotAvailable(self.run_in_the_way())
             pause = min(pause * 1.5, locks.LONGEST_PAUSE)
+
+    def why_read_only(self) -> str:
+        with self.connection.cursor() as cursor:
+            cursor.execute(READ_ONLY)
+            is_standby, only_reads = cursor.fetchone()
+        if is_standby:
+            return "the server is a standby"
+        return "transactions only read there (default_transaction_read_only)" if only_reads else ""
 
     def other_runs(self) -> str:
         """What a run waits for that waits for another one."""
         holders = locks.sessions(self.connection, locks.RUNS, locks.RUN_KEY)
         return f"Waiting for another run on database {self.connection.alias!r}{describe_sessions(holders)}"
+
+    def forbid_waiting_for_oneself(self) -> None:
+        """Raise `LockNotAvailable` where this thread has the lock itself, in a transaction around the run."""
+        others = {pid_of(other): other.alias for other in connections.all(initialized_only=True)}
+        for holder in locks.sessions(self.connection, locks.RUNS, locks.RUN_KEY):
+            if holder.pid in others:
+                raise LockNotAvailable(
+                    f"{others[holder.pid]!r} and {self.connection.alias!r} are in the same database, and a run on the "
+                    f"former keeps others out until the transaction around it ends. Nothing was changed. Run them one "
+                    f"after the other outside of atomic()."
+                )
 
     def run_in_the_way(self) -> str:
         """Why a run ends that has waited for another one."""
@@ -486,6 +589,12 @@ class PostgreSQLBackend(Backend):
             names=", ".join((*names, "value")),
             joined=" AND ".join(f"filled.{self.quote(column)} = given.{name}" for column, name in pairs),
         )
+
+
+def pid_of(connection: BaseDatabaseWrapper) -> int | None:
+    """The server process of a connection, if it is one to PostgreSQL that is open."""
+    raw = connection.connection if connection.vendor == "postgresql" else None
+    return raw.info.backend_pid if raw is not None and not raw.closed else None
 
 
 def messages(statements: Sequence[str]) -> Iterator[str]:

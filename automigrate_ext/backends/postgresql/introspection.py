@@ -30,9 +30,10 @@ from automigrate_ext.schema import (
 # to_regclass() follows the search path just as the statements do that will be run.
 RELATIONS = """
 SELECT wanted.name, c.oid, c.relkind, obj_description(c.oid, 'pg_class'), t.spcname,
-       c.relnamespace::regnamespace::text, c.relname
+       c.relnamespace::regnamespace::text, c.relname, n.nspname IS DISTINCT FROM current_schema()
 FROM unnest(%s::text[], %s::text[]) AS wanted (name, quoted)
 JOIN pg_class c ON c.oid = to_regclass(wanted.quoted)
+JOIN pg_namespace n ON n.oid = c.relnamespace
 LEFT JOIN pg_tablespace t ON t.oid = c.reltablespace
 """
 
@@ -42,7 +43,7 @@ COLUMNS = """
 SELECT a.attrelid, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
        pg_get_expr(d.adbin, d.adrelid), a.attgenerated, a.attidentity,
        CASE WHEN a.attcollation <> ty.typcollation THEN co.collname END, a.attcollation <> 0,
-       col_description(a.attrelid, a.attnum), serial.objid::regclass::text, a.attnum
+       col_description(a.attrelid, a.attnum), serial.objid::regclass::text, a.attnum, a.attinhcount > 0
 FROM pg_attribute a
 JOIN pg_type ty ON ty.oid = a.atttypid
 LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
@@ -70,6 +71,7 @@ JOIN pg_depend dep ON dep.classid = 'pg_attrdef'::regclass AND dep.objid = d.oid
 WHERE d.adrelid = ANY(%s::oid[])
 """
 
+# A foreign key that points at a partitioned table has a twin for each partition, and is itself its parent.
 CONSTRAINTS = """
 SELECT k.conrelid, k.contype, k.conname, k.conkey, k.confrelid, k.confkey, k.confdeltype,
        k.condeferrable, k.condeferred,
@@ -83,14 +85,14 @@ SELECT k.conrelid, k.contype, k.conname, k.conkey, k.confrelid, k.confkey, k.con
                                           JOIN pg_operator o ON o.oid = e.oid
                                           JOIN pg_namespace n ON n.oid = o.oprnamespace
                                           ORDER BY e.position) END,
-       CASE k.contype WHEN 'x' THEN pg_get_expr(x.indpred, x.indrelid, true) END
+       CASE k.contype WHEN 'x' THEN pg_get_expr(x.indpred, x.indrelid, true) END, k.coninhcount > 0
 FROM pg_constraint k
 LEFT JOIN pg_index i ON i.indexrelid = k.conindid AND k.contype IN ('p', 'u')
 LEFT JOIN pg_index x ON x.indexrelid = k.conindid AND k.contype = 'x'
 LEFT JOIN pg_class ic ON ic.oid = i.indexrelid
 LEFT JOIN pg_tablespace t ON t.oid = ic.reltablespace
 WHERE k.conrelid = ANY(%s::oid[]) AND k.contype IN ('p', 'u', 'c', 'x', 'f')
-  AND k.conparentid = 0
+  AND NOT EXISTS (SELECT 1 FROM pg_constraint whole WHERE whole.oid = k.conparentid AND whole.conrelid = k.conrelid)
 ORDER BY k.conrelid, k.conname
 """
 
@@ -117,7 +119,8 @@ SELECT i.indrelid, ic.relname, am.amname, i.indisunique, i.indnkeyatts, i.indkey
        ARRAY(SELECT DISTINCT dep.refobjsubid::int2 FROM pg_depend dep
              WHERE dep.classid = 'pg_class'::regclass AND dep.objid = i.indexrelid
                AND dep.refclassid = 'pg_class'::regclass AND dep.refobjid = i.indrelid
-               AND dep.refobjsubid > 0)
+               AND dep.refobjsubid > 0),
+       ic.relispartition
 FROM pg_index i
 JOIN pg_class ic ON ic.oid = i.indexrelid
 JOIN pg_am am ON am.oid = ic.relam
@@ -133,8 +136,12 @@ SELECT a.attrelid, a.attnum, a.attname FROM pg_attribute a
 WHERE a.attrelid = ANY(%s::oid[]) AND a.attnum > 0
 """
 
+# The models may write the schema although the name alone would do.
 RELATION_NAMES = """
-SELECT c.oid, n.nspname, c.relname, pg_table_is_visible(c.oid)
+SELECT c.oid, coalesce((SELECT min(known.name) FROM unnest(%s::text[], %s::text[]) AS known (name, quoted)
+                        WHERE to_regclass(known.quoted) = c.oid),
+                       CASE WHEN pg_table_is_visible(c.oid) THEN c.relname::text
+                            ELSE format('"%%s"."%%s"', n.nspname, c.relname) END)
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.oid = ANY(%s::oid[])
 """
@@ -162,6 +169,7 @@ class Relation:
     oid: int
     comment: str
     tablespace: str | None
+    namespace: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,10 +184,17 @@ class Names:
         return tuple(self.columns[relation, number] for number in numbers if number > 0)
 
 
-def introspect(connection: BaseDatabaseWrapper, names: Collection[str], *, namespace: str | None = None) -> Schema:
+def introspect(
+    connection: BaseDatabaseWrapper,
+    names: Collection[str],
+    *,
+    namespace: str | None = None,
+    known: Collection[str] = (),
+) -> Schema:
     """Read those of the named tables that exist, in `namespace` only if that is given.
 
-    Raises `ShadowedTable` where something else has the name.
+    Tables at which their foreign keys point are called as `known` has them, if it does. Raises `ShadowedTable` where
+    something else has the name.
     """
     with connection.cursor() as cursor:
         relations = find_relations(cursor, connection, names, namespace)
@@ -190,7 +205,7 @@ def introspect(connection: BaseDatabaseWrapper, names: Collection[str], *, names
         constraints = fetch_grouped(cursor, versioned(connection, CONSTRAINTS), oids)
         indexes = fetch_grouped(cursor, versioned(connection, INDEXES), oids)
         reads = generated_from(cursor, oids)
-        read_names = fetch_names(cursor, relations, columns, constraints)
+        read_names = fetch_names(cursor, relations, columns, constraints, known_names(connection, known))
     tables = {}
     for relation in relations:
         oid = relation.oid
@@ -203,8 +218,14 @@ def introspect(connection: BaseDatabaseWrapper, names: Collection[str], *, names
             indexes=tuple(as_index(row, read_names) for row in indexes[oid]),
             comment=relation.comment,
             tablespace=relation.tablespace,
+            namespace=relation.namespace,
         )
     return Schema(tables)
+
+
+def known_names(connection: BaseDatabaseWrapper, known: Collection[str]) -> list[list[str]]:
+    """Names of tables, and how they are written in SQL."""
+    return [list(known), [connection.ops.quote_name(name) for name in known]]
 
 
 def find_relations(
@@ -219,13 +240,14 @@ def find_relations(
     for name in ordered:
         if name not in rows:
             continue
-        _, oid, kind, comment, tablespace, schema, relname = rows[name]
+        _, oid, kind, comment, tablespace, schema, relname, is_elsewhere = rows[name]
         if kind not in ("r", "p"):
             raise ShadowedTable(
                 f"{name!r} is not a table but a {KINDS.get(kind, kind)} ({schema}.{relname}). Rename or drop it, "
                 f"or give the model another db_table."
             )
-        relations.append(Relation(name=name, oid=oid, comment=comment or "", tablespace=tablespace))
+        place = schema if is_elsewhere else ""
+        relations.append(Relation(name=name, oid=oid, comment=comment or "", tablespace=tablespace, namespace=place))
     return relations
 
 
@@ -264,15 +286,15 @@ def fetch_names(
     relations: list[Relation],
     columns: Mapping[int, list[Any]],
     constraints: Mapping[int, list[Any]],
+    known: list[list[str]],
 ) -> Names:
     """The names of the tables read and of those that their foreign keys point at, with their columns."""
     relation_names = {relation.oid: relation.name for relation in relations}
     column_names = {(oid, row[11]): row[1] for oid, rows in columns.items() for row in rows}
     outside = sorted({row[4] for rows in constraints.values() for row in rows} - {0} - set(relation_names))
     if outside:
-        cursor.execute(RELATION_NAMES, [outside])
-        for oid, schema, name, visible in cursor.fetchall():
-            relation_names[oid] = name if visible else f'"{schema}"."{name}"'
+        cursor.execute(RELATION_NAMES, [*known, outside])
+        relation_names.update(cursor.fetchall())
         cursor.execute(COLUMN_NAMES, [outside])
         column_names.update({(oid, number): name for oid, number, name in cursor.fetchall()})
     return Names(relations=relation_names, columns=column_names)
@@ -293,6 +315,7 @@ def as_column(row: Any, reads: Mapping[tuple[int, int], list[int]], names: Names
         comment,
         serial,
         number,
+        inherited,
     ) = row
     return Column(
         name=name,
@@ -306,6 +329,7 @@ def as_column(row: Any, reads: Mapping[tuple[int, int], list[int]], names: Names
         reads=names.of(oid, reads.get((oid, number), ())),
         collatable=collatable,
         sequence=serial,
+        inherited=inherited,
     )
 
 
@@ -313,7 +337,7 @@ def as_constraint(row: Any, names: Names) -> Constraint | PrimaryKey:
     """A row of `CONSTRAINTS` as what it is."""
     (oid, kind, name, numbers, target, target_numbers, on_delete, deferrable, deferred) = row[:9]
     expression, definition, nulls_not_distinct, key_count, index_numbers, tablespace = row[9:15]
-    excluded, operators, condition = row[15:]
+    excluded, operators, condition, inherited = row[15:]
     columns = names.of(oid, numbers or ())
     when = "deferred" if deferred else "immediate" if deferrable else None
     sql = f"CONSTRAINT {quote(name)} {definition}"
@@ -328,9 +352,10 @@ def as_constraint(row: Any, names: Names) -> Constraint | PrimaryKey:
             tablespace=tablespace,
             name=name,
             sql=sql,
+            inherited=inherited,
         )
     if kind == "c":
-        return Check(expression=expression, columns=columns, name=name, sql=sql)
+        return Check(expression=expression, columns=columns, name=name, sql=sql, inherited=inherited)
     if kind == "x":
         return Exclusion(
             definition=definition,
@@ -339,6 +364,7 @@ def as_constraint(row: Any, names: Names) -> Constraint | PrimaryKey:
             condition=condition,
             name=name,
             sql=sql,
+            inherited=inherited,
         )
     return ForeignKey(
         columns=columns,
@@ -348,6 +374,7 @@ def as_constraint(row: Any, names: Names) -> Constraint | PrimaryKey:
         deferrable=when,
         name=name,
         sql=sql,
+        inherited=inherited,
     )
 
 
@@ -368,7 +395,7 @@ def split_keys(
 def as_index(row: Any, names: Names) -> Index:
     """A row of `INDEXES` as an index."""
     (oid, name, method, unique, key_count, numbers, printed, opclasses, collations, options) = row[:10]
-    condition, reloptions, tablespace, valid, nulls_not_distinct, definition, used = row[10:]
+    condition, reloptions, tablespace, valid, nulls_not_distinct, definition, used, inherited = row[10:]
     keys = tuple(
         Key(
             column=names.columns[oid, number] if number else None,
@@ -394,6 +421,7 @@ def as_index(row: Any, names: Names) -> Index:
         name=name,
         sql=definition,
         columns=names.of(oid, used),
+        inherited=inherited,
     )
 
 

@@ -56,6 +56,7 @@ RETABLESPACE = "ALTER TABLE {table} SET TABLESPACE {tablespace}"
 FILL_NULLS = "UPDATE {table} SET {column} = {value} WHERE {column} IS NULL"
 COPY_COLUMN = "UPDATE {table} SET {new} = {old}"
 ALTER_SEQUENCE_TYPE = "ALTER SEQUENCE {sequence} AS {type}"
+SET_SCHEMA = "ALTER TABLE {table} SET SCHEMA {schema}"
 RENAME_SEQUENCE = "ALTER SEQUENCE {old} RENAME TO {new}"
 DROP_SEQUENCE = "DROP SEQUENCE IF EXISTS {sequence}"
 # is_called = false where no number is positive, so that numbering starts at 1.
@@ -89,10 +90,12 @@ class Compiler:
         editor: SchemaEditor,
         work: Work,
         references: Sequence[Reference] = (),
+        first_schema: Callable[[], str] = str,
     ) -> None:
         self.editor = editor
         self.work = work
         self.references = references
+        self.first_schema = first_schema
         self.foreign_keys_later: list[tuple[str, ForeignKey]] = []
         self.by_table: defaultdict[str, list[Change]] = defaultdict(list)
         for change in work.changes:
@@ -103,9 +106,11 @@ class Compiler:
         return str(self.editor.quote_name(name))
 
     def sibling(self, table: str, name: str) -> str:
-        """An index's or sequence's name, in the schema of its table."""
+        """An index's or sequence's name, in the schema of its table: the search path may lead to another."""
         schema, _ = split_identifier(table)
-        return f"{self.quote(schema)}.{self.quote(name)}" if schema else self.quote(name)
+        current = self.work.current.get(table)
+        place = self.quote(schema) if schema else current.namespace if current else ""
+        return f"{place}.{self.quote(name)}" if place else self.quote(name)
 
     def of(self, kind: type[C]) -> list[C]:
         """The changes of one kind, in their order."""
@@ -143,11 +148,9 @@ class Compiler:
     def renamings(self) -> Iterator[Step]:
         for change in self.work.changes:
             if isinstance(change, RenameTable):
-                sql = self.editor.sql_rename_table % {
-                    "old_table": self.quote(change.table),
-                    "new_table": self.quote(split_identifier(change.new_name)[1]),
-                }
-            elif isinstance(change, RenameColumn):
+                yield from self.rename_table(change)
+                continue
+            if isinstance(change, RenameColumn):
                 sql = self.editor.sql_rename_column % {
                     "table": self.quote(change.table),
                     "old_column": self.quote(change.old_name),
@@ -160,6 +163,18 @@ class Compiler:
             else:
                 continue
             yield Step(sql=sql, table=change.table)
+
+    def rename_table(self, change: RenameTable) -> Iterator[Step]:
+        """Give a table its new name, and move it where that names another schema."""
+        (old_place, old_name), (place, name) = map(split_identifier, (change.table, change.new_name))
+        table = change.table
+        if place != old_place:
+            place = place or self.first_schema()
+            yield Step(sql=SET_SCHEMA.format(table=self.quote(table), schema=self.quote(place)), table=table)
+            table = f'"{place}"."{old_name}"'
+        if name != old_name:
+            names = {"old_table": self.quote(table), "new_table": self.quote(name)}
+            yield Step(sql=self.editor.sql_rename_table % names, table=change.table)
 
     def drop_constraints_in_the_way(self) -> Iterator[Step]:
         """Drop the constraints whose names others take, before these are renamed."""

@@ -38,6 +38,7 @@ from automigrate_ext.backends.sqlite3.session import (
     pragma,
     restored,
     set_busy_timeout,
+    try_writing,
 )
 from automigrate_ext.backends.sqlite3.tokens import fold
 from automigrate_ext.blueprint import Blueprint
@@ -191,6 +192,24 @@ class SQLiteBackend(Backend):
         if not connection.in_atomic_block:
             with busy_timeout(connection), connection.cursor() as cursor:
                 self.insist(lambda: cursor.execute(TRY_READING))
+
+    def why_read_only(self) -> str:
+        connection = self.connection
+        connection.ensure_connection()
+        if connection.in_atomic_block:
+            return ""
+        try:
+            with busy_timeout(connection), immediate(connection):
+                set_busy_timeout(connection, 0)
+                with super().trial():
+                    try_writing(connection)
+            return ""
+        except OperationalError as error:
+            if faults.is_busy(error):
+                return ""  # somebody writes, so it can be written
+            if faults.is_forbidden(error):
+                return "the database file may only be read"
+            raise
 
     def insist(self, attempt: Callable[[], object]) -> bool:
         """Try again until nobody is in the way; says whether that had to be waited for.

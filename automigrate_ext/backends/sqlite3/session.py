@@ -18,6 +18,7 @@ from automigrate_ext.exceptions import ExecutionFailed
 
 FOREIGN_KEYS = "PRAGMA foreign_keys"
 LEGACY = "PRAGMA legacy_alter_table"
+USER_VERSION = "PRAGMA user_version"
 TRY_READING = "SELECT 1 FROM sqlite_master LIMIT 1"
 BUSY_TIMEOUT = "PRAGMA busy_timeout"
 #: What SQLite takes for a time, in milliseconds.
@@ -95,6 +96,18 @@ def set_busy_timeout(connection: BaseDatabaseWrapper, milliseconds: float) -> No
     """Let statements wait for a lock for so long."""
     raw: Any = connection.connection
     raw.execute(SET.format(pragma=BUSY_TIMEOUT, value=round(min(milliseconds, LONGEST_TIMEOUT))))
+
+
+def try_writing(connection: BaseDatabaseWrapper) -> None:
+    """Write the number that a program may keep in the file as it is, in a transaction that is undone.
+
+    BEGIN IMMEDIATE is no test: of a file that may only be read SQLite makes it a reading transaction
+    (`sqlite3BeginTransaction` in build.c).
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(USER_VERSION)
+        (number,) = cursor.fetchone()
+        cursor.execute(SET.format(pragma=USER_VERSION, value=number))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from argparse import ArgumentParser
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from django.conf import settings
@@ -13,6 +14,7 @@ from django.db import connections
 from automigrate_ext.api import automigrate, rows_at_stake
 from automigrate_ext.changes import plural
 from automigrate_ext.management.base import FAILED, SchemaCommand
+from automigrate_ext.selection import Models, Selection
 
 
 class Command(SchemaCommand):
@@ -34,46 +36,52 @@ exit status: 0 done, 2 refused or failed, 130 interrupted at the question
         super().add_arguments(parser)
         parser.add_argument(
             "--confirm",
+            action="append",
             metavar="DATABASE_NAME",
-            help="The name of the database; needed where DEBUG is off and rows would be lost.",
+            help="The name of the database; needed where DEBUG is off and rows would be lost. May be repeated.",
         )
         parser.add_argument(
             "--cascade", action="store_true", help="Let views and triggers that hang on the tables go with them."
         )
 
-    def work(self, options: dict[str, Any]) -> None:
-        arguments = {"using": options["database"], "cascade": options["cascade"]}
-        labels = options["labels"] or None
+    def start(self, aliases: Sequence[str], left_alone: Mapping[str, str], options: dict[str, Any]) -> int:
+        confirmed = options["confirm"]
+        options["confirm"] = [confirmed] if isinstance(confirmed, str) else confirmed or []
+        self.forbid_other_names(aliases, options["confirm"])
+        return super().start(aliases, left_alone, options)
+
+    def forbid_other_names(self, aliases: Sequence[str], confirmed: Sequence[str]) -> None:
+        """Raise `CommandError` for a name that is none of the databases'."""
+        names = {alias: name_of(alias) for alias in aliases}
+        for given in confirmed:
+            if given not in names.values():
+                known = ", ".join(f"the database of {alias!r} is {name}" for alias, name in names.items())
+                raise CommandError(f"--confirm {given}: {known}. Nothing was done.", returncode=FAILED)
+
+    def work(self, alias: str, models: Models | Selection, options: dict[str, Any]) -> int:
+        cascade = options["cascade"]
         if options["dry_run"]:
-            plan = automigrate(labels, dry_run=True, **arguments)
+            plan = automigrate(models, using=alias, cascade=cascade, dry_run=True)
             self.show(plan, options, done=False)
             if plan.refused:
                 self.exit_refused(plan, options)
-            return
-        rows = rows_at_stake(labels, using=options["database"])
-        if rows and (plan := automigrate(labels, dry_run=True, **arguments)).refused:
+            return 0
+        rows = rows_at_stake(models, using=alias)
+        if rows and (plan := automigrate(models, using=alias, cascade=cascade, dry_run=True)).refused:
             self.show(plan, options, done=False)
             self.exit_refused(plan, options)
-        if not self.confirmed(rows, options):
+        if not self.confirmed(alias, rows, options):
             self.stderr.write("Cancelled; nothing was changed.")
-            return
+            return 0
         started = time.perf_counter()
-        plan = automigrate(
-            labels,
-            **arguments,
-            **self.run_options(options),
-        )
+        plan = automigrate(models, using=alias, cascade=cascade, **self.run_options(options))
         self.show(plan, options, done=True, seconds=time.perf_counter() - started)
+        return 0
 
-    def confirmed(self, rows: dict[str, int], options: dict[str, Any]) -> bool:
+    def confirmed(self, alias: str, rows: dict[str, int], options: dict[str, Any]) -> bool:
         """Whether the rows may be lost: asked, and where DEBUG is off asked for by the database's name."""
-        name = str(connections[options["database"]].settings_dict["NAME"])
-        if options["confirm"] is not None and options["confirm"] != name:
-            raise CommandError(
-                f"--confirm {options['confirm']}: the database of {options['database']!r} is {name}. Nothing was done.",
-                returncode=FAILED,
-            )
-        if not rows or options["confirm"] is not None:
+        name = name_of(alias)
+        if not rows or name in options["confirm"]:
             return True
         if not settings.DEBUG:
             raise CommandError(
@@ -92,3 +100,8 @@ exit status: 0 done, 2 refused or failed, 130 interrupted at the question
     def losses(self, rows: dict[str, int]) -> str:
         """How many rows of how many tables."""
         return f"{plural(sum(rows.values()), 'row')} of {plural(len(rows), 'table')}"
+
+
+def name_of(alias: str) -> str:
+    """The name that a database has in the settings."""
+    return str(connections[alias].settings_dict["NAME"])

@@ -5,20 +5,27 @@ from __future__ import annotations
 import sys
 import time
 from argparse import ArgumentParser
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO, cast
 
 from django.core.management.base import CommandError
-from django.db import DEFAULT_DB_ALIAS
 
-from automigrate_ext.api import autoupdate, make_plan, run_plan
+from automigrate_ext.api import autoupdate, carry_out, make_plan, run_plan, select_saved
 from automigrate_ext.exceptions import UnusablePlan
-from automigrate_ext.management.base import DIFFERENT, FAILED, SchemaCommand
+from automigrate_ext.management.base import DIFFERENT, FAILED, SchemaCommand, Several, described
 from automigrate_ext.management.questions import Questions
-from automigrate_ext.run import COUNT_TIMEOUT
+from automigrate_ext.plan import Plan
+from automigrate_ext.run import COUNT_TIMEOUT, Options
+from automigrate_ext.saved import SavedPlan, is_several, parse, read_plan, read_plans
+from automigrate_ext.selection import Models, Selection
 
 #: The options that a saved plan holds itself, or that make no sense beside it.
 DECIDED_BY_PLAN = {
+    "--database": "database",
+    "--all-databases": "all_databases",
     "--check": "check",
     "--dry-run": "dry_run",
     "--rename": "rename",
@@ -42,6 +49,7 @@ examples:
   manage.py autoupdate --dry-run --format json > plan.json
   manage.py autoupdate --plan plan.json       exactly that, or nothing
   manage.py autoupdate --check                exit status 1 if anything differs
+  manage.py autoupdate --all-databases        every database, as the routers say
   manage.py autoupdate --rename todo.Todo.title=name
   manage.py autoupdate --default todo.Todo.priority=0
 
@@ -92,45 +100,77 @@ exit status: 0 done or nothing to do, 1 --check found differences, 2 refused or 
             help='Carry out a plan that --dry-run --format json printed, if it still holds; "-" reads it from stdin.',
         )
 
-    def work(self, options: dict[str, Any]) -> None:
+    def start(self, aliases: Sequence[str], left_alone: Mapping[str, str], options: dict[str, Any]) -> int:
         if options["plan"] is not None:
-            self.work_off(options)
-            return
+            return self.work_off(options)
+        return super().start(aliases, left_alone, options)
+
+    def work(self, alias: str, models: Models | Selection, options: dict[str, Any]) -> int:
         arguments = {
-            "using": options["database"],
+            "using": alias,
             "renames": self.pairs("--rename", "OLD=NEW", options["rename"]),
             "defaults": self.pairs("--default", "FIELD=VALUE", options["default"]),
             "accept_data_loss": options["accept_data_loss"],
             "count_timeout": options["count_timeout"],
             "prune": options["prune"],
         }
-        labels = options["labels"] or None
         if options["check"] or options["dry_run"]:
-            self.look(labels, arguments, options)
-            return
+            return self.look(models, arguments, options)
         started = time.perf_counter()
-        plan = autoupdate(labels, **arguments, **self.run_options(options), ask=self.questions(options))
+        plan = autoupdate(models, **arguments, **self.run_options(options), ask=self.questions(options))
         self.show(plan, options, done=True, seconds=time.perf_counter() - started)
+        return 0
 
     def questions(self, options: dict[str, Any]) -> Questions | None:
         """The questions, where somebody is there to answer them."""
         asks = options["interactive"] and options["format"] == "text" and sys.stdin is not None and sys.stdin.isatty()
         return Questions(cast(TextIO, self.stderr._out)) if asks else None
 
-    def work_off(self, options: dict[str, Any]) -> None:
-        """Carry out a saved plan."""
+    def work_off(self, options: dict[str, Any]) -> int:
+        """Carry out a saved plan, or the plans of several databases."""
         beside = [option for option, name in DECIDED_BY_PLAN.items() if options[name]]
-        beside += ["--database"] if options["database"] != DEFAULT_DB_ALIAS else []
         if options["labels"] or beside:
             given = ", ".join([*options["labels"], *beside])
             raise CommandError(f"--plan decides alone what is done: leave out {given}.", returncode=FAILED)
         text = self.read(options["plan"])
+        with self.unusable(options["plan"]):
+            values = parse(text)
+            if not is_several(values):
+                return self.run_single(values, options)
+            saved = read_plans(values)
+            selections = select_saved(saved)
+        jobs = {
+            alias: partial(self.run_one, saved[alias], selection, options) for alias, selection in selections.items()
+        }
+        return Several(self, options, {}).run(jobs)
+
+    def run_single(self, values: Any, options: dict[str, Any]) -> int:
+        """Carry out the saved plan of one database."""
+        saved = read_plan(values)
+        with self.errors(options["format"], described([saved.alias])):
+            run = partial(run_plan, values, count_timeout=options["count_timeout"], **self.run_options(options))
+            return self.run_saved(run, options)
+
+    def run_one(self, saved: SavedPlan, selection: Selection, options: dict[str, Any]) -> int:
+        """Carry out the saved plan of one of several databases."""
+        run = Options(count_timeout=options["count_timeout"], **self.run_options(options))
+        return self.run_saved(partial(carry_out, saved, selection, run), options)
+
+    def run_saved(self, run: Callable[[], Plan], options: dict[str, Any]) -> int:
+        """Carry out one saved plan and show it."""
         started = time.perf_counter()
-        try:
-            plan = run_plan(text, count_timeout=options["count_timeout"], **self.run_options(options))
-        except UnusablePlan as error:
-            raise CommandError(f"--plan {options['plan']}: {error}", returncode=FAILED) from error
+        with self.unusable(options["plan"]):
+            plan = run()
         self.show(plan, options, done=True, seconds=time.perf_counter() - started)
+        return 0
+
+    @contextmanager
+    def unusable(self, file: str) -> Iterator[None]:
+        """Let the error about a plan name the file."""
+        try:
+            yield
+        except UnusablePlan as error:
+            raise CommandError(f"--plan {file}: {error}", returncode=FAILED) from error
 
     def read(self, name: str) -> str:
         """The text of a file, or of stdin for "-"."""
@@ -139,14 +179,15 @@ exit status: 0 done or nothing to do, 1 --check found differences, 2 refused or 
         except (OSError, UnicodeDecodeError) as error:
             raise CommandError(f"--plan {name}: cannot be read: {error}.", returncode=FAILED) from error
 
-    def look(self, labels: Any, arguments: dict[str, Any], options: dict[str, Any]) -> None:
+    def look(self, models: Models | Selection, arguments: dict[str, Any], options: dict[str, Any]) -> int:
         """Show what differs; with --check the exit status says whether anything does."""
-        plan = make_plan(labels, **arguments)
+        plan = make_plan(models, **arguments)
         self.show(plan, options, done=False)
-        if options["check"] and plan:
-            sys.exit(DIFFERENT)
+        if options["check"]:
+            return DIFFERENT if plan else 0
         if plan.refused:
             self.exit_refused(plan, options)
+        return 0
 
     def pairs(self, option: str, shape: str, given: list[str]) -> dict[str, str]:
         """The arguments of an option that takes OLD=NEW as a mapping."""

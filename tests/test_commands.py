@@ -11,6 +11,8 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.test import override_settings
 
+pytestmark = pytest.mark.django
+
 MODELS = ["todo_todo", "todo_todolist", "todo_todolistimage"]
 
 

@@ -25,6 +25,7 @@ FIELDS = {
 }
 
 
+@pytest.mark.django
 @pytest.mark.parametrize("name", FIELDS)
 def test_many_to_many_unchanged(case, name):
     case.unchanged(tagged(FIELDS[name]))

@@ -9,6 +9,7 @@ import pytest
 from django.db import models, transaction
 
 from automigrate_ext import AutomigrateError, LockNotAvailable, automigrate, autoupdate
+from automigrate_ext.backends.postgresql import locks
 from tests.acceptance.helper import Case, State, fingerprint, item
 
 pytestmark = pytest.mark.timeout(60)
@@ -267,3 +268,13 @@ def test_program_that_reads_to_the_end_is_waited_for_as_long_as_asked(sqlite_cas
         other.execute("SELECT * FROM shop_item").fetchone()
         assert_untouched(case, lambda: case.run(after(), lock_timeout=0.1), "database is locked", "--lock-timeout")
     case.run(after())
+
+
+@pytest.mark.parametrize(
+    ("setting", "seconds"), [("0", None), ("1", 0.001), ("1500ms", 1.5), ("1min", 60), ("25h", 90_000), ("2d", 172_800)]
+)
+def test_times_of_the_server_are_read_in_whatever_unit(postgresql, setting, seconds):
+    with postgresql.cursor() as cursor:
+        cursor.execute("SET intervalstyle = sql_standard")
+        cursor.execute("SELECT set_config('lock_timeout', %s, false)", [setting])
+    assert locks.timeouts(postgresql) == (seconds, 1.0)

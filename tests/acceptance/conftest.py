@@ -6,11 +6,11 @@ pytest.register_assert_rewrite("tests.acceptance.helper")
 
 from tests.acceptance.helper import ROUTES, Case  # noqa: E402
 
-# Where Django's own editor has made the tables, another Django makes the greatest difference.
-OF_DJANGO = {"syncdb": [pytest.mark.django]}
+# Tables that come to be in another way than Django's seldom make a difference that they make on one server only.
+MARKS = {"automigrate": pytest.mark.again, "syncdb": ()}
 
 
-@pytest.fixture(params=[pytest.param(route, marks=OF_DJANGO.get(route, ())) for route in ROUTES])
+@pytest.fixture(params=[pytest.param(route, marks=MARKS[route]) for route in ROUTES])
 def route(request):
     """How the tables come to be."""
     return request.param

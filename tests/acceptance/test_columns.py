@@ -94,6 +94,7 @@ def fields_for(case: Case, name: str) -> dict[str, models.Field]:
     return fields
 
 
+@pytest.mark.django
 @pytest.mark.parametrize("name", FIELDS)
 def test_field_unchanged(case, name):
     case.unchanged(item(**fields_for(case, name)))

@@ -24,6 +24,7 @@ ROWS = {"Item": [{"size": 1}]}
 ODD = 'it\'s "odd" \\ é; --'
 
 
+@pytest.mark.django
 def test_comments_unchanged(case):
     case.unchanged(state("a table", "a column"), ROWS)
 

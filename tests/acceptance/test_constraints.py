@@ -73,6 +73,7 @@ CONSTRAINTS = {
 }
 
 
+@pytest.mark.django
 @pytest.mark.parametrize("name", CONSTRAINTS)
 def test_constraint_unchanged(case, name):
     constraint, needs = CONSTRAINTS[name]

@@ -33,6 +33,7 @@ FIELDS = {
 }
 
 
+@pytest.mark.django
 @pytest.mark.parametrize("name", FIELDS)
 def test_foreign_key_unchanged(case, name):
     case.unchanged(shelved(FIELDS[name]))
@@ -144,6 +145,7 @@ def on_delete(name):
     return getattr(models, name)
 
 
+@pytest.mark.django
 @pytest.mark.parametrize("name", ["DB_CASCADE", "DB_SET_NULL", "DB_SET_DEFAULT"])
 def test_database_level_on_delete(case, name):
     need(case.connection, "database-level on delete")

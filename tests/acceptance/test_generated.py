@@ -48,6 +48,7 @@ EXPRESSIONS = {
 }
 
 
+@pytest.mark.django
 @pytest.mark.parametrize("name", EXPRESSIONS)
 def test_generated_column_unchanged(case, kind, name):
     expression, output = EXPRESSIONS[name]

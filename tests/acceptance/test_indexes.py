@@ -92,11 +92,13 @@ def test_index_added_unchanged_removed(case, name):
     assert len(plan.statements) == 1
 
 
+@pytest.mark.django
 @pytest.mark.parametrize("name", INDEXES)
 def test_index_unchanged(case, name):
     case.unchanged(indexed(index_for(case, name)), ROWS)
 
 
+@pytest.mark.django
 @pytest.mark.parametrize("name", POSTGRESQL_INDEXES)
 def test_postgresql_index(pg, name):
     before, after = indexed(**POSTGRESQL_FIELDS), indexed(POSTGRESQL_INDEXES[name], **POSTGRESQL_FIELDS)

@@ -26,6 +26,7 @@ FIELDS = {
 }
 
 
+@pytest.mark.django
 @pytest.mark.parametrize("name", FIELDS)
 def test_many_to_many_unchanged(case, name):
     need(case.connection, *(["long names of tables"] if name == "long" else []))

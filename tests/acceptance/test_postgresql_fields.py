@@ -31,6 +31,7 @@ FIELDS = {
 }
 
 
+@pytest.mark.django
 @pytest.mark.parametrize("name", FIELDS)
 def test_field_unchanged(pg, name):
     pg.unchanged(item(a=FIELDS[name]))

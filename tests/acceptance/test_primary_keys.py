@@ -45,6 +45,7 @@ ROWS = {
 }
 
 
+@pytest.mark.django
 @pytest.mark.parametrize("name", KEYS)
 def test_key_unchanged(case, name):
     need(case.connection, *(["text keys"] if name == "text" else []))
@@ -109,6 +110,7 @@ def composite(*columns, **more):
 PAIR = {"Item": [{"shop": 1, "number": 1}, {"shop": 1, "number": 2}, {"shop": 2, "number": 1}]}
 
 
+@pytest.mark.django
 def test_composite_key_unchanged(case):
     case.unchanged(composite("shop", "number"), PAIR)
 

@@ -8,6 +8,8 @@ from django.db.models import Q
 
 from tests.acceptance.helper import APP, Case, State, create_models, item
 
+pytestmark = pytest.mark.django
+
 CHAR = models.CharField
 ROUTES = {
     "column added": (item(a=CHAR(max_length=9)), item(a=CHAR(max_length=9), b=models.IntegerField(default=1))),

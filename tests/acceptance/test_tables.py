@@ -16,6 +16,7 @@ def test_table_created(case):
     assert not any("shop_item" in statement for statement in plan.statements)
 
 
+@pytest.mark.django
 def test_table_unchanged(case):
     case.unchanged(item(name=NAME), {"Item": [{"name": "a"}]})
 

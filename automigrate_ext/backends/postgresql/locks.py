@@ -30,9 +30,10 @@ LOCK_TABLES = "LOCK TABLE {tables} IN {mode} MODE"
 SHARED, WHOLE = "SHARE ROW EXCLUSIVE", "ACCESS EXCLUSIVE"
 EXISTING = "SELECT name FROM unnest(%s::text[]) AS name WHERE to_regclass(name) IS NOT NULL"
 
+# The view pg_settings works out every setting there is for one of them. An interval takes all units that times have.
 READ_TIMEOUTS = """
-SELECT (SELECT setting::int FROM pg_settings WHERE name = 'lock_timeout'),
-       (SELECT setting::int FROM pg_settings WHERE name = 'deadlock_timeout')
+SELECT extract(epoch FROM current_setting('lock_timeout')::interval)::float8,
+       extract(epoch FROM current_setting('deadlock_timeout')::interval)::float8
 """
 SET_LOCK_TIMEOUT = "SELECT set_config('lock_timeout', %s, true)"
 #: What PostgreSQL takes for a time, in milliseconds.
@@ -97,7 +98,7 @@ def timeouts(connection: BaseDatabaseWrapper) -> tuple[float | None, float]:
     with connection.cursor() as cursor:
         cursor.execute(READ_TIMEOUTS)
         lock, deadlock = cursor.fetchone()
-    return (lock / 1000 if lock else None), deadlock / 1000
+    return (lock or None), deadlock
 
 
 @contextmanager

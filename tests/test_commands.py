@@ -11,11 +11,9 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.test import override_settings
 
-<<<<<<< HEAD
 from tests.features import has
-=======
+
 pytestmark = pytest.mark.django
->>>>>>> infra
 
 MODELS = ["todo_todo", "todo_todolist", "todo_todolistimage"]
 

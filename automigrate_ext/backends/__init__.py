@@ -25,7 +25,7 @@ def backend_for(alias: str) -> Backend:
     if path is None:
         raise UnsupportedDatabase(
             f"Database {alias!r} is {connection.display_name}, which automigrate_ext does not support; it works with "
-            f"PostgreSQL and SQLite."
+            f"PostgreSQL, SQLite, MariaDB and MySQL."
         )
     backend: Backend = import_string(path)(connection)
     return backend

@@ -56,7 +56,7 @@ SHORT_TEXT = re.compile(r"^(?:var)?char\((\d+)\)$")
 NOTHING = "NULL"
 
 #: The name under which a column's values are kept while it becomes a plain one.
-COMPUTED = "{column}__computed"
+COMPUTED = "{column}__automigrate_ext"
 LONGEST_NAME = 64
 
 C = TypeVar("C", bound=Change)
@@ -310,7 +310,9 @@ class TableCompiler:
         self.shrink_no_index()
         self.support_foreign_keys()
         for name, column in self.modified.items():
-            self.put("modify", f"MODIFY {self.quote(name)} {define(column, self.own_checks(name))}")
+            live = self.current.column(name)
+            whole = evolve(column, extra=column.extra or (live.extra if live else ""))
+            self.put("modify", f"MODIFY {self.quote(name)} {define(whole, self.own_checks(name))}")
 
     def put(self, part: str, clause: str) -> None:
         """Add a clause to the statement, unless it is there."""

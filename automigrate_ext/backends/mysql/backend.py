@@ -197,6 +197,9 @@ class MySQLBackend(Backend):
         with super().guarded(), self.strict():
             yield
 
+    def why_read_only(self) -> str:
+        return "the server is read-only (read_only)" if session.is_read_only(self.connection) else ""
+
     @contextmanager
     def strict(self) -> Iterator[None]:
         """The settings of a run, whatever the server's default is."""

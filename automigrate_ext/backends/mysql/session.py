@@ -21,6 +21,8 @@ SETTINGS: Mapping[str, str | int] = {"sql_mode": SQL_MODE, "sql_quote_show_creat
 READ = "SELECT {names}"
 WRITE = "SET SESSION {pairs}"
 
+READ_ONLY = "SELECT CAST(@@GLOBAL.read_only AS CHAR)"
+
 TRY_LOCK = "SELECT GET_LOCK(%s, 0)"
 FREE_LOCK = "SELECT RELEASE_LOCK(%s)"
 HOLDER = """
@@ -57,6 +59,13 @@ def put(connection: BaseDatabaseWrapper, wanted: Mapping[str, str | int | float]
     pairs = ", ".join(f"{name} = %s" for name in wanted)
     with connection.cursor() as cursor:
         cursor.execute(WRITE.format(pairs=pairs), list(wanted.values()))
+
+
+def is_read_only(connection: BaseDatabaseWrapper) -> bool:
+    """Whether the server takes no changes, as replicas are set up, but from administrators."""
+    with connection.cursor() as cursor:
+        cursor.execute(READ_ONLY)
+        return cursor.fetchone()[0] not in ("0", "OFF")
 
 
 def lock_name(connection: BaseDatabaseWrapper) -> str:

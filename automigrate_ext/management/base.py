@@ -162,6 +162,7 @@ class SchemaCommand(BaseCommand):
         """Turn errors into one message and an exit status; `where` says of which database Django's own are."""
         try:
             yield
+            self.stdout.flush()
         except Refused as refused:
             if output_format == "json":
                 self.write_json(refused.plan.as_dict())

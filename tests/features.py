@@ -136,6 +136,10 @@ FEATURES: dict[str, tuple[Callable[[Connection], bool], str]] = {
         is_any_of("sqlite", "postgresql"),
         "MariaDB's ALTER TABLE converts values and fills none in, so that it takes two",
     ),
+    "comments of generated columns": (
+        lambda connection: connection.vendor != "mysql" or django.VERSION >= (6, 0),
+        "Django 5.2 writes them where MariaDB does not accept them",
+    ),
     "atomic DDL": (
         feature("can_rollback_ddl"),
         "MariaDB commits at each statement that changes a table; a run that fails is finished by the next one",

@@ -62,6 +62,7 @@ def test_comment_kept_when_the_type_changes(case):
 
 def test_comment_of_a_generated_column(case):
     need(case.connection, "comments of generated columns")
+
     def generated(expression):
         return item(
             size=models.IntegerField(),

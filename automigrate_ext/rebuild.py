@@ -53,6 +53,7 @@ class Rebuild(Run):
             steps=steps,
             leftover=self.leftover,
             settle=self.settle,
+            announce=self.announce,
         )
 
     def judge_drop(self, table: Table, references: Iterable[Reference], dependents: Iterable[Dependent]) -> Judgement:
@@ -87,6 +88,10 @@ class Rebuild(Run):
             message=f"The {dependent.kind} {dependent.name} would go along with {dependent.table}",
             remedy="Pass --cascade (cascade=True) to let it go, and make it again afterwards.",
         )
+
+    def announce(self) -> None:
+        """Record beforehand that receivers have to be told, by the next run if this one is ended halfway."""
+        self.record.write((), untold=True)
 
     def leftover(self) -> list[str]:
         desired = self.desired.schema

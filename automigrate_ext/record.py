@@ -20,6 +20,9 @@ from automigrate_ext.ownership import OwnedTable, Ownership
 #: The name of the row that holds the digest of what post_migrate receivers were told of through an alias. Aliases
 #: for the same database may have different models. Such rows have no owner.
 SIGNALS = "post_migrate of {alias}"
+#: The name of the row that is there from the first change of a table until receivers were told of it through an alias,
+#: where the one does not undo the other.
+UNTOLD = "post_migrate not sent to {alias}"
 
 TABLE = "automigrate_ext_owned"
 
@@ -87,10 +90,31 @@ class Record:
         """The name of the row of digests for this alias."""
         return SIGNALS.format(alias=self.alias)
 
-    def as_rows(self, tables: Iterable[OwnedTable], signals: str | None) -> dict[str, tuple[str, str]]:
+    def is_untold(self) -> bool:
+        """Whether tables were changed by a run that did not come to tell receivers of it."""
+        rows = self.load() if self.rows is None else self.rows
+        return self.untold_name in rows
+
+    @property
+    def untold_name(self) -> str:
+        """The name of the row that says so for this alias."""
+        return UNTOLD.format(alias=self.alias)
+
+    def told(self) -> None:
+        """Receivers know of all that was changed."""
+        if self.is_untold():
+            self.write((), gone=[self.untold_name])
+
+    def as_rows(
+        self, tables: Iterable[OwnedTable], signals: str | None, untold: bool = False
+    ) -> dict[str, tuple[str, str]]:
         """What the record holds for the tables."""
         rows = {table.name: (table.owner, render(table)) for table in tables}
-        return rows if signals is None else {**rows, self.signals_name: ("", signals)}
+        if signals is not None:
+            rows[self.signals_name] = ("", signals)
+        if untold:
+            rows[self.untold_name] = ("", "")
+        return rows
 
     def outdated(self, tables: Iterable[OwnedTable], *, gone: Iterable[str] = (), signals: str | None = None) -> bool:
         """Whether `write` would have something to do."""
@@ -98,10 +122,20 @@ class Record:
         wanted = self.as_rows(tables, signals)
         return any(before.get(name) != row for name, row in wanted.items()) or any(name in before for name in gone)
 
-    def write(self, tables: Iterable[OwnedTable], *, gone: Iterable[str] = (), signals: str | None = None) -> None:
-        """Record the tables, forget those that are gone; touches only rows that change."""
+    def write(
+        self,
+        tables: Iterable[OwnedTable],
+        *,
+        gone: Iterable[str] = (),
+        signals: str | None = None,
+        untold: bool = False,
+    ) -> None:
+        """Record the tables, forget those that are gone; touches only rows that change.
+
+        `untold` says that receivers have to be told of changes, by the next run if this one does not come to it.
+        """
         before = self.load()
-        wanted = self.as_rows(tables, signals)
+        wanted = self.as_rows(tables, signals, untold)
         changed = {name: row for name, row in wanted.items() if before.get(name) != row}
         forgotten = [name for name in gone if name in before]
         if changed:

@@ -166,11 +166,13 @@ class Run:
     def conclude(self, tables: list[OwnedTable], *, gone: Iterable[str] = (), tell: bool = True) -> None:
         """What belongs to a run besides the tables, in its transaction: the record, and telling receivers."""
         fingerprint = self.signals_fingerprint() if self.selection.everything else None
-        self.record.write(tables, gone=gone, signals=fingerprint)
+        untold = tell and not self.backend.undoes_ddl
+        self.record.write(tables, gone=gone, signals=fingerprint, untold=untold)
         if self.options.record_migrations:
             self.record_migrations()
         if tell:
             signals.send_post_migrate(self.backend, self.selection.apps, **self.signal_options())
+            self.record.told()
 
     def record_migrations(self) -> None:
         """Mark the migrations on disk as applied, so that a later `migrate` has nothing to do."""

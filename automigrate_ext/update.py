@@ -292,7 +292,7 @@ class Update(Run):
     def announce(self, state: State, work: Work) -> None:
         """Record beforehand what the tables come to own, and whose the defaults are that fill new columns.
 
-        So the next run knows them as the models', if this one is ended halfway.
+        So the next run knows them as the models', and tells receivers, if this one is ended halfway.
         """
         self.rename_content_types()
         known = state.ownership.tables
@@ -300,7 +300,7 @@ class Update(Run):
             promised(owned, known.get(owned.name), [column for table, column in work.fills if table == owned.name])
             for owned in self.owned_tables(state.ownership, state.current, state.desired)
         ]
-        self.record.write(tables)
+        self.record.write(tables, untold=True)
 
     def settle(self) -> None:
         """Record what the tables are now."""
@@ -368,12 +368,12 @@ class Update(Run):
     def ask_about_it(self) -> bool:
         """Put the plan before whoever can answer, until there is nothing new; whether there were answers."""
         answered = False
-        while self.options.ask and (answers := self.options.ask(self.plan())) and self.is_news(answers):
+        while self.options.ask and (answers := self.options.ask(self.plan())) and self.says_more(answers):
             self.take(answers)
             answered = True
         return answered
 
-    def is_news(self, answers: Answers) -> bool:
+    def says_more(self, answers: Answers) -> bool:
         """Whether the answers say something that the options do not."""
         known = answers.renames.items() <= self.options.renames.items()
         return not known or not answers.defaults.keys() <= self.options.defaults.keys()
@@ -389,14 +389,27 @@ class Update(Run):
 
     def settle_unchanged(self, state: State) -> None:
         """Where no table changes: record what was found declared and tell receivers, if either is news."""
-        tables = self.owned_tables(state.ownership, state.current, state.desired)
-        gone = self.gone(state.ownership, state.ownership, state.current)
-        fingerprint = self.signals_fingerprint() if self.selection.everything else None
-        tell = fingerprint is not None and fingerprint != self.record.signals()
-        if self.options.record_migrations or self.record.outdated(tables, gone=gone, signals=fingerprint):
+        if self.options.record_migrations or self.is_news(state):
             with self.unless_forbidden(), self.backend.exclusive():
-                self.rename_content_types()
-                self.conclude(tables, gone=gone, tell=tell)
+                self.settle_found(self.look_again())
+
+    def is_news(self, state: State) -> bool:
+        """Whether the record does not say yet what was found, or receivers have not been told of it."""
+        tables, gone = self.found_owned(state)
+        fingerprint = self.signals_fingerprint() if self.selection.everything else None
+        return self.record.is_untold() or self.record.outdated(tables, gone=gone, signals=fingerprint)
+
+    def settle_found(self, state: State) -> None:
+        """Record what was found, and tell receivers what they do not know."""
+        tables, gone = self.found_owned(state)
+        known = not self.selection.everything or self.signals_fingerprint() == self.record.signals()
+        self.rename_content_types()
+        self.conclude(tables, gone=gone, tell=self.record.is_untold() or not known)
+
+    def found_owned(self, state: State) -> tuple[list[OwnedTable], list[str]]:
+        """What to record of the tables that were found, and which recorded ones are gone."""
+        tables = self.owned_tables(state.ownership, state.current, state.desired)
+        return tables, self.gone(state.ownership, state.ownership, state.current)
 
     @contextmanager
     def unless_forbidden(self) -> Iterator[None]:

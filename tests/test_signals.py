@@ -1,0 +1,45 @@
+"""Receivers of post_migrate hear of every change, if not by the run that made it then by the next one."""
+
+from contextlib import contextmanager
+
+import pytest
+from django.apps import apps
+from django.db.models.signals import post_migrate
+
+from automigrate_ext import automigrate, autoupdate
+
+
+class Listener:
+    """A receiver that fails the first so many times, and counts how often it is told."""
+
+    def __init__(self, failures=0):
+        self.failures = failures
+        self.told = 0
+
+    def __call__(self, using, **kwargs):
+        self.told += 1
+        if self.told <= self.failures:
+            raise ZeroDivisionError
+
+
+@contextmanager
+def listening(app_label, **options):
+    listener = Listener(**options)
+    sender = apps.get_app_config(app_label)
+    post_migrate.connect(listener, sender=sender)
+    try:
+        yield listener
+    finally:
+        post_migrate.disconnect(listener, sender=sender)
+
+
+@pytest.mark.parametrize("verb", [automigrate, autoupdate])
+@pytest.mark.parametrize("models", [None, "todo"], ids=["all", "some"])
+def test_receivers_that_failed_are_told_by_the_next_run(connection, verb, models):
+    with listening("todo", failures=1) as listener:
+        with pytest.raises(ZeroDivisionError):
+            verb(models, using=connection.alias)
+        autoupdate(models, using=connection.alias)
+        assert listener.told == 2
+        assert not autoupdate(models, using=connection.alias)
+        assert listener.told == 2

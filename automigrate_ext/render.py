@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from automigrate_ext.changes import CreateTable, DropTable, plural
 from automigrate_ext.plan import Judgement, Plan, Verdict
+from automigrate_ext.remarks import Remark
 
 NOTHING_TO_DO = "Nothing to do: the database matches the models."
 
@@ -28,16 +29,11 @@ class Line:
 
 def lines(plan: Plan, *, verbosity: int = 1, done: bool = False) -> Iterator[Line]:
     """The plan, grouped by table; at verbosity 2 with what is left alone and with the SQL."""
-    by_table: defaultdict[str, list[Judgement]] = defaultdict(list)
-    for judgement in plan.judgements:
-        by_table[judgement.change.table].append(judgement)
-    remarks = {remark.table: remark for remark in plan.remarks}
-    for table in dict.fromkeys((*by_table, *remarks)):
-        judgements = by_table[table]
-        if table in remarks or not all(isinstance(j.change, (CreateTable, DropTable)) for j in judgements):
+    for table, remark, judgements in tables(plan):
+        if not speaks_for_itself(remark, judgements):
             yield Line(sign="", text=table)
-        if table in remarks:
-            yield Line(sign="#", text=str(remarks[table]))
+        if remark:
+            yield Line(sign="#", text=str(remark))
         for judgement in judgements:
             yield from judgement_lines(judgement)
     yield from (Line(sign="?", text=likely.question(done=done)) for likely in plan.likely_renames)
@@ -49,6 +45,21 @@ def lines(plan: Plan, *, verbosity: int = 1, done: bool = False) -> Iterator[Lin
     if plan.statements:
         yield Line(sign="", text="SQL")
         yield from (Line(sign="", text=f"  {statement};") for statement in plan.statements)
+
+
+def tables(plan: Plan) -> Iterator[tuple[str, Remark | None, list[Judgement]]]:
+    """Each table with what a run costs it and what happens to it."""
+    by_table: defaultdict[str, list[Judgement]] = defaultdict(list)
+    for judgement in plan.judgements:
+        by_table[judgement.change.table].append(judgement)
+    remarks = {remark.table: remark for remark in plan.remarks}
+    for table in dict.fromkeys((*by_table, *remarks)):
+        yield table, remarks.get(table), by_table[table]
+
+
+def speaks_for_itself(remark: Remark | None, judgements: list[Judgement]) -> bool:
+    """Whether what happens to a table needs no heading, since its name is all that it is about."""
+    return remark is None and all(isinstance(judgement.change, (CreateTable, DropTable)) for judgement in judgements)
 
 
 def judgement_lines(judgement: Judgement) -> Iterator[Line]:

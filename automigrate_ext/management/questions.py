@@ -6,20 +6,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, TextIO
 
-from django.apps import apps
 from django.core.management.base import CommandError, OutputWrapper
 from django.db.migrations.questioner import InteractiveMigrationQuestioner
 from django.db.migrations.state import ModelState
 from django.db.models import NOT_PROVIDED, Field
 
-from automigrate_ext.changes import AddColumn, AlterColumn, Change
+from automigrate_ext.changes import AddColumn, Change
 from automigrate_ext.management.base import FAILED
+from automigrate_ext.open_questions import fields_without_value, find_field, find_model, label_of
 from automigrate_ext.plan import LikelyRename, Plan
 from automigrate_ext.run import Answers
-from automigrate_ext.selection import models_of
-
-#: The refusals that a one-off value resolves.
-WANTS_VALUE = frozenset({"required-column", "null-values"})
 
 
 class Questions:
@@ -77,16 +73,12 @@ class Questions:
 
     def ask_defaults(self, plan: Plan) -> dict[str, Any]:
         """The one-off values, if they are all that the plan lacks."""
-        lacking = [j.change for j in plan.refused if all(hazard.code in WANTS_VALUE for hazard in j.hazards)]
-        if len(lacking) < len(plan.refused):
-            return {}
         values = {}
-        for change in lacking:
-            field = field_of(change)
-            if field is not None and self.is_new(f"{field.model._meta.label}.{field.name}"):
+        for change, field in fields_without_value(plan):
+            if self.is_new(label_of(field)):
                 value = self.ask_value(change, field)
                 if value is not NOT_PROVIDED:
-                    values[f"{field.model._meta.label}.{field.name}"] = value() if callable(value) else value
+                    values[label_of(field)] = value() if callable(value) else value
         return values
 
     def ask_value(self, change: Change, field: Field[Any, Any]) -> Any:
@@ -108,25 +100,3 @@ def quitting() -> Iterator[None]:
         raise CommandError("Nothing was done.", returncode=FAILED) from stop
     except EOFError as end:
         raise CommandError("There was no answer. Nothing was done.", returncode=FAILED) from end
-
-
-def find_model(app_label: str, name: str) -> Any:
-    """The model of an app, or None where the words mean something else."""
-    try:
-        return apps.get_model(app_label, name)
-    except (LookupError, ValueError):
-        return None
-
-
-def find_field(place: str, name: str) -> Field[Any, Any] | None:
-    """The field of a model, or behind the column of a table, or None."""
-    for model in models_of(apps):
-        for field in (*model._meta.local_fields, *model._meta.local_many_to_many):
-            if (place, name) in ((model._meta.label, field.name), (model._meta.db_table, field.column)):
-                return field
-    return None
-
-
-def field_of(change: Change) -> Field[Any, Any] | None:
-    """The field behind the column that a change adds or alters."""
-    return find_field(change.table, change.new.name) if isinstance(change, (AddColumn, AlterColumn)) else None

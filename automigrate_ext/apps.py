@@ -3,7 +3,7 @@
 from django.apps import AppConfig
 from django.core.checks import Tags, register
 
-from automigrate_ext.checks import check_hints
+from automigrate_ext.checks import check_hints, check_pending_page
 
 
 class AutomigrateConfig(AppConfig):
@@ -14,3 +14,4 @@ class AutomigrateConfig(AppConfig):
 
     def ready(self) -> None:
         register(check_hints, Tags.models)
+        register(check_pending_page, Tags.security)

@@ -1,4 +1,4 @@
-"""Django's system checks of the hints at renames."""
+"""Django's system checks of the hints at renames, and of the pending page."""
 
 from __future__ import annotations
 
@@ -7,9 +7,12 @@ from typing import Any
 
 from django.apps import AppConfig
 from django.apps import apps as global_apps
-from django.core.checks import CheckMessage, Error
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, Warning
 
 from automigrate_ext import hints
+
+PENDING_PAGE = "automigrate_ext.middleware.PendingPageMiddleware"
 
 
 def check_hints(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
@@ -21,3 +24,16 @@ def check_hints(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[
     if app_configs is None:
         found += [Error(problem, id="automigrate_ext.E002") for problem in hints.setting_problems()]
     return found
+
+
+def check_pending_page(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """W003: the pending page is switched on, and nobody could see it."""
+    if not settings.DEBUG or settings.INTERNAL_IPS or PENDING_PAGE not in settings.MIDDLEWARE:
+        return []
+    return [
+        Warning(
+            "The pending page is never shown, because INTERNAL_IPS is empty.",
+            hint='Add the addresses that developers come from: INTERNAL_IPS = ["127.0.0.1", "::1"].',
+            id="automigrate_ext.W003",
+        )
+    ]

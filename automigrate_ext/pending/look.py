@@ -1,0 +1,152 @@
+"""What is pending: the databases that do not match the models, each with its plan and what it asks."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import connections
+from django.db.utils import Error
+
+from automigrate_ext.api import carry_out, is_one_actual, make_plan, select_all
+from automigrate_ext.exceptions import AutomigrateError, UnsupportedDatabase, UnusablePlan
+from automigrate_ext.open_questions import fields_without_value, label_of
+from automigrate_ext.plan import Plan
+from automigrate_ext.run import Options
+from automigrate_ext.saved import read_plan
+from automigrate_ext.selection import Selection
+from automigrate_ext.several import set_aside, why_left_alone
+
+#: Seconds that a question to the rows may take while somebody waits for the page.
+COUNT_TIMEOUT = 10.0
+#: Seconds to wait for another run, and for sessions that use the tables, when a plan is applied.
+PATIENCE = 10.0
+
+logger = logging.getLogger("automigrate_ext")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What somebody answered about one database: what was renamed, what was not, and values for rows without one."""
+
+    renames: Mapping[str, str] = field(default_factory=dict)
+    declined: frozenset[str] = frozenset()
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenameQuestion:
+    """Something that goes, and the new names that it may have got, the likeliest first."""
+
+    old: str
+    new: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pending:
+    """A database that does not match the models.
+
+    `plan` is what would be done, `losing` what would be done if data might be lost, where that is more; there is no
+    plan where the two cannot be compared, and with answers that make no sense: `error` says why.
+    """
+
+    alias: str
+    plan: Plan | None = None
+    losing: Plan | None = None
+    error: str = ""
+    reply: Reply = field(default_factory=Reply)
+
+    @property
+    def renames(self) -> tuple[RenameQuestion, ...]:
+        """The likely renames that nobody has answered."""
+        likely = self.plan.likely_renames if self.plan else ()
+        olds = dict.fromkeys(pair.old for pair in likely if pair.old not in self.reply.declined)
+        return tuple(RenameQuestion(old=old, new=tuple(pair.new for pair in likely if pair.old == old)) for old in olds)
+
+    @property
+    def values(self) -> tuple[str, ...]:
+        """The fields for which rows lack a value, once it is settled what was renamed; those answered are no more."""
+        if self.plan is None or self.renames:
+            return ()
+        return tuple(label_of(lacking) for _, lacking in fields_without_value(self.plan))
+
+    @property
+    def fingerprint(self) -> tuple[object, ...]:
+        """What is another when something else differs."""
+        if self.plan is None:
+            return self.alias, self.error
+        return self.alias, self.plan.digest, *((j.change.describe(), j.verdict) for j in self.plan.judgements)
+
+
+def look(replies: Mapping[str, Reply] | None = None) -> tuple[Pending, ...]:
+    """The databases that do not match the models; `replies` are the answers about them by alias."""
+    return tuple(found for selection in selections() if (found := look_at(selection, (replies or {}))))
+
+
+def selections() -> Iterator[Selection]:
+    """The models of each database but for replicas, and those that `--all-databases` would leave alone."""
+    aside = set_aside()
+    yield from select_all(None, [alias for alias in connections if alias not in aside]).values()
+
+
+def look_at(selection: Selection, replies: Mapping[str, Reply]) -> Pending | None:
+    """What is pending in one database, or None.
+
+    A database that does not answer, or of a kind that is not supported, is left to the project, which may not need it.
+    """
+    reply = replies.get(selection.alias, Reply())
+    try:
+        if why_left_alone(selection) or is_one_actual(selection):
+            return None
+        return planned(selection, reply)
+    except UnsupportedDatabase:
+        return None
+    except AutomigrateError as error:
+        return Pending(alias=selection.alias, error=str(error), reply=reply)
+    except Error as error:
+        logger.warning("Database %r cannot be compared with the models: %s", selection.alias, error)
+        return None
+
+
+def planned(selection: Selection, reply: Reply) -> Pending | None:
+    """The plans for a database that differs. Raises `AutomigrateError` where it cannot be compared at all."""
+    try:
+        plan = make_one(selection, reply)
+    except AutomigrateError as error:
+        if reply == Reply():
+            raise
+        # Something is wrong with the answers: they are asked for again.
+        return Pending(alias=selection.alias, plan=make_one(selection, Reply()), error=str(error), reply=reply)
+    if not plan:
+        return None
+    losing = make_one(selection, reply, accept_data_loss=True) if plan.withheld or plan.refused else None
+    if losing and (losing.refused or losing.changes == plan.changes):
+        losing = None
+    return Pending(alias=selection.alias, plan=plan, losing=losing, reply=reply)
+
+
+def make_one(selection: Selection, reply: Reply, *, accept_data_loss: bool = False) -> Plan:
+    """The plan with the answers."""
+    return make_plan(
+        selection,
+        using=selection.alias,
+        renames=reply.renames,
+        defaults=reply.defaults,
+        accept_data_loss=accept_data_loss,
+        count_timeout=COUNT_TIMEOUT,
+    )
+
+
+def apply(values: Mapping[str, Any]) -> Plan:
+    """Carry out a plan that was shown, given as its plain values, if it still holds.
+
+    Raises `UnusablePlan` where it does not, and what `autoupdate` raises.
+    """
+    saved = read_plan(values)
+    selection = next((found for found in selections() if found.alias == saved.alias), None)
+    if selection is None:
+        raise UnusablePlan(f"The plan was made for the database {saved.alias!r}, with which nothing is to be done now.")
+    waiting = Options(count_timeout=COUNT_TIMEOUT, lock_wait=PATIENCE, lock_timeout=PATIENCE)
+    return carry_out(saved, selection, waiting)

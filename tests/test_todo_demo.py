@@ -1,10 +1,14 @@
-"""The demo project: its database URL, and that its checks and admin work."""
+"""The demo project: its database URL, its models, and what its page does."""
 
 import pytest
 from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
+from django.test import Client
 
+from automigrate_ext import autoupdate
+from tests.several import databases
 from todo_demo.database_url import parse_database_url
+from todo_demo.todo.models import Todo, TodoList
 
 POSTGRESQL = {
     "ENGINE": "django.db.backends.postgresql",
@@ -90,3 +94,65 @@ def test_models():
         "TodoList",
         "TodoListImage",
     }
+
+
+@pytest.fixture
+def client(settings, django_db_blocker, tmp_path):
+    """Visits the demo's page over a new database."""
+    settings.ROOT_URLCONF = "todo_demo.todo.urls"
+    settings.STATIC_URL = "static/"
+    settings.TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}]
+    file = {"ENGINE": "django.db.backends.sqlite3", "NAME": tmp_path / "db.sqlite3"}
+    with databases(django_db_blocker, {"default": file}):
+        autoupdate("todo")
+        yield Client()
+
+
+def send(client, path, **fields):
+    """Send a form; returns the address that it leads to."""
+    response = client.post(path, fields)
+    assert response.status_code == 302
+    return response["Location"]
+
+
+def test_todo_is_added_ticked_and_deleted(client):
+    assert "Nothing to do here." in client.get("/").content.decode()
+    assert send(client, "/add/", title=" Buy <milk> ") == "/"
+    todo = Todo.objects.get()
+    assert (todo.title, todo.is_complete, todo.todo_list) == ("Buy <milk>", False, None)
+    assert "Buy &lt;milk&gt;" in client.get("/").content.decode()
+    for complete in (True, False):
+        assert send(client, f"/todos/{todo.pk}/tick/") == "/"
+        todo.refresh_from_db()
+        assert todo.is_complete is complete
+        assert f'aria-checked="{str(complete).lower()}"' in client.get("/").content.decode()
+    assert send(client, f"/todos/{todo.pk}/delete/") == "/"
+    assert not Todo.objects.exists()
+
+
+def test_todo_on_a_list(client):
+    assert send(client, "/lists/add/", title="Home") == "/lists/1/"
+    home = TodoList.objects.get()
+    assert send(client, "/lists/1/add/", title="Sweep") == "/lists/1/"
+    assert send(client, "/lists/1/add/", title="   ") == "/lists/1/"
+    todo = home.todos.get()
+    assert send(client, f"/todos/{todo.pk}/tick/") == "/lists/1/"
+    assert "Sweep" not in client.get("/").content.decode()
+    assert send(client, f"/todos/{todo.pk}/delete/") == "/lists/1/"
+    assert send(client, "/lists/1/delete/") == "/"
+    assert not TodoList.objects.exists()
+    assert send(client, "/lists/add/", title="") == "/"
+
+
+def test_page_counts_what_is_open(client):
+    home = TodoList.objects.create(title="Home")
+    Todo.objects.create(title="one", todo_list=home)
+    Todo.objects.create(title="two", todo_list=home, is_complete=True)
+    page = client.get(f"/lists/{home.pk}/").content.decode()
+    assert '<span class="count">1<' in page and page.index("one") < page.index("two")
+
+
+def test_what_is_not_there_or_no_form(client):
+    assert client.get("/lists/7/").status_code == client.post("/todos/7/tick/").status_code == 404
+    assert client.get("/add/").status_code == 405
+    assert client.post("/").status_code == 405

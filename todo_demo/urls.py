@@ -1,10 +1,9 @@
-"""Addresses of the demo project: the admin."""
+"""Addresses of the demo project: the lists and the admin."""
 
 from django.contrib import admin
-from django.urls import path
-from django.views.generic import RedirectView
+from django.urls import include, path
 
 urlpatterns = [
-    path("", RedirectView.as_view(pattern_name="admin:index")),
+    path("", include("todo_demo.todo.urls")),
     path("admin/", admin.site.urls),
 ]

@@ -3,15 +3,10 @@
 import ast
 import inspect
 import json
-import os
 import re
 import shlex
-import shutil
-import subprocess
-import sys
 from dataclasses import fields
 from functools import cache
-from pathlib import Path
 
 import pytest
 from django.core.management import get_commands, load_command_class
@@ -21,8 +16,8 @@ from automigrate_ext import Answers, Hazard, Judgement, LikelyRename, Plan, Rema
 from automigrate_ext.changes import Change, RenameTable
 from automigrate_ext.plan import several_dict
 from automigrate_ext.schema import Schema
+from tests.demo import ROOT, Demo
 
-ROOT = Path(__file__).parent.parent
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
 USER_NAMES = ("guide", "how-to", "reference", "databases")
 USER_PAGES = [ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in USER_NAMES)]
@@ -339,43 +334,6 @@ README_EDITS = (
         "    title = models.CharField(max_length=300)\n    desc",
     ),
 )
-
-
-class Demo:
-    """A copy of the demo project with a SQLite database of its own."""
-
-    def __init__(self, directory):
-        self.directory = directory
-        shutil.copytree(ROOT / "todo_demo", directory / "todo_demo", ignore=shutil.ignore_patterns("__pycache__"))
-        shutil.copy(ROOT / "manage.py", directory)
-        kept = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "FORCE_COLOR")}
-        self.environment = {
-            **kept,
-            "DJANGO_SETTINGS_MODULE": "todo_demo.settings",
-            "PYTHONPATH": str(ROOT),
-            "PYTHONUNBUFFERED": "1",
-            "PYTHONDONTWRITEBYTECODE": "1",
-        }
-
-    def run(self, *arguments, answer=""):
-        """What a command prints, errors included, in the order in which it does."""
-        return subprocess.run(
-            [sys.executable, "manage.py", *arguments],
-            cwd=self.directory,
-            env=self.environment,
-            input=answer,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            timeout=60,
-        ).stdout
-
-    def edit(self, edits):
-        for name, old, new in edits:
-            path = self.directory / name
-            text = path.read_text()
-            assert old in text, f"{name} lacks {old!r}"
-            path.write_text(text.replace(old, new, 1))
 
 
 @pytest.fixture

@@ -1,0 +1,96 @@
+"""A copy of the demo project that a test may edit, and its development server."""
+
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+#: Seconds until a server has started, or started anew.
+START_TIMEOUT = 60
+
+
+class Demo:
+    """A copy of the demo project with a SQLite database of its own."""
+
+    def __init__(self, directory):
+        self.directory = directory
+        shutil.copytree(ROOT / "todo_demo", directory / "todo_demo", ignore=shutil.ignore_patterns("__pycache__"))
+        shutil.copy(ROOT / "manage.py", directory)
+        kept = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "FORCE_COLOR")}
+        self.environment = {
+            **kept,
+            "DJANGO_SETTINGS_MODULE": "todo_demo.settings",
+            "PYTHONPATH": str(ROOT),
+            "PYTHONUNBUFFERED": "1",
+            "PYTHONDONTWRITEBYTECODE": "1",
+        }
+
+    def run(self, *arguments, answer=""):
+        """What a command prints, errors included, in the order in which it does."""
+        return subprocess.run(
+            [sys.executable, "manage.py", *arguments],
+            cwd=self.directory,
+            env=self.environment,
+            input=answer,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=60,
+        ).stdout
+
+    def edit(self, edits):
+        for name, old, new in edits:
+            path = self.directory / name
+            text = path.read_text()
+            assert old in text, f"{name} lacks {old!r}"
+            path.write_text(text.replace(old, new, 1))
+
+
+class DemoServer:
+    """The development server of a copy of the demo, which it reloads when that is edited."""
+
+    def __init__(self, demo, database_url):
+        self.demo = demo
+        self.log = demo.directory / "server.log"
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [sys.executable, "manage.py", "runserver", "127.0.0.1:0"],
+                cwd=demo.directory,
+                env={**demo.environment, "DATABASE_URL": database_url},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        self.await_start(1)
+
+    def addresses(self):
+        """Where it has listened, the latest last."""
+        return re.findall(r"Starting .*development server at (http://\S+)", self.log.read_text())
+
+    def await_start(self, number):
+        """Wait until it has started for the n-th time."""
+        deadline = time.monotonic() + START_TIMEOUT
+        while len(self.addresses()) < number:
+            assert self.process.poll() is None and time.monotonic() < deadline, self.log.read_text()
+            time.sleep(0.05)
+
+    @property
+    def address(self):
+        return self.addresses()[-1]
+
+    def edit(self, edits):
+        """Edit the demo's files, and wait until the server has them."""
+        before = len(self.addresses())
+        self.demo.edit(edits)
+        self.await_start(before + 1)
+
+    def stop(self):
+        # The one that reloads leads a group of its own, with the one that serves.
+        os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()

@@ -1,0 +1,165 @@
+"""The demo's page and the pending page in a real browser, served by `manage.py runserver`."""
+
+import os
+import signal
+import sqlite3
+from contextlib import closing
+
+import pytest
+from selenium.webdriver.common.keys import Keys
+
+from tests.browser import NoBrowser, browsing
+from tests.demo import Demo, DemoServer
+
+pytestmark = [
+    pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs process groups"),
+    pytest.mark.timeout(180),
+]
+
+MODELS, ADMIN = "todo_demo/todo/models.py", "todo_demo/todo/admin.py"
+DESC = '    desc = models.TextField("description", blank=True)\n'
+COLOR = '    color = models.CharField("colour", max_length=50, blank=True)\n'
+
+
+@pytest.fixture(scope="module")
+def session_browser(tmp_path_factory):
+    try:
+        with browsing(tmp_path_factory.mktemp("chromium")) as found:
+            yield found
+    except NoBrowser as reason:
+        if os.environ.get("CI"):
+            pytest.fail(str(reason))
+        pytest.skip(str(reason))
+
+
+@pytest.fixture
+def browser(session_browser):
+    """A browser as wide as a desk's, without cookies."""
+    session_browser.show()
+    yield session_browser
+    assert session_browser.complaints == []
+    session_browser.driver.delete_all_cookies()
+    session_browser.open("about:blank")
+
+
+@pytest.fixture
+def file(sqlite):
+    """The SQLite file of the demo's database; nothing is in it yet."""
+    sqlite.close()
+    return sqlite.settings_dict["NAME"]
+
+
+@pytest.fixture
+def server(tmp_path, file):
+    demo = Demo(tmp_path)
+    found = DemoServer(demo, f"sqlite:///{file}")
+    yield found
+    found.stop()
+
+
+def query(file, sql):
+    with closing(sqlite3.connect(file)) as connection, connection:
+        return connection.execute(sql).fetchall()
+
+
+def assert_looks_good(browser):
+    """On a desk and on a phone, in light and dark."""
+    for scheme in ("light", "dark"):
+        for width in (1100, 320):
+            browser.show(width=width, scheme=scheme)
+            assert browser.looks_bad() == [], (scheme, width)
+    dark = browser.driver.execute_script("return getComputedStyle(document.body).backgroundColor")
+    browser.show()
+    light = browser.driver.execute_script("return getComputedStyle(document.body).backgroundColor")
+    assert dark != light
+
+
+def test_bad_looks_are_found(browser):
+    page = "<p style='color: %23999'>pale</p><p style='color: black'>good</p><div style='width: 4000px'>wide</div>"
+    browser.open(f"data:text/html,<!doctype html>{page}")
+    sideways, wide, pale = browser.looks_bad()
+    assert "sideways" in sideways and "wide" in wide and "pale, 2.8" in pale
+
+
+def test_lists_by_keyboard(browser, server, file):
+    browser.open(server.address)
+    assert_looks_good(browser)
+    browser.find_text("Apply 13 changes", "button").send_keys(Keys.ENTER)
+    browser.find("nav input[name=title]").send_keys("Home", Keys.ENTER)
+    browser.find_text("Home", "h1")
+    for title in ("Buy milk", "Call the bank, the baker and Bartholomew-Montgomery-Featherstonehaugh"):
+        browser.press(*title, Keys.ENTER)  # the field has the focus
+        browser.find_text(title, "li")
+    assert_looks_good(browser)
+    browser.press(Keys.TAB, Keys.TAB)  # over the button to the first box
+    assert browser.focused.aria_role == "checkbox" and browser.focused.accessible_name == "Buy milk"
+    browser.press(Keys.SPACE)
+    browser.find("li.complete")
+    assert query(file, "SELECT title FROM todo_todo WHERE is_complete") == [("Buy milk",)]
+    browser.find_text("Home", "h1")
+    browser.press(*[Keys.TAB] * 4)  # the other one is first now
+    assert browser.focused.accessible_name == "Buy milk"
+    browser.press(Keys.TAB)
+    assert browser.focused.accessible_name == "Delete Buy milk"
+    browser.press(Keys.ENTER)
+    browser.find("#todos li:only-child")
+    assert len(query(file, "SELECT title FROM todo_todo")) == 1
+    browser.find_text("Delete the list", "button").click()
+    browser.find_text("Nothing to do here.", "li")
+    assert query(file, "SELECT title FROM todo_todolist") == []
+
+
+def test_models_edited_step_by_step(browser, server, file):
+    browser.open(server.address)
+    browser.find_text("Apply 13 changes", "button").click()
+    browser.find("nav input[name=title]").send_keys("Home", Keys.ENTER)
+    browser.find_text("Home", "h1")
+    query(file, "UPDATE todo_todolist SET color = 'green'")
+    query(file, "INSERT INTO todo_todo (title, desc, is_complete) VALUES ('Buy milk', 'two litres', 0)")
+
+    # A rename and a required field: asked one after the other, by keyboard.
+    server.edit(
+        [
+            (ADMIN, '"desc"', '"notes"'),
+            (MODELS, DESC, DESC.replace("desc ", "notes ") + "    priority = models.IntegerField()\n"),
+        ]
+    )
+    browser.open(f"{server.address}lists/1/")
+    browser.find_text("Was todo.Todo.desc renamed?", "legend")
+    assert_looks_good(browser)
+    browser.find("input[type=radio]").send_keys(Keys.SPACE)
+    browser.press(Keys.ENTER)
+    assert browser.find("input[name='default:todo.Todo.priority']").accessible_name.startswith("Value of")
+    assert_looks_good(browser)
+    browser.find("input[name='default:todo.Todo.priority']").send_keys("3", Keys.ENTER)
+    browser.find_text("Rename column todo_todo.desc to notes", "li")
+    assert_looks_good(browser)
+
+    # Meanwhile somebody changes the database: the plan is not carried out, and the page is made anew.
+    query(file, "ALTER TABLE todo_todolist ADD COLUMN extra text")
+    browser.find_text("Apply 2 changes", "button").click()
+    browser.find_text("have changed since this page was made", "*[@role='alert']")
+    query(file, "ALTER TABLE todo_todolist DROP COLUMN extra")
+    browser.open(f"{server.address}lists/1/")
+    browser.find("input[type=radio]").click()
+    browser.find_text("Show the plan", "button").click()
+    browser.find("input[name='default:todo.Todo.priority']").send_keys("3", Keys.ENTER)
+    browser.find_text("Apply 2 changes", "button").click()
+    browser.find_text("Home", "h1")
+    assert browser.driver.current_url == f"{server.address}lists/1/"
+    assert query(file, "SELECT notes, priority FROM todo_todo") == [("two litres", 3)]
+
+    # A field goes that holds values: they are lost only once the box is ticked.
+    server.edit([(ADMIN, '("title", "color")', '("title",)'), (MODELS, COLOR, "")])
+    browser.open(server.address)
+    browser.find_text("which still holds 1 value", "li")
+    lose = browser.find_text("and lose data", "button")
+    lose.click()
+    assert browser.find(":invalid[type=checkbox]").accessible_name == "This data may be lost for good"
+    assert query(file, "SELECT color FROM todo_todolist") == [("green",)]
+    browser.find("summary").click()
+    assert_looks_good(browser)
+    browser.find("[type=checkbox]").send_keys(Keys.SPACE)
+    browser.find_text("and lose data", "button").send_keys(Keys.ENTER)
+    browser.find_text("On no list", "h1")
+    assert "color" not in query(file, "SELECT sql FROM sqlite_master WHERE name = 'todo_todolist'")[0][0]

@@ -15,9 +15,9 @@ START_TIMEOUT = 60
 
 
 class Demo:
-    """A copy of the demo project with a SQLite database of its own."""
+    """A copy of the demo project with a SQLite database of its own, or on the one of a URL."""
 
-    def __init__(self, directory):
+    def __init__(self, directory, database_url=None):
         self.directory = directory
         shutil.copytree(ROOT / "todo_demo", directory / "todo_demo", ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(ROOT / "manage.py", directory)
@@ -28,6 +28,7 @@ class Demo:
             "PYTHONPATH": str(ROOT),
             "PYTHONUNBUFFERED": "1",
             "PYTHONDONTWRITEBYTECODE": "1",
+            **({"DATABASE_URL": database_url} if database_url else {}),
         }
 
     def run(self, *arguments, answer=""):
@@ -54,14 +55,14 @@ class Demo:
 class DemoServer:
     """The development server of a copy of the demo, which it reloads when that is edited."""
 
-    def __init__(self, demo, database_url):
+    def __init__(self, demo):
         self.demo = demo
         self.log = demo.directory / "server.log"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "manage.py", "runserver", "127.0.0.1:0"],
                 cwd=demo.directory,
-                env={**demo.environment, "DATABASE_URL": database_url},
+                env=demo.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

@@ -51,8 +51,7 @@ def file(sqlite):
 
 @pytest.fixture
 def server(tmp_path, file):
-    demo = Demo(tmp_path)
-    found = DemoServer(demo, f"sqlite:///{file}")
+    found = DemoServer(Demo(tmp_path, f"sqlite:///{file}"))
     yield found
     found.stop()
 
@@ -60,6 +59,19 @@ def server(tmp_path, file):
 def query(file, sql):
     with closing(sqlite3.connect(file)) as connection, connection:
         return connection.execute(sql).fetchall()
+
+
+def assert_says_what_the_terminal_says(browser, server):
+    """Every line of the plan, but for the questions, which are put in other words."""
+    said = server.demo.run("autoupdate", "--dry-run")
+    lines = [line.strip() for line in said.splitlines() if line.startswith("  ")]
+    assert lines, said
+    shown = browser.words
+    for line in lines:
+        if line.startswith("?"):
+            assert line.removeprefix("? ").split(" to ")[0] in shown, line
+        else:
+            assert " ".join(line.lstrip("+-~=!# ").split()) in shown, line
 
 
 def assert_looks_good(browser):
@@ -126,6 +138,7 @@ def test_models_edited_step_by_step(browser, server, file):
     )
     browser.open(f"{server.address}lists/1/")
     browser.find_text("Was todo.Todo.desc renamed?", "legend")
+    assert_says_what_the_terminal_says(browser, server)
     assert_looks_good(browser)
     browser.find("input[type=radio]").send_keys(Keys.SPACE)
     browser.press(Keys.ENTER)
@@ -153,6 +166,7 @@ def test_models_edited_step_by_step(browser, server, file):
     server.edit([(ADMIN, '("title", "color")', '("title",)'), (MODELS, COLOR, "")])
     browser.open(server.address)
     browser.find_text("which still holds 1 value", "li")
+    assert_says_what_the_terminal_says(browser, server)
     lose = browser.find_text("and lose data", "button")
     lose.click()
     assert browser.find(":invalid[type=checkbox]").accessible_name == "This data may be lost for good"

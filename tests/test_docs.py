@@ -19,7 +19,7 @@ from automigrate_ext.schema import Schema
 from tests.demo import ROOT, Demo
 
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
-USER_NAMES = ("guide", "how-to", "reference", "databases")
+USER_NAMES = ("guide", "how-to", "pending-page", "reference", "databases")
 USER_PAGES = [ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in USER_NAMES)]
 REFERENCE = ROOT / "docs" / "reference.md"
 

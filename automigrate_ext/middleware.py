@@ -42,8 +42,8 @@ class PendingPageMiddleware:
     """Shows what differs between the databases and the models, and applies it on request.
 
     It looks at the first request of the process, so after each reload, and when a request ended in an error of a
-    database; as long as something differs, at each request. Only for `INTERNAL_IPS`. Raises `MiddlewareNotUsed` where
-    DEBUG is off.
+    database or of this package; as long as something differs, at each request. Only for `INTERNAL_IPS`. Raises
+    `MiddlewareNotUsed` where DEBUG is off.
     """
 
     sync_capable = True
@@ -93,7 +93,7 @@ class PendingPageMiddleware:
 
     def note_failure(self, request: HttpRequest | None = None, **kwargs: Any) -> None:
         """Remember a request that ended in an error of a database, be it of a view or of another middleware."""
-        error = database_error(sys.exc_info()[1])
+        error = telling_error(sys.exc_info()[1])
         if request is not None and error is not None and is_internal(request):
             self.failures[request] = f"{type(error).__name__}: {error}"
 
@@ -155,9 +155,9 @@ def is_internal(request: HttpRequest) -> bool:
     return bool(settings.DEBUG) and request.META.get("REMOTE_ADDR") in settings.INTERNAL_IPS
 
 
-def database_error(error: BaseException | None) -> DatabaseError | None:
-    """The error of a database that an error is, or comes from."""
-    return next((found for found in causes(error) if isinstance(found, DatabaseError)), None)
+def telling_error(error: BaseException | None) -> BaseException | None:
+    """What an error is, or comes from, that may come of a difference: an error of a database or of this package."""
+    return next((found for found in causes(error) if isinstance(found, (DatabaseError, AutomigrateError))), None)
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:

@@ -17,8 +17,8 @@ from django.urls import set_script_prefix
 
 from automigrate_ext import autoupdate, is_actual
 from automigrate_ext.checks import check_pending_page
-from automigrate_ext.exceptions import UnsupportedDatabase
-from automigrate_ext.middleware import PendingPageMiddleware, database_error
+from automigrate_ext.exceptions import NotConverged, UnsupportedDatabase
+from automigrate_ext.middleware import PendingPageMiddleware, telling_error
 from automigrate_ext.pending import look
 from tests.pages import ACCEPT, Page, Visitor, entry_of
 from tests.several import Homes, databases, execute, tables
@@ -252,6 +252,7 @@ def test_answer_that_makes_no_sense(on_sqlite):
     page = Visitor().get("/__automigrate_ext__/", answer)
     assert "<i>nobody" in page.words and "<i>nobody" not in page.text
     assert "Add column todo_todo.is_complete" in page.words and not page.has_form("Apply")
+    assert '<a href="/">Answer anew</a>' in page.text
 
 
 def test_error_of_a_run_is_shown_with_the_way_out(on_sqlite, monkeypatch):
@@ -302,9 +303,10 @@ def failing(error, cause=None):
     [
         (failing(OperationalError("no such thing")), True),
         (failing(ValueError("wrapped"), OperationalError("no such thing")), True),
+        (failing(NotConverged("OperationalError: no such thing")), True),
         (failing(ValueError("no error of a database")), False),
     ],
-    ids=["error of a database", "caused by one", "another error"],
+    ids=["error of a database", "caused by one", "of this package", "another error"],
 )
 def test_page_is_shown_for_errors_of_databases(on_sqlite, view, shown):
     visitor = Visitor(view, convert_exception_to_response)
@@ -315,12 +317,20 @@ def test_page_is_shown_for_errors_of_databases(on_sqlite, view, shown):
     assert ("OperationalError: no such thing" in page.words and page.has_form("Apply")) == shown
 
 
+def test_failing_form_is_not_said_to_be_undone(on_sqlite):
+    visitor = Visitor(failing(OperationalError("no such thing")), convert_exception_to_response)
+    assert visitor.post("/add/").status == 500
+    drift("ALTER TABLE todo_todo DROP COLUMN is_complete")
+    page = visitor.post("/add/")
+    assert "no such thing" in page.words and "was not carried out" not in page.words
+
+
 def test_errors_in_a_circle():
     one, other = ValueError(), DatabaseError()
     one.__context__, other.__context__ = other, one
-    assert database_error(one) is other
+    assert telling_error(one) is other
     other.__context__ = None
-    assert database_error(None) is None
+    assert telling_error(None) is None
 
 
 def test_putting_off_lasts_until_something_else_differs(on_sqlite):

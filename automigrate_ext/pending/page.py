@@ -45,7 +45,7 @@ def respond(
         "back": back,
         "failure": failure,
         "word": word,
-        "unsent": request.method not in ("GET", "HEAD") and not word,
+        "unsent": request.method not in ("GET", "HEAD") and not word and not failure,
         "databases": [section(found) for found in pending],
     }
     response = HttpResponse(template().render(Context(context)), status=status)

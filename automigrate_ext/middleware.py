@@ -142,8 +142,8 @@ class PendingPageMiddleware:
             apply(values)
         except signing.BadSignature:
             return NOT_OURS, 403
-        except UnusablePlan as error:
-            return f"{OUTDATED} ({error})", 409
+        except UnusablePlan:
+            return OUTDATED, 409
         except (AutomigrateError, Error) as error:
             return str(error), 503
         self.due = True

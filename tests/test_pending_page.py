@@ -153,9 +153,17 @@ def test_rename_is_asked_for_and_carried_out(built):
     answered = visitor.submit(page.form("renamed?"), **{"rename:todo.Todo.old_text": "desc"})
     assert "todo.Todo.old_text was renamed to desc" in answered.words
     assert "Rename column todo_todo.old_text to desc" in answered.words
+    assert 'former_names = {"desc": "old_text"}' in answered.words
     done = visitor.submit(answered.form("Apply 1 change"))
     assert (done.status, done.response["Location"]) == (303, "/here/")
     assert Todo.objects.get().desc == "two litres" and is_actual()
+
+
+def test_rename_of_a_table_by_its_name_has_no_hint(on_sqlite):
+    drift("ALTER TABLE todo_todolistimage RENAME TO picture")
+    answer = {"database": "default", "rename:picture": "todo_todolistimage"}
+    page = Visitor().get("/__automigrate_ext__/", answer)
+    assert "Rename table picture to todo_todolistimage" in page.words and "former_names" not in page.words
 
 
 def test_rename_that_is_denied(built):

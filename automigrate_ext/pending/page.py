@@ -16,6 +16,7 @@ from django.utils.safestring import mark_safe
 
 from automigrate_ext import render
 from automigrate_ext.changes import plural
+from automigrate_ext.open_questions import find_field, find_model
 from automigrate_ext.pending import forms
 from automigrate_ext.pending.look import Pending, Reply
 from automigrate_ext.plan import Judgement, Plan, Verdict
@@ -88,6 +89,7 @@ def section(found: Pending) -> dict[str, Any]:
         "alias": found.alias,
         "error": found.error,
         "answers": list(answers(found.reply)),
+        "hints": [hint for old, new in found.reply.renames.items() if (hint := hint_at(old, new))],
         "renames": [
             {"field": f"{forms.RENAME}{asked.old}", "old": asked.old, "new": asked.new} for asked in found.renames
         ],
@@ -167,6 +169,14 @@ def answers(reply: Reply) -> Iterator[str]:
     yield from (f"{old} was renamed to {new}" for old, new in reply.renames.items())
     yield from (f"{old} was not renamed" for old in sorted(reply.declined))
     yield from (f"{label} is {value} where rows have no value" for label, value in reply.defaults.items())
+
+
+def hint_at(old: str, new: str) -> str:
+    """What to write into the model, so that a rename is carried out everywhere; "" where the model cannot say it."""
+    place, _, name = old.rpartition(".")
+    field = find_field(place, new)
+    known = find_model(place, new) is not None or (field is not None and field.model._meta.label == place)
+    return f'former_names = {{"{new}": "{name}"}}' if known else ""
 
 
 def given(found: Pending) -> list[tuple[str, str]]:

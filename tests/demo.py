@@ -21,7 +21,9 @@ class Demo:
         self.directory = directory
         shutil.copytree(ROOT / "todo_demo", directory / "todo_demo", ignore=shutil.ignore_patterns("__pycache__"))
         shutil.copy(ROOT / "manage.py", directory)
-        kept = {name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "FORCE_COLOR")}
+        kept = {
+            name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "DEBUG", "FORCE_COLOR")
+        }
         self.environment = {
             **kept,
             "DJANGO_SETTINGS_MODULE": "todo_demo.settings",

@@ -1,11 +1,16 @@
 """The demo project: its database URL, its models, and what its page does."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 from django.test import Client
 
 from automigrate_ext import autoupdate
+from tests.demo import ROOT
 from tests.several import databases
 from todo_demo.database_url import parse_database_url
 from todo_demo.todo.models import Todo, TodoList
@@ -150,6 +155,24 @@ def test_page_counts_what_is_open(client):
     Todo.objects.create(title="two", todo_list=home, is_complete=True)
     page = client.get(f"/lists/{home.pk}/").content.decode()
     assert '<span class="count">1<' in page and page.index("one") < page.index("two")
+
+
+@pytest.mark.parametrize(("debug", "made"), [("0", True), ("1", False)])
+def test_tables_are_made_by_the_start_where_debug_is_off(sqlite, debug, made):
+    sqlite.close()
+    environment = {
+        **os.environ,
+        "DJANGO_SETTINGS_MODULE": "todo_demo.settings",
+        "DATABASE_URL": f"sqlite:///{sqlite.settings_dict['NAME']}",
+    }
+    subprocess.run(
+        [sys.executable, "-c", "import todo_demo.wsgi"],
+        cwd=ROOT,
+        env={**environment, "DEBUG": debug},
+        check=True,
+        timeout=60,
+    )
+    assert ("todo_todo" in sqlite.introspection.table_names()) is made
 
 
 def test_what_is_not_there_or_no_form(client):

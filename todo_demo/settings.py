@@ -7,10 +7,10 @@ from todo_demo.database_url import parse_database_url
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
-# For the demo on a developer's machine only.
+# For the demo on a developer's machine only. DEBUG=0 in the environment shows what happens elsewhere.
 SECRET_KEY = "todo-demo-not-a-secret"
-DEBUG = True
-ALLOWED_HOSTS: list[str] = []
+DEBUG = os.environ.get("DEBUG") != "0"
+ALLOWED_HOSTS = ["localhost", "127.0.0.1", "[::1]"]
 INTERNAL_IPS = ["127.0.0.1", "::1"]
 
 INSTALLED_APPS = [

@@ -2,8 +2,15 @@
 
 import os
 
+from django.conf import settings
 from django.core.wsgi import get_wsgi_application
+
+from automigrate_ext import autoupdate
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "todo_demo.settings")
 
 application = get_wsgi_application()
+
+# While developing, the pending page asks first: what was renamed, for one, a start cannot know.
+if not settings.DEBUG:
+    autoupdate()

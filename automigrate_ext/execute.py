@@ -117,6 +117,7 @@ def carry_out(backend: Backend, stakes: Stakes, prepare: Prepare, progress: Prog
 
 def carry_out_for_good(backend: Backend, draft: Draft, progress: Progress) -> None:
     """Run each statement by itself, under the lock that the run holds."""
+    backend.make_sure(draft.steps)
     draft.announce()
     for batch in progress.batches:
         run_steps(backend, draft, batch)

@@ -247,6 +247,7 @@ class Update(Run):
             desired=goal(state.current, state.desired, state.declared, verdicts.changes),
             fills=verdicts.fills,
             casts=verdicts.casts,
+            may_lose=self.options.accept_data_loss,
         )
         steps = () if refused or not work.changes else self.backend.compile(work)
         withheld = {j.change.table + j.change.describe() for j in verdicts.judgements if j.verdict is Verdict.WITHHOLD}

@@ -25,7 +25,11 @@ needs_backend = pytest.mark.skipif("mysql" not in BACKENDS, reason="there is no 
 DATABASE = "automigrate_test_galera"
 ALIASES = ("mariadb_scratch", "mariadb_other_node")
 
-BEFORE = item(name=models.CharField(max_length=20), size=models.IntegerField(null=True))
+BEFORE = item(
+    name=models.CharField(max_length=20),
+    size=models.IntegerField(null=True),
+    unused=models.TextField(null=True),
+)
 AFTER = item(
     name=models.CharField(max_length=40, db_index=True),
     size=models.BigIntegerField(null=True),

@@ -66,7 +66,8 @@ class Step:
 
     `makes_table` says that it belongs to a table that this run makes, so that it may be sent together with
     others: no row is concerned, and the server's message names the object. With `fill` it stands for as many
-    statements as it takes to give each row a value of its own, and `sql` says so in a comment.
+    statements as it takes to give each row a value of its own, and `sql` says so in a comment. `at_stake` are the
+    changes by which it would lose values that were not there when they were counted.
     """
 
     sql: str
@@ -74,6 +75,7 @@ class Step:
     locks: int = 1
     makes_table: bool = False
     fill: RowFill | None = None
+    at_stake: tuple[Change, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +92,7 @@ class Work:
 
     `fills` maps (table, column) to what rows take which have no value there, `casts` to the SQL of the values
     that a column of another type takes. `desired` has the kept columns and foreign objects of each table too.
+    `may_lose` says that values may go which the changes destroy.
     """
 
     changes: tuple[Change, ...]
@@ -97,6 +100,7 @@ class Work:
     desired: Schema
     fills: Mapping[tuple[str, str], Fill] = field(default_factory=dict)
     casts: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    may_lose: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -256,6 +260,9 @@ class Backend(ABC):
 
         Those that do not exist are passed over. Raises `LockNotAvailable` where it cannot be had in time.
         """
+
+    def make_sure(self, steps: Sequence[Step]) -> None:  # noqa: B027 - a server that undoes it all need not be asked
+        """Find out before the first of the steps whether the locks can be had that some of them need."""
 
     def why_read_only(self) -> str:
         """Why nothing can be written through this connection, or "" where the server does not say so."""

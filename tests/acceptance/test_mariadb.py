@@ -1,15 +1,19 @@
 """What only MariaDB and MySQL do: comments and collations that MODIFY forgets, commits in between, loose modes."""
 
 import json
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from decimal import Decimal
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import connections, models, transaction
+from django.db import OperationalError, connections, models, transaction
+from django.db.models import F
 from django.db.models.functions import Lower
 
-from automigrate_ext import ExecutionFailed, autoupdate, is_actual
-from automigrate_ext.backends.mysql import session
-from tests.acceptance.helper import Case, State, item
+from automigrate_ext import ExecutionFailed, LockNotAvailable, autoupdate, is_actual
+from automigrate_ext.backends.mysql import faults, session
+from tests.acceptance.helper import Case, State, fingerprint, item
 
 NAME = models.CharField(max_length=20)
 SIZE = models.IntegerField(null=True)
@@ -179,3 +183,151 @@ def test_failed_run_says_what_was_done(mariadb, capsys):
     assert done["pending"]
     autoupdate("todo", using=mariadb.alias, defaults={"todo.Todo.title": "x"})
     assert is_actual("todo", using=mariadb.alias)
+
+
+# Others who write while a run is on
+
+PRICE = models.DecimalField(max_digits=6, decimal_places=2, null=True)
+STOCKED = State(Item={"name": NAME, "size": SIZE, "price": PRICE}, Box={"name": NAME})
+STOCK = {"Item": [{"name": "a", "price": "1.50"}]}
+
+
+def stocked(**changed):
+    """The models of `STOCKED` with these fields of `Item`; None stands for one that is gone."""
+    fields = {"name": NAME, "size": SIZE, "price": PRICE, **changed}
+    return State(Item={name: field for name, field in fields.items() if field}, Box={"name": NAME})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Late:
+    """Models whose run destroys what `sql` writes after the rows were counted, what of it stays and what is said."""
+
+    after: State
+    sql: str = "UPDATE shop_item SET size = 7"
+    kept: tuple[str, str, object] = ("shop_item", "size", 7)
+    words: str
+    options: dict[str, object] = field(default_factory=dict)
+
+
+LATE = {
+    "column": Late(after=stocked(size=None), words="Drop column shop_item.size would lose 1 value, written by"),
+    "beside a rename": Late(
+        after=stocked(size=None, name=None, title=NAME),
+        words="Drop column shop_item.size would lose 1 value",
+        options={"renames": {"shop_item.name": "title"}},
+    ),
+    "table": Late(
+        after=State(Item={"name": NAME, "size": SIZE, "price": PRICE}),
+        sql="INSERT INTO shop_box (name) VALUES ('late')",
+        kept=("shop_box", "name", "late"),
+        words="Drop table shop_box would lose 2 rows",
+    ),
+    "converted": Late(
+        after=stocked(price=models.DecimalField(max_digits=6, decimal_places=1, null=True)),
+        sql="UPDATE shop_item SET price = 1.25",
+        kept=("shop_item", "price", Decimal("1.25")),
+        words="Change column shop_item.price: type decimal(6,2) to decimal(6,1) would lose 1 value",
+    ),
+    "converted and filled": Late(
+        after=stocked(price=models.DecimalField(max_digits=6, decimal_places=1, default=3)),
+        sql="UPDATE shop_item SET price = 1.25",
+        kept=("shop_item", "price", Decimal("1.25")),
+        words="would lose 1 value",
+    ),
+    "made anew": Late(after=stocked(size=models.UUIDField(null=True)), words="would lose 1 value"),
+    "computed": Late(
+        after=stocked(
+            size=models.GeneratedField(expression=F("price") + 1, output_field=SIZE.clone(), db_persist=True)
+        ),
+        words="would lose 1 value",
+    ),
+}
+
+
+@pytest.fixture
+def other(case):
+    """Another session on the same database, which waits for no lock."""
+    connection = connections.create_connection(case.alias)
+    with connection.cursor() as cursor:
+        cursor.execute("SET SESSION lock_wait_timeout = 0")
+    yield connection
+    connection.close()
+
+
+@contextmanager
+def interrupted(case, is_moment, write):
+    """Call a function right before the statements of the run for which the moment is right."""
+
+    def wrapper(execute, statement, params, many, context):
+        if is_moment(statement):
+            write()
+        return execute(statement, params, many, context)
+
+    with case.connection.execute_wrapper(wrapper):
+        yield
+
+
+def is_lock(statement):
+    return statement.startswith("LOCK TABLES")
+
+
+def is_destroying(statement):
+    words = ("DROP COLUMN `size`", "DROP TABLE `shop_box`", "MODIFY `price`")
+    return any(word in statement for word in words) and "RENAME" not in statement
+
+
+@pytest.mark.parametrize("late", LATE.values(), ids=LATE)
+def test_value_written_after_the_counting_stays(case, other, late):
+    case.build(STOCKED)
+    case.insert(STOCKED, STOCK)
+
+    def write():
+        with other.cursor() as cursor:
+            cursor.execute(late.sql)
+
+    with interrupted(case, is_lock, write), pytest.raises(ExecutionFailed) as caught:
+        case.run(late.after, **late.options)
+    assert late.words in str(caught.value) and "written by somebody else" in str(caught.value)
+    assert caught.value.pending and (*caught.value.applied, *caught.value.pending) == caught.value.plan.statements
+    table, column, value = late.kept
+    assert {found for (found,) in case.values(table, column)} == {value}
+    write()  # nothing is locked any more
+
+
+@pytest.mark.parametrize("late", [LATE["column"], LATE["table"], LATE["converted"]], ids=["column", "table", "type"])
+def test_nobody_else_writes_while_values_are_destroyed(case, other, late):
+    case.build(STOCKED)
+    case.insert(STOCKED, STOCK)
+    errors = []
+
+    def write():
+        with pytest.raises(OperationalError) as caught, other.cursor() as cursor:
+            cursor.execute(late.sql)
+        errors.append(caught.value.args[0])
+
+    with interrupted(case, is_destroying, write):
+        case.run(late.after)
+    assert errors == [faults.LOCK_WAIT_TIMEOUT]
+    case.assert_settled(late.after)
+
+
+def test_loss_that_was_accepted_needs_no_lock(case):
+    case.build(STOCKED)
+    case.insert(STOCKED, STOCK)
+    with interrupted(case, is_lock, lambda: pytest.fail("locked")):
+        case.run(stocked(size=None, price=None), accept_data_loss=True)
+
+
+def test_lock_that_cannot_be_had_is_found_out_before_anything_is_changed(case, other):
+    case.build(STOCKED)
+    case.insert(STOCKED, STOCK)
+    trace = fingerprint(case.connection)
+    other.set_autocommit(False)
+    with other.cursor() as cursor:
+        cursor.execute("SELECT * FROM shop_item")
+    after = State(Item={"name": NAME, "price": PRICE}, Box={"name": models.TextField()})
+    with pytest.raises(LockNotAvailable, match="before it changed a table"):
+        case.run(after, lock_timeout=1)
+    other.rollback()
+    assert fingerprint(case.connection) == trace
+    case.run(after, lock_timeout=1)

@@ -18,7 +18,7 @@ from automigrate_ext.backends.mysql.parser import INTEGERS
 from automigrate_ext.backends.mysql.renames import Renaming
 from automigrate_ext.backends.rows import TookTooLong
 from automigrate_ext.blueprint import Blueprint, collecting_editor
-from automigrate_ext.changes import AlterColumn, Change
+from automigrate_ext.changes import AlterColumn, Change, DropTable, plural
 from automigrate_ext.exceptions import ExecutionFailed, LockNotAvailable
 from automigrate_ext.ownership import TypeRules
 from automigrate_ext.schema import Check, Column, Constraint, Index, Schema, Table, Unique
@@ -186,6 +186,58 @@ class MySQLBackend(Backend):
         self, work: Work, references: Sequence[Reference], *, cascade: bool = False
     ) -> tuple[Step, ...]:
         return tuple(schema.compile_rebuild(collecting_editor(self.connection), work))
+
+    def make_sure(self, steps: Sequence[Step]) -> None:
+        """Lock the tables of which a statement may lose values for a moment, to learn whether that can be done."""
+        names = dict.fromkeys(step.table for step in steps if self.at_stake(step))
+        there = self.existing(names)
+        if there:
+            with self.locked([name for name in names if name in there]):
+                pass
+
+    def run(self, steps: Sequence[Step]) -> None:
+        """Execute the steps; where one may lose values, count these once more while nobody else can write any."""
+        for step in steps:
+            if not self.at_stake(step):
+                super().run([step])
+                continue
+            with self.locked([step.table]):
+                for change in self.at_stake(step):
+                    self.forbid_loss(change)
+                super().run([step])
+
+    def at_stake(self, step: Step) -> list[Change]:
+        """The changes by which a step may lose values."""
+        return [change for change in step.at_stake if hazards.is_at_stake(change)]
+
+    def forbid_loss(self, change: Change) -> None:
+        """Raise `ExecutionFailed` where the change would lose values that were not there when they were counted."""
+        count = hazards.turned_up(self.rows, change)
+        if count == 0:
+            return
+        noun = "row" if isinstance(change, DropTable) else "value"
+        found = f"{noun}s that cannot be counted" if count is None else plural(count, noun)
+        raise ExecutionFailed(
+            f"{change.describe()} would lose {found}, written by somebody else since the rows were counted. The run "
+            f"ended before that: what it did until then stays done, and the next one judges the rows anew."
+        )
+
+    @contextmanager
+    def locked(self, tables: Collection[str]) -> Iterator[None]:
+        """Keep other sessions from the tables; this is the only lock that outlives a statement that alters them.
+
+        The node of a cluster would wait for itself: what others write has to reach the table before it is altered.
+        """
+        if session.is_in_cluster(self.connection):
+            yield
+            return
+        locks = (session.LOCKED.format(table=self.quote(table)) for table in tables)
+        self.execute(session.LOCK_TABLES.format(tables=", ".join(locks)))
+        try:
+            yield
+        finally:
+            if self.connection.connection is not None and self.connection.is_usable():
+                self.execute(session.UNLOCK_TABLES)
 
     def batches(self, steps: Sequence[Step]) -> tuple[tuple[Step, ...], ...]:
         return tuple((step,) for step in steps)

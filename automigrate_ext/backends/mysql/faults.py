@@ -42,7 +42,7 @@ READS_ONLY = (
 GRANTS = "SELECT CURRENT_USER(), DATABASE()"
 NEEDED = (
     "The role {role} lacks a privilege: GRANT ALTER, CREATE, CREATE TEMPORARY TABLES, DELETE, DROP, INDEX, INSERT, "
-    "REFERENCES, SELECT, UPDATE ON `{database}`.* TO {role}."
+    "LOCK TABLES, REFERENCES, SELECT, UPDATE ON `{database}`.* TO {role}."
 )
 
 

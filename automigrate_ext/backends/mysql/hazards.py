@@ -14,6 +14,7 @@ from automigrate_ext.backends.mysql import faults
 from automigrate_ext.backends.mysql.parser import BOOLEAN, INTEGERS, JSON, is_text
 from automigrate_ext.backends.mysql.schema import NOTHING, cut, define, is_cut
 from automigrate_ext.backends.rows import SAMPLE_SIZE, Rows, Source, TookTooLong
+from automigrate_ext.changes import AlterColumn, Change, DropColumn, DropTable
 from automigrate_ext.schema import Column, Table
 
 PROBE = "automigrate_ext_values"
@@ -177,6 +178,34 @@ def execute(rows: Rows, sql: str) -> None:
     """One statement, as long as a question may take."""
     with rows.limited(rows.limit), rows.connection.cursor() as cursor:
         cursor.execute(sql)
+
+
+# What has turned up since the rows were counted
+
+
+def is_at_stake(change: Change) -> bool:
+    """Whether the change would lose values that nobody has counted."""
+    return not isinstance(change, AlterColumn) or change.new.generated is not None or loses(change)
+
+
+def loses(change: AlterColumn) -> bool:
+    """Whether values may get lost on their way to another type."""
+    return not never_loses(change.old, change.new)
+
+
+def turned_up(rows: Rows, change: Change) -> int | None:
+    """How many rows or values the change would destroy or alter now; None if they were not counted in time."""
+    table = Table(name=change.table, columns=())
+    source = rows.now(table)
+    match change:
+        case DropTable():
+            return rows.answer(rows.every_row(source)).counted
+        case AlterColumn(old=old, new=new) if not new.generated:
+            loss = count_lost(rows, table, old, new)
+            return (loss.rows or None) if loss.error else loss.rows
+        case DropColumn(old=old) | AlterColumn(old=old):
+            return rows.answer(rows.values(source, [old.name])).counted
+    raise TypeError(change)
 
 
 # Types that hold all values of others

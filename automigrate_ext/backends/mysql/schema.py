@@ -152,9 +152,13 @@ class Compiler:
         """The tables that stay and that something happens to."""
         return [name for name in self.by_table if self.work.current.get(name) and self.work.desired.get(name)]
 
-    def alter(self, table: str, clauses: Iterable[str]) -> Step:
+    def alter(self, table: str, clauses: Iterable[str], at_stake: Iterable[Change] = ()) -> Step:
         """One ALTER TABLE."""
-        return Step(sql=ALTER_TABLE.format(table=self.quote(table), clauses=", ".join(clauses)), table=table)
+        return Step(
+            sql=ALTER_TABLE.format(table=self.quote(table), clauses=", ".join(clauses)),
+            table=table,
+            at_stake=() if self.work.may_lose else tuple(at_stake),
+        )
 
     # Names
 
@@ -252,7 +256,11 @@ class Compiler:
         """Drop tables, those that point at others first."""
         dropped = [change.old for change in self.of(DropTable)]
         for table in reversed(in_dependency_order(dropped)):
-            yield Step(sql=DROP_TABLE.format(table=self.quote(table.name)), table=table.name)
+            yield Step(
+                sql=DROP_TABLE.format(table=self.quote(table.name)),
+                table=table.name,
+                at_stake=() if self.work.may_lose else (DropTable(table=table.name, old=table),),
+            )
 
     def create_tables(self, later: list[tuple[str, ForeignKey]]) -> Iterator[Step]:
         """Create tables, targets of foreign keys first; the foreign keys that have to wait are put into `later`."""
@@ -278,6 +286,8 @@ class TableCompiler:
         self.clauses: defaultdict[str, list[str]] = defaultdict(list)
         self.after: list[Step] = []
         self.modified: dict[str, Column] = {}
+        #: The changes by which the one statement would lose values that nobody has counted.
+        self.at_stake: list[Change] = []
 
     def steps(self) -> Iterator[Step]:
         self.collect()
@@ -285,7 +295,7 @@ class TableCompiler:
         order = ("drop", "drop column", "modify", "add column", "add", "whole")
         clauses = [clause for part in order for clause in self.clauses[part]]
         if clauses:
-            yield self.compiler.alter(self.name, clauses)
+            yield self.compiler.alter(self.name, clauses, self.at_stake)
         yield from self.after
 
     def collect(self) -> None:
@@ -355,6 +365,7 @@ class TableCompiler:
         if old.generated and not new.generated and (new.name in self.remade or self.is_touched_up(change)):
             self.write_down(change)
         elif new.name in self.remade:
+            self.at_stake += [] if old.generated else [change]
             self.put("drop column", f"DROP COLUMN {self.quote(old.name)}")
             self.put("add column", f"ADD COLUMN {self.quote(new.name)} {define(new)}")
         else:
@@ -368,13 +379,17 @@ class TableCompiler:
     def touch_up(self, change: AlterColumn) -> None:
         """Cut values off, and fill in those that are missing, before the column is what it is to be."""
         old, new = change.old, change.new
+        converted = [] if old.generated or not (change.retypes or new.generated) else [change]
         if self.cast(new) == self.cut(new):
             self.before.append(self.cut_values(new))
         fill = self.missing(change)
         if fill is not None and old.type != new.type:
             # The value is one of the new type, so it comes once the column has that.
             nullable = define(evolve(new, null=True), self.own_checks(new.name))
-            self.before.append(self.compiler.alter(self.name, [f"MODIFY {self.quote(new.name)} {nullable}"]))
+            modify = f"MODIFY {self.quote(new.name)} {nullable}"
+            self.before.append(self.compiler.alter(self.name, [modify], converted))
+        else:
+            self.at_stake += converted
         if fill is not None:
             self.before.append(self.fill_in(fill, new, new.name))
 
@@ -440,6 +455,7 @@ class TableCompiler:
         )
 
     def drop_column(self, change: DropColumn) -> None:
+        self.at_stake += [] if change.old.generated else [change]
         self.put("drop column", f"DROP COLUMN {self.quote(change.old.name)}")
 
     # Keys, constraints and indexes

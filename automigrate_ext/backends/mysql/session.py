@@ -23,11 +23,17 @@ WRITE = "SET SESSION {pairs}"
 
 READ_ONLY = "SELECT CAST(@@GLOBAL.read_only AS CHAR)"
 
+# A server without Galera has no such variable.
+REPLICATES = "SHOW VARIABLES LIKE 'wsrep_on'"
+
 TRY_LOCK = "SELECT GET_LOCK(%s, 0)"
 FREE_LOCK = "SELECT RELEASE_LOCK(%s)"
 HOLDER = """
 SELECT p.id, p.user, p.command, p.state, p.info FROM information_schema.processlist p WHERE p.id = IS_USED_LOCK(%s)
 """
+# Each alias has to be locked by itself: https://mariadb.com/kb/en/lock-tables/
+LOCK_TABLES, LOCKED = "LOCK TABLES {tables}", "{table} WRITE, {table} AS asked WRITE"
+UNLOCK_TABLES = "UNLOCK TABLES"
 #: Source: https://dev.mysql.com/doc/refman/8.4/en/locking-functions.html, which allows 64 characters.
 LONGEST_NAME = 64
 LOCK_PREFIX = "automigrate_ext."
@@ -66,6 +72,13 @@ def is_read_only(connection: BaseDatabaseWrapper) -> bool:
     with connection.cursor() as cursor:
         cursor.execute(READ_ONLY)
         return cursor.fetchone()[0] not in ("0", "OFF")
+
+
+def is_in_cluster(connection: BaseDatabaseWrapper) -> bool:
+    """Whether what the session writes goes to the other nodes of a Galera cluster."""
+    with connection.cursor() as cursor:
+        cursor.execute(REPLICATES)
+        return any(value == "ON" for _, value in cursor.fetchall())
 
 
 def lock_name(connection: BaseDatabaseWrapper) -> str:

@@ -5,7 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from automigrate_ext.backends.base import Backend, Dependent, Part
-from automigrate_ext.changes import AlterColumn, AlterPrimaryKey, Change, DropColumn, DropTable
+from automigrate_ext.changes import (
+    AlterColumn,
+    AlterPrimaryKey,
+    Change,
+    DropColumn,
+    DropTable,
+    RenameColumn,
+    RenameTable,
+)
 from automigrate_ext.plan import Hazard, Judgement, Verdict
 from automigrate_ext.schema import Schema
 
@@ -14,7 +22,7 @@ def refuse_dependents(backend: Backend, current: Schema, judgements: Iterable[Ju
     """The judgements, with those refused whose change the server would not make because of what hangs on it."""
     judgements = tuple(judgements)
     parts = {
-        id(judgement): tuple(parts_of(judgement.change, current))
+        id(judgement): tuple(parts_of(judgement.change, current, renamed=not backend.dependents_follow))
         for judgement in judgements
         if judgement.verdict is not Verdict.WITHHOLD
     }
@@ -25,9 +33,13 @@ def refuse_dependents(backend: Backend, current: Schema, judgements: Iterable[Ju
     return tuple(with_dependents(judgement, parts.get(id(judgement), ()), found) for judgement in judgements)
 
 
-def parts_of(change: Change, current: Schema) -> Iterator[Part]:
-    """The parts of its table that a change drops, makes anew or converts."""
+def parts_of(change: Change, current: Schema, *, renamed: bool = False) -> Iterator[Part]:
+    """The parts of its table that a change drops, makes anew or converts, and those that it renames if these count."""
     match change:
+        case RenameTable() if renamed:
+            yield Part(table=change.table, verb="renamed")
+        case RenameColumn() if renamed:
+            yield Part(table=change.table, column=change.old_name, verb="renamed")
         case DropTable():
             yield Part(table=change.table)
         case DropColumn():
@@ -35,12 +47,12 @@ def parts_of(change: Change, current: Schema) -> Iterator[Part]:
         case AlterPrimaryKey(old=old) if old is not None:
             yield Part(table=change.table, constraint=old.name)
         case AlterColumn() if is_disturbed(change):
-            yield Part(table=change.table, column=change.new.name)
+            yield Part(table=change.table, column=change.new.name, verb="changed")
             table = current.get(change.table)
             for column in table.columns if table else ():
                 # Made anew because it reads a column that is; see the compiler of the PostgreSQL backend.
                 if column.generated and change.new.name in column.reads:
-                    yield Part(table=change.table, column=column.name)
+                    yield Part(table=change.table, column=column.name, verb="changed")
 
 
 def is_disturbed(change: AlterColumn) -> bool:
@@ -55,20 +67,19 @@ def with_dependents(
     judgement: Judgement, parts: Sequence[Part], found: Mapping[Part, Sequence[Dependent]]
 ) -> Judgement:
     """The judgement, refused if anything hangs on the parts; other reasons for a refusal stay."""
-    verb = "changed" if isinstance(judgement.change, AlterColumn) else "dropped"
-    hazards = tuple(in_the_way(part, verb, found[part]) for part in parts if part in found)
+    hazards = tuple(in_the_way(part, found[part]) for part in parts if part in found)
     if not hazards:
         return judgement
     others = judgement.hazards if judgement.verdict is Verdict.REFUSE else ()
     return Judgement(change=judgement.change, verdict=Verdict.REFUSE, hazards=(*others, *hazards))
 
 
-def in_the_way(part: Part, verb: str, dependents: Sequence[Dependent]) -> Hazard:
+def in_the_way(part: Part, dependents: Sequence[Dependent]) -> Hazard:
     """Name what hangs on a part of a table."""
     names = ", ".join(f"{dependent.kind} {dependent.name}" for dependent in dependents)
     depends = "depends" if len(dependents) == 1 else "depend"
     return Hazard(
         code="dependent",
-        message=f"{part.describe()} cannot be {verb}, because {names} {depends} on it",
+        message=f"{part.describe()} cannot be {part.verb}, because {names} {depends} on it",
         remedy="Drop what depends on it first, and make that again afterwards.",
     )

@@ -115,11 +115,12 @@ class Dependent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """A table, or one column or constraint of it."""
+    """A table, or one column or constraint of it, and whether it is to be dropped, changed or renamed (`verb`)."""
 
     table: str
     column: str = ""
     constraint: str = ""
+    verb: str = "dropped"
 
     def describe(self) -> str:
         """Say what it is, at the start of a sentence."""
@@ -157,6 +158,8 @@ class Backend(ABC):
     #: What a script of a plan's statements begins and ends with, so that a shell runs it all or not at all.
     opening: tuple[str, ...] = ("BEGIN",)
     closing: tuple[str, ...] = ("COMMIT",)
+    #: Whether views and triggers go on to mean what they meant once it has another name.
+    dependents_follow = True
     #: Whether a transaction undoes what was done to tables; else each statement is one of its own.
     undoes_ddl = True
 
@@ -231,6 +234,10 @@ class Backend(ABC):
     @abstractmethod
     def compile(self, work: Work) -> tuple[Step, ...]:
         """The statements that carry out the changes, in an order that the server accepts."""
+
+    def taken_off(self, work: Work) -> tuple[tuple[str, ForeignKey], ...]:
+        """The foreign keys that the statements take off and put back, each with the table that it is of."""
+        return ()
 
     @abstractmethod
     def compile_rebuild(

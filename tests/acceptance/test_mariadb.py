@@ -331,3 +331,107 @@ def test_lock_that_cannot_be_had_is_found_out_before_anything_is_changed(case, o
     other.rollback()
     assert fingerprint(case.connection) == trace
     case.run(after, lock_timeout=1)
+
+
+# Views and triggers
+
+KEPT = stocked()
+READERS = {
+    "view": ("CREATE VIEW v AS SELECT id, size FROM shop_item", "view v depends"),
+    "view that selects all": ("CREATE VIEW v AS SELECT * FROM shop_item", "view v depends"),
+    "condition of a view": ("CREATE VIEW v AS SELECT id FROM shop_item WHERE size > 0", "view v depends"),
+    "view under an alias": ("CREATE VIEW v AS SELECT x.size FROM shop_box b, shop_item x", "view v depends"),
+    "subquery of a view": ("CREATE VIEW v AS SELECT (SELECT max(size) FROM shop_item) AS most", "view v depends"),
+    "quoted view": ("CREATE VIEW `my 'view` AS SELECT size AS `100 %` FROM shop_item", "view my 'view depends"),
+    "trigger": (
+        "CREATE TRIGGER t BEFORE UPDATE ON shop_item FOR EACH ROW SET NEW.size = coalesce(NEW.size, 0)",
+        "trigger t depends",
+    ),
+    "trigger's old row": (
+        "CREATE TRIGGER t AFTER DELETE ON shop_item FOR EACH ROW "
+        "BEGIN INSERT INTO shop_box (name) VALUES (OLD.size); END",
+        "trigger t depends",
+    ),
+}
+readers = pytest.mark.parametrize(("statement", "words"), READERS.values(), ids=READERS)
+
+
+def hazards_of(plan):
+    return [hazard.message for judgement in plan.refused for hazard in judgement.hazards]
+
+
+@readers
+def test_what_reads_a_dropped_column(case, statement, words):
+    case.build(KEPT)
+    case.execute(statement)
+    plan = case.refused(KEPT, stocked(size=None), STOCK, "dependent", built=True)
+    assert hazards_of(plan) == [f"Column shop_item.size cannot be dropped, because {words} on it"]
+    case.execute("DROP VIEW IF EXISTS v, `my 'view`", "DROP TRIGGER IF EXISTS t")
+    case.update(KEPT, stocked(size=None), built=True)
+
+
+@readers
+def test_what_reads_a_renamed_column(case, statement, words):
+    case.build(KEPT)
+    case.execute(statement)
+    after, renames = stocked(size=None, weight=SIZE), {"shop_item.size": "weight"}
+    plan = case.refused(KEPT, after, STOCK, "dependent", built=True, renames=renames)
+    assert hazards_of(plan) == [f"Column shop_item.size cannot be renamed, because {words} on it"]
+    case.execute("DROP VIEW IF EXISTS v, `my 'view`", "DROP TRIGGER IF EXISTS t")
+    case.run(after, renames=renames)
+
+
+@pytest.mark.parametrize("query", ["SELECT name FROM shop_box", "SELECT count(*) FROM shop_box"])
+def test_view_of_a_table_that_goes(case, query):
+    without = State(Item={"name": NAME, "size": SIZE, "price": PRICE})
+    case.build(KEPT)
+    case.execute(f"CREATE VIEW v AS {query}", "CREATE VIEW other AS SELECT name FROM shop_item")
+    plan = case.refused(KEPT, without, STOCK, "dependent", built=True)
+    assert hazards_of(plan) == ["Table shop_box cannot be dropped, because view v depends on it"]
+    renamed = State(Item={"name": NAME, "size": SIZE, "price": PRICE}, Chest={"name": NAME})
+    plan = case.plan(renamed, renames={"shop_box": "shop_chest"})
+    assert hazards_of(plan) == ["Table shop_box cannot be renamed, because view v depends on it"]
+    case.execute("DROP VIEW v")
+    case.run(renamed, renames={"shop_box": "shop_chest"})
+
+
+def test_what_reads_something_else_stays_and_works(case):
+    """A view that did not work before is nobody's reason either."""
+    case.build(KEPT)
+    case.insert(KEPT, STOCK)
+    case.execute(
+        "CREATE TABLE gone (size int)",
+        "CREATE VIEW broken AS SELECT i.size FROM gone g, shop_item i",
+        "DROP TABLE gone",
+        "CREATE VIEW v AS SELECT name, price AS size FROM shop_item",
+        "CREATE TRIGGER t BEFORE UPDATE ON shop_item FOR EACH ROW SET NEW.name = upper(NEW.name)",
+        "CREATE VIEW joined AS SELECT name FROM v",
+    )
+    case.run(
+        stocked(size=None, price=models.DecimalField(max_digits=9, decimal_places=2)), defaults={"shop.Item.price": 1}
+    )
+    case.execute("UPDATE shop_item SET name = 'b'")
+    assert case.query("SELECT name, size FROM v JOIN joined USING (name)") == [("B", Decimal("1.50"))]
+
+
+def test_views_of_another_database(case):
+    name = case.connection.settings_dict["NAME"]
+    case.build(KEPT)
+    case.execute(f"CREATE DATABASE `{name}_reports`")
+    try:
+        case.execute(f"CREATE VIEW `{name}_reports`.v AS SELECT size FROM `{name}`.shop_item")
+        plan = case.plan(stocked(size=None))
+    finally:
+        case.execute(f"DROP DATABASE `{name}_reports`")
+    assert hazards_of(plan) == [f"Column shop_item.size cannot be dropped, because view {name}_reports.v depends on it"]
+    assert case.plan(stocked(size=None)).changes and not case.plan(stocked(size=None)).refused
+
+
+def test_view_and_what_is_dropped_are_seen_inside_a_transaction(case):
+    case.build(KEPT)
+    case.execute("CREATE VIEW v AS SELECT size FROM shop_item")
+    with transaction.atomic(using=case.alias):
+        case.execute("INSERT INTO shop_box (name) VALUES ('undone')")
+        assert case.plan(stocked(size=None)).refused
+        transaction.set_rollback(True, using=case.alias)
+    assert case.values("shop_box", "name") == []

@@ -12,7 +12,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import DatabaseError, Error
 
 from automigrate_ext.backends.base import Backend, Dependent, Loss, Part, Reference, Step, T, Work, noun_columns
-from automigrate_ext.backends.mysql import faults, hazards, introspection, schema, scratch, session
+from automigrate_ext.backends.mysql import dependents, faults, hazards, introspection, schema, scratch, session
 from automigrate_ext.backends.mysql.introspection import Catalog
 from automigrate_ext.backends.mysql.parser import INTEGERS
 from automigrate_ext.backends.mysql.renames import Renaming
@@ -21,7 +21,7 @@ from automigrate_ext.blueprint import Blueprint, collecting_editor
 from automigrate_ext.changes import AlterColumn, Change, DropTable, plural
 from automigrate_ext.exceptions import ExecutionFailed, LockNotAvailable
 from automigrate_ext.ownership import TypeRules
-from automigrate_ext.schema import Check, Column, Constraint, Index, Schema, Table, Unique
+from automigrate_ext.schema import Check, Column, Constraint, ForeignKey, Index, Schema, Table, Unique
 from automigrate_ext.waiting import Waiting, describe_sessions, seconds
 
 #: Seconds between two attempts to get the lock, at first and at most.
@@ -38,6 +38,7 @@ class MySQLBackend(Backend):
     type_rules = TypeRules(widths={kind: width for width, kind in enumerate(INTEGERS)})
     opening = (f"SET SESSION sql_mode = '{session.SQL_MODE}'",)
     closing = ()
+    dependents_follow = False
     undoes_ddl = False
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
@@ -91,11 +92,41 @@ class MySQLBackend(Backend):
         )
 
     def dependents_of(self, parts: Sequence[Part]) -> Mapping[Part, Sequence[Dependent]]:
-        """The foreign keys of other tables that point at columns which are converted or dropped.
+        """What minds that parts are converted, dropped or renamed.
 
-        Their own columns would have to be converted along, which is nobody's wish.
+        Of foreign keys from outside, the columns would have to be converted along, which is nobody's wish. Views and
+        triggers know columns and tables by their names, and the server lets these go without a word.
         """
+        found = self.pointing_keys(parts)
+        for part, of_part in self.readers(parts).items():
+            found[part] += of_part
+        return found
+
+    def readers(self, parts: Sequence[Part]) -> Mapping[Part, Sequence[Dependent]]:
+        """The views and triggers that would not find a part any more; MySQL is not asked."""
+        catalog = self.catalog()
+        by_part = {
+            evolve(part, table=table): part
+            for part in parts
+            if part.verb != "changed" and not part.constraint and (table := self.find_now(catalog, part.table))
+        }
+        if not by_part or not self.is_mariadb:
+            return {}
+        tables = sorted({part.table for part in by_part})
+        texts = introspection.read_texts(self.connection, tables)
+        columns = {table: [c.name for c in text.table.columns] for table, text in zip(tables, texts, strict=True)}
+        there = [part for part in by_part if not part.column or part.column in columns[part.table]]
+        found = dependents.dependents_of(self.connection, there, columns)
+        return {by_part[part]: of_part for part, of_part in found.items()}
+
+    def find_now(self, catalog: Catalog, name: str) -> str | None:
+        """The present name of a table, by that or by the one that it will have."""
+        return catalog.find(self.renaming.old_table(name))
+
+    def pointing_keys(self, parts: Sequence[Part]) -> defaultdict[Part, list[Dependent]]:
+        """The foreign keys of other tables that point at columns which are converted or dropped."""
         found: defaultdict[Part, list[Dependent]] = defaultdict(list)
+        parts = [part for part in parts if part.verb != "renamed"]
         wanted = [part for part in parts if part.column]
         for reference in self.references({part.table for part in parts}) if wanted else ():
             key = reference.foreign_key
@@ -142,14 +173,20 @@ class MySQLBackend(Backend):
         return f"(SELECT {', '.join(named)} FROM {self.quote(old)})"
 
     def compile(self, work: Work) -> tuple[Step, ...]:
+        return tuple(self.compiler(work).steps())
+
+    def taken_off(self, work: Work) -> tuple[tuple[str, ForeignKey], ...]:
+        return tuple(self.compiler(work).put_back())
+
+    def compiler(self, work: Work) -> schema.Compiler:
+        """What turns the work into statements."""
         casts = {**work.casts, **dict(self.casts_of_nothing(work))}
-        compiler = schema.Compiler(
+        return schema.Compiler(
             collecting_editor(self.connection),
             evolve(work, casts=casts),
             schema.Neighbours(own_indexes=self.own_indexes(work)),
             default_in_brackets=not self.is_mariadb,
         )
-        return tuple(compiler.steps())
 
     def casts_of_nothing(self, work: Work) -> Iterator[tuple[tuple[str, str], str]]:
         """The columns without values between whose types the server converts nothing."""
@@ -190,10 +227,11 @@ class MySQLBackend(Backend):
     def make_sure(self, steps: Sequence[Step]) -> None:
         """Lock the tables of which a statement may lose values for a moment, to learn whether that can be done."""
         names = dict.fromkeys(step.table for step in steps if self.at_stake(step))
-        there = self.existing(names)
-        if there:
-            with self.locked([name for name in names if name in there]):
-                pass
+        there = self.existing(names) if names else ()
+        for name in names:
+            if name in there:
+                with self.locked(name):
+                    pass
 
     def run(self, steps: Sequence[Step]) -> None:
         """Execute the steps; where one may lose values, count these once more while nobody else can write any."""
@@ -201,7 +239,7 @@ class MySQLBackend(Backend):
             if not self.at_stake(step):
                 super().run([step])
                 continue
-            with self.locked([step.table]):
+            with self.locked(step.table):
                 for change in self.at_stake(step):
                     self.forbid_loss(change)
                 super().run([step])
@@ -223,16 +261,15 @@ class MySQLBackend(Backend):
         )
 
     @contextmanager
-    def locked(self, tables: Collection[str]) -> Iterator[None]:
-        """Keep other sessions from the tables; this is the only lock that outlives a statement that alters them.
+    def locked(self, table: str) -> Iterator[None]:
+        """Keep other sessions from a table; this is the only lock that outlives a statement that alters them.
 
         The node of a cluster would wait for itself: what others write has to reach the table before it is altered.
         """
         if session.is_in_cluster(self.connection):
             yield
             return
-        locks = (session.LOCKED.format(table=self.quote(table)) for table in tables)
-        self.execute(session.LOCK_TABLES.format(tables=", ".join(locks)))
+        self.execute(session.LOCK_TABLES.format(table=self.quote(table)))
         try:
             yield
         finally:

@@ -239,11 +239,16 @@ class Compiler:
         for change in come:
             if isinstance(change.new, ForeignKey):
                 clauses[change.table].append(f"ADD {change.new.sql}")
-        for table, key in self.detached:
-            if self.work.desired.get(table) and key.to_table not in self.dropped_tables:
-                clauses[table].append(f"ADD {self.declared(table, key).sql}")
+        for table, key in self.put_back():
+            clauses[table].append(f"ADD {self.declared(table, key).sql}")
         for table, parts in clauses.items():
             yield self.alter(table, parts)
+
+    def put_back(self) -> Iterator[tuple[str, ForeignKey]]:
+        """The foreign keys, by table, that go and come back."""
+        for table, key in self.detached:
+            if self.work.desired.get(table) and key.to_table not in self.dropped_tables:
+                yield table, key
 
     def declared(self, table: str, key: ForeignKey) -> ForeignKey:
         """The foreign key as the models state it, or as it is where they do not."""

@@ -32,7 +32,7 @@ HOLDER = """
 SELECT p.id, p.user, p.command, p.state, p.info FROM information_schema.processlist p WHERE p.id = IS_USED_LOCK(%s)
 """
 # Each alias has to be locked by itself: https://mariadb.com/kb/en/lock-tables/
-LOCK_TABLES, LOCKED = "LOCK TABLES {tables}", "{table} WRITE, {table} AS asked WRITE"
+LOCK_TABLES = "LOCK TABLES {table} WRITE, {table} AS asked WRITE"
 UNLOCK_TABLES = "UNLOCK TABLES"
 #: Source: https://dev.mysql.com/doc/refman/8.4/en/locking-functions.html, which allows 64 characters.
 LONGEST_NAME = 64

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from dataclasses import replace as evolve
 from typing import Any
 
+from automigrate_ext.changes import AddConstraint
 from automigrate_ext.matching import match_objects
 from automigrate_ext.schema import Column, Constraint, ForeignKey, Index, Schema, Table, Unique
 
@@ -20,7 +21,8 @@ class OwnedTable:
 
     `columns` and `objects` (constraints and indexes by identity) map to the optional attributes that
     came from the models, `attributes` are those of the table as a whole. `kept` names columns that the
-    models no longer have and whose values were kept.
+    models no longer have and whose values were kept. `taken_off` are foreign keys made by hand that a run takes off
+    and puts back, which the next run does where it was ended in between.
     """
 
     name: str
@@ -29,6 +31,7 @@ class OwnedTable:
     objects: Mapping[str, Attributes] = field(default_factory=dict)
     attributes: Attributes = ()
     kept: tuple[str, ...] = ()
+    taken_off: tuple[ForeignKey, ...] = ()
 
 
 def never_generated(table: Table, noun: Noun) -> bool:
@@ -106,10 +109,13 @@ def kept_table(owned: OwnedTable) -> OwnedTable:
     return evolve(owned, columns={}, kept=tuple(sorted({*owned.columns, *owned.kept})))
 
 
-def promised(after: OwnedTable, before: OwnedTable | None, filled: Iterable[str]) -> OwnedTable:
+def promised(
+    after: OwnedTable, before: OwnedTable | None, filled: Iterable[str], taken_off: Iterable[ForeignKey]
+) -> OwnedTable:
     """What to record before a run that a server does not undo: all that was owned, all that will be.
 
-    The `filled` columns have a database default for the time of the run, which is the run's own.
+    The `filled` columns have a database default for the time of the run, which is the run's own, and the foreign keys
+    `taken_off` are not there for some of it.
     """
     columns = {**(before.columns if before else {}), **after.columns}
     columns |= {name: tuple(dict.fromkeys((*columns.get(name, ()), "default"))) for name in filled}
@@ -118,7 +124,18 @@ def promised(after: OwnedTable, before: OwnedTable | None, filled: Iterable[str]
         columns=columns,
         objects={**(before.objects if before else {}), **after.objects},
         attributes=tuple(dict.fromkeys((*(before.attributes if before else ()), *after.attributes))),
+        taken_off=tuple(dict.fromkeys((*(before.taken_off if before else ()), *taken_off))),
     )
+
+
+def to_put_back(current: Schema, ownership: Ownership) -> Iterator[AddConstraint]:
+    """The foreign keys that a run took off and did not come to put back, as far as their columns are still there."""
+    for table in current:
+        owned = ownership.tables.get(table.name)
+        columns = {column.name for column in table.columns}
+        for key in owned.taken_off if owned else ():
+            if key not in table.foreign_keys and columns.issuperset(key.columns):
+                yield AddConstraint(table=table.name, new=key)
 
 
 def owned_objects(declared: Table, desired: Table, current: Table, before: OwnedTable | None) -> dict[str, Attributes]:

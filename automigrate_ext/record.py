@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from functools import cache
 from typing import Any
 
@@ -16,6 +17,7 @@ from django.db import models, transaction
 
 from automigrate_ext.backends.base import Backend
 from automigrate_ext.ownership import OwnedTable, Ownership
+from automigrate_ext.schema import ForeignKey
 
 #: The name of the row that holds the digest of what post_migrate receivers were told of through an alias. Aliases
 #: for the same database may have different models. Such rows have no owner.
@@ -165,6 +167,7 @@ class Record:
 def parse(name: str, owner: str, owned: str) -> OwnedTable:
     """A row as a value."""
     facts: dict[str, Any] = json.loads(owned)
+    taken_off = facts.get("taken_off", ())  # rows have it for the time of a run
     return OwnedTable(
         name=name,
         owner=owner,
@@ -172,7 +175,13 @@ def parse(name: str, owner: str, owned: str) -> OwnedTable:
         objects={identity: tuple(attributes) for identity, attributes in facts["objects"].items()},
         attributes=tuple(facts["attributes"]),
         kept=tuple(facts["kept"]),
+        taken_off=tuple(ForeignKey(**{name: as_tuple(fact) for name, fact in key.items()}) for key in taken_off),
     )
+
+
+def as_tuple(fact: Any) -> Any:
+    """A fact as it was before it was written as JSON."""
+    return tuple(fact) if isinstance(fact, list) else fact
 
 
 def render(table: OwnedTable) -> str:
@@ -182,5 +191,6 @@ def render(table: OwnedTable) -> str:
         "objects": table.objects,
         "attributes": table.attributes,
         "kept": table.kept,
+        **({"taken_off": [asdict(key) for key in table.taken_off]} if table.taken_off else {}),
     }
     return json.dumps(facts, sort_keys=True, separators=(",", ":"))

@@ -34,7 +34,7 @@ from automigrate_ext.execute import Draft, execute
 from automigrate_ext.goal import goal
 from automigrate_ext.hazards import Judge, pointed_at_from_outside
 from automigrate_ext.likely import likely_renames
-from automigrate_ext.ownership import OwnedTable, Ownership, adopt, kept_table, owned_table, promised
+from automigrate_ext.ownership import OwnedTable, Ownership, adopt, kept_table, owned_table, promised, to_put_back
 from automigrate_ext.plan import Plan, Verdict
 from automigrate_ext.record import TABLE as RECORD_TABLE
 from automigrate_ext.renames import Outcome, RenameRequest, Renames, origins, renamed_ownership
@@ -154,6 +154,8 @@ class Update(Run):
     def differences(self, current: Schema, desired: Schema, ownership: Ownership) -> tuple[Change, ...]:
         """What differs, and after renames what has the generated name of another."""
         changes = diff(current, desired, ownership, prune=self.options.prune)
+        if not self.options.prune:
+            changes = (*changes, *to_put_back(current, ownership))
         return (*changes, *names_in_the_way(current, desired)) if self.renamings else changes
 
     def following(self, state: State) -> Columns:
@@ -291,14 +293,22 @@ class Update(Run):
         return [change.describe() for change in changes if change.table + change.describe() not in withheld]
 
     def announce(self, state: State, work: Work) -> None:
-        """Record beforehand what the tables come to own, and whose the defaults are that fill new columns.
+        """Record beforehand what the tables come to own, whose the defaults are that fill new columns, and what is
+        taken off for a while.
 
         So the next run knows them as the models', and tells receivers, if this one is ended halfway.
         """
         self.rename_content_types()
         known = state.ownership.tables
+        declared = {table.name: table.foreign_keys for table in state.desired}
+        made_by_hand = [(table, key) for table, key in self.backend.taken_off(work) if key not in declared[table]]
         tables = [
-            promised(owned, known.get(owned.name), [column for table, column in work.fills if table == owned.name])
+            promised(
+                owned,
+                known.get(owned.name),
+                filled=[column for table, column in work.fills if table == owned.name],
+                taken_off=[key for table, key in made_by_hand if table == owned.name],
+            )
             for owned in self.owned_tables(state.ownership, state.current, state.desired)
         ]
         self.record.write(tables, untold=True)

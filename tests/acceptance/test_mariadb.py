@@ -1,5 +1,6 @@
 """What only MariaDB and MySQL do: comments and collations that MODIFY forgets, commits in between, loose modes."""
 
+import itertools
 import json
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -435,3 +436,58 @@ def test_view_and_what_is_dropped_are_seen_inside_a_transaction(case):
         assert case.plan(stocked(size=None)).refused
         transaction.set_rollback(True, using=case.alias)
     assert case.values("shop_box", "name") == []
+
+
+# Foreign keys made by hand, and runs that are ended halfway
+
+CODE, WIDER_CODE = models.CharField(max_length=10), models.CharField(max_length=20)
+CODED = State(
+    Item={"code": models.CharField(max_length=10, unique=True), "size": SIZE},
+    Box={"code": CODE, "size": SIZE},
+)
+CODED_WIDER = State(
+    Item={"code": models.CharField(max_length=20, unique=True), "size": SIZE},
+    Box={"code": WIDER_CODE, "size": models.BigIntegerField(null=True)},
+)
+CODES = {"Item": [{"code": "a"}], "Box": [{"code": "a"}]}
+BY_HAND = "ALTER TABLE shop_box ADD CONSTRAINT by_hand FOREIGN KEY (code) REFERENCES shop_item (code) ON DELETE CASCADE"
+VERBS = ("ALTER", "CREATE TABLE", "DROP TABLE", "INSERT", "UPDATE", "DELETE")
+
+
+@contextmanager
+def cut_off(case, other, number):
+    """The server ends the run's session before the statement that changes something for the n-th time."""
+    count = itertools.count(1)
+
+    def wrapper(execute, statement, params, many, context):
+        if statement.startswith(VERBS) and next(count) == number:
+            with other.cursor() as cursor:
+                cursor.execute("KILL %s", [case.connection.connection.thread_id()])
+        return execute(statement, params, many, context)
+
+    with case.connection.execute_wrapper(wrapper):
+        yield
+
+
+def test_foreign_key_made_by_hand_outlives_a_session_ended_at_any_statement(case, other):
+    case.build(CODED)
+    case.insert(CODED, CODES)
+    case.execute(BY_HAND)
+    wanted = [line for line in printed(case, "shop_box").splitlines() if "by_hand" in line]
+    for number in itertools.count(1):
+        with cut_off(case, other, number):
+            try:
+                case.run(CODED_WIDER)
+            except ExecutionFailed as error:
+                assert "connection to the server was lost" in str(error)
+            else:
+                break
+        case.connection.close()
+        plan = case.run(CODED_WIDER)
+        assert [line for line in printed(case, "shop_box").splitlines() if "by_hand" in line] == wanted, plan.sql()
+        case.assert_settled(CODED_WIDER, exact=False)
+        case.run(CODED)
+    assert number > 8
+    case.execute("ALTER TABLE shop_box DROP FOREIGN KEY by_hand")
+    assert is_actual(using=case.alias, apps=CODED_WIDER.apps)
+    assert case.values("shop_box", "code") == [("a",)]

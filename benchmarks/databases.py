@@ -6,12 +6,13 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 from psycopg import sql
 
+from tests.databases import MariadbServer
 from tests.servers.postgresql import temporary_server
 
 PREFIX = f"automigrate_benchmark_{os.getpid()}_"
@@ -34,6 +35,13 @@ POSTGRESQL_CATALOG = (
     FROM pg_index i JOIN pg_class c ON c.oid = i.indrelid
     WHERE c.relnamespace = 'public'::regnamespace
     """,
+)
+
+MARIADB_CATALOG = (
+    "SELECT * FROM information_schema.columns WHERE table_schema = DATABASE()",
+    "SELECT * FROM information_schema.statistics WHERE table_schema = DATABASE()",
+    "SELECT * FROM information_schema.key_column_usage WHERE table_schema = DATABASE()",
+    "SELECT * FROM information_schema.check_constraints WHERE constraint_schema = DATABASE()",
 )
 
 SQLITE_CATALOG = (
@@ -141,18 +149,59 @@ class Postgresql:
             connection.execute(sql.SQL(statement).format(*map(sql.Identifier, names)))
 
 
+class Mariadb:
+    """Databases on a MariaDB server."""
+
+    name = "mariadb"
+
+    def __init__(self, url: str) -> None:
+        self.server = MariadbServer(url, "benchmark")
+
+    def version(self) -> str:
+        return f"MariaDB {self.server.version()}"
+
+    def create(self, name: str, *, template: str = "template0") -> str:
+        self.server.empty_database(PREFIX + name)
+        return urlunsplit(urlsplit(self.server.url)._replace(path=f"/{PREFIX}{name}"))
+
+    def drop(self, name: str) -> None:
+        self.server.drop_database(PREFIX + name)
+
+    def drop_all(self) -> None:
+        for database in self.server.databases():
+            if database.startswith(PREFIX):
+                self.drop(database.removeprefix(PREFIX))
+
+    def read_catalog(self, name: str) -> float:
+        with self.server.connect(PREFIX + name) as connection, connection.cursor() as cursor:
+            start = time.perf_counter()
+            for query in MARIADB_CATALOG:
+                cursor.execute(query)
+                cursor.fetchall()
+            return time.perf_counter() - start
+
+
+Server = TypeVar("Server", Postgresql, Mariadb)
+
+
 @contextmanager
 def postgresql() -> Iterator[Postgresql]:
     """Give the server that TEST_POSTGRESQL_URL names, or else a new one with its default settings."""
     if url := os.environ.get("TEST_POSTGRESQL_URL"):
-        yield from _cleaned(url)
+        yield from _cleaned(Postgresql(url))
     else:
         with temporary_server(settings=()) as url:
-            yield from _cleaned(url)
+            yield from _cleaned(Postgresql(url))
 
 
-def _cleaned(url: str) -> Iterator[Postgresql]:
-    database = Postgresql(url)
+@contextmanager
+def mariadb() -> Iterator[Mariadb]:
+    """Give the server that TEST_MARIADB_URL names, or else one with the settings of the tests, its files in memory."""
+    with MariadbServer.url_of_one() as url:
+        yield from _cleaned(Mariadb(url))
+
+
+def _cleaned(database: Server) -> Iterator[Server]:
     try:
         yield database
     finally:

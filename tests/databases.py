@@ -41,14 +41,15 @@ class Server(ABC):
 
         What killed sessions have left on it is dropped now, and the databases of this session at the end.
         """
-        with cls._url() as url:
+        with cls.url_of_one() as url:
             server = cls(url, secrets.token_hex(3))
             with server.owned():
                 yield server
 
     @classmethod
     @contextmanager
-    def _url(cls) -> Iterator[str]:
+    def url_of_one(cls) -> Iterator[str]:
+        """Give the URL of the server that the environment names, or else of a new one."""
         if url := os.environ.get(cls.variable):
             yield url
         else:

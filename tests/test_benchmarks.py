@@ -1,7 +1,7 @@
 """The benchmarks generate projects that work, and report what they measure."""
 
 from benchmarks.cases import SYNCDB, Comparison
-from benchmarks.databases import Sqlite
+from benchmarks.databases import PREFIX, Mariadb, Sqlite
 from benchmarks.measure import Command, Run, Runs, alternate
 from benchmarks.project import generate_measurement, generate_models
 from benchmarks.report import markdown
@@ -21,6 +21,17 @@ def test_generated_projects(tmp_path):
     assert "Creating table generated_model2" in runs["models"].runs[0].output
     assert database.read_catalog("models") > 0
     assert runs["measurement"].seconds > 0
+
+
+def test_databases_on_mariadb(mariadb_server):
+    """They are measured like others, and none is left."""
+    database = Mariadb(mariadb_server.url)
+    assert f"/{PREFIX}one" in database.create("one")
+    assert f"{PREFIX}one" in mariadb_server.databases()
+    assert database.read_catalog("one") > 0
+    database.drop_all()
+    assert database.version().startswith("MariaDB 1")
+    assert not [name for name in mariadb_server.databases() if name.startswith(PREFIX)]
 
 
 def test_report():

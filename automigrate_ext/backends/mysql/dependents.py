@@ -76,12 +76,12 @@ class Asked:
             return list(cursor.fetchall())
 
     def misses(self, sql: str, *parameters: str) -> bool:
-        """Whether the server misses a column or table; other errors say nothing of these."""
+        """Whether the server misses a column or table; that the role may not ask says nothing of these."""
         with self.connection.cursor() as cursor:
             try:
                 cursor.execute(sql, parameters)
             except DatabaseError as error:
-                if faults.is_lost(error):
+                if faults.is_fault(error) and not faults.is_forbidden(error):
                     raise
                 return faults.code_of(error) in MISSING
         return False
@@ -90,8 +90,11 @@ class Asked:
 
     def views(self, parts: Collection[Part]) -> Iterator[tuple[Part, str, Text]]:
         """The views that miss a part: all that could are tried without all parts first."""
+        mentioning = self.mentioning({part.table for part in parts}) if parts else []
+        if not mentioning:
+            return
         with self.hidden(parts):
-            broken = [text for text in self.mentioning({part.table for part in parts}) if self.fails(text)]
+            broken = [text for text in mentioning if self.fails(text)]
         broken = [text for text in broken if not self.fails(text)]
         for part in parts if broken else ():
             with self.hidden([part]):

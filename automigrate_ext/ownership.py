@@ -101,6 +101,7 @@ def owned_table(declared: Table, desired: Table, current: Table, before: OwnedTa
         objects=owned_objects(declared, desired, current, before),
         attributes=tuple(a for a in ("comment", "tablespace") if getattr(declared, a)),
         kept=tuple(sorted((formerly & present) - names)),
+        taken_off=tuple(key for key in before.taken_off if key not in current.foreign_keys) if before else (),
     )
 
 
@@ -129,12 +130,12 @@ def promised(
 
 
 def to_put_back(current: Schema, ownership: Ownership) -> Iterator[AddConstraint]:
-    """The foreign keys that a run took off and did not come to put back, as far as their columns are still there."""
+    """The foreign keys that a run took off and did not come to put back, as far as both ends are among the tables."""
     for table in current:
         owned = ownership.tables.get(table.name)
         columns = {column.name for column in table.columns}
         for key in owned.taken_off if owned else ():
-            if key not in table.foreign_keys and columns.issuperset(key.columns):
+            if key not in table.foreign_keys and columns.issuperset(key.columns) and current.get(key.to_table):
                 yield AddConstraint(table=table.name, new=key)
 
 

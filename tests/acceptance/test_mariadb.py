@@ -14,6 +14,7 @@ from django.db.models.functions import Lower
 
 from automigrate_ext import ExecutionFailed, LockNotAvailable, autoupdate, is_actual
 from automigrate_ext.backends.mysql import faults, session
+from automigrate_ext.changes import AddConstraint
 from tests.acceptance.helper import Case, State, fingerprint, item
 
 NAME = models.CharField(max_length=20)
@@ -451,6 +452,7 @@ CODED_WIDER = State(
 )
 CODES = {"Item": [{"code": "a"}], "Box": [{"code": "a"}]}
 BY_HAND = "ALTER TABLE shop_box ADD CONSTRAINT by_hand FOREIGN KEY (code) REFERENCES shop_item (code) ON DELETE CASCADE"
+CONSTRAINT = "CONSTRAINT `by_hand`"
 VERBS = ("ALTER", "CREATE TABLE", "DROP TABLE", "INSERT", "UPDATE", "DELETE")
 
 
@@ -458,22 +460,20 @@ VERBS = ("ALTER", "CREATE TABLE", "DROP TABLE", "INSERT", "UPDATE", "DELETE")
 def cut_off(case, other, number):
     """The server ends the run's session before the statement that changes something for the n-th time."""
     count = itertools.count(1)
-
-    def wrapper(execute, statement, params, many, context):
-        if statement.startswith(VERBS) and next(count) == number:
-            with other.cursor() as cursor:
-                cursor.execute("KILL %s", [case.connection.connection.thread_id()])
-        return execute(statement, params, many, context)
-
-    with case.connection.execute_wrapper(wrapper):
+    with interrupted(case, lambda sql: sql.startswith(VERBS) and next(count) == number, lambda: kill(case, other)):
         yield
+
+
+def kill(case, other):
+    with other.cursor() as cursor:
+        cursor.execute("KILL %s", [case.connection.connection.thread_id()])
 
 
 def test_foreign_key_made_by_hand_outlives_a_session_ended_at_any_statement(case, other):
     case.build(CODED)
     case.insert(CODED, CODES)
     case.execute(BY_HAND)
-    wanted = [line for line in printed(case, "shop_box").splitlines() if "by_hand" in line]
+    wanted = [line for line in printed(case, "shop_box").splitlines() if CONSTRAINT in line]
     for number in itertools.count(1):
         with cut_off(case, other, number):
             try:
@@ -484,10 +484,29 @@ def test_foreign_key_made_by_hand_outlives_a_session_ended_at_any_statement(case
                 break
         case.connection.close()
         plan = case.run(CODED_WIDER)
-        assert [line for line in printed(case, "shop_box").splitlines() if "by_hand" in line] == wanted, plan.sql()
+        assert [line for line in printed(case, "shop_box").splitlines() if CONSTRAINT in line] == wanted, plan.sql()
         case.assert_settled(CODED_WIDER, exact=False)
         case.run(CODED)
     assert number > 8
     case.execute("ALTER TABLE shop_box DROP FOREIGN KEY by_hand")
     assert is_actual(using=case.alias, apps=CODED_WIDER.apps)
     assert case.values("shop_box", "code") == [("a",)]
+
+
+def test_foreign_key_made_by_hand_waits_for_a_run_that_has_both_its_tables(case, other):
+    case.build(CODED)
+    case.insert(CODED, CODES)
+    case.execute(BY_HAND)
+    with (
+        interrupted(case, lambda sql: "MODIFY `code`" in sql, lambda: kill(case, other)),
+        pytest.raises(ExecutionFailed),
+    ):
+        case.run(CODED_WIDER)
+    case.connection.close()
+    assert CONSTRAINT not in printed(case, "shop_box")
+    autoupdate("shop.Box", using=case.alias, apps=CODED_WIDER.apps)
+    assert CONSTRAINT not in printed(case, "shop_box")
+    plan = case.run(CODED_WIDER)
+    assert [change.new.name for change in plan.changes if isinstance(change, AddConstraint)] == ["by_hand"]
+    assert CONSTRAINT in printed(case, "shop_box")
+    assert is_actual(using=case.alias, apps=CODED_WIDER.apps)

@@ -27,7 +27,7 @@ from automigrate_ext.exceptions import (
     UnsupportedDatabase,
     UnusablePlan,
 )
-from automigrate_ext.plan import Hazard, Judgement, LikelyRename, Plan, Plans, Request, Verdict
+from automigrate_ext.plan import Hazard, HookStep, Judgement, LikelyRename, Plan, Plans, Request, Verdict
 from automigrate_ext.remarks import Remark
 from automigrate_ext.run import Answers
 
@@ -39,6 +39,7 @@ __all__ = [
     "DatabasesFailed",
     "ExecutionFailed",
     "Hazard",
+    "HookStep",
     "Judgement",
     "LikelyRename",
     "LockNotAvailable",

@@ -22,6 +22,18 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CreateExtension(Change):
+    """Create an extension of the database, which comes before all tables; `table` is ""."""
+
+    sign: ClassVar[str] = "+"
+    table: str = ""
+    name: str
+
+    def describe(self) -> str:
+        return f"Create extension {self.name}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CreateTable(Change):
     """Create a table with its columns, constraints and indexes."""
 
@@ -248,6 +260,8 @@ class Subject:
 def subject_of(change: Change) -> Subject:
     """The column, constraint or index that a change is about, or the renamed table."""
     match change:
+        case CreateExtension():
+            return Subject(name=change.name)
         case RenameTable():
             return Subject(name=change.new_name, old_name=change.table)
         case RenameSequence():

@@ -22,14 +22,15 @@ class Draft:
 
     `announce` writes down what the next run has to know if this one is ended halfway, on a server that does
     not undo it. `leftover` reads the database again and says what still differs and was not announced; `settle`
-    does what belongs to the run once nothing does. `expected` is what a saved plan has to have as its
-    statements, where there is one to compare with.
+    does what belongs to the run once nothing does, and `finish` what comes last. `expected` is what a saved plan has
+    to have as its statements, where there is one to compare with.
     """
 
     plan: Plan
     steps: tuple[Step, ...]
     leftover: Callable[[], Sequence[str]]
     settle: Callable[[], None]
+    finish: Callable[[], None] = lambda: None
     announce: Callable[[], None] = lambda: None
     expected: tuple[Expected, ...] = ()
 
@@ -64,12 +65,21 @@ class Progress:
     def tell(self, failure: AutomigrateError) -> None:
         """Let the error say what was done and what was not."""
         failure.plan = self.plan
-        failure.applied = statements(self.batches[: self.done])
-        failure.pending = statements(self.batches[self.done :])
+        planned = self.plan.statements if self.plan else ()
+        stays = self.stays(planned)
+        failure.applied, failure.pending = planned[:stays], planned[stays:]
+
+    def stays(self, planned: Sequence[str]) -> int:
+        """How many of the planned statements stay done: those before the tables, and the batches."""
+        if self.undoes_ddl and len(self.batches) < 2:
+            return 0
+        after = [hook for hook in self.plan.hooks if hook.when == "after"] if self.plan else []
+        first = len(planned) - sum(map(len, self.batches)) - len(after)
+        return first + sum(map(len, self.batches[: self.done]))
 
 
-def execute(backend: Backend, stakes: Stakes, prepare: Prepare) -> Plan:
-    """Run what `prepare` plans while nobody else can change the tables.
+def execute(backend: Backend, found: Callable[[], None], stakes: Stakes, prepare: Prepare) -> Plan:
+    """Run what `prepare` plans while nobody else can change the tables, after `found` made what they need first.
 
     Everything happens in one transaction, unless the server has no room for the locks of so many tables, or
     commits each statement by itself. Raises `Refused` before anything is touched, `LockNotAvailable` where others
@@ -78,7 +88,7 @@ def execute(backend: Backend, stakes: Stakes, prepare: Prepare) -> Plan:
     """
     progress = Progress(undoes_ddl=backend.undoes_ddl)
     try:
-        return carry_out(backend, stakes, prepare, progress)
+        return carry_out(backend, found, stakes, prepare, progress)
     except Error as error:
         failure = backend.failure(error, progress.story(), backend.advice(error))
         progress.tell(failure)
@@ -88,10 +98,13 @@ def execute(backend: Backend, stakes: Stakes, prepare: Prepare) -> Plan:
         raise
 
 
-def carry_out(backend: Backend, stakes: Stakes, prepare: Prepare, progress: Progress) -> Plan:
+def carry_out(
+    backend: Backend, found: Callable[[], None], stakes: Stakes, prepare: Prepare, progress: Progress
+) -> Plan:
     """The same; an error leaves in `progress` how far it came."""
     nested = backend.connection.in_atomic_block
     with backend.exclusive() as waited:
+        found()
         backend.protect(stakes(waited))
         draft = prepare()
         progress.plan = draft.plan
@@ -134,6 +147,7 @@ def finish(draft: Draft) -> None:
             "it: " + "; ".join(leftover)
         )
     draft.settle()
+    draft.finish()
 
 
 def run_steps(backend: Backend, draft: Draft, steps: Sequence[Step]) -> None:
@@ -150,11 +164,6 @@ def targets(changes: Sequence[Change]) -> set[str]:
     constraints = (change.new for change in changes if isinstance(change, AddConstraint))
     keys = chain((key for table in tables for key in table.foreign_keys), constraints)
     return {key.to_table for key in keys if isinstance(key, ForeignKey)}
-
-
-def statements(batches: Sequence[Sequence[Step]]) -> tuple[str, ...]:
-    """The statements of some transactions."""
-    return tuple(step.sql for batch in batches for step in batch)
 
 
 def refusal(plan: Plan) -> str:

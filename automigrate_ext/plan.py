@@ -105,6 +105,24 @@ class LikelyRename:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HookStep:
+    """An entry of AUTOMIGRATE["BEFORE"] or ["AFTER"] that a run carries out.
+
+    `when` is "before" or "after" the tables, `name` the entry as it is written; `statement` is the text of a file, or
+    a comment that stands for a function.
+    """
+
+    when: str
+    name: str
+    statement: str
+    is_sql: bool = True
+
+    def describe(self) -> str:
+        """Say in one line what carrying it out does."""
+        return f"{'Run' if self.is_sql else 'Call'} {self.name} {self.when} the tables"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """The differences between a database and the models, in the order in which they are dealt with.
 
@@ -112,7 +130,8 @@ class Plan:
     came from nobody's model and is left alone; `notes` are remarks on models left out of one of several databases,
     and on renames of which nothing is left to do, `likely_renames` renames that nobody spoke of; `tables` counts the
     tables of the models; `opening` and `closing` are what a script of the statements begins and ends with; `remarks`
-    say what carrying it out means for tables with rows; `request` is what was asked for.
+    say what carrying it out means for tables with rows; `hooks` are the entries of the setting AUTOMIGRATE that are
+    due; `request` is what was asked for.
     """
 
     alias: str
@@ -127,6 +146,7 @@ class Plan:
     closing: tuple[str, ...] = ()
     tables: int = 0
     remarks: tuple[Remark, ...] = ()
+    hooks: tuple[HookStep, ...] = ()
     request: Request = field(default_factory=Request)
 
     def __bool__(self) -> bool:
@@ -181,6 +201,7 @@ class Plan:
             "request": self.request.as_dict(),
             "changes": [judgement_dict(judgement) for judgement in self.judgements],
             "remarks": [remark_dict(remark) for remark in self.remarks],
+            "hooks": [hook_dict(hook) for hook in self.hooks],
             "statements": list(self.statements),
             "foreign": list(self.foreign),
             "notes": list(self.notes),
@@ -257,6 +278,11 @@ def judgement_dict(judgement: Judgement) -> dict[str, object]:
             for hazard in judgement.hazards
         ],
     }
+
+
+def hook_dict(hook: HookStep) -> dict[str, object]:
+    """An entry that is carried out, as plain values."""
+    return {"when": hook.when, "name": hook.name, "kind": "sql" if hook.is_sql else "function"}
 
 
 def plain(value: object) -> object:

@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from automigrate_ext.backends.base import Dependent, Reference, Work
 from automigrate_ext.changes import CreateTable, DropTable, plural
 from automigrate_ext.diff import diff
-from automigrate_ext.execute import Draft, execute
+from automigrate_ext.execute import Draft
+from automigrate_ext.hooks import Hook
 from automigrate_ext.ownership import Ownership, owned_table
 from automigrate_ext.plan import Hazard, Judgement, Plan, Verdict
 from automigrate_ext.run import Run
@@ -24,15 +25,21 @@ class Rebuild(Run):
         return self.backend.steadily(self.look).plan
 
     def look(self) -> Draft:
-        with self.backend.snapshot():
+        with self.founded(), self.backend.snapshot():
             return self.draft()
 
     def run(self) -> Plan:
         if not self.selection.models:
             return self.as_plan((), (), Schema({}))
         self.send_pre_migrate()
-        tables = frozenset(self.backend.steadily(lambda: self.desired).schema.tables)
-        return execute(self.backend, lambda waited: tables, self.draft)
+        self.found_for_good()
+        tables = self.backend.steadily(self.tables)
+        return self.execute(lambda waited: tables, self.draft)
+
+    def tables(self) -> frozenset[str]:
+        """The names of the tables that the models have."""
+        with self.founded():
+            return frozenset(self.desired.schema.tables)
 
     def draft(self) -> Draft:
         """Look for what stands in the way, and write down what to do."""
@@ -48,12 +55,15 @@ class Rebuild(Run):
         work = Work(changes=changes, current=current, desired=desired)
         refused = any(judgement.verdict is Verdict.REFUSE for judgement in judgements)
         steps = () if refused else self.backend.compile_rebuild(work, references, cascade=self.options.cascade)
+        after = self.due_after(tables_change=True)
+        plan = self.as_plan(judgements, steps, current, after=after)
         return Draft(
-            plan=self.as_plan(judgements, steps, current),
+            plan=plan,
             steps=steps,
             leftover=self.leftover,
             settle=self.settle,
-            announce=self.announce,
+            finish=lambda: self.finish(plan, after),
+            announce=lambda: self.announce(after),
         )
 
     def judge_drop(self, table: Table, references: Iterable[Reference], dependents: Iterable[Dependent]) -> Judgement:
@@ -89,9 +99,10 @@ class Rebuild(Run):
             remedy="Pass --cascade (cascade=True) to let it go, and make it again afterwards.",
         )
 
-    def announce(self) -> None:
-        """Record beforehand that receivers have to be told, by the next run if this one is ended halfway."""
+    def announce(self, after: Iterable[Hook]) -> None:
+        """Record beforehand what the next run has to do, if this one is ended halfway: tell receivers, run entries."""
         self.record.write((), untold=True)
+        self.promise_hooks(after)
 
     def leftover(self) -> list[str]:
         desired = self.desired.schema

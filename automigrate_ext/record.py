@@ -26,6 +26,9 @@ SIGNALS = "post_migrate of {alias}"
 #: where the one does not undo the other.
 UNTOLD = "post_migrate not sent to {alias}"
 
+#: The name of the row that holds the digests of the entries of the setting AUTOMIGRATE that were run for an alias.
+HOOKS = "hooks of {alias}"
+
 TABLE = "automigrate_ext_owned"
 
 
@@ -91,6 +94,22 @@ class Record:
     def signals_name(self) -> str:
         """The name of the row of digests for this alias."""
         return SIGNALS.format(alias=self.alias)
+
+    def hooks(self) -> dict[str, str]:
+        """The digests of the entries that were run, as `write_hooks` was given them last."""
+        digests: dict[str, str] = json.loads(self.load().get(self.hooks_name, ("", "{}"))[1])
+        return digests
+
+    @property
+    def hooks_name(self) -> str:
+        """The name of the row of entries for this alias."""
+        return HOOKS.format(alias=self.alias)
+
+    def write_hooks(self, digests: Mapping[str, str]) -> None:
+        """Record which entries were run with which text."""
+        if self.hooks() != digests:
+            self.create()
+            self.upsert({self.hooks_name: ("", json.dumps(digests, sort_keys=True))})
 
     def is_untold(self) -> bool:
         """Whether tables were changed by a run that did not come to tell receivers of it."""

@@ -6,18 +6,21 @@ from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from automigrate_ext.changes import CreateTable, DropTable, plural
+from automigrate_ext.changes import CreateExtension, CreateTable, DropTable, plural
 from automigrate_ext.plan import Judgement, Plan, Verdict
 from automigrate_ext.remarks import Remark
 
 NOTHING_TO_DO = "Nothing to do: the database matches the models."
+#: Changes that say themselves what they are about, so that they need no heading.
+WHOLE = (CreateExtension, CreateTable, DropTable)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
     """One line of a plan.
 
-    "+" comes, "-" goes, "~" changes, "=" is kept, "!" is refused, "?" asks, "#" says what it costs, "" is a heading.
+    "+" comes, "-" goes, "~" changes, "=" is kept, "!" is refused, "?" asks, "#" says what it costs, ">" runs,
+    "" is a heading.
     """
 
     sign: str
@@ -29,6 +32,7 @@ class Line:
 
 def lines(plan: Plan, *, verbosity: int = 1, done: bool = False) -> Iterator[Line]:
     """The plan, grouped by table; at verbosity 2 with what is left alone and with the SQL."""
+    yield from hook_lines(plan, "before")
     for table, remark, judgements in tables(plan):
         if not speaks_for_itself(remark, judgements):
             yield Line(sign="", text=table)
@@ -36,6 +40,7 @@ def lines(plan: Plan, *, verbosity: int = 1, done: bool = False) -> Iterator[Lin
             yield Line(sign="#", text=str(remark))
         for judgement in judgements:
             yield from judgement_lines(judgement)
+    yield from hook_lines(plan, "after")
     yield from (Line(sign="?", text=likely.question(done=done)) for likely in plan.likely_renames)
     if verbosity < 2:
         return
@@ -59,7 +64,12 @@ def tables(plan: Plan) -> Iterator[tuple[str, Remark | None, list[Judgement]]]:
 
 def speaks_for_itself(remark: Remark | None, judgements: list[Judgement]) -> bool:
     """Whether what happens to a table needs no heading, since its name is all that it is about."""
-    return remark is None and all(isinstance(judgement.change, (CreateTable, DropTable)) for judgement in judgements)
+    return remark is None and all(isinstance(judgement.change, WHOLE) for judgement in judgements)
+
+
+def hook_lines(plan: Plan, when: str) -> Iterator[Line]:
+    """The entries of the setting AUTOMIGRATE that are carried out before or after the tables."""
+    yield from (Line(sign=">", text=hook.describe()) for hook in plan.hooks if hook.when == when)
 
 
 def judgement_lines(judgement: Judgement) -> Iterator[Line]:
@@ -80,6 +90,7 @@ def summary(plan: Plan, *, done: bool, seconds: float | None = None) -> str:
     if not plan:
         return f"{NOTHING_TO_DO} {withheld}.".replace(" .", "")
     applied = f"{plural(len(plan.changes), 'change')} {'applied' if done else 'to apply'}" if plan.changes else ""
+    hooks = f"{plural(len(plan.hooks), 'hook')} {'run' if done else 'to run'}" if plan.hooks else ""
     took = f" in {seconds:.2f} s" if seconds is not None else ""
-    words = ", ".join(filter(None, (applied, withheld)))
+    words = ", ".join(filter(None, (applied, hooks, withheld)))
     return f"Database {plan.alias!r}: {words}{took}."

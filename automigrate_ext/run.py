@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -12,15 +13,19 @@ from django.db.backends.utils import split_identifier
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import Model
+from django.db.utils import Error
 from django.utils.timezone import now
 
-from automigrate_ext import signals
+from automigrate_ext import conf, hooks, signals
 from automigrate_ext.backends import backend_for
 from automigrate_ext.backends.base import Backend, Step
+from automigrate_ext.changes import CreateExtension
 from automigrate_ext.desired import Desired, read_desired
 from automigrate_ext.exceptions import AutomigrateError
+from automigrate_ext.execute import Prepare, Stakes, execute
+from automigrate_ext.hooks import Hook
 from automigrate_ext.ownership import OwnedTable
-from automigrate_ext.plan import Judgement, LikelyRename, Plan, Request
+from automigrate_ext.plan import HookStep, Judgement, LikelyRename, Plan, Request, Verdict
 from automigrate_ext.record import Record
 from automigrate_ext.remarks import Remark
 from automigrate_ext.schema import Schema
@@ -73,6 +78,17 @@ class Options:
         return Patience(lock_wait=self.lock_wait, lock_timeout=self.lock_timeout, notify=self.notify or tell_nobody)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Foundation:
+    """What has to be there before the tables: extensions, and entries of AUTOMIGRATE["BEFORE"]."""
+
+    extensions: tuple[str, ...] = ()
+    hooks: tuple[Hook, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.extensions or self.hooks)
+
+
 def claimed_tables(apps: Apps) -> set[str]:
     """The tables of all models of a registry, managed or not."""
     return {model._meta.db_table for of_app in apps.all_models.values() for model in of_app.values()}
@@ -95,6 +111,10 @@ class Run:
         self.backend.patience = options.patience
         self.backend.known_names = frozenset(filter(is_qualified, claimed_tables(selection.apps)))
         self.record = Record(self.backend)
+        self.before = hooks.load(conf.BEFORE, selection.alias)
+        self.after = hooks.load(conf.AFTER, selection.alias)
+        self.foundation = Foundation()
+        self.is_laid = False
         self._desired: Desired | None = None
 
     @property
@@ -108,6 +128,114 @@ class Run:
         """The selected models, but for those whose table the server keeps for itself."""
         apart = self.backend.set_apart([model._meta.db_table for model in self.selection.models])
         return [model for model in self.selection.models if model._meta.db_table not in apart]
+
+    # What models cannot say
+
+    def due_foundation(self) -> Foundation:
+        """What the tables need first and the database does not have, or had with another text."""
+        wanted = dict.fromkeys(conf.entries(conf.EXTENSIONS, self.selection.alias), 'AUTOMIGRATE["EXTENSIONS"]')
+        wanted = {**self.backend.extensions_for(self.selection.models), **wanted}
+        return Foundation(
+            extensions=self.backend.missing_extensions(wanted),
+            hooks=hooks.changed(self.before, self.record.hooks()) if self.before else (),
+        )
+
+    def due_after(self, *, tables_change: bool) -> tuple[Hook, ...]:
+        """The entries of AUTOMIGRATE["AFTER"] that a run carries out: all where tables change, else those that changed.
+
+        One that has never been run waits for a run of all models: the tables that it speaks of may not be there.
+        """
+        if not self.after:
+            return ()
+        digests = self.record.hooks()
+        due = self.after if tables_change else hooks.changed(self.after, digests)
+        return tuple(hook for hook in due if self.selection.everything or hook.identity in digests)
+
+    def is_due(self) -> bool:
+        """Whether a run has something to do besides the tables."""
+        return bool(self.due_foundation() or self.due_after(tables_change=False))
+
+    @contextmanager
+    def founded(self) -> Iterator[None]:
+        """A block in which what the tables need first is there, on trial unless the run has made it.
+
+        Where the database cannot undo it, it is there only if a run has made it.
+        """
+        if not self.is_laid:
+            self.foundation = self.due_foundation()
+        if self.is_laid or not self.foundation or not self.backend.undoes_ddl:
+            yield
+            return
+        with self.backend.trial():
+            self.lay_foundation()
+            yield
+
+    def lay_foundation(self) -> None:
+        """Make what the tables need first, on trial."""
+        try:
+            self.backend.create_extensions(self.foundation.extensions)
+            for hook in self.foundation.hooks:
+                hook.run(self.backend)
+        except Error as error:
+            raise self.backend.failure(error, "Nothing was changed", self.backend.advice(error)) from error
+
+    def found_for_good(self) -> None:
+        """Where the database cannot undo it, make what the tables need first before anything is compared."""
+        if self.backend.undoes_ddl or not self.due_foundation():
+            return
+        try:
+            with self.backend.exclusive():
+                self.found()
+        except Error as error:
+            story = "The run failed before it changed a table"
+            raise self.backend.failure(error, story, self.backend.advice(error)) from error
+
+    def found(self) -> None:
+        """Make what the tables need first for good, in the run's transaction and under its lock; once a run."""
+        if self.is_laid:
+            return
+        self.foundation = self.due_foundation()
+        signals.pre_run.send(sender=None, **self.run_signal_options())
+        self.backend.create_extensions(self.foundation.extensions)
+        if self.foundation.extensions:
+            self.backend.know_types()
+        self.run_hooks(self.foundation.hooks)
+        self.is_laid = True
+
+    def run_hooks(self, due: Iterable[Hook]) -> None:
+        """Run entries, and record each with the text that it was run with."""
+        known = {hook.identity for hook in (*self.before, *self.after)}
+        for hook in due:
+            hook.run(self.backend)
+            kept = {identity: digest for identity, digest in self.record.hooks().items() if identity in known}
+            self.record.write_hooks({**kept, hook.identity: hook.digest})
+
+    def promise_hooks(self, due: Iterable[Hook]) -> None:
+        """Forget that the entries were run, so that they are due until they have been."""
+        promised = {hook.identity for hook in due}
+        if promised:
+            kept = {identity: digest for identity, digest in self.record.hooks().items() if identity not in promised}
+            self.record.write_hooks(kept)
+
+    def execute(self, stakes: Stakes, prepare: Prepare) -> Plan:
+        """Carry out what is planned, on what it needs first."""
+        try:
+            return execute(self.backend, self.found, stakes, prepare)
+        except BaseException:
+            if self.foundation.extensions:
+                self.backend.forget_types()
+            raise
+
+    def run_signal_options(self) -> dict[str, Any]:
+        """What `pre_run` and `post_run` say."""
+        return {
+            "using": self.selection.alias,
+            "command": self.command,
+            "apps": self.selection.apps,
+            **self.signal_options(),
+        }
+
+    # Signals
 
     def send_pre_migrate(self) -> None:
         signals.send_pre_migrate(self.backend, self.selection.apps, **self.signal_options())
@@ -133,13 +261,19 @@ class Run:
         *,
         notes: Iterable[str] = (),
         likely_renames: Iterable[LikelyRename] = (),
+        after: Iterable[Hook] = (),
     ) -> Plan:
+        extensions = [Judgement(change=CreateExtension(name=name)) for name in self.foundation.extensions]
+        judgements = (*extensions, *judgements)
+        refused = any(judgement.verdict is Verdict.REFUSE for judgement in judgements)
+        due = () if refused else tuple(hook.step(self.selection.alias) for hook in (*self.foundation.hooks, *after))
         return Plan(
             alias=self.selection.alias,
             vendor=self.backend.connection.vendor,
             schema=current,
-            judgements=tuple(judgements),
-            statements=tuple(step.sql for step in steps),
+            judgements=judgements,
+            statements=() if refused else self.framed((step.sql for step in steps), due),
+            hooks=due,
             foreign=tuple(foreign),
             notes=(*self.selection.notes, *notes),
             likely_renames=tuple(likely_renames),
@@ -148,6 +282,16 @@ class Run:
             tables=len(self.desired.schema),
             remarks=tuple(remarks),
             request=self.request(),
+        )
+
+    def framed(self, statements: Iterable[str], due: Iterable[HookStep]) -> tuple[str, ...]:
+        """The statements of a plan with what comes before and after them."""
+        due = tuple(due)
+        return (
+            *map(self.backend.extension_statement, self.foundation.extensions),
+            *(step.statement for step in due if step.when == "before"),
+            *statements,
+            *(step.statement for step in due if step.when == "after"),
         )
 
     def request(self) -> Request:
@@ -164,7 +308,7 @@ class Run:
         )
 
     def conclude(self, tables: list[OwnedTable], *, gone: Iterable[str] = (), tell: bool = True) -> None:
-        """What belongs to a run besides the tables, in its transaction: the record, and telling receivers."""
+        """What belongs to a look besides the tables, in its transaction: the record, and telling receivers."""
         fingerprint = self.signals_fingerprint() if self.selection.everything else None
         untold = tell and not self.backend.undoes_ddl
         self.record.write(tables, gone=gone, signals=fingerprint, untold=untold)
@@ -173,6 +317,11 @@ class Run:
         if tell:
             signals.send_post_migrate(self.backend, self.selection.apps, **self.signal_options())
             self.record.told()
+
+    def finish(self, plan: Plan, after: Iterable[Hook]) -> None:
+        """What ends a run that has changed something: telling receivers, and what comes after the tables."""
+        signals.post_run.send(sender=None, plan=plan, **self.run_signal_options())
+        self.run_hooks(after)
 
     def record_migrations(self) -> None:
         """Mark the migrations on disk as applied, so that a later `migrate` has nothing to do."""

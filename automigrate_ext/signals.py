@@ -14,10 +14,17 @@ from django.core.management.sql import emit_post_migrate_signal, emit_pre_migrat
 from django.db import router
 from django.db.migrations.state import ModelState, ProjectState
 from django.db.models import Model
+from django.dispatch import Signal
 from django.utils.module_loading import module_has_submodule
 
 from automigrate_ext.backends.base import Backend
 from automigrate_ext.selection import models_of
+
+#: Sent in a run's transaction before it changes anything, with `using`, `command` ("autoupdate" or "automigrate"),
+#: `apps`, `verbosity`, `interactive` and `stdout`.
+pre_run = Signal()
+#: Sent in a run's transaction once the tables are changed and `post_migrate` was sent, with the same and `plan`.
+post_run = Signal()
 
 
 def send_pre_migrate(backend: Backend, apps: Apps, *, verbosity: int, interactive: bool, stdout: Any) -> None:

@@ -18,6 +18,7 @@ STYLES = {
     "#": "dim",
     "!": "bold red",
     "?": "cyan",
+    ">": "magenta",
     "": "bold",
 }
 

@@ -30,9 +30,10 @@ from automigrate_ext.changes import (
 from automigrate_ext.content_types import rename_content_types
 from automigrate_ext.desired import Desired, read_desired
 from automigrate_ext.diff import diff, foreign_objects, names_in_the_way
-from automigrate_ext.execute import Draft, execute
+from automigrate_ext.execute import Draft
 from automigrate_ext.goal import goal
 from automigrate_ext.hazards import Judge, pointed_at_from_outside
+from automigrate_ext.hooks import Hook
 from automigrate_ext.likely import likely_renames
 from automigrate_ext.ownership import OwnedTable, Ownership, adopt, kept_table, owned_table, promised, to_put_back
 from automigrate_ext.plan import Plan, Verdict
@@ -90,7 +91,13 @@ class Update(Run):
 
     @contextmanager
     def view(self) -> Iterator[State]:
-        """Look at the database as it is once everything has its new name."""
+        """Look at the database as it is once it has what the tables need first, and everything has its new name."""
+        with self.founded(), self.view_renamed() as state:
+            yield state
+
+    @contextmanager
+    def view_renamed(self) -> Iterator[State]:
+        """The same, once what the tables need first is there."""
         with self.renamed() as pending, self.backend.snapshot():
             state = self.look(pending)
             respelled = tuple(self.respelled(state))
@@ -184,7 +191,7 @@ class Update(Run):
 
     def differs(self) -> bool:
         """Whether a run would have something to do, or to refuse."""
-        return bool(self.backend.steadily(self.to_do))
+        return self.is_due() or bool(self.backend.steadily(self.to_do))
 
     def to_do(self) -> list[Change]:
         """Look, and see what there is to do."""
@@ -222,7 +229,10 @@ class Update(Run):
         """Look, judge and compile, and write out what each row would get."""
         with self.view() as state:
             draft = self.draft(state)
-            return evolve(draft.plan, statements=tuple(self.backend.written_out(draft.steps)))
+            if draft.plan.refused:
+                return draft.plan
+            statements = self.framed(self.backend.written_out(draft.steps), draft.plan.hooks)
+            return evolve(draft.plan, statements=statements)
 
     def prepare(self) -> Draft:
         """Look, judge and compile in one go."""
@@ -252,26 +262,39 @@ class Update(Run):
             may_lose=self.options.accept_data_loss,
         )
         steps = () if refused or not work.changes else self.backend.compile(work)
+        after = self.due_after(tables_change=bool(steps))
         withheld = {j.change.table + j.change.describe() for j in verdicts.judgements if j.verdict is Verdict.WITHHOLD}
+        plan = self.as_plan(
+            verdicts.judgements,
+            steps,
+            state.current,
+            self.left_alone(state),
+            self.backend.remarks(work, judge.forecast.filled) if steps else (),
+            notes=self.outcome.notes,
+            likely_renames=likely_renames(verdicts.judgements, state.current, state.ownership, self.desired.fields),
+            after=after,
+        )
         return Draft(
-            plan=self.as_plan(
-                verdicts.judgements,
-                steps,
-                state.current,
-                self.left_alone(state),
-                self.backend.remarks(work, judge.forecast.filled) if steps else (),
-                notes=self.outcome.notes,
-                likely_renames=likely_renames(verdicts.judgements, state.current, state.ownership, self.desired.fields),
-            ),
+            plan=plan,
             steps=steps,
             leftover=lambda: self.leftover(withheld),
             settle=self.settle,
-            announce=lambda: self.announce(state, work),
-            expected=self.expected(work) if steps and self.saved is not None else (),
+            finish=lambda: self.finish(plan, after),
+            announce=lambda: self.announce(state, work, after),
+            expected=self.expected(work, plan) if self.saved is not None and not refused else (),
         )
 
-    def expected(self, work: Work) -> tuple[Expected, ...]:
-        """The work's statements as a saved plan has them, whatever time it was then and values it gave each row."""
+    def expected(self, work: Work, plan: Plan) -> tuple[Expected, ...]:
+        """The plan's statements as a saved plan has them, whatever time it was then and values it gave each row."""
+        first, last = (
+            [Expected(sql=step.statement) for step in plan.hooks if step.when == when] for when in ("before", "after")
+        )
+        extensions = map(self.backend.extension_statement, self.foundation.extensions)
+        made = [Expected(sql=sql) for sql in extensions]
+        return (*made, *first, *(self.expected_steps(work) if work.changes else ()), *last)
+
+    def expected_steps(self, work: Work) -> tuple[Expected, ...]:
+        """The same of the statements that change tables."""
         fills = {
             key: Fill(sql=ANYTHING) if not fill.draw and self.desired.is_momentary(*key) else fill
             for key, fill in work.fills.items()
@@ -292,11 +315,11 @@ class Update(Run):
         changes = self.look().changes
         return [change.describe() for change in changes if change.table + change.describe() not in withheld]
 
-    def announce(self, state: State, work: Work) -> None:
+    def announce(self, state: State, work: Work, after: Iterable[Hook]) -> None:
         """Record beforehand what the tables come to own, whose the defaults are that fill new columns, and what is
         taken off for a while.
 
-        So the next run knows them as the models', and tells receivers, if this one is ended halfway.
+        So the next run knows them as the models', tells receivers and runs entries, if this one is ended halfway.
         """
         self.rename_content_types()
         known = state.ownership.tables
@@ -312,6 +335,7 @@ class Update(Run):
             for owned in self.owned_tables(state.ownership, state.current, state.desired)
         ]
         self.record.write(tables, untold=True)
+        self.promise_hooks(after)
 
     def settle(self) -> None:
         """Record what the tables are now."""
@@ -356,20 +380,20 @@ class Update(Run):
         if self.saved is not None:
             self.backend.steadily(self.prepare)  # compares it with the saved one before receivers are told anything
         self.send_pre_migrate()
+        self.found_for_good()
         state, busy = self.backend.steadily(self.first_look)
         if busy and self.ask_about_it():
             state, busy = self.backend.steadily(self.first_look)
         if busy or self.saved is not None:
-            return execute(
-                self.backend, lambda waited: self.at_stake(self.look_again() if waited else state), self.prepare
-            )
+            return self.execute(lambda waited: self.at_stake(self.look_again() if waited else state), self.prepare)
         self.settle_unchanged(state)
         return self.as_plan((), (), state.current, self.left_alone(state), notes=self.outcome.notes)
 
     def first_look(self) -> tuple[State, bool]:
         """What is there, without a lock, and whether something has to be done about it."""
         with self.view() as state:
-            return state, bool(self.newly_kept(state) or self.unsettled(state))
+            busy = self.newly_kept(state) or self.unsettled(state)
+            return state, bool(busy or self.foundation or self.due_after(tables_change=False))
 
     def look_again(self) -> State:
         """Look once more, after another run."""

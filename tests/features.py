@@ -52,6 +52,7 @@ def feature(name: str) -> Callable[[Connection], bool]:
 #: For each feature: who has it, and the reason why the others have not.
 FEATURES: dict[str, tuple[Callable[[Connection], bool], str]] = {
     "postgresql": (is_postgresql, "only PostgreSQL has such types, indexes or constraints"),
+    "DDL that is undone": (feature("can_rollback_ddl"), "MariaDB commits each statement that changes a table"),
     "comments": (feature("supports_comments"), "SQLite keeps no comments"),
     "tablespaces": (feature("supports_tablespaces"), "SQLite has no tablespaces, and Django knows none of MariaDB's"),
     "partial indexes": (

@@ -7,6 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from django.contrib.postgres.fields import HStoreField
+from django.contrib.postgres.indexes import BloomIndex
 from django.core.management import CommandError, call_command
 from django.db import models, transaction
 from psycopg import sql
@@ -264,6 +266,29 @@ def test_owner_from_whom_a_policy_hides_rows(owned):
         assert owned.values("shop_item", "name")
         plan = owned.run(State(Item={}))
         assert [judgement.change.describe() for judgement in plan.withheld] == ["Drop column shop_item.name"]
+
+
+TRUSTED = {"a": HStoreField(null=True)}
+UNTRUSTED = {
+    "a": models.IntegerField(null=True),
+    "Meta": {"indexes": [BloomIndex(fields=["a"], name="i")]},
+}
+
+
+@pytest.mark.parametrize(
+    ("more", "words"),
+    [
+        (
+            TRUSTED,
+            ["the extension 'hstore'", 'run CREATE EXTENSION "hstore" in', "or GRANT CREATE ON DATABASE", "TO {}."],
+        ),
+        (UNTRUSTED, ["The role {} may not create the extension 'bloom'", 'CREATE EXTENSION "bloom" in', " once."]),
+    ],
+)
+def test_role_that_may_not_create_extensions(owned, more, words):
+    state = State(Item={"name": models.CharField(max_length=2000), **more})
+    for run in (owned.plan, owned.run):
+        assert_undone_as_role(owned, [READ, WRITE, CREATE, TEMPORARY], lambda run=run: run(state), *words)
 
 
 def test_role_without_create(owned):

@@ -5,7 +5,7 @@ import json
 import pytest
 from jsonschema import Draft202012Validator, ValidationError
 
-from automigrate_ext import Hazard, Judgement, LikelyRename, Plan, Plans, Verdict
+from automigrate_ext import Hazard, HookStep, Judgement, LikelyRename, Plan, Plans, Verdict
 from automigrate_ext.changes import RenameTable
 from automigrate_ext.plan import failure_dict, several_dict
 from automigrate_ext.remarks import Remark, Size
@@ -18,6 +18,7 @@ PLAN = Plan(
     schema=Schema({}),
     judgements=(Judgement(change=RenameTable(table="old", new_name="new"), hazards=(Hazard(code="c", message="m"),)),),
     likely_renames=(LikelyRename(old="todo.Todo.a", new="b"),),
+    hooks=(HookStep(when="after", name="views.sql", statement="SELECT 1"),),
     remarks=(Remark(table="new", effects=("rebuilds the table",), size=Size(rows=2)),),
 )
 

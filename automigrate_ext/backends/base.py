@@ -297,6 +297,53 @@ class Backend(ABC):
             else:
                 yield from self.fill_statements(step.fill)
 
+    # What models cannot say
+
+    def extensions_for(self, models: Iterable[type[Model]]) -> Mapping[str, str]:
+        """The extensions that the models' fields, indexes and constraints take, each with what takes it."""
+        return {}
+
+    def missing_extensions(self, wanted: Mapping[str, str]) -> tuple[str, ...]:
+        """Those of the extensions that the database does not have; none where there are no extensions.
+
+        `wanted` says by name what takes it. Raises `AutomigrateError` for one that the server cannot create.
+        """
+        return ()
+
+    def extension_statement(self, name: str) -> str:
+        """The statement that creates an extension."""
+        raise NotImplementedError
+
+    def create_extensions(self, names: Sequence[str]) -> None:
+        """Create the extensions. Raises `ExecutionFailed` where the role may not."""
+        for name in names:
+            self.execute(self.extension_statement(name))
+
+    def know_types(self) -> None:  # noqa: B027 - only some extensions of PostgreSQL bring types that drivers know
+        """Let the connection convert the values of types that extensions have brought."""
+
+    def forget_types(self) -> None:  # noqa: B027 - see know_types
+        """Forget the types of extensions that a run brought which was undone."""
+
+    @abstractmethod
+    def run_script(self, text: str) -> None:
+        """Execute the statements of a text."""
+
+    @contextmanager
+    def code_of_others(self, label: str) -> Iterator[None]:
+        """A block in which something runs that others wrote. Raises `ExecutionFailed` if it ends the transaction."""
+        within = self.connection.in_atomic_block and self.is_in_transaction()
+        yield
+        if within and not self.is_in_transaction():
+            raise ExecutionFailed(
+                f"{label} ended the transaction of the run (COMMIT or ROLLBACK), so what was done before it may stay "
+                f"done. Leave that out of it."
+            )
+
+    @abstractmethod
+    def is_in_transaction(self) -> bool:
+        """Whether the driver knows of a transaction that is open."""
+
     def fill_statements(self, fill: RowFill) -> Iterator[str]:
         """The statements that give each row a value of its own, each for a batch of rows, as they are read."""
         editor = collecting_editor(self.connection)

@@ -276,6 +276,16 @@ class MySQLBackend(Backend):
             if self.connection.connection is not None and self.connection.is_usable():
                 self.execute(session.UNLOCK_TABLES)
 
+    def run_script(self, text: str) -> None:
+        # The server splits it, and each statement's outcome has to be asked for.
+        with self.connection.cursor() as cursor:
+            cursor.execute(text)
+            while cursor.nextset():
+                pass
+
+    def is_in_transaction(self) -> bool:
+        return bool(self.connection.in_atomic_block)
+
     def batches(self, steps: Sequence[Step]) -> tuple[tuple[Step, ...], ...]:
         return tuple((step,) for step in steps)
 

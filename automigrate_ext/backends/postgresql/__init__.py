@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace as evolve
 from functools import partial
 from itertools import chain, groupby, repeat
 from operator import attrgetter
+from typing import Any
 
+from django.contrib.postgres.signals import get_citext_oids, get_hstore_oids, register_type_handlers
 from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import split_identifier
+from django.db.models import Model
 from django.db.utils import Error, OperationalError
 from psycopg.errors import QueryCanceled
+from psycopg.pq import TransactionStatus
 
 from automigrate_ext.backends.base import (
     Backend,
@@ -29,6 +33,7 @@ from automigrate_ext.backends.base import (
     noun_columns,
 )
 from automigrate_ext.backends.postgresql import (
+    extensions,
     faults,
     hazards,
     introspection,
@@ -540,6 +545,43 @@ class PostgreSQLBackend(Backend):
                     self.execute(sql)
             else:
                 super().run(list(group))
+
+    # What models cannot say
+
+    def extensions_for(self, models: Iterable[type[Model]]) -> Mapping[str, str]:
+        return extensions.needed(self.connection, models)
+
+    def missing_extensions(self, wanted: Mapping[str, str]) -> tuple[str, ...]:
+        return extensions.missing(self.connection, wanted)
+
+    def extension_statement(self, name: str) -> str:
+        return extensions.CREATE.format(name=self.quote(name))
+
+    def create_extensions(self, names: Sequence[str]) -> None:
+        for name in names:
+            try:
+                with transaction.atomic(using=self.connection.alias):
+                    self.execute(self.extension_statement(name))
+            except Error as error:
+                if not self.is_forbidden(error):
+                    raise
+                raise ExecutionFailed(extensions.forbidden(self.connection, name, error)) from error
+
+    def know_types(self) -> None:
+        self.forget_types()
+        register_type_handlers(self.connection)
+
+    def forget_types(self) -> None:
+        cached: tuple[Any, ...] = (get_hstore_oids, get_citext_oids)
+        for oids in cached:
+            oids.cache_clear()
+
+    def run_script(self, text: str) -> None:
+        self.execute(text)
+
+    def is_in_transaction(self) -> bool:
+        raw: Any = self.connection.connection
+        return raw.info.transaction_status is not TransactionStatus.IDLE
 
     # Questions to the rows
 

@@ -145,6 +145,22 @@ class SQLiteBackend(Backend):
     ) -> tuple[Step, ...]:
         return tuple(compile_rebuild(work))
 
+    def run_script(self, text: str) -> None:
+        for statement in split_script(text):
+            self.execute(statement)
+
+    @contextmanager
+    def code_of_others(self, label: str) -> Iterator[None]:
+        # Foreign keys are not enforced in a run, so what others write is looked at in the end.
+        if self.is_exclusive and self.before is None:
+            self.before = examine(self.connection)
+        with super().code_of_others(label):
+            yield
+
+    def is_in_transaction(self) -> bool:
+        raw: Any = self.connection.connection
+        return bool(raw.in_transaction)
+
     @contextmanager
     def exclusive(self) -> Iterator[bool]:
         """A transaction that keeps other writers out; in the end nothing may be broken that was not before.
@@ -325,6 +341,19 @@ class SQLiteBackend(Backend):
             raise
         finally:
             raw.set_progress_handler(None, 0)
+
+
+def split_script(text: str) -> Iterator[str]:
+    """The statements of a text, as SQLite itself tells where one ends; `executescript` would commit first."""
+    *ended, last = text.split(";")
+    statement = ""
+    for piece in ended:
+        statement = f"{statement}{piece};"
+        if sqlite3.complete_statement(statement):
+            yield statement
+            statement = ""
+    if rest := (statement + last).strip():
+        yield rest
 
 
 def drops_table(sql: str) -> bool:

@@ -2,8 +2,10 @@
 
 from django.apps import AppConfig
 from django.core.checks import Tags, register
+from django.db.models.signals import post_migrate
 
 from automigrate_ext.checks import check_hints, check_pending_page
+from automigrate_ext.seeds import seed_after_flush
 
 
 class AutomigrateConfig(AppConfig):
@@ -15,3 +17,4 @@ class AutomigrateConfig(AppConfig):
     def ready(self) -> None:
         register(check_hints, Tags.models)
         register(check_pending_page, Tags.security)
+        post_migrate.connect(seed_after_flush, dispatch_uid="automigrate_ext.seeds")

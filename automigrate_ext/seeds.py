@@ -1,0 +1,39 @@
+"""Rows that AUTOMIGRATE["AFTER"] seeds come back after a flush, as content types and permissions do."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from typing import Any
+
+from django.apps import apps as global_apps
+from django.db import DEFAULT_DB_ALIAS, transaction
+
+from automigrate_ext import conf, hooks
+from automigrate_ext.backends import backend_for
+from automigrate_ext.record import Record
+
+
+def seed_again(using: str = DEFAULT_DB_ALIAS) -> None:
+    """Run the entries of AUTOMIGRATE["AFTER"] that have been run in the database once more, in one transaction.
+
+    For test runners, after a flush of which `post_migrate` does not tell. Raises what the entries raise.
+    """
+    after = hooks.load(conf.AFTER, using)
+    if not after:
+        return
+    backend = backend_for(using)
+    known = Record(backend).hooks()
+    due = [hook for hook in after if hook.identity in known]
+    if due:
+        with transaction.atomic(using=using) if backend.undoes_ddl else nullcontext():
+            for hook in due:
+                hook.run(backend)
+
+
+def seed_after_flush(sender: Any, using: str, **kwargs: Any) -> None:
+    """A receiver of `post_migrate`, which `flush` sends without a plan, once for each app: seed after the last one."""
+    if "plan" in kwargs:
+        return
+    told = [config for config in global_apps.get_app_configs() if config.models_module is not None]
+    if sender is told[-1]:
+        seed_again(using)

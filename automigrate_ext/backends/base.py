@@ -297,6 +297,13 @@ class Backend(ABC):
             else:
                 yield from self.fill_statements(step.fill)
 
+    def forbid_transaction(self) -> None:  # noqa: B027 - where a transaction undoes tables there is nothing to forbid
+        """Raise `ExecutionFailed` inside a transaction which changes of tables would commit."""
+
+    def discard(self, tables: Schema) -> None:
+        """Drop tables with their rows, at which no others point; inside a transaction too."""
+        self.run(self.compile_rebuild(Work(changes=(), current=tables, desired=Schema({})), ()))
+
     # What models cannot say
 
     def extensions_for(self, models: Iterable[type[Model]]) -> Mapping[str, str]:

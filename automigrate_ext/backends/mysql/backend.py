@@ -291,6 +291,14 @@ class MySQLBackend(Backend):
 
     # Sessions
 
+    def forbid_transaction(self) -> None:
+        if self.connection.in_atomic_block:
+            raise ExecutionFailed(
+                f"{self.connection.display_name} commits each change of a table at once, and with it the transaction "
+                f"that this run is in. Nothing was done. Run it outside of atomic(); in a test, use "
+                f"TransactionTestCase or pytest.mark.django_db(transaction=True)."
+            )
+
     @contextmanager
     def guarded(self) -> Iterator[None]:
         with super().guarded(), self.strict():
@@ -312,12 +320,7 @@ class MySQLBackend(Backend):
     @contextmanager
     def exclusive(self) -> Iterator[bool]:
         """Hold the lock of a run. Raises `ExecutionFailed` inside a transaction, which DDL would commit."""
-        if self.connection.in_atomic_block:
-            raise ExecutionFailed(
-                f"{self.connection.display_name} commits each change of a table at once, and with it the transaction "
-                f"that this run is in. Nothing was done. Run it outside of atomic(); in a test, use "
-                f"TransactionTestCase or pytest.mark.django_db(transaction=True)."
-            )
+        self.forbid_transaction()
         with self.strict():
             waited = self.take_lock()
             try:

@@ -546,6 +546,12 @@ class PostgreSQLBackend(Backend):
             else:
                 super().run(list(group))
 
+    def discard(self, tables: Schema) -> None:
+        if self.connection.in_atomic_block:
+            # The server drops no table of which checks are still to be made at the end of the transaction.
+            self.connection.check_constraints()
+        super().discard(tables)
+
     # What models cannot say
 
     def extensions_for(self, models: Iterable[type[Model]]) -> Mapping[str, str]:

@@ -49,6 +49,7 @@ from automigrate_ext.waiting import Waiting, seconds
 
 #: Seconds between two attempts to get a lock.
 PAUSE = 0.05
+DELETE_ROWS = "DELETE FROM {table}"
 #: SQLite lists the kinds of tables since 3.37: https://sqlite.org/releaselog/3_37_0.html
 LISTS_TABLES = (3, 37)
 #: How many steps of SQLite's virtual machine a query takes between two looks at the clock.
@@ -144,6 +145,14 @@ class SQLiteBackend(Backend):
         self, work: Work, references: Sequence[Reference], *, cascade: bool = False
     ) -> tuple[Step, ...]:
         return tuple(compile_rebuild(work))
+
+    def discard(self, tables: Schema) -> None:
+        # Where foreign keys are enforced, DROP TABLE deletes the rows first, and minds those that point at them. So
+        # the rows of all go before the first table does. Source: https://sqlite.org/foreignkeys.html#fk_schemacommands
+        for table in tables:
+            self.execute(DELETE_ROWS.format(table=self.quote(table.name)))
+        for step in compile_rebuild(Work(changes=(), current=tables, desired=Schema({}))):
+            self.execute(step.sql)
 
     def run_script(self, text: str) -> None:
         for statement in split_script(text):

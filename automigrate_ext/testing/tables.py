@@ -1,0 +1,142 @@
+"""Tables for models that only a test has, for as long as a block lasts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from types import TracebackType
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.db import DEFAULT_DB_ALIAS, transaction
+from django.db.models import Model
+
+from automigrate_ext.backends import backend_for
+from automigrate_ext.backends.base import Backend, Work
+from automigrate_ext.desired import read_desired
+from automigrate_ext.exceptions import AutomigrateError
+from automigrate_ext.schema import Schema
+from automigrate_ext.selection import why_detached, with_many_to_many
+
+
+def tables_for(*models: type[Model], using: str = DEFAULT_DB_ALIAS) -> Tables:
+    """A block, `with` or `async with`, in which the models have their tables, many-to-many tables included.
+
+    Tables are made in whatever order foreign keys want, and dropped at the end, also by an exception. Inside a
+    transaction, such as that of a `TestCase`, the block is a savepoint, which an exception undoes with all that the
+    block wrote. No signals are sent, and no entries of AUTOMIGRATE are run.
+
+    Raises `AutomigrateError` before anything is made where a model has a table already, has none in this database, or
+    points at a table that is not there; `ScratchFailed` where the server does not accept a model; and on MariaDB and
+    MySQL `ExecutionFailed` inside a transaction.
+    """
+    return Tables(models, using)
+
+
+class Tables:
+    """The block that `tables_for` gives; may be used once at a time."""
+
+    def __init__(self, models: Sequence[type[Model]], using: str) -> None:
+        self.models = models
+        self.using = using
+        self.block: AbstractContextManager[None] = nullcontext()
+
+    def __enter__(self) -> None:
+        self.block = tables_made(self.models, self.using)
+        self.block.__enter__()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        return self.block.__exit__(kind, error, traceback)
+
+    async def __aenter__(self) -> None:
+        await sync_to_async(self.__enter__)()
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> bool | None:
+        return await sync_to_async(self.__exit__)(kind, error, traceback)
+
+
+@contextmanager
+def tables_made(models: Sequence[type[Model]], using: str) -> Iterator[None]:
+    """The block itself."""
+    backend = backend_for(using)
+    backend.forbid_transaction()
+    forbid_detached(models, using)
+    with backend.guarded():
+        found_extensions(backend, models)
+        schema = read_desired(backend, with_many_to_many(dict.fromkeys(models), using)).schema
+        forbid_taken(backend, schema)
+        forbid_missing_targets(backend, schema)
+    if backend.connection.in_atomic_block:
+        with transaction.atomic(using=using):
+            make(backend, schema)
+            yield
+            drop(backend, schema)
+        return
+    try:
+        make(backend, schema)
+        yield
+    finally:
+        drop(backend, schema)
+
+
+def found_extensions(backend: Backend, models: Sequence[type[Model]]) -> None:
+    """Create the extensions that the models take; these stay."""
+    missing = backend.missing_extensions(backend.extensions_for(models))
+    if missing:
+        backend.create_extensions(missing)
+        backend.know_types()
+
+
+def make(backend: Backend, schema: Schema) -> None:
+    """Make the tables, all or none where the database can undo it."""
+    steps = backend.compile_rebuild(Work(changes=(), current=Schema({}), desired=schema), ())
+    with backend.guarded(), together(backend):
+        backend.run(steps)
+
+
+def drop(backend: Backend, schema: Schema) -> None:
+    """Drop those of the tables that are there."""
+    there = backend.existing(list(schema.tables))
+    left = Schema({name: table for name, table in schema.tables.items() if name in there})
+    if left.tables:
+        with backend.guarded(), together(backend):
+            backend.discard(left)
+
+
+def together(backend: Backend) -> AbstractContextManager[Any]:
+    """A transaction or savepoint, where the database can undo changes of tables."""
+    return transaction.atomic(using=backend.connection.alias) if backend.undoes_ddl else nullcontext()
+
+
+def forbid_detached(models: Sequence[type[Model]], using: str) -> None:
+    """Raise `AutomigrateError` with every model that has no table of its own in the database."""
+    reasons = [f"{model._meta.label} is {why}" for model in models if (why := why_detached(model, using))]
+    if reasons:
+        raise AutomigrateError(f"No tables for these models in database {using!r}: {'; '.join(reasons)}.")
+
+
+def forbid_taken(backend: Backend, schema: Schema) -> None:
+    """Raise `AutomigrateError` where a model has its table already."""
+    there = sorted(backend.existing(list(schema.tables)))
+    if there:
+        raise AutomigrateError(
+            f"There is already a table {', '.join(map(repr, there))} in database {backend.connection.alias!r}. Give "
+            f"the model another name, app_label or db_table, or leave it out."
+        )
+
+
+def forbid_missing_targets(backend: Backend, schema: Schema) -> None:
+    """Raise `AutomigrateError` where a foreign key points at a table that is neither there nor made."""
+    pointing = {key.to_table: table.name for table in schema for key in table.foreign_keys}
+    others = [name for name in pointing if name not in schema.tables]
+    missing = sorted(set(others) - backend.existing(others)) if others else []
+    if missing:
+        reasons = (f"{pointing[name]} points at {name}" for name in missing)
+        raise AutomigrateError(
+            f"Tables that are not in database {backend.connection.alias!r}: {', '.join(reasons)}. Name the models of "
+            f"these tables too."
+        )

@@ -28,6 +28,9 @@ FUNCTIONS = ("autoupdate", "automigrate", "make_plan", "run_plan", "run_plans", 
 #: Programs whose options are not ours to know.
 OTHER_PROGRAMS = {"pip", "pytest", "git", "psql", "venv", "benchmarks", "createdb"}
 
+#: Commands of other packages that the pages speak of.
+OTHER_COMMANDS = {"clear_pgviews", "pgtrigger", "sync_pgviews"}
+
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
@@ -94,7 +97,7 @@ def options_of(command):
 def program_before(text):
     """The last command or program named in a piece of code, to which an option after it belongs, or ""."""
     words = re.findall(r"[\w]+", text)
-    known = [word for word in words if word in get_commands() or word in OTHER_PROGRAMS]
+    known = [word for word in words if word in {*get_commands(), *OTHER_PROGRAMS, *OTHER_COMMANDS}]
     return known[-1] if known else ""
 
 
@@ -110,7 +113,7 @@ def test_options_exist(page):
     for code in code_of(page):
         for found in OPTION.finditer(code):
             program = program_before(code[: found.start()])
-            if program not in OTHER_PROGRAMS:
+            if program not in OTHER_PROGRAMS | OTHER_COMMANDS:
                 known = options_of(program) if program else ours
                 assert found.group() in known, f"{page.name}: {found.group()} in {code!r}"
 
@@ -127,7 +130,7 @@ def test_every_option_is_in_the_reference(command):
 def test_commands_in_examples_are_commands(page):
     for code in code_of(page):
         for command in re.findall(r"manage\.py (\w+)", code):
-            assert command in get_commands(), code
+            assert command in get_commands() or command in OTHER_COMMANDS, code
 
 
 def test_exit_statuses_are_in_the_reference():

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, ClassVar
 
 from django.apps.registry import Apps
@@ -131,12 +132,16 @@ class Run:
 
     # What models cannot say
 
+    @cached_property
+    def wanted_extensions(self) -> dict[str, str]:
+        """The extensions of the setting and of the models, each with what takes it."""
+        asked = dict.fromkeys(conf.entries(conf.EXTENSIONS, self.selection.alias), 'AUTOMIGRATE["EXTENSIONS"]')
+        return {**self.backend.extensions_for(self.selection.models), **asked}
+
     def due_foundation(self) -> Foundation:
         """What the tables need first and the database does not have, or had with another text."""
-        wanted = dict.fromkeys(conf.entries(conf.EXTENSIONS, self.selection.alias), 'AUTOMIGRATE["EXTENSIONS"]')
-        wanted = {**self.backend.extensions_for(self.selection.models), **wanted}
         return Foundation(
-            extensions=self.backend.missing_extensions(wanted),
+            extensions=self.backend.missing_extensions(self.wanted_extensions),
             hooks=hooks.changed(self.before, self.record.hooks()) if self.before else (),
         )
 

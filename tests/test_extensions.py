@@ -9,6 +9,7 @@ from django.contrib.postgres.indexes import BloomIndex, GinIndex, GistIndex, OpC
 from django.db import models, transaction
 from django.db.models.functions import Lower, Upper
 from django.test import override_settings
+from pgvector.django import HalfVectorField, SparseVectorField, VectorField
 
 from automigrate_ext import AutomigrateError, automigrate, autoupdate, is_actual, make_plan, run_plan
 from automigrate_ext.backends import backend_for
@@ -90,6 +91,13 @@ def test_extension_found_from_the_models(case, name):
     assert done.statements == plan.statements
     assert extensions(case) == set(expected)
     assert is_actual(using=case.alias, apps=state.apps) and not case.plan(state)
+
+
+def test_vectors_take_the_extension_of_pgvector(case):
+    kinds = [VectorField(dimensions=3), HalfVectorField(dimensions=3), SparseVectorField(dimensions=3)]
+    for kind in kinds:
+        model = item(name=TEXT, a=kind)["Item"]
+        assert backend_for(case.alias).extensions_for([model]) == {"vector": "shop.Item.a"}
 
 
 def test_extension_asked_for_by_the_setting(case):

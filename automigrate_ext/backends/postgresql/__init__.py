@@ -585,6 +585,15 @@ class PostgreSQLBackend(Backend):
     def run_script(self, text: str) -> None:
         self.execute(text)
 
+    @contextmanager
+    def code_of_others(self, label: str) -> Iterator[None]:
+        with super().code_of_others(label):
+            yield
+            if self.connection.in_atomic_block and self.is_in_transaction():
+                # So that rows which point at nothing are said of what wrote them, and no check that is still to be
+                # made keeps the next entry from changing the table.
+                self.connection.check_constraints()
+
     def is_in_transaction(self) -> bool:
         raw: Any = self.connection.connection
         return raw.info.transaction_status is not TransactionStatus.IDLE

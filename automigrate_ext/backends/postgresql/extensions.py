@@ -27,6 +27,8 @@ SELECT quote_ident(current_user), quote_ident(current_database()), has_database_
        coalesce((SELECT bool_or(trusted) FROM pg_available_extension_versions WHERE name = %s), false)
 """
 
+#: Where the fields are that Django has for every database.
+DJANGO_FIELDS = "django.db.models."
 #: By the types of columns. Sources: https://www.postgresql.org/docs/current/contrib.html, pgvector's README.
 OF_TYPES = {
     "citext": "citext",
@@ -73,7 +75,9 @@ def needed(connection: BaseDatabaseWrapper, models: Iterable[type[Model]]) -> di
 def of_model(connection: BaseDatabaseWrapper, model: type[Model]) -> Iterator[tuple[str, str]]:
     """The extensions that one model takes, with what takes each."""
     label = model._meta.label
-    for field in model._meta.local_fields:
+    # None of Django's own fields is of such a type, and there may be very many of them.
+    others = (field for field in model._meta.local_fields if not type(field).__module__.startswith(DJANGO_FIELDS))
+    for field in others:
         if extension := OF_TYPES.get(plain(field.db_type(connection)).removesuffix("[]")):
             yield extension, f"{label}.{field.name}"
     for thing in (*model._meta.indexes, *model._meta.constraints):
@@ -86,6 +90,8 @@ def of_object(connection: BaseDatabaseWrapper, model: type[Model], thing: Any) -
     method = method_of(thing)
     if method in OF_METHODS:
         yield OF_METHODS[method]
+    if method not in OF_PLAIN_TYPES and not getattr(thing, "opclasses", ()) and not getattr(thing, "expressions", ()):
+        return
     for kind, operator_class in keys_of(connection, model, thing):
         if operator_class in OF_OPERATOR_CLASSES:
             yield OF_OPERATOR_CLASSES[operator_class]

@@ -18,6 +18,7 @@ from automigrate_ext.blueprint import Blueprint, SchemaEditor, collecting_editor
 from automigrate_ext.changes import AddConstraint, Change, RenameSequence
 from automigrate_ext.exceptions import AutomigrateError, ExecutionFailed, LockNotAvailable
 from automigrate_ext.ownership import TypeRules
+from automigrate_ext.process import run_under_way
 from automigrate_ext.remarks import Remark, Size
 from automigrate_ext.schema import Column, Constraint, ForeignKey, Index, PrimaryKey, Schema, Table
 from automigrate_ext.waiting import Patience
@@ -552,14 +553,15 @@ class Backend(ABC):
 
         Errors of connecting, and those that say all by themselves, are left as they are.
         """
-        self.await_access()
-        try:
-            yield
-        except Error as error:
-            advice = self.advice(error)
-            if not advice:
-                raise
-            raise self.failure(error, "Nothing was changed", advice) from error
+        with run_under_way():
+            self.await_access()
+            try:
+                yield
+            except Error as error:
+                advice = self.advice(error)
+                if not advice:
+                    raise
+                raise self.failure(error, "Nothing was changed", advice) from error
 
 
 def row_fill(table: Table, column: Column, draw: Callable[[], str], *, everywhere: bool) -> Step:

@@ -4,17 +4,41 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
-from django.db import DEFAULT_DB_ALIAS
+from django.db import DEFAULT_DB_ALIAS, connections
 
 #: The keys that the setting knows; see docs/reference.md.
 RENAMES = "RENAMES"
 EXTENSIONS, BEFORE, AFTER = "EXTENSIONS", "BEFORE", "AFTER"
 #: Those that have lists: one for the default database, or one for each alias.
 LISTS = (EXTENSIONS, BEFORE, AFTER)
-KEYS = (RENAMES, *LISTS)
+ON_START = "ON_START"
+WAIT_FOR_DB = "WAIT_FOR_DB"
+KEYS = (RENAMES, *LISTS, ON_START, WAIT_FOR_DB)
+
+#: What may happen when a server starts, and what if that fails.
+VERBS = ("autoupdate", "automigrate")
+ON_FAILURE = ("stop", "log")
+#: The keys of ON_START that hold lists.
+START_LISTS = ("MODELS", "DATABASES", "CONFIRM")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OnStart:
+    """What is to happen when a server starts; fields are the keys of `AUTOMIGRATE["ON_START"]` in small letters.
+
+    `models` are labels, None for all; `databases` aliases; `confirm` the names of databases whose rows `verb`
+    "automigrate" may drop where DEBUG is off; `on_failure` "stop" or "log".
+    """
+
+    verb: str
+    models: tuple[str, ...] | None = None
+    databases: tuple[str, ...] = (DEFAULT_DB_ALIAS,)
+    confirm: tuple[str, ...] = ()
+    on_failure: str = "stop"
 
 
 def setting() -> object:
@@ -22,25 +46,49 @@ def setting() -> object:
     return getattr(settings, "AUTOMIGRATE", {})
 
 
+def value(key: str, default: object) -> object:
+    """What the setting has under a key."""
+    given = setting()
+    return given.get(key, default) if isinstance(given, Mapping) else default
+
+
 def renames() -> dict[str, str]:
     """The hints for models that cannot have one of their own, as far as they are well formed."""
-    given = setting()
-    found = given.get(RENAMES, {}) if isinstance(given, Mapping) else {}
+    found = value(RENAMES, {})
     pairs = found.items() if isinstance(found, Mapping) else ()
     return {old: new for old, new in pairs if is_pair(old, new)}
 
 
 def entries(key: str, alias: str) -> tuple[Any, ...]:
     """What one of the lists has for a database, in order; nothing where the list is malformed."""
-    given = setting()
-    found = by_alias(given.get(key, ())) if isinstance(given, Mapping) else {}
-    listed = found.get(alias, ())
+    listed = by_alias(value(key, ())).get(alias, ())
     return tuple(listed) if is_list(listed) else ()
 
 
-def by_alias(value: Any) -> Mapping[Any, Any]:
+def by_alias(found: object) -> Mapping[Any, Any]:
     """A list's value by alias: a bare list is the one of the default database."""
-    return value if isinstance(value, Mapping) else {DEFAULT_DB_ALIAS: value}
+    return found if isinstance(found, Mapping) else {DEFAULT_DB_ALIAS: found}
+
+
+def starts() -> bool:
+    """Whether anything is to happen when a server starts, well formed or not."""
+    return value(ON_START, None) is not None
+
+
+def on_start() -> OnStart:
+    """What is to happen when a server starts. Raises `ValueError` with what is wrong with it."""
+    given = value(ON_START, None)
+    if wrong := list(on_start_problems(given)):
+        raise ValueError(" ".join(wrong))
+    found: Any = {"VERB": given} if isinstance(given, str) else given
+    values: dict[str, Any] = {key.lower(): tuple(found[key]) if key in START_LISTS else found[key] for key in found}
+    return OnStart(**values)
+
+
+def wait_for_db() -> float:
+    """For how many seconds to wait for a database that cannot be reached; 0 where the setting is malformed."""
+    found: Any = value(WAIT_FOR_DB, 0)
+    return float(found) if is_seconds(found) else 0.0
 
 
 # What is wrong with it
@@ -57,6 +105,10 @@ def problems() -> Iterator[str]:
         yield f"AUTOMIGRATE has unknown keys: {', '.join(unknown)}. It knows {', '.join(map(repr, KEYS))}."
     yield from rename_problems(given.get(RENAMES, {}))
     yield from list_problems()
+    if given.get(ON_START) is not None:
+        yield from on_start_problems(given[ON_START])
+    if not is_seconds(given.get(WAIT_FOR_DB, 0)):
+        yield f"AUTOMIGRATE['WAIT_FOR_DB'] has to be a number of seconds, 0 or more, and is {given[WAIT_FOR_DB]!r}."
 
 
 def rename_problems(found: object) -> Iterator[str]:
@@ -71,11 +123,10 @@ def rename_problems(found: object) -> Iterator[str]:
 
 def list_problems() -> Iterator[str]:
     """What is wrong with the form of the lists."""
-    given = setting()
     for key in LISTS:
-        value = given.get(key, ()) if isinstance(given, Mapping) else ()
-        for alias, listed in by_alias(value).items():
-            where = f"AUTOMIGRATE[{key!r}]" + (f"[{alias!r}]" if isinstance(value, Mapping) else "")
+        found = value(key, ())
+        for alias, listed in by_alias(found).items():
+            where = f"AUTOMIGRATE[{key!r}]" + (f"[{alias!r}]" if isinstance(found, Mapping) else "")
             if alias not in settings.DATABASES:
                 yield f"{where}: there is no database {alias!r} in DATABASES."
             if is_list(listed):
@@ -100,6 +151,37 @@ def is_list(value: object) -> bool:
     return isinstance(value, (list, tuple))
 
 
+def on_start_problems(found: object) -> Iterator[str]:
+    """What is wrong with ON_START."""
+    where = "AUTOMIGRATE['ON_START']"
+    verb = found.get("VERB") if isinstance(found, Mapping) else found
+    if verb not in VERBS:
+        verbs = " or ".join(map(repr, VERBS))
+        yield f"{where} has to be {verbs}, or a dictionary with one of them as 'VERB', and is {found!r}."
+    if not isinstance(found, Mapping):
+        return
+    keys = [name.upper() for name in OnStart.__dataclass_fields__]
+    if unknown := [repr(key) for key in found if key not in keys]:
+        yield f"{where} has unknown keys: {', '.join(unknown)}. It knows {', '.join(map(repr, keys))}."
+    for key in START_LISTS:
+        if not is_list_of_names(found.get(key, [])):
+            yield f"{where}[{key!r}] has to be a list of names, and is {found[key]!r}."
+        elif key == "DATABASES" and (strange := set(found.get(key, [])) - set(connections)):
+            yield f"{where}[{key!r}]: {', '.join(map(repr, sorted(strange)))} is not in DATABASES."
+    if found.get("ON_FAILURE", "stop") not in ON_FAILURE:
+        yield f"{where}['ON_FAILURE'] has to be {' or '.join(map(repr, ON_FAILURE))}, and is {found['ON_FAILURE']!r}."
+
+
 def is_pair(old: object, new: object) -> bool:
     """Whether this is an old and a new name."""
     return isinstance(old, str) and isinstance(new, str) and bool(old) and bool(new)
+
+
+def is_list_of_names(found: object) -> bool:
+    """Whether this is a list of texts."""
+    return isinstance(found, (list, tuple)) and all(isinstance(name, str) for name in found)
+
+
+def is_seconds(found: object) -> bool:
+    """Whether this is a number of seconds."""
+    return isinstance(found, (int, float)) and not isinstance(found, bool) and found >= 0

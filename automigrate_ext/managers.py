@@ -165,7 +165,7 @@ def update(model: Model, alias: str) -> bool:
         return False
     options = Options(lock_wait=LOCK_WAIT, lock_timeout=LOCK_TIMEOUT, notify=logger.warning)
     plan = update_one(selection, options, dry_run=False)
-    logger.info("\n".join([*map(str, render.lines(plan, done=True)), render.summary(plan, done=True)]))
+    logger.info(render.report(plan))
     return True
 
 

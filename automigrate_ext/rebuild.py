@@ -43,6 +43,8 @@ class Rebuild(Run):
 
     def draft(self) -> Draft:
         """Look for what stands in the way, and write down what to do."""
+        if self.options.unless_same and not self.leftover():
+            return self.nothing()
         desired = self.desired.schema
         current = self.backend.introspect(list(desired.tables))
         references = self.backend.references(list(current.tables))
@@ -65,6 +67,10 @@ class Rebuild(Run):
             finish=lambda: self.finish(plan, after),
             announce=lambda: self.announce(after),
         )
+
+    def nothing(self) -> Draft:
+        """What to do where another run has made the tables."""
+        return Draft(plan=self.as_plan((), (), Schema({})), steps=(), leftover=list, settle=lambda: None)
 
     def judge_drop(self, table: Table, references: Iterable[Reference], dependents: Iterable[Dependent]) -> Judgement:
         """Whether the table may go: nothing of others may point at it or go along."""

@@ -94,3 +94,8 @@ def summary(plan: Plan, *, done: bool, seconds: float | None = None) -> str:
     took = f" in {seconds:.2f} s" if seconds is not None else ""
     words = ", ".join(filter(None, (applied, hooks, withheld)))
     return f"Database {plan.alias!r}: {words}{took}."
+
+
+def report(plan: Plan) -> str:
+    """What was done as one text for a log, the summary first."""
+    return "\n".join([summary(plan, done=True), *map(str, lines(plan, done=True))])

@@ -66,6 +66,7 @@ class Options:
     lock_timeout: float | None = None
     notify: Callable[[str], None] | None = None
     ask: Ask | None = None
+    unless_same: bool = False
 
     def __post_init__(self) -> None:
         for name in ("count_timeout", "lock_wait", "lock_timeout"):

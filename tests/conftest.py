@@ -222,6 +222,11 @@ def connection(request: pytest.FixtureRequest) -> BaseDatabaseWrapper:
 @pytest.fixture
 def database_url(connection: BaseDatabaseWrapper) -> str:
     """The database of ``connection`` as a URL, for a process that reads DATABASE_URL."""
+    return url_of(connection)
+
+
+def url_of(connection: BaseDatabaseWrapper) -> str:
+    """The database of a connection as a URL."""
     settings = connection.settings_dict
     if connection.vendor == "sqlite":
         return f"sqlite:///{settings['NAME']}"

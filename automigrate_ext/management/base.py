@@ -23,14 +23,17 @@ from django.core.management.base import (
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.utils import Error as DatabaseError
 
-from automigrate_ext import render
+from automigrate_ext import conf, render
 from automigrate_ext.api import select_all
 from automigrate_ext.changes import plural
 from automigrate_ext.exceptions import AutomigrateError, Refused
 from automigrate_ext.execute import refusal
 from automigrate_ext.plan import Plan, comment, failure_dict, several_dict
+from automigrate_ext.process import run_under_way
+from automigrate_ext.reach import await_database
 from automigrate_ext.selection import Models, Selection
 from automigrate_ext.several import set_aside, why_left_alone
+from automigrate_ext.waiting import tell_nobody
 
 #: Exit statuses; see docs/reference.md.
 DIFFERENT, FAILED, INTERRUPTED = 1, 2, 130
@@ -105,11 +108,19 @@ class SchemaCommand(BaseCommand):
             help="How long to wait for sessions that use the tables; 0 is not at all. As the database is set up if "
             "left out.",
         )
+        parser.add_argument(
+            "--wait-for-db",
+            type=seconds,
+            metavar="SECONDS",
+            help="How long to wait for a database that cannot be reached yet. As AUTOMIGRATE['WAIT_FOR_DB'] says, or "
+            "else not at all, if left out.",
+        )
         parser.add_argument("--skip-checks", action="store_true", help="Skip the system checks.")
 
     def handle(self, *args: Any, **options: Any) -> None:
         aliases, left_alone = self.databases(options)
         with self.errors(options["format"], described(aliases)):
+            self.await_databases(aliases, options)
             if not options["skip_checks"]:
                 self.run_checks(aliases)
             status = self.start(aliases, left_alone, options)
@@ -127,10 +138,22 @@ class SchemaCommand(BaseCommand):
         left_alone = set_aside()
         return [alias for alias in connections if alias not in left_alone], left_alone
 
+    def await_databases(self, aliases: Sequence[str], options: dict[str, Any]) -> None:
+        """Wait for databases that cannot be reached yet; of several, those that never can fail by themselves later."""
+        given = options["wait_for_db"]
+        limit = conf.wait_for_db() if given is None else given
+        for alias in aliases if limit else ():
+            try:
+                await_database(alias, limit, self.notify if options["verbosity"] else tell_nobody)
+            except DatabaseError:
+                if len(aliases) == 1:
+                    raise
+
     def run_checks(self, aliases: Sequence[str]) -> None:
         """Run the system checks; a failure is no difference, and has the exit status of one."""
         try:
-            self.check(databases=aliases)
+            with run_under_way():
+                self.check(databases=aliases)
         except SystemCheckError as error:
             error.returncode = FAILED
             raise
@@ -255,6 +278,16 @@ class SchemaCommand(BaseCommand):
     def signal_verbosity(self, options: dict[str, Any]) -> int:
         """How much receivers of signals may print: nothing into a machine's output."""
         return int(options["verbosity"]) if options["format"] == "text" else 0
+
+
+def seconds(text: str) -> float:
+    """What an option takes as seconds. Raises `ArgumentTypeError`."""
+    try:
+        if (number := float(text)) >= 0:
+            return number
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"expected a number of seconds, 0 or more, and not {text!r}")
 
 
 def described(aliases: Sequence[str]) -> str:

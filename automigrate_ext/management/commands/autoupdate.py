@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from argparse import ArgumentParser
@@ -12,15 +13,18 @@ from pathlib import Path
 from typing import Any, TextIO, cast
 
 from django.core.management.base import CommandError
+from django.utils.autoreload import get_child_arguments
 
 from automigrate_ext.api import autoupdate, carry_out, make_plan, run_plan, select_saved
 from automigrate_ext.exceptions import UnusablePlan
 from automigrate_ext.management.base import DIFFERENT, FAILED, SchemaCommand, Several, described
 from automigrate_ext.management.questions import Questions
+from automigrate_ext.management.watch import FOLLOWED, follow
 from automigrate_ext.plan import Plan
 from automigrate_ext.run import COUNT_TIMEOUT, Options
 from automigrate_ext.saved import SavedPlan, is_several, parse, read_plan, read_plans
 from automigrate_ext.selection import Models, Selection
+from automigrate_ext.waiting import tell_nobody
 
 #: The options that a saved plan holds itself, or that make no sense beside it.
 DECIDED_BY_PLAN = {
@@ -50,6 +54,7 @@ examples:
   manage.py autoupdate --plan plan.json       exactly that, or nothing
   manage.py autoupdate --check                exit status 1 if anything differs
   manage.py autoupdate --all-databases        every database, as the routers say
+  manage.py autoupdate --watch                again whenever a file is saved
   manage.py autoupdate --rename todo.Todo.title=name
   manage.py autoupdate --default todo.Todo.priority=0
 
@@ -99,6 +104,27 @@ exit status: 0 done or nothing to do, 1 --check found differences, 2 refused or 
             metavar="FILE",
             help='Carry out a plan that --dry-run --format json printed, if it still holds; "-" reads it from stdin.',
         )
+
+        parser.add_argument(
+            "--watch",
+            action="store_true",
+            help="Run again whenever a Python file of the project is saved, until Ctrl-C.",
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        if options["watch"] and FOLLOWED not in os.environ:
+            sys.exit(self.follow(options))
+        super().handle(*args, **options)
+
+    def follow(self, options: dict[str, Any]) -> int:
+        """Run this command line in one process after the other, as files are saved; returns the exit status."""
+        beside = [option for option, name in (("--check", "check"), ("--plan", "plan")) if options[name]]
+        beside += ["--format"] if options["format"] != "text" else []
+        if beside:
+            raise CommandError(f"--watch goes on for ever: leave out {', '.join(beside)}.", returncode=FAILED)
+        if not getattr(self, "_called_from_command_line", False):
+            raise CommandError("--watch is for the command line.", returncode=FAILED)
+        return follow(get_child_arguments(), self.notify if options["verbosity"] else tell_nobody)
 
     def start(self, aliases: Sequence[str], left_alone: Mapping[str, str], options: dict[str, Any]) -> int:
         if options["plan"] is not None:

@@ -8,12 +8,16 @@ import subprocess
 import sys
 import sysconfig
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 from django.apps import apps
+from django.db import connections
 from django.utils.autoreload import StatReloader, iter_all_python_module_files
 
+from automigrate_ext.management import prepared
 from automigrate_ext.management.base import INTERRUPTED
 
 #: Set in the environment of the processes that are run, for which --watch means nothing.
@@ -62,9 +66,11 @@ def follow(command: Sequence[str], tell: Callable[[str], None]) -> int:
     """
     follower = Follower()
     looks = follower.tick()
+    process = Process(command)
     try:
         next(looks)
-        while run(command) != INTERRUPTED:
+        while process.run() != INTERRUPTED:
+            process = Process(command)
             tell("Waiting for changes to the models; Ctrl-C ends it.")
             while follower.changed is None:
                 next(looks)
@@ -72,20 +78,66 @@ def follow(command: Sequence[str], tell: Callable[[str], None]) -> int:
             follower.changed = None
     except KeyboardInterrupt:
         pass
+    finally:
+        process.end()
     return INTERRUPTED
 
 
-def run(command: Sequence[str]) -> int:
-    """Run the command in a process of its own, which Ctrl-C ends too; returns its exit status."""
-    process = subprocess.Popen(command, env={**os.environ, FOLLOWED: "1"})
-    try:
-        return process.wait()
-    except KeyboardInterrupt:
-        # A terminal tells all processes in front; from elsewhere only this one was told.
-        if not sys.stdin.isatty():
-            process.send_signal(signal.SIGINT)
-        process.wait()
-        raise
+class Process:
+    """A process for one run of a command, which loads libraries beforehand where a pipe can tell it when to go on."""
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self.command = command
+        self.environment = {**os.environ, FOLLOWED: "1"}
+        self.pipe: int | None = None
+        self.process = self.prepare() if os.name == "posix" else None
+
+    def prepare(self) -> subprocess.Popen[bytes]:
+        """Start the process that waits."""
+        python, *rest = self.command
+        options = list(takewhile(lambda word: word.startswith(("-W", "-X")), rest))
+        engines = (f"{connections[alias].settings_dict['ENGINE']}.base" for alias in connections)
+        modules = ",".join(dict.fromkeys([*prepared.MODULES, *engines]))
+        reading, self.pipe = os.pipe()
+        try:
+            words = [python, *options, "-m", prepared.__name__, str(reading), modules, *rest[len(options) :]]
+            return subprocess.Popen(words, env=self.environment, pass_fds=[reading], preexec_fn=ignore_interrupts)
+        finally:
+            os.close(reading)
+
+    def run(self) -> int:
+        """Let it run; returns the exit status. Ctrl-C ends it too."""
+        self.process = self.process or subprocess.Popen(self.command, env=self.environment)
+        self.tell(b"go")
+        try:
+            return self.process.wait()
+        except KeyboardInterrupt:
+            # A terminal tells all processes in front; from elsewhere only this one was told.
+            if not sys.stdin.isatty():
+                self.process.send_signal(signal.SIGINT)
+            raise
+
+    def end(self) -> None:
+        """Wait for its end; one that has not been told to run is ended."""
+        if self.process is None:
+            return
+        if self.pipe is not None:
+            self.process.kill()
+            self.tell(b"")
+        self.process.wait()
+
+    def tell(self, word: bytes) -> None:
+        """Send the one word that it waits for, or none, and close the pipe; one that failed to load listens no more."""
+        if self.pipe is not None:
+            with suppress(BrokenPipeError):
+                os.write(self.pipe, word)
+            os.close(self.pipe)
+            self.pipe = None
+
+
+def ignore_interrupts() -> None:
+    """Let Ctrl-C pass a new process by, from its very beginning."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def display(path: Path) -> str:

@@ -265,9 +265,14 @@ def is_actual(models: Models = None, *, using: str | Aliases = DEFAULT_DB_ALIAS,
 
 def is_one_actual(selection: Selection) -> bool:
     """Whether the tables of one database match the models."""
+    return not differences(selection)
+
+
+def differences(selection: Selection) -> list[str]:
+    """What `autoupdate` would have to do something about in one database, in words; asks no rows but what it has to."""
     update = Update(selection, Options())
     with update.backend.guarded():
-        return not update.differs()
+        return update.left_to_do()
 
 
 @overload

@@ -6,7 +6,7 @@ from django.db.models.signals import post_migrate
 from django.utils.module_loading import import_string
 
 from automigrate_ext import conf
-from automigrate_ext.checks import check_hints, check_pending_page
+from automigrate_ext.checks import check_databases, check_hints, check_pending_page
 from automigrate_ext.seeds import seed_after_flush
 
 
@@ -19,6 +19,7 @@ class AutomigrateConfig(AppConfig):
     def ready(self) -> None:
         register(check_hints, Tags.models)
         register(check_pending_page, Tags.security)
+        register(check_databases, Tags.database)
         post_migrate.connect(seed_after_flush, dispatch_uid="automigrate_ext.seeds")
         if conf.starts():
             # Only now, because most projects' commands should not wait for what servers need.

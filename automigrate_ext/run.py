@@ -157,9 +157,14 @@ class Run:
         due = self.after if tables_change else hooks.changed(self.after, digests)
         return tuple(hook for hook in due if self.selection.everything or hook.identity in digests)
 
-    def is_due(self) -> bool:
-        """Whether a run has something to do besides the tables."""
-        return bool(self.due_foundation() or self.due_after(tables_change=False))
+    def due(self) -> list[str]:
+        """What a run has to do besides the tables, in one line each."""
+        foundation = self.due_foundation()
+        entries = (*foundation.hooks, *self.due_after(tables_change=False))
+        return [
+            *(CreateExtension(name=name).describe() for name in foundation.extensions),
+            *(hook.step(self.selection.alias).describe() for hook in entries),
+        ]
 
     @contextmanager
     def founded(self) -> Iterator[None]:

@@ -189,9 +189,9 @@ class Update(Run):
         others = self.backend.spoken_for(removed, claimed) if removed else ()
         return [name for name in removed if name not in others]
 
-    def differs(self) -> bool:
-        """Whether a run would have something to do, or to refuse."""
-        return self.is_due() or bool(self.backend.steadily(self.to_do))
+    def left_to_do(self) -> list[str]:
+        """What a run would have something to do about, or would refuse, in one line each."""
+        return [*self.due(), *(change.describe() for change in self.backend.steadily(self.to_do))]
 
     def to_do(self) -> list[Change]:
         """Look, and see what there is to do."""

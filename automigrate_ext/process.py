@@ -9,8 +9,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from django.core import mail
-
 #: The commands that look after the tables themselves, or describe how to.
 MIGRATING = frozenset(
     {"makemigrations", "migrate", "optimizemigration", "showmigrations", "sqlmigrate", "squashmigrations"}
@@ -28,7 +26,11 @@ def is_migrating() -> bool:
 
 
 def is_testing() -> bool:
-    """Whether tests run in this process, as Django's `setup_test_environment` and pytest leave their mark."""
+    """Whether tests run in this process, as Django's `setup_test_environment` and pytest leave their mark.
+
+    The one makes `django.core.mail.outbox`, the other sets PYTEST_VERSION, which processes that tests start inherit.
+    """
+    mail = sys.modules.get("django.core.mail")
     return hasattr(mail, "outbox") or ("PYTEST_VERSION" in os.environ and "pytest" in sys.modules)
 
 

@@ -7,6 +7,7 @@ import re
 import shlex
 from dataclasses import fields
 from functools import cache
+from importlib import import_module
 
 import pytest
 from django.core.management import get_commands, load_command_class
@@ -19,14 +20,14 @@ from automigrate_ext.schema import Schema
 from tests.demo import ROOT, Demo
 
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
-USER_NAMES = ("guide", "how-to", "pending-page", "reference", "databases")
+USER_NAMES = ("guide", "how-to", "pending-page", "start-up", "reference", "databases")
 USER_PAGES = [ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in USER_NAMES)]
 REFERENCE = ROOT / "docs" / "reference.md"
 
 COMMANDS = ("autoupdate", "automigrate")
 FUNCTIONS = ("autoupdate", "automigrate", "make_plan", "run_plan", "run_plans", "is_actual")
 #: Programs whose options are not ours to know.
-OTHER_PROGRAMS = {"pip", "pytest", "git", "psql", "venv", "benchmarks", "createdb"}
+OTHER_PROGRAMS = {"gunicorn", "uvicorn", "pip", "pytest", "git", "psql", "venv", "benchmarks", "createdb"}
 
 #: Commands of other packages that the pages speak of.
 OTHER_COMMANDS = {"clear_pgviews", "pgtrigger", "sync_pgviews"}
@@ -249,11 +250,17 @@ def test_python_compiles_and_uses_names_that_exist(block):
     source = "class Model:\n" + block if lines[0].startswith("    ") else block
     tree = ast.parse(source)
     compile(tree, "docs", "exec")
+    imports = [node for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    ours = {name: getattr(automigrate_ext, name) for name in automigrate_ext.__all__}
+    for node in imports:
+        names = {alias.name for alias in node.names}
+        if node.module == "automigrate_ext":
+            assert names <= ours.keys()
+        elif node.module.startswith("automigrate_ext."):
+            ours |= {name: getattr(import_module(node.module), name) for name in names}
     for node in ast.walk(tree):
-        if isinstance(node, ast.ImportFrom) and node.module == "automigrate_ext":
-            assert {alias.name for alias in node.names} <= set(automigrate_ext.__all__)
         if isinstance(node, ast.Call) and name_of(node) in FUNCTIONS:
-            parameters = inspect.signature(getattr(automigrate_ext, name_of(node))).parameters
+            parameters = inspect.signature(ours[name_of(node)]).parameters
             assert {keyword.arg for keyword in node.keywords} <= set(parameters)
 
 

@@ -28,6 +28,7 @@ from automigrate_ext.exceptions import (
     UnusablePlan,
 )
 from automigrate_ext.plan import Hazard, HookStep, Judgement, LikelyRename, Plan, Plans, Request, Verdict
+from automigrate_ext.progress import RunProgress
 from automigrate_ext.remarks import Remark
 from automigrate_ext.run import Answers
 
@@ -49,6 +50,7 @@ __all__ = [
     "Refused",
     "Remark",
     "Request",
+    "RunProgress",
     "ScratchFailed",
     "ShadowedTable",
     "UnknownModels",

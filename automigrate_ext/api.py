@@ -15,6 +15,7 @@ from automigrate_ext.backends import backend_for
 from automigrate_ext.backends.base import Backend
 from automigrate_ext.exceptions import UnusablePlan
 from automigrate_ext.plan import Plan, Plans
+from automigrate_ext.progress import Watch
 from automigrate_ext.rebuild import Rebuild
 from automigrate_ext.run import COUNT_TIMEOUT, Ask, Options
 from automigrate_ext.saved import SavedPlan, read_plan, read_plans
@@ -47,6 +48,7 @@ class RunOptions(TypedDict, total=False):
     lock_wait: float | None
     lock_timeout: float | None
     notify: Callable[[str], None] | None
+    progress: Watch | None
 
 
 class UpdateOptions(LookOptions, RunOptions, total=False):
@@ -88,6 +90,7 @@ def autoupdate(
     lock_wait: float | None = None,
     lock_timeout: float | None = None,
     notify: Callable[[str], None] | None = None,
+    progress: Watch | None = None,
     ask: Ask | None = None,
 ) -> Plan | Plans:
     """Change the tables in place until they match the models, and keep the data.
@@ -98,8 +101,9 @@ def autoupdate(
     one-off values for rows that have none, by "app.Model.field"; `count_timeout` is how many seconds a question to
     the rows may take, 0 or None for any. `lock_wait` and `lock_timeout` are the seconds for which to wait for another
     run and for locks on tables, None being without end; `notify` is called with a line of text when that takes more
-    than a second. `ask` is shown the plan before a run that would do something, and its answers are added to
-    `renames` and `defaults`. Returns the plan that was carried out, or with `dry_run` would be.
+    than a second. `progress` is called with a `RunProgress` before each statement and after each batch of rows; an
+    exception from it ends and undoes the run. `ask` is shown the plan before a run that would do something, and its
+    answers are added to `renames` and `defaults`. Returns the plan that was carried out, or with `dry_run` would be.
 
     `using` is an alias, or a list or tuple of these: then every database is dealt with by itself and the `Plans` of
     all are returned; a model is left out where it does not belong, and where any database fails or refuses,
@@ -122,6 +126,7 @@ def autoupdate(
         lock_wait=lock_wait,
         lock_timeout=lock_timeout,
         notify=notify,
+        progress=progress,
         ask=ask,
     )
     return on(using, models, apps, lambda selection: update_one(selection, options, dry_run=dry_run))
@@ -169,6 +174,7 @@ def run_plan(
     lock_wait: float | None = None,
     lock_timeout: float | None = None,
     notify: Callable[[str], None] | None = None,
+    progress: Watch | None = None,
 ) -> Plan:
     """Carry out a plan of `autoupdate` that was made before, if it is still what `autoupdate` would do.
 
@@ -186,6 +192,7 @@ def run_plan(
         lock_wait=lock_wait,
         lock_timeout=lock_timeout,
         notify=notify,
+        progress=progress,
     )
     return carry_out(saved, select(saved.request.models, saved.alias, apps or global_apps), options)
 
@@ -202,6 +209,7 @@ def run_plans(
     lock_wait: float | None = None,
     lock_timeout: float | None = None,
     notify: Callable[[str], None] | None = None,
+    progress: Watch | None = None,
 ) -> Plans:
     """Carry out the plans of several databases that were made before, each as `run_plan` does.
 
@@ -219,6 +227,7 @@ def run_plans(
         lock_wait=lock_wait,
         lock_timeout=lock_timeout,
         notify=notify,
+        progress=progress,
     )
     selections = select_saved(saved, apps)
     return Plans(on_each(selections, lambda found: carry_out(saved[found.alias], found, options)).values())
@@ -297,6 +306,7 @@ def automigrate(
     lock_wait: float | None = None,
     lock_timeout: float | None = None,
     notify: Callable[[str], None] | None = None,
+    progress: Watch | None = None,
 ) -> Plan | Plans:
     """Drop the tables of the models, with all their rows, and create them again.
 
@@ -312,6 +322,7 @@ def automigrate(
         lock_wait=lock_wait,
         lock_timeout=lock_timeout,
         notify=notify,
+        progress=progress,
     )
     return on(using, models, apps, lambda selection: rebuild_one(selection, options, dry_run=dry_run))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 
 from django.db.utils import Error
@@ -12,6 +12,7 @@ from automigrate_ext.backends.base import Backend, Step
 from automigrate_ext.changes import AddConstraint, Change, CreateTable
 from automigrate_ext.exceptions import AutomigrateError, NotConverged, Refused
 from automigrate_ext.plan import Plan
+from automigrate_ext.progress import Meter
 from automigrate_ext.saved import Expected
 from automigrate_ext.schema import ForeignKey
 
@@ -23,7 +24,7 @@ class Draft:
     `announce` writes down what the next run has to know if this one is ended halfway, on a server that does
     not undo it. `leftover` reads the database again and says what still differs and was not announced; `settle`
     does what belongs to the run once nothing does, and `finish` what comes last. `expected` is what a saved plan has
-    to have as its statements, where there is one to compare with.
+    to have as its statements, where there is one to compare with. `meter` tells whoever watches how far the steps are.
     """
 
     plan: Plan
@@ -33,6 +34,7 @@ class Draft:
     finish: Callable[[], None] = lambda: None
     announce: Callable[[], None] = lambda: None
     expected: tuple[Expected, ...] = ()
+    meter: Meter = field(default_factory=Meter)
 
 
 Prepare = Callable[[], Draft]
@@ -155,7 +157,8 @@ def run_steps(backend: Backend, draft: Draft, steps: Sequence[Step]) -> None:
     tables = {step.table for step in steps}
     made = {change.table for change in draft.plan.changes if isinstance(change, CreateTable)}
     backend.protect(tables - made, targets(draft.plan.changes) - made)
-    backend.run(steps)
+    with backend.metered(draft.meter):
+        backend.run(steps)
 
 
 def targets(changes: Sequence[Change]) -> set[str]:

@@ -62,6 +62,7 @@ class Rebuild(Run):
         return Draft(
             plan=plan,
             steps=steps,
+            meter=self.meter(plan, steps),
             leftover=self.leftover,
             settle=self.settle,
             finish=lambda: self.finish(plan, after),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -27,6 +27,7 @@ from automigrate_ext.execute import Prepare, Stakes, execute
 from automigrate_ext.hooks import Hook
 from automigrate_ext.ownership import OwnedTable
 from automigrate_ext.plan import HookStep, Judgement, LikelyRename, Plan, Request, Verdict
+from automigrate_ext.progress import Meter, Watch
 from automigrate_ext.record import Record
 from automigrate_ext.remarks import Remark
 from automigrate_ext.schema import Schema
@@ -65,6 +66,7 @@ class Options:
     lock_wait: float | None = None
     lock_timeout: float | None = None
     notify: Callable[[str], None] | None = None
+    progress: Watch | None = None
     ask: Ask | None = None
     unless_same: bool = False
 
@@ -304,6 +306,11 @@ class Run:
             *statements,
             *(step.statement for step in due if step.when == "after"),
         )
+
+    def meter(self, plan: Plan, steps: Sequence[Step]) -> Meter:
+        """What counts the steps of a plan for whoever watches."""
+        sizes = {remark.table: remark.size for remark in plan.remarks}
+        return Meter(watch=self.options.progress, alias=plan.alias, statements=len(steps), sizes=sizes)
 
     def request(self) -> Request:
         """What was asked for, as far as it decides about the plan."""

@@ -277,6 +277,7 @@ class Update(Run):
         return Draft(
             plan=plan,
             steps=steps,
+            meter=self.meter(plan, steps),
             leftover=lambda: self.leftover(withheld),
             settle=self.settle,
             finish=lambda: self.finish(plan, after),

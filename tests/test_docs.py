@@ -13,7 +13,7 @@ import pytest
 from django.core.management import get_commands, load_command_class
 
 import automigrate_ext
-from automigrate_ext import Answers, Hazard, Judgement, LikelyRename, Plan, Remark, Request, Verdict
+from automigrate_ext import Answers, Hazard, Judgement, LikelyRename, Plan, Remark, Request, RunProgress, Verdict
 from automigrate_ext.changes import Change, RenameTable
 from automigrate_ext.plan import several_dict
 from automigrate_ext.schema import Schema
@@ -166,11 +166,12 @@ def test_signatures_are_those_of_the_reference(name):
         assert in_code(parameter, sections(REFERENCE)["Functions"]), parameter
 
 
-@pytest.mark.parametrize("kind", [Plan, Judgement, Hazard, LikelyRename, Answers, Remark, Request])
+@pytest.mark.parametrize("kind", [Plan, Judgement, Hazard, LikelyRename, Answers, Remark, Request, RunProgress])
 def test_attributes_are_in_the_reference(kind):
+    found = sections(REFERENCE)
     names = {field.name for field in fields(kind)} | {name for name in vars(kind) if not name.startswith("_")}
     for name in names:
-        assert in_code(name, sections(REFERENCE)["Plan"]), name
+        assert in_code(name, found["Watching a run" if kind is RunProgress else "Plan"]), name
 
 
 def test_verdicts_are_in_the_reference():

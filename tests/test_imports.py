@@ -10,7 +10,7 @@ import pytest
 import automigrate_ext
 
 PACKAGE = Path(automigrate_ext.__file__).parent
-PURE = ["schema", "changes", "diff", "plan", "ownership", "goal", "remarks", "saved", "moves", "likely"]
+PURE = ["schema", "changes", "diff", "plan", "ownership", "goal", "remarks", "progress", "saved", "moves", "likely"]
 
 PROGRAM = """
 import importlib.util, pathlib, sys, types

@@ -6,6 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
+from dataclasses import replace as evolve
 from typing import Any, TypeVar
 
 from django.db import transaction
@@ -19,6 +20,7 @@ from automigrate_ext.changes import AddConstraint, Change, RenameSequence
 from automigrate_ext.exceptions import AutomigrateError, ExecutionFailed, LockNotAvailable
 from automigrate_ext.ownership import TypeRules
 from automigrate_ext.process import run_under_way
+from automigrate_ext.progress import Meter, RunProgress
 from automigrate_ext.remarks import Remark, Size
 from automigrate_ext.schema import Column, Constraint, ForeignKey, Index, PrimaryKey, Schema, Table
 from automigrate_ext.waiting import Patience
@@ -26,6 +28,7 @@ from automigrate_ext.waiting import Patience
 #: How many characters of a statement an error shows.
 LONGEST_STATEMENT = 500
 COUNT_ROWS = "SELECT count(*) FROM {table} AS asked"
+COUNT_TO_FILL = "SELECT count(*) FROM {table} AS asked WHERE {condition}"
 COUNT_NUMBERED = "SELECT {number}, count(*) FROM {table} AS asked"
 #: How many tables are counted in one query; SQLite takes 500 at most.
 COUNTS_A_QUERY = 200
@@ -167,6 +170,8 @@ class Backend(ABC):
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
         self.connection = connection
         self.patience = Patience()
+        #: Counts what `run` does, while it is the statements of a plan.
+        self.meter = Meter()
         #: Names by which the models call tables that have others too, for lack of which the server's are used.
         self.known_names: frozenset[str] = frozenset()
         self.rows = Rows(connection, self.limited, self.is_fault, self.relation)
@@ -287,8 +292,35 @@ class Backend(ABC):
     def run(self, steps: Sequence[Step]) -> None:
         """Execute the steps."""
         for step in steps:
-            for sql in self.fill_statements(step.fill) if step.fill else (step.sql,):
+            with self.meter.statement(step.table, step.sql) as begun:
+                if step.fill:
+                    self.fill_rows(step.fill, begun)
+                else:
+                    self.execute(step.sql)
+
+    @contextmanager
+    def metered(self, meter: Meter) -> Iterator[None]:
+        """A block in which what `run` does is counted."""
+        self.meter = meter
+        try:
+            yield
+        finally:
+            self.meter = Meter()
+
+    def fill_rows(self, fill: RowFill, begun: RunProgress) -> None:
+        """Give each row a value of its own, and tell after each batch how many have one."""
+        rows = self.count_to_fill(fill) if self.meter.watch else 0
+        done = 0
+        for batch in self.batches_to_fill(fill):
+            self.meter.tell(evolve(begun, rows=max(rows, done), rows_done=done))
+            for sql in self.update_rows(fill, batch):
                 self.execute(sql)
+            done += len(batch)
+
+    def count_to_fill(self, fill: RowFill) -> int:
+        """How many rows have no value in a column that is to be filled."""
+        condition = self.unfilled(fill) or "1 = 1"
+        return int(self.ask(COUNT_TO_FILL, table=self.relation(fill.table), condition=condition))
 
     def written_out(self, steps: Sequence[Step]) -> Iterator[str]:
         """The statements of the steps, with the values of rows that get one each, if they are not too many."""
@@ -354,20 +386,31 @@ class Backend(ABC):
 
     def fill_statements(self, fill: RowFill) -> Iterator[str]:
         """The statements that give each row a value of its own, each for a batch of rows, as they are read."""
+        for batch in self.batches_to_fill(fill):
+            yield from self.update_rows(fill, batch)
+
+    def batches_to_fill(self, fill: RowFill) -> Iterator[list[tuple[tuple[str, ...], str]]]:
+        """The keys of rows with the values that they get, a batch at a time, as they are read."""
         editor = collecting_editor(self.connection)
         keys = self.keys_to_fill(fill, None)
         while keys:
             literals = [tuple(map(editor.quote_value, key)) for key in keys]
-            yield from self.update_rows(fill, [(literal, fill.draw()) for literal in literals])
+            yield [(literal, fill.draw()) for literal in literals]
             keys = self.keys_to_fill(fill, literals[-1])
+
+    def unfilled(self, fill: RowFill) -> str:
+        """The condition that a row has no value, or "" where none has."""
+        return "" if fill.everywhere else f"{self.quote(fill.column)} IS NULL"
 
     def keys_to_fill(self, fill: RowFill, last: tuple[str, ...] | None) -> list[tuple[Any, ...]]:
         """The keys of the next rows without a value, after the last ones."""
         key = ", ".join(map(self.quote, fill.key))
-        terms = [] if fill.everywhere else [f"{self.quote(fill.column)} IS NULL"]
-        terms += [f"({key}) > ({', '.join(last)})"] if last else []
+        terms = [self.unfilled(fill), f"({key}) > ({', '.join(last)})" if last else ""]
         sql = KEYS_TO_FILL.format(
-            key=key, table=self.relation(fill.table), condition=" AND ".join(terms) or "1 = 1", limit=ROWS_A_STATEMENT
+            key=key,
+            table=self.relation(fill.table),
+            condition=" AND ".join(filter(None, terms)) or "1 = 1",
+            limit=ROWS_A_STATEMENT,
         )
         with self.connection.cursor() as cursor:
             cursor.execute(sql)

@@ -541,8 +541,9 @@ class PostgreSQLBackend(Backend):
     def run(self, steps: Sequence[Step]) -> None:
         for makes_table, group in groupby(steps, key=attrgetter("makes_table")):
             if makes_table:
-                for sql in messages([step.sql for step in group]):
-                    self.execute(sql)
+                for message in messages(list(group)):
+                    with self.meter.statement(message[0].table, message[0].sql, count=len(message)):
+                        self.execute(";\n".join(step.sql for step in message))
             else:
                 super().run(list(group))
 
@@ -654,10 +655,10 @@ def pid_of(connection: BaseDatabaseWrapper) -> int | None:
     return raw.info.backend_pid if raw is not None and not raw.closed else None
 
 
-def messages(statements: Sequence[str]) -> Iterator[str]:
+def messages(steps: Sequence[Step]) -> Iterator[Sequence[Step]]:
     """Many statements at a time, to save round trips."""
-    for start in range(0, len(statements), STATEMENTS_A_MESSAGE):
-        yield ";\n".join(statements[start : start + STATEMENTS_A_MESSAGE])
+    for start in range(0, len(steps), STATEMENTS_A_MESSAGE):
+        yield steps[start : start + STATEMENTS_A_MESSAGE]
 
 
 def chosen_name(table: Table, noun: Constraint | Index) -> str:

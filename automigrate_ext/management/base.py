@@ -18,6 +18,7 @@ from django.core.management.base import (
     CommandError,
     CommandParser,
     DjangoHelpFormatter,
+    OutputWrapper,
     SystemCheckError,
 )
 from django.db import DEFAULT_DB_ALIAS, connections
@@ -28,6 +29,7 @@ from automigrate_ext.api import select_all
 from automigrate_ext.changes import plural
 from automigrate_ext.exceptions import AutomigrateError, Refused
 from automigrate_ext.execute import refusal
+from automigrate_ext.management.progress import ProgressBar
 from automigrate_ext.plan import Plan, comment, failure_dict, several_dict
 from automigrate_ext.process import run_under_way
 from automigrate_ext.reach import await_database
@@ -54,6 +56,7 @@ class SchemaCommand(BaseCommand):
     examples = ""
     #: What came of the databases so far, where there are several and the output is JSON.
     entries: list[dict[str, Any]] | None = None
+    bar: ProgressBar
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
         return super().create_parser(
@@ -65,13 +68,13 @@ class SchemaCommand(BaseCommand):
             "labels",
             nargs="*",
             metavar="LABEL",
-            help='An app ("todo") or a model ("todo.Todo", or "Todo" where that is unique). All models if left out.',
+            help='An app ("todo") or a model ("todo.Todo", or "Todo" where that is unique); all models if left out.',
         )
         parser.add_argument(
             "--database",
             action="append",
             choices=tuple(connections),
-            help='The database to work on. May be repeated. "default" if left out.',
+            help='The database to work on, "default" if left out; may be repeated.',
         )
         parser.add_argument(
             "--all-databases",
@@ -99,13 +102,13 @@ class SchemaCommand(BaseCommand):
             "--lock-wait",
             type=float,
             metavar="SECONDS",
-            help="How long to wait for another run on the database; 0 is not at all. Without end if left out.",
+            help="How long to wait for another run on the database: 0 is not at all, without end if left out.",
         )
         parser.add_argument(
             "--lock-timeout",
             type=float,
             metavar="SECONDS",
-            help="How long to wait for sessions that use the tables; 0 is not at all. As the database is set up if "
+            help="How long to wait for sessions that use the tables: 0 is not at all, as the database is set up if "
             "left out.",
         )
         parser.add_argument(
@@ -117,8 +120,15 @@ class SchemaCommand(BaseCommand):
         )
         parser.add_argument("--skip-checks", action="store_true", help="Skip the system checks.")
 
+    def execute(self, *args: Any, **options: Any) -> Any:
+        # Django itself knows --no-color and terminals, but not what terminals agreed on besides.
+        if not options["force_color"] and (os.environ.get("NO_COLOR") or is_dumb()):
+            options["no_color"] = True
+        return super().execute(*args, **options)
+
     def handle(self, *args: Any, **options: Any) -> None:
         aliases, left_alone = self.databases(options)
+        self.bar = ProgressBar(self.bare_stderr, colour=not options["no_color"])
         with self.errors(options["format"], described(aliases)):
             self.await_databases(aliases, options)
             if not options["skip_checks"]:
@@ -184,12 +194,15 @@ class SchemaCommand(BaseCommand):
     def errors(self, output_format: str, where: str) -> Iterator[None]:
         """Turn errors into one message and an exit status; `where` says of which database Django's own are."""
         try:
-            yield
+            try:
+                yield
+            finally:
+                self.bar.hide()
             self.stdout.flush()
         except Refused as refused:
             if output_format == "json":
                 self.write_json(refused.plan.as_dict())
-            raise CommandError(str(refused), returncode=FAILED) from refused
+            raise CommandError(self.tell_refusal(refused, output_format), returncode=FAILED) from refused
         except (DatabaseError, ImproperlyConfigured) as error:
             raise CommandError(f"{where}: {' '.join(str(error).split())}", returncode=FAILED) from error
         except BrokenPipeError:
@@ -203,6 +216,15 @@ class SchemaCommand(BaseCommand):
         except KeyboardInterrupt:
             self.stderr.write("Interrupted; nothing was changed.")
             sys.exit(INTERRUPTED)
+
+    def tell_refusal(self, refused: Refused, output_format: str) -> str:
+        """The message about a refused run; where the terminal has colours the reasons are printed as a tree."""
+        if output_format != "text" or not self.colours(self.stderr):
+            return str(refused)
+        from automigrate_ext.terminal import print_refusal
+
+        print_refusal(refused.plan, self.bare_stderr)
+        return render.summary(refused.plan, done=True)
 
     def write_json(self, values: dict[str, Any]) -> None:
         """Print what came of one database; of several, it becomes part of the one document at the end."""
@@ -218,7 +240,7 @@ class SchemaCommand(BaseCommand):
         elif options["format"] == "sql":
             self.stdout.write(plan.sql(), ending="")
         elif options["verbosity"]:
-            self.print_lines(plan, options["verbosity"], done=done)
+            self.print_plan(plan, options["verbosity"], done=done)
             self.stdout.write(render.summary(plan, done=done, seconds=seconds))
             for note in plan.notes:
                 self.stderr.write(note, self.style.NOTICE)
@@ -230,21 +252,29 @@ class SchemaCommand(BaseCommand):
         shown = options["format"] == "text" and options["verbosity"]
         raise CommandError("Nothing was done." if shown else refusal(plan), returncode=FAILED)
 
-    def print_lines(self, plan: Plan, verbosity: int, *, done: bool) -> None:
-        """Print the plan line by line, in colours where the terminal has them."""
-        lines = render.lines(plan, verbosity=verbosity, done=done)
-        if self.colours():
+    def print_plan(self, plan: Plan, verbosity: int, *, done: bool) -> None:
+        """Print the plan line by line, or as a tree in colours where the terminal has them."""
+        if self.colours(self.stdout):
             # Only here, because a run that finds nothing to do should not wait for it.
-            from automigrate_ext.terminal import print_lines
+            from automigrate_ext.terminal import print_plan
 
-            print_lines(lines, cast(IO[str], self.stdout))
+            print_plan(plan, cast(IO[str], self.stdout), verbosity=verbosity, done=done)
         else:
-            for line in lines:
+            for line in render.lines(plan, verbosity=verbosity, done=done):
                 self.stdout.write(str(line))
 
-    def colours(self) -> bool:
-        """Whether output is coloured: what Django found out from the terminal, --no-color and NO_COLOR."""
-        return self.style.SUCCESS("x") != "x" and self.stdout.isatty() and not os.environ.get("NO_COLOR")
+    def colours(self, stream: OutputWrapper) -> bool:
+        """Whether a stream is a terminal with colours."""
+        return self.style.SUCCESS("x") != "x" and stream.isatty()
+
+    @property
+    def bare_stderr(self) -> TextIO:
+        """Where stderr goes, without the colour of errors that Django puts around everything."""
+        return cast(TextIO, self.stderr._out)
+
+    def shows_progress(self, options: dict[str, Any]) -> bool:
+        """Whether there is a terminal that can show how far a run is, and somebody who wants to know."""
+        return bool(options["verbosity"]) and self.stderr.isatty() and not is_dumb()
 
     def ask(self, question: str) -> str:
         """Put a question on stderr and read the answer.
@@ -269,10 +299,12 @@ class SchemaCommand(BaseCommand):
             "lock_wait": options["lock_wait"],
             "lock_timeout": options["lock_timeout"],
             "notify": self.notify if options["verbosity"] else None,
+            "progress": self.bar if self.shows_progress(options) else None,
         }
 
     def notify(self, message: str) -> None:
         """Say on stderr what a run waits for, or could not write."""
+        self.bar.hide()
         self.stderr.write(message, self.style.WARNING)
 
     def signal_verbosity(self, options: dict[str, Any]) -> int:
@@ -288,6 +320,11 @@ def seconds(text: str) -> float:
     except ValueError:
         pass
     raise argparse.ArgumentTypeError(f"expected a number of seconds, 0 or more, and not {text!r}")
+
+
+def is_dumb() -> bool:
+    """Whether a terminal, if there is one, can do no more than print."""
+    return os.environ.get("TERM") == "dumb"
 
 
 def described(aliases: Sequence[str]) -> str:
@@ -358,6 +395,7 @@ class Several:
         stderr: Any = self.command.stderr
         stream = stderr._out
         stderr._out = Labelled(stream, f"[{alias}] ")
+        self.command.bar.label = f"[{alias}] "
         try:
             yield
         finally:

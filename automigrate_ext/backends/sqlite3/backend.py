@@ -29,12 +29,14 @@ from automigrate_ext.backends.sqlite3.schema import Compiler, Server, compile_re
 from automigrate_ext.backends.sqlite3.session import (
     FOREIGN_KEYS,
     LEGACY,
+    STEPS_BETWEEN,
     TRY_READING,
     Health,
     busy_timeout,
     examine,
     foreign_keys_off,
     immediate,
+    interruptible,
     pragma,
     restored,
     set_busy_timeout,
@@ -52,8 +54,6 @@ PAUSE = 0.05
 DELETE_ROWS = "DELETE FROM {table}"
 #: SQLite lists the kinds of tables since 3.37: https://sqlite.org/releaselog/3_37_0.html
 LISTS_TABLES = (3, 37)
-#: How many steps of SQLite's virtual machine a query takes between two looks at the clock.
-STEPS_BETWEEN = 10_000
 
 
 def same_storage(old: str, new: str) -> bool:
@@ -285,7 +285,7 @@ class SQLiteBackend(Backend):
             self.forbid_enforcement()
         if self.is_exclusive and self.before is None and any(may_break(step.sql) for step in steps):
             self.before = examine(self.connection)
-        with restored(self.connection, LEGACY):
+        with restored(self.connection, LEGACY), interruptible(self.connection):
             super().run(steps)
 
     def forbid_damage(self) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import sqlite3
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -10,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.utils import OperationalError
 
 from automigrate_ext.backends.sqlite3.introspection import Catalog, read_catalog
 from automigrate_ext.backends.sqlite3.parser import parse_table
@@ -21,6 +24,8 @@ LEGACY = "PRAGMA legacy_alter_table"
 USER_VERSION = "PRAGMA user_version"
 TRY_READING = "SELECT 1 FROM sqlite_master LIMIT 1"
 BUSY_TIMEOUT = "PRAGMA busy_timeout"
+#: How many steps of SQLite's virtual machine a statement takes between two looks at the clock, or for signals.
+STEPS_BETWEEN = 10_000
 #: What SQLite takes for a time, in milliseconds.
 LONGEST_TIMEOUT = 2_147_483_647
 SET = "{pragma} = {value}"
@@ -59,6 +64,29 @@ def restored(connection: BaseDatabaseWrapper, name: str) -> Iterator[None]:
     finally:
         if connection.connection is not None and pragma(connection, name) != before:
             set_pragma(connection, name, before)
+
+
+@contextmanager
+def interruptible(connection: BaseDatabaseWrapper) -> Iterator[None]:
+    """Let Ctrl-C end a statement, of which Python otherwise hears only after it.
+
+    What a signal raises while SQLite calls Python is lost, and SQLite ends the statement; see `progress_callback` in
+    CPython's Modules/_sqlite/connection.c. So this is done only where the signal raises `KeyboardInterrupt`.
+    """
+    heard = threading.current_thread() is threading.main_thread()
+    if not heard or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+        yield
+        return
+    raw: Any = connection.connection
+    raw.set_progress_handler(lambda: 0, STEPS_BETWEEN)
+    try:
+        yield
+    except OperationalError as error:
+        if getattr(error.__cause__, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT:
+            raise KeyboardInterrupt from error
+        raise
+    finally:
+        raw.set_progress_handler(None, 0)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from django.conf import settings
 from django.core.management.base import CommandError
 from django.db import connections
 
+from automigrate_ext import render
 from automigrate_ext.api import automigrate, rows_at_stake
 from automigrate_ext.changes import plural
 from automigrate_ext.management.base import FAILED, SchemaCommand
@@ -28,8 +29,9 @@ examples:
   manage.py automigrate todo.Todo TodoList    two models
   manage.py automigrate --dry-run             show the tables and do nothing
   manage.py automigrate --noinput             ask no question
+  manage.py automigrate --confirm shop        rows to lose and DEBUG off
 
-exit status: 0 done, 2 refused or failed, 130 interrupted at the question
+exit status: 0 done or answered with no, 2 refused or failed, 130 interrupted
 """
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -38,7 +40,7 @@ exit status: 0 done, 2 refused or failed, 130 interrupted at the question
             "--confirm",
             action="append",
             metavar="DATABASE_NAME",
-            help="The name of the database; needed where DEBUG is off and rows would be lost. May be repeated.",
+            help="The name of the database, needed where DEBUG is off and rows would be lost; may be repeated.",
         )
         parser.add_argument(
             "--cascade", action="store_true", help="Let views and triggers that hang on the tables go with them."
@@ -93,9 +95,18 @@ exit status: 0 done, 2 refused or failed, 130 interrupted at the question
     def ask_about(self, rows: dict[str, int], name: str) -> bool:
         """Ask as `flush` does, with what each table would lose."""
         self.stderr.write(f"This drops tables of the database {name!r} and creates them again. Lost would be:")
+        self.print_losses(rows)
+        return self.ask("Type 'yes' to go on, anything else to cancel:") == "yes"
+
+    def print_losses(self, rows: dict[str, int]) -> None:
+        """Print how many rows each table would lose, as a table where the terminal has colours."""
+        if self.colours(self.stderr):
+            from automigrate_ext.terminal import print_counts
+
+            print_counts(render.losses(rows), self.bare_stderr)
+            return
         for table, number in rows.items():
             self.stderr.write(f"  {table}: {plural(number, 'row')}", self.style.WARNING)
-        return self.ask("Type 'yes' to go on, anything else to cancel:") == "yes"
 
     def losses(self, rows: dict[str, int]) -> str:
         """How many rows of how many tables."""

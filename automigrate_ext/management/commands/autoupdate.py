@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any, TextIO, cast
+from typing import Any
 
 from django.core.management.base import CommandError
 from django.utils.autoreload import get_child_arguments
@@ -49,17 +49,17 @@ examples:
   manage.py autoupdate todo                   one app
   manage.py autoupdate todo.Todo TodoList     two models
   manage.py autoupdate --dry-run              show the changes and do nothing
-  manage.py autoupdate --dry-run --format sql > changes.sql
-  manage.py autoupdate --dry-run --format json > plan.json
+  manage.py autoupdate --dry-run --format sql > changes.sql    a script
+  manage.py autoupdate --dry-run --format json > plan.json     a plan to review
   manage.py autoupdate --plan plan.json       exactly that, or nothing
   manage.py autoupdate --check                exit status 1 if anything differs
   manage.py autoupdate --all-databases        every database, as the routers say
   manage.py autoupdate --watch                again whenever a file is saved
-  manage.py autoupdate --rename todo.Todo.title=name
-  manage.py autoupdate --default todo.Todo.priority=0
+  manage.py autoupdate --rename todo.Todo.title=name     the values move along
+  manage.py autoupdate --default todo.Todo.priority=0    for rows that have none
 
-exit status: 0 done or nothing to do, 1 --check found differences, 2 refused or failed,
-  130 interrupted
+exit status: 0 done or nothing to do, 1 --check found differences,
+  2 refused or failed, 130 interrupted
 """
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -70,15 +70,15 @@ exit status: 0 done or nothing to do, 1 --check found differences, 2 refused or 
             action="append",
             default=[],
             metavar="OLD=NEW",
-            help='A field, model, table or column that was renamed, as in "todo.Todo.title=name" or "todo.Todo=Task". '
-            "Its values are kept. May be repeated.",
+            help='A field, model, table or column that was renamed, as in "todo.Todo.title=name" or "todo.Todo=Task", '
+            "so that its values are kept; may be repeated.",
         )
         parser.add_argument(
             "--default",
             action="append",
             default=[],
             metavar="FIELD=VALUE",
-            help='A value for rows that have none in a required column, as in "todo.Todo.priority=0". May be repeated.',
+            help='A value for rows that have none in a required column, as in "todo.Todo.priority=0"; may be repeated.',
         )
         parser.add_argument(
             "--accept-data-loss",
@@ -90,8 +90,8 @@ exit status: 0 done or nothing to do, 1 --check found differences, 2 refused or 
             type=float,
             default=COUNT_TIMEOUT,
             metavar="SECONDS",
-            help="How long counting rows may take, for each question; what is not counted in time is kept or refused. "
-            "60 if left out, 0 for no limit.",
+            help="How long counting rows may take, for each question (60 if left out, 0 for no limit), before what is "
+            "not counted is kept or refused.",
         )
         parser.add_argument(
             "--prune",
@@ -150,7 +150,7 @@ exit status: 0 done or nothing to do, 1 --check found differences, 2 refused or 
     def questions(self, options: dict[str, Any]) -> Questions | None:
         """The questions, where somebody is there to answer them."""
         asks = options["interactive"] and options["format"] == "text" and sys.stdin is not None and sys.stdin.isatty()
-        return Questions(cast(TextIO, self.stderr._out)) if asks else None
+        return Questions(self.bare_stderr) if asks else None
 
     def work_off(self, options: dict[str, Any]) -> int:
         """Carry out a saved plan, or the plans of several databases."""

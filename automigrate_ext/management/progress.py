@@ -1,0 +1,79 @@
+"""Shows on a terminal how far a run is, if it lasts."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, TextIO
+
+from automigrate_ext.progress import RunProgress
+
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+    from rich.live import Live
+
+#: Seconds that a run may last without showing how far it is.
+SHOW_AFTER = 1.0
+
+
+class ProgressBar:
+    """Called with how far a run is, shows it from `after` seconds on, until all is run or it is hidden.
+
+    A thread draws, because the run waits for the server meanwhile. `label` stands before what is shown.
+    """
+
+    def __init__(self, stream: TextIO, *, colour: bool, after: float = SHOW_AFTER) -> None:
+        self.stream = stream
+        self.colour = colour
+        self.after = after
+        self.label = ""
+        self.began: float | None = None
+        self.progress: RunProgress | None = None
+        self.statement_began = 0.0
+        self.timer: threading.Timer | None = None
+        self.display: Live | None = None
+        self.lock = threading.Lock()
+
+    def __call__(self, progress: RunProgress) -> None:
+        """Show this, at once or when it is time."""
+        if progress.finished == progress.statements:
+            self.hide()
+            self.began = self.progress = None
+            return
+        now = time.monotonic()
+        if self.progress is None or self.progress.finished != progress.finished:
+            self.statement_began = now
+        self.progress = progress
+        if self.began is None:
+            self.began = now
+        with self.lock:
+            if self.timer is None:
+                self.timer = threading.Timer(self.began + self.after - now, self.show)
+                self.timer.daemon = True
+                self.timer.start()
+
+    def show(self) -> None:
+        """Begin to draw, unless it was hidden while rich was loaded, which no short run has to wait for."""
+        from automigrate_ext.terminal import live
+
+        with self.lock:
+            if self.timer is threading.current_thread():
+                self.display = live(self.render, self.stream, colour=self.colour)
+                self.display.start()
+
+    def render(self) -> RenderableType:
+        """What is drawn now."""
+        from automigrate_ext.terminal import progress_lines
+
+        assert self.progress is not None
+        return progress_lines(self.progress, time.monotonic() - self.statement_began, self.label)
+
+    def hide(self) -> None:
+        """Leave the terminal as it was, for something else to be printed; what is told next is shown again."""
+        with self.lock:
+            timer, self.timer = self.timer, None
+            display, self.display = self.display, None
+        if timer is not None:
+            timer.cancel()
+        if display is not None:
+            display.stop()

@@ -87,8 +87,8 @@ def abridged(found: Sequence[Branch]) -> tuple[Sequence[Branch], str]:
     left_out = calm[TABLES_SHOWN:]
     if len(left_out) < TABLES_SHOWN:
         return found, ""
-    changes = sum(line.sign != "#" for branch in left_out for line in branch.lines)
-    more = f"... and {plural(changes, 'change')} of {plural(len(left_out), 'more table')}; --verbosity 2 shows all."
+    changes = plural(sum(line.sign != "#" for branch in left_out for line in branch.lines), "change")
+    more = f"... and {changes} of {plural(len(left_out), 'more table')}; --verbosity 2 or a pipe shows all."
     hidden = set(map(id, left_out))
     return [branch for branch in found if id(branch) not in hidden], more
 

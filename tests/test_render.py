@@ -28,11 +28,9 @@ KEPT = drop("old", Verdict.WITHHOLD, Hazard(code="drops-table", message="Drop ta
 def test_many_tables_are_abridged_but_for_those_that_need_a_reader():
     plan = plan_of(*map(create, range(1000)), KEPT)
     shown, more = abridged(list(branches(plan)))
-    assert len(shown) == TABLES_SHOWN + 1
+    assert len(shown) == TABLES_SHOWN + 1 == 26
     assert str(shown[-1].lines[0]) == "  = Drop table old"
-    assert (
-        more == f"... and {1000 - TABLES_SHOWN} changes of {1000 - TABLES_SHOWN} more tables; --verbosity 2 shows all."
-    )
+    assert more == "... and 975 changes of 975 more tables; --verbosity 2 or a pipe shows all."
     assert len(list(lines(plan))) == 1001
 
 

@@ -21,10 +21,10 @@ from tests.test_docs import IS_COMPLETE, MODELS, README_EDITS, ROWS, Demo
 ESCAPE = "\x1b["
 ERASE_LINE = "\x1b[2K"
 HIDE_CURSOR = "\x1b[?25l"
-#: A default that takes a second for each row.
+#: A default that takes longer than anybody waits.
 SLOW = (
     (MODELS, "from django.db import models\n", "import time\nfrom django.db import models\n"),
-    (MODELS, "class TodoList(", "def slow():\n    time.sleep(1)\n    return 1\n\n\nclass TodoList("),
+    (MODELS, "class TodoList(", "def slow():\n    time.sleep(20)\n    return 1\n\n\nclass TodoList("),
     (MODELS, IS_COMPLETE, IS_COMPLETE + "    slow = models.IntegerField(default=slow)\n"),
 )
 
@@ -197,7 +197,7 @@ def test_interrupted_run_leaves_the_terminal_clean(filled, tmp_path):
     demo = Demo(tmp_path)
     shutil.copy(filled.directory / "db.sqlite3", tmp_path)
     demo.edit(SLOW)
-    with showing(demo, "autoupdate") as terminal:
+    with showing(demo, "autoupdate", "--noinput") as terminal:
         terminal.read_until("Statement ")
         terminal.type(CTRL_C)
         assert terminal.wait() == 130

@@ -93,7 +93,7 @@ def collecting_editor(connection: BaseDatabaseWrapper) -> SchemaEditor:
     """A schema editor of the connection that collects SQL, and asks a question about collations once."""
     base = connection.SchemaEditorClass
     assert base is not None
-    editor_class = type("CollectingSchemaEditor", (CachingMixin, base), {})
+    editor_class = type("CollectingSchemaEditor", (CollectingMixin, base), {})
     editor: SchemaEditor = editor_class(connection, collect_sql=True)
     editor.deferred_sql = []
     if editor.sql_create_inline_fk is None:
@@ -101,8 +101,15 @@ def collecting_editor(connection: BaseDatabaseWrapper) -> SchemaEditor:
     return editor
 
 
-class CachingMixin:
-    """Remembers what Django's schema editors would ask the server again for every field, and quotes all values."""
+class CollectingMixin:
+    """Runs nothing, remembers what Django's schema editors would ask the server for every field, quotes all values."""
+
+    def execute(self, sql: Any, params: Any = ()) -> None:
+        """Write a statement down. There are editors of third parties that run it even when asked to collect."""
+        text = str(sql)
+        if params:
+            text %= tuple(map(self.quote_value, params))
+        self.collected_sql.append(text)  # type: ignore[attr-defined]
 
     def quote_value(self, value: Any) -> str:
         """A value as SQL. MySQL's driver gives bytes for all but texts, which would be written with a "b" before."""

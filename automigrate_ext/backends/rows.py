@@ -25,12 +25,13 @@ COUNT = "SELECT {terms} FROM {source} AS asked"
 COUNTED = "count(CASE WHEN {condition} THEN 1 END)"
 COUNT_ALONE = "SELECT count(*) FROM {source} AS asked WHERE {condition}"
 COUNT_GROUPS = (
-    "SELECT count(*) FROM (SELECT 1 FROM {source} AS asked WHERE {condition} GROUP BY {keys} HAVING count(*) > 1) AS g"
+    "SELECT count(*) FROM (SELECT 1 AS one FROM {source} AS asked WHERE {condition} "
+    "GROUP BY {keys} HAVING count(*) > 1) AS g"
 )
-SAMPLE = "SELECT {key} FROM {source} AS asked WHERE {condition} ORDER BY {key} LIMIT {limit}"
+SAMPLE = "SELECT {key} FROM {source} AS asked WHERE {condition} ORDER BY {key} {limit}"
 SAMPLE_GROUPS = (
     "SELECT {key} FROM (SELECT {inner}, count(*) OVER (PARTITION BY {keys}) AS rows_alike "
-    "FROM {source} AS asked WHERE {condition}) AS g WHERE rows_alike > 1 ORDER BY {key} LIMIT {limit}"
+    "FROM {source} AS asked WHERE {condition}) AS g WHERE rows_alike > 1 ORDER BY {key} {limit}"
 )
 ALTERED_TABLE = "(SELECT {columns} FROM {table} AS asked)"
 COMPUTED_TABLE = "(SELECT plain.*, {columns} FROM {source} AS plain)"
@@ -291,7 +292,7 @@ class Rows:
             keys=", ".join(question.keys),
             source=source.sql,
             condition=question.condition,
-            limit=SAMPLE_SIZE,
+            limit=self.connection.ops.limit_offset_sql(0, SAMPLE_SIZE),
         )
 
     def try_row(self, sql: str) -> tuple[Any, ...]:

@@ -28,6 +28,7 @@ from automigrate_ext.plan import Hazard, Judgement, Verdict
 from automigrate_ext.schema import Check, Column, Exclusion, ForeignKey, Index, PrimaryKey, Schema, Unique
 
 ACCEPT = "Pass --accept-data-loss (accept_data_loss=True) to allow it."
+BY_HAND = "Make this change by hand, and run this again."
 COUNT_ON = "Pass --count-timeout with more seconds (count_timeout=), or 0 for no limit."
 
 
@@ -89,6 +90,8 @@ class Judge:
         """What has to be asked before the change can be judged."""
         if isinstance(change, DropTable) and change.table in self.pointed_at:
             return settled(self.withhold_target(change))
+        if refusal := self.unable(change):
+            return settled(self.refuse(change, refusal))
         if change.table not in self.forecast.filled:
             return settled(Judgement(change=change))
         match change:
@@ -104,6 +107,11 @@ class Judge:
             case AlterPrimaryKey() | AddConstraint() | AddIndex():
                 return self.rule(change, change.new) or settled(Judgement(change=change))
         return settled(Judgement(change=change))
+
+    def unable(self, change: Change) -> Hazard | None:
+        """What stands against a change that the backend has no way to make."""
+        reason = self.backend.unable(change, self.current)
+        return Hazard(code="unable", message=f"{change.describe()}: {reason}", remedy=BY_HAND) if reason else None
 
     def now(self, change: Change) -> Source:
         """The rows of a change's table as they are."""
@@ -144,6 +152,8 @@ class Judge:
             message = f"{change.describe()}, which still holds {answer.words(noun)}"
             if self.accept_data_loss:
                 return Judgement(change=change, hazards=(Hazard(code=code, message=message, rows=answer.counted),))
+            if refusal := next((found for kept in keeping(change) if (found := self.unable(kept))), None):
+                return self.refuse(change, refusal)
             kept = f"{message}: kept, allowing NULL" if keeping(change) else f"{message}: kept"
             hazard = Hazard(code=code, message=kept, rows=answer.counted, remedy=ACCEPT)
             return Judgement(change=change, verdict=Verdict.WITHHOLD, hazards=(hazard,))

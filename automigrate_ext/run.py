@@ -288,7 +288,7 @@ class Run:
             statements=() if refused else self.framed((step.sql for step in steps), due),
             hooks=due,
             foreign=tuple(foreign),
-            notes=(*self.selection.notes, *notes),
+            notes=(*self.selection.notes, *self.backend.notes, *notes),
             likely_renames=tuple(likely_renames),
             opening=self.backend.opening,
             closing=self.backend.closing,

@@ -1,6 +1,8 @@
-"""One backend for each kind of database."""
+"""One backend for each kind of database: ours, those that other packages provide, and one for all the rest."""
 
 from __future__ import annotations
+
+from importlib.metadata import EntryPoint, entry_points
 
 from django.db import connections
 from django.utils.module_loading import import_string
@@ -13,19 +15,59 @@ BACKENDS = {
     "postgresql": "automigrate_ext.backends.postgresql.PostgreSQLBackend",
     "sqlite": "automigrate_ext.backends.sqlite3.SQLiteBackend",
 }
+#: What works with any other database.
+GENERIC = "automigrate_ext.backends.generic.GenericBackend"
+#: The group of entry points by which packages provide backends, named by ENGINE or by vendor. See docs/backends.md.
+GROUP = "automigrate_ext.backends"
+#: The engines that Django brings along, which no package takes over.
+DJANGOS = "django.db.backends."
 
 
 def backend_for(alias: str) -> Backend:
     """The backend that speaks for a database alias.
 
-    Raises `UnsupportedDatabase` where there is none for its vendor.
+    That is the one that a package provides for its ENGINE, unless it is one of Django's; else ours for its vendor,
+    one that a package provides for the vendor, or the generic one. Raises `UnsupportedDatabase` where there is no
+    database, and where what a package provides is no backend.
     """
     connection = connections[alias]
-    path = BACKENDS.get(connection.vendor)
-    if path is None:
-        raise UnsupportedDatabase(
-            f"Database {alias!r} is {connection.display_name}, which automigrate_ext does not support; it works with "
-            f"PostgreSQL, SQLite, MariaDB and MySQL."
-        )
-    backend: Backend = import_string(path)(connection)
+    engine, vendor = str(connection.settings_dict["ENGINE"]), connection.vendor
+    if engine == f"{DJANGOS}dummy" or connection.SchemaEditorClass is None:
+        raise UnsupportedDatabase(f"Database {alias!r} has no ENGINE with a schema editor. Nothing was done.")
+    provided = None if engine.startswith(DJANGOS) else provided_by_package(engine)
+    kind = provided or ours(vendor) or provided_by_package(vendor) or import_string(GENERIC)
+    backend: Backend = kind(connection)
     return backend
+
+
+def ours(vendor: str) -> type[Backend] | None:
+    """The backend that comes with this package for a vendor."""
+    kind: type[Backend] | None = import_string(BACKENDS[vendor]) if vendor in BACKENDS else None
+    return kind
+
+
+def provided_by_package(name: str) -> type[Backend] | None:
+    """The backend that an installed package provides under a name. Raises `UnsupportedDatabase` where it is none."""
+    found = sorted(entry_points(group=GROUP, name=name), key=where)
+    if not found:
+        return None
+    if len({point.value for point in found}) > 1:
+        packages = " and ".join(where(point) for point in found)
+        raise UnsupportedDatabase(f"Both {packages} provide a backend {name!r} ({GROUP}). Uninstall one of them.")
+    (point, *_) = found
+    try:
+        kind = point.load()
+    except (ImportError, AttributeError) as error:
+        raise UnsupportedDatabase(f"The backend {name!r} of {where(point)} cannot be loaded: {error}") from error
+    if not (isinstance(kind, type) and issubclass(kind, Backend)):
+        raise UnsupportedDatabase(
+            f"The backend {name!r} of {where(point)} is {kind!r}, and not a subclass of "
+            f"automigrate_ext.backends.base.Backend."
+        )
+    return kind
+
+
+def where(point: EntryPoint) -> str:
+    """The package that an entry point is of, and what it names."""
+    package = point.dist.name if point.dist else "a package"
+    return f"{package} ({point.value})"

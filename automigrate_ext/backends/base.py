@@ -33,7 +33,7 @@ COUNT_NUMBERED = "SELECT {number}, count(*) FROM {table} AS asked"
 #: How many tables are counted in one query; SQLite takes 500 at most.
 COUNTS_A_QUERY = 200
 COUNT_REFERENCES = "SELECT count(*) FROM {table} AS asked WHERE {filled}"
-KEYS_TO_FILL = "SELECT {key} FROM {table} AS asked WHERE {condition} ORDER BY {key} LIMIT {limit}"
+KEYS_TO_FILL = "SELECT {key} FROM {table} AS asked WHERE {condition} ORDER BY {key} {limit}"
 UPDATE_ROW = "UPDATE {table} SET {column} = {value} WHERE {key}"
 EACH_ROW = "-- UPDATE {table}: a value of its own in {column} for each row"
 #: How many rows one statement gives a value of its own.
@@ -172,6 +172,8 @@ class Backend(ABC):
         self.patience = Patience()
         #: Counts what `run` does, while it is the statements of a plan.
         self.meter = Meter()
+        #: What every plan has to say besides its changes, such as what of the models is not compared.
+        self.notes: tuple[str, ...] = ()
         #: Names by which the models call tables that have others too, for lack of which the server's are used.
         self.known_names: frozenset[str] = frozenset()
         self.rows = Rows(connection, self.limited, self.is_fault, self.relation)
@@ -232,6 +234,10 @@ class Backend(ABC):
         return not noun.name
 
     # Writing
+
+    def unable(self, change: Change, current: Schema) -> str:
+        """Why the change cannot be made here, whatever rows there are; "" where it can."""
+        return ""
 
     def following_sequences(self, changes: Sequence[Change]) -> tuple[RenameSequence, ...]:
         """The sequences that owe their names to tables and columns which the changes rename."""
@@ -410,7 +416,7 @@ class Backend(ABC):
             key=key,
             table=self.relation(fill.table),
             condition=" AND ".join(filter(None, terms)) or "1 = 1",
-            limit=ROWS_A_STATEMENT,
+            limit=self.connection.ops.limit_offset_sql(0, ROWS_A_STATEMENT),
         )
         with self.connection.cursor() as cursor:
             cursor.execute(sql)

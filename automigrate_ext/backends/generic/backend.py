@@ -1,0 +1,421 @@
+"""What Django's introspection and schema editor answer together, for a database that there is no backend for."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace as evolve
+from typing import Any
+
+from django.db import models, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.utils import split_identifier
+from django.db.utils import DatabaseError, Error
+
+from automigrate_ext.backends.base import Backend, Dependent, Loss, Reference, Step, Work, noun_columns
+from automigrate_ext.backends.generic import hazards, scratch
+from automigrate_ext.backends.generic.editor import running, writing_editor, written
+from automigrate_ext.backends.generic.guard import Guard
+from automigrate_ext.backends.generic.introspection import SCRATCH, Catalog, Reader, TypeFacts, is_scratch
+from automigrate_ext.backends.generic.models import model_named
+from automigrate_ext.backends.generic.schema import CannotBeDone, Compiler, delete_table, drop_tables
+from automigrate_ext.backends.generic.scratch import Declaration, Probe, nouns
+from automigrate_ext.backends.rows import Rows
+from automigrate_ext.blueprint import Blueprint
+from automigrate_ext.changes import AlterColumn, Change, CreateTable, RenameColumn, RenameTable
+from automigrate_ext.exceptions import AutomigrateError, ExecutionFailed, ScratchFailed
+from automigrate_ext.remarks import Remark
+from automigrate_ext.schema import Column, Constraint, ForeignKey, Index, Schema, Table
+
+COUNT_ALL = "SELECT count(*) FROM {table}"
+COUNT_VALUES = "SELECT count({column}) FROM {table}"
+
+
+class GenericRows(Rows):
+    """Asks the rows in SQL that every server understands."""
+
+    def filled_tables(self, tables: Sequence[str]) -> frozenset[str]:
+        """Those of the tables that have a row: one query each, for not every server selects from no table."""
+        return frozenset(table for table in tables if self.row(COUNT_ALL.format(table=self.relation(table)))[0])
+
+
+class GenericBackend(Backend):
+    """Any database, as far as Django's public introspection shows it and its schema editor changes it."""
+
+    def __init__(self, connection: BaseDatabaseWrapper) -> None:
+        super().__init__(connection)
+        self.rows = GenericRows(connection, self.limited, self.is_fault, self.relation)
+        self.undoes_ddl = connection.features.can_rollback_ddl
+        self.proved = not self.undoes_ddl
+        self.prefix = f"{SCRATCH}{secrets.token_hex(2)}_"
+        #: What the texts of types stand for, of all tables that were read.
+        self.types: dict[str, TypeFacts] = {}
+        self.declarations: dict[str, Declaration] = {}
+        self.guard = Guard(connection, self.run_ddl)
+        self.is_exclusive = False
+        if not self.undoes_ddl:
+            self.opening = self.closing = ()
+
+    @property
+    def blueprints(self) -> Mapping[str, Blueprint]:
+        """The models' tables that were asked about."""
+        return {name: declaration.blueprint for name, declaration in self.declarations.items()}
+
+    # Reading
+
+    def catalog(self) -> Catalog:
+        """The names of what is there."""
+        with self.connection.cursor() as cursor:
+            return Catalog(self.connection, cursor)
+
+    def introspect(self, names: Collection[str]) -> Schema:
+        catalog = self.catalog()
+        there = {name: info for name in names if (info := catalog.find(name)) is not None}
+        spelling = {catalog.fold(name): name for name in (*self.declarations, *names)}
+        return Schema({name: self.read(name, info, spelling) for name, info in there.items()})
+
+    def read(self, name: str, info: Any, spelling: Mapping[str, str]) -> Table:
+        """One table, with what is not shown of it as the models say it."""
+        declaration = self.declarations.get(name)
+        columns = self.spelled_columns(declaration.blueprint) if declaration else {}
+        with self.connection.cursor() as cursor:
+            table = Reader(self.connection, self.types).read(cursor, name, info, columns)
+        keys = (self.respelled(noun, spelling) for noun in table.constraints)
+        table = evolve(table, constraints=tuple(keys))
+        return declaration.overlay(table) if declaration else table
+
+    def respelled(self, noun: Constraint, spelling: Mapping[str, str]) -> Constraint:
+        """A foreign key with its target as the models spell it."""
+        if not isinstance(noun, ForeignKey):
+            return noun
+        name = spelling.get(self.connection.introspection.identifier_converter(noun.to_table), noun.to_table)
+        target = self.declarations.get(name)
+        columns = self.spelled_columns(target.blueprint) if target else {}
+        return evolve(noun, to_table=name, to_columns=tuple(columns.get(c, c) for c in noun.to_columns))
+
+    def spelled_columns(self, blueprint: Blueprint) -> Mapping[str, str]:
+        """The columns' names as the model writes them, by how introspection gives them."""
+        convert = self.connection.introspection.identifier_converter
+        return {convert(column.name): column.name for column in blueprint.columns}
+
+    def scratch(self, blueprints: Sequence[Blueprint]) -> Schema:
+        for blueprint in blueprints:
+            if split_identifier(blueprint.name)[0]:
+                raise ScratchFailed(
+                    f"The table {blueprint.name} of {blueprint.owner} is named with its schema, which Django's "
+                    f"introspection does not find. Let the connection's settings lead to that schema."
+                )
+        self.prove()
+        editor = writing_editor(self.connection)
+        self.declarations.update({bp.name: scratch.declaration(editor, bp) for bp in blueprints})
+        self.sweep_if_alone()
+        probes = list(scratch.probes(editor, blueprints, self.prefix))
+        with self.passing():
+            for probe in probes:
+                self.build(probe)
+            tables = self.answers(probes)
+        self.notes = tuple(self.not_compared(tables.values()))
+        return Schema(tables)
+
+    def build(self, probe: Probe) -> None:
+        """Make a scratch table. Raises `ScratchFailed` where the database does not accept the model."""
+        statements = written(self.connection, lambda editor: editor.create_model(probe.model))
+        for sql in statements:
+            try:
+                self.run_ddl(sql)
+            except DatabaseError as error:
+                raise ScratchFailed(
+                    f"The server does not accept {probe.blueprint.owner}: {error} It was asked for: {sql}"
+                ) from error
+
+    def answers(self, probes: Sequence[Probe]) -> dict[str, Table]:
+        """What the database made of the scratch tables."""
+        catalog, editor, found = self.catalog(), writing_editor(self.connection), {}
+        reader = Reader(self.connection, self.types)
+        shows_on_delete = any(len(relation) > 2 for relation in self.some_relations(catalog))
+        for probe in probes:
+            info = catalog.find(probe.name)
+            with self.connection.cursor() as cursor:
+                answer = reader.read(cursor, probe.name, info, self.spelled_columns(probe.blueprint))
+            declaration = self.declarations[probe.blueprint.name]
+            found[probe.blueprint.name] = scratch.decorate(
+                probe, answer, declaration, editor, shows_on_delete=shows_on_delete
+            )
+        return found
+
+    def some_relations(self, catalog: Catalog) -> Iterator[tuple[Any, ...]]:
+        """The foreign keys of the models' tables that are there, as `get_relations` gives them."""
+        for name in self.declarations:
+            if info := catalog.find(name):
+                with self.connection.cursor() as cursor:
+                    yield from self.connection.introspection.get_relations(cursor, info.name).values()
+
+    def not_compared(self, tables: Collection[Table]) -> Iterator[str]:
+        """One note that names all that the models say and introspection does not show."""
+        hidden = [words for table in tables for words in self.declarations[table.name].hidden(table)]
+        if hidden:
+            yield (
+                f"Not compared, because Django's introspection of {self.connection.display_name} does not show it: "
+                f"{'; '.join(hidden)}."
+            )
+
+    def references(self, names: Collection[str]) -> tuple[Reference, ...]:
+        catalog = self.catalog()
+        inside = {catalog.fold(name): name for name in names}
+        outside = [info.name for key, info in catalog.tables.items() if key not in inside and not is_scratch(key)]
+        return tuple(
+            Reference(table=table.name, foreign_key=key)
+            for table in self.introspect(outside)
+            for key in table.foreign_keys
+            if key.to_table in names
+        )
+
+    def dependents(self, names: Collection[str]) -> tuple[Dependent, ...]:
+        """None: Django's introspection shows neither triggers nor what a view reads."""
+        return ()
+
+    def table_names(self) -> frozenset[str]:
+        return frozenset(info.name for key, info in self.catalog().tables.items() if not is_scratch(key))
+
+    def existing(self, names: Collection[str]) -> frozenset[str]:
+        catalog = self.catalog()
+        return frozenset(name for name in names if catalog.fold(name) in catalog.tables)
+
+    def server_named(self, table: Table, noun: Constraint | Index) -> bool:
+        columns = noun_columns(noun)
+        if not noun.name or len(columns) != 1:
+            return not noun.name
+        own = rf"({re.escape(table.name)}_)?{re.escape(columns[0])}(_key|_check|_\d+)?"
+        return re.fullmatch(own, noun.name, re.IGNORECASE) is not None
+
+    # Whether changes of tables are undone
+
+    def prove(self) -> None:
+        """Find out whether changes of tables are undone, as the backend says: editors exist that commit each."""
+        if self.proved:
+            return
+        connection = self.connection.copy() if self.connection.in_atomic_block else self.connection
+        name = f"{self.prefix}undone"
+        model = model_named(name, {"id": models.IntegerField(primary_key=True)})
+        connection.ensure_connection()
+        if connection is not self.connection:
+            self.try_apart(connection, model)
+        else:
+            with transaction.atomic(using=self.connection.alias):
+                for sql in written(self.connection, lambda editor: editor.create_model(model)):
+                    self.run_ddl(sql)
+                transaction.set_rollback(True, using=self.connection.alias)
+            self.found(self.catalog().find(name) is None)
+        if not self.undoes_ddl:
+            self.drop(name)
+
+    def try_apart(self, connection: BaseDatabaseWrapper, model: type[models.Model]) -> None:
+        """The same by another connection, so that the caller's transaction is not committed."""
+        try:
+            connection.set_autocommit(False)
+            editor = connection.schema_editor()
+            for sql in written(connection, lambda writing: writing.create_model(model)):
+                editor.execute(sql, None)
+            connection.rollback()
+            connection.set_autocommit(True)
+            with connection.cursor() as cursor:
+                self.found(Catalog(connection, cursor).find(model._meta.db_table) is None)
+        finally:
+            connection.close()
+
+    def found(self, undoes_ddl: bool) -> None:
+        self.proved, self.undoes_ddl = True, undoes_ddl
+        if not undoes_ddl:
+            self.opening = self.closing = ()
+
+    @contextmanager
+    def passing(self) -> Iterator[None]:
+        """A block whose scratch tables are gone after it."""
+        if self.undoes_ddl:
+            with transaction.atomic(using=self.connection.alias):
+                yield
+                transaction.set_rollback(True, using=self.connection.alias)
+            return
+        self.forbid_atomic()
+        try:
+            yield
+        finally:
+            for name in [info.name for key, info in self.catalog().tables.items() if key.startswith(self.prefix)]:
+                self.drop(name)
+
+    def drop(self, table: str) -> None:
+        """Drop a scratch table."""
+        for sql in written(self.connection, lambda editor: delete_table(editor, table)):
+            self.run_ddl(sql)
+
+    def sweep_if_alone(self) -> None:
+        """Drop what a killed run has left, under the lock of a run, so that no other one still needs it."""
+        if self.is_exclusive or self.connection.in_atomic_block:
+            return
+        if any(is_scratch(key) and not key.startswith(self.prefix) for key in self.catalog().tables):
+            with self.exclusive():
+                pass
+
+    def sweep(self) -> None:
+        for key, info in self.catalog().tables.items():
+            if is_scratch(key) and not key.startswith(self.prefix):
+                self.drop(info.name)
+
+    def forbid_atomic(self) -> None:
+        if self.connection.in_atomic_block:
+            raise ExecutionFailed(
+                f"{self.connection.display_name} commits each change of a table at once, and with it the transaction "
+                f"that this run is in. Nothing was done. Run it outside of atomic(); in a test, use "
+                f"TransactionTestCase or pytest.mark.django_db(transaction=True)."
+            )
+
+    # Writing
+
+    def compile(self, work: Work) -> tuple[Step, ...]:
+        return tuple(Compiler(self.connection, self.blueprints, self.types, work).steps())
+
+    def unable(self, change: Change, current: Schema) -> str:
+        if isinstance(change, (CreateTable, RenameTable, RenameColumn)):
+            return ""
+        if isinstance(change, AlterColumn) and change.old.type != change.new.type and not self.widens(change):
+            return self.why_not_anew(change, current)
+        desired = Schema({**current.tables, **self.goal_of(change, current)})
+        try:
+            self.compile(Work(changes=(change,), current=current, desired=desired))
+        except CannotBeDone as reason:
+            return str(reason)
+        return ""
+
+    def goal_of(self, change: Change, current: Schema) -> Mapping[str, Table]:
+        """The table of a change with the column that it changes as that will be."""
+        table = current.tables[change.table]
+        if not isinstance(change, AlterColumn):
+            return {table.name: table}
+        columns = tuple(change.new if column.name == change.new.name else column for column in table.columns)
+        return {table.name: evolve(table, columns=columns)}
+
+    def why_not_anew(self, change: AlterColumn, current: Schema) -> str:
+        """Why a column of another type cannot take the place of one that holds no values, "" where it can."""
+        table, name = current.tables[change.table], change.old.name
+        if self.has_values(change.table, name):
+            return hazards.NOT_TOLD
+        resting = [noun for noun in nouns(table) if noun.named or len(noun_columns(noun)) > 1]
+        pointing = [key for other in current for key in other.foreign_keys if key.to_table == change.table]
+        columns = {column for noun in resting for column in noun_columns(noun)}
+        columns |= set(table.primary_key.columns if table.primary_key else ())
+        columns |= {column for key in pointing for column in key.to_columns}
+        return hazards.RESTS_ON.format(table=change.table, column=name) if name in columns else ""
+
+    def widens(self, change: AlterColumn) -> bool:
+        old, new = self.types.get(change.old.type), self.types.get(change.new.type)
+        return old is not None and new is not None and hazards.never_loses(self.connection, old, new)
+
+    def compile_rebuild(
+        self, work: Work, references: Sequence[Reference], *, cascade: bool = False
+    ) -> tuple[Step, ...]:
+        compiler = Compiler(self.connection, self.blueprints, self.types, work)
+        steps = list(drop_tables(compiler, list(work.current), references))
+        later = list(compiler.create_tables(list(work.desired)))
+        steps += sorted(later, key=lambda step: not step.makes_table)
+        return tuple(steps)
+
+    @contextmanager
+    def exclusive(self) -> Iterator[bool]:
+        self.prove()
+        if self.undoes_ddl:
+            with running(self.connection):
+                self.guard.make()
+                waited = self.guard.take(self.connection, self.patience)
+                with self.marked():
+                    yield waited
+            return
+        self.forbid_atomic()
+        self.guard.make()
+        with self.guard.held_apart(self.patience) as waited, running(self.connection), self.marked():
+            yield waited
+
+    @contextmanager
+    def marked(self) -> Iterator[None]:
+        """While the lock is held; what killed runs have left is dropped."""
+        self.is_exclusive = True
+        try:
+            self.sweep()
+            yield
+        finally:
+            self.is_exclusive = False
+
+    def batches(self, steps: Sequence[Step]) -> tuple[tuple[Step, ...], ...]:
+        return (tuple(steps),) if self.undoes_ddl else tuple((step,) for step in steps)
+
+    def create_record(self, model: type[models.Model]) -> None:
+        for sql in written(self.connection, lambda editor: editor.create_model(model)):
+            self.run_ddl(sql)
+
+    def run(self, steps: Sequence[Step]) -> None:
+        """Execute the steps, by the editor where they are its statements."""
+        for step in steps:
+            if step.fill or step.sql.startswith("UPDATE"):
+                super().run((step,))
+            else:
+                self.run_ddl(step.sql)
+
+    def run_script(self, text: str) -> None:
+        # As the migration operation RunSQL splits it.
+        for sql in self.connection.ops.prepare_sql_script(text):
+            self.execute(sql)
+
+    def is_in_transaction(self) -> bool:
+        return bool(self.connection.in_atomic_block)
+
+    def run_ddl(self, sql: str) -> None:
+        """Execute a statement of the editor's as the editor does; an error carries the statement as a note."""
+        try:
+            self.connection.schema_editor().execute(sql, None)
+        except DatabaseError as error:
+            error.add_note(f"In: {sql}")
+            raise
+
+    @contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """A transaction, where scratch tables can be made and undone in one."""
+        self.prove()
+        if not self.undoes_ddl:
+            yield
+            return
+        with super().snapshot():
+            yield
+
+    @contextmanager
+    def tried(self, renames: tuple[Change, ...]) -> Iterator[None]:
+        """Try the renames out. Raises `AutomigrateError` where that could not be undone."""
+        if not self.undoes_ddl:
+            work = Work(changes=renames, current=Schema({}), desired=Schema({}))
+            statements = "; ".join(step.sql for step in self.compile(work))
+            raise AutomigrateError(
+                f"{self.connection.display_name} cannot undo a rename, so none can be tried out and compared. Nothing "
+                f"was done. Rename it by hand and run this again: {statements}"
+            )
+        with super().tried(renames):
+            yield
+
+    # Questions to the rows
+
+    def remarks(self, work: Work, filled: Collection[str]) -> tuple[Remark, ...]:
+        """None: how the server carries the statements out is not to be told from Django's introspection."""
+        return ()
+
+    def has_rows(self, table: str) -> bool:
+        return self.count_rows(table) > 0
+
+    def has_values(self, table: str, column: str) -> bool:
+        return bool(self.ask(COUNT_VALUES, column=self.quote(column), table=self.relation(table)))
+
+    def count_lost(self, table: Table, old: Column, new: Column) -> Loss:
+        """Nothing for a wider type; a change to any other is refused before this is asked."""
+        return Loss()
+
+    def is_disturbed(self, error: Error) -> bool:
+        """Whether it may be that another run has dropped scratch tables, taking them for those of a killed one."""
+        return SCRATCH in str(error).lower()

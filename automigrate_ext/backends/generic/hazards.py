@@ -1,0 +1,62 @@
+"""What a change of type does to values, as far as Django's fields tell: only that a wider type loses none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from automigrate_ext.backends.generic.introspection import TypeFacts
+
+#: The fields of texts: what has no length holds all of what has one.
+TEXTS = ("CharField", "TextField")
+NOT_TOLD = (
+    "Django's introspection does not tell what the server would make of its values. Add a field of the new type, copy "
+    "the values, and remove the old one"
+)
+
+RESTS_ON = "Column {table}.{column} would have to be made anew, and a key, constraint or index rests on it"
+
+
+def never_loses(connection: BaseDatabaseWrapper, old: TypeFacts, new: TypeFacts) -> bool:
+    """Whether the new type holds every value of the old one."""
+    return widens_text(old, new) or widens_integer(connection, old, new) or widens_decimal(old, new)
+
+
+def widens_text(old: TypeFacts, new: TypeFacts) -> bool:
+    """Whether both are texts, and the new one is as long or has no length."""
+    if old.field not in TEXTS or new.field not in TEXTS:
+        return False
+    if new.field == "TextField":
+        return True
+    length, longer = old.params.get("max_length"), new.params.get("max_length")
+    if length is None or longer is None:
+        return False
+    return old.field == "CharField" and old.code == new.code and bool(length <= longer)
+
+
+def widens_integer(connection: BaseDatabaseWrapper, old: TypeFacts, new: TypeFacts) -> bool:
+    """Whether both are integers, and the new one's range includes the old one's."""
+    try:
+        ranges = [connection.ops.integer_field_range(facts.field) for facts in (old, new)]
+    except KeyError:
+        return False
+    ends: list[Any] = [end for pair in ranges for end in pair]
+    low, high, lower, higher = ends
+    if None in (low, high, lower, higher):
+        # Without ends, as SQLite's are, all that one type holds the other holds as well.
+        return True
+    return bool(lower <= low and high <= higher)
+
+
+def widens_decimal(old: TypeFacts, new: TypeFacts) -> bool:
+    """Whether both are decimals, and the new one has as many digits on either side of the point."""
+    if (old.field, new.field) != ("DecimalField", "DecimalField"):
+        return False
+    try:
+        digits, scale, more_digits, more_scale = (
+            facts.params[name] for facts in (old, new) for name in ("max_digits", "decimal_places")
+        )
+    except KeyError:
+        return False
+    return bool(scale <= more_scale and digits - scale <= more_digits - more_scale)

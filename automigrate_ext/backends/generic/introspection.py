@@ -1,0 +1,204 @@
+"""Read tables by Django's introspection: what every backend of Django's shows, and no catalog of any vendor."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.core.management.commands.inspectdb import Command as InspectDb
+from django.db import models
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.utils import CursorWrapper
+from django.db.models import Index as ModelIndex
+
+from automigrate_ext.exceptions import ShadowedTable
+from automigrate_ext.schema import (
+    Check,
+    Column,
+    Constraint,
+    Exclusion,
+    ForeignKey,
+    Index,
+    Key,
+    PrimaryKey,
+    Table,
+    Unique,
+)
+
+#: How a type is called of which Django's introspection knows no field.
+UNKNOWN_TYPE = "type {code}"
+#: Stands for the columns of an expression that introspection does not show.
+HIDDEN = ""
+#: The names of all scratch tables begin so.
+SCRATCH = "automigrate_scratch_"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TypeFacts:
+    """What introspection says of a column's type: the field that inspectdb would make of it, and the numbers given."""
+
+    field: str = ""
+    params: Mapping[str, Any]
+    code: object
+    sizes: tuple[object, ...]
+
+    def text(self, connection: BaseDatabaseWrapper) -> str:
+        """The type as SQL as far as a field has it, and all numbers that are not in it."""
+        sql = self.sql(connection) or UNKNOWN_TYPE.format(code=self.code)
+        known = (None, 0, -1, *self.params.values())
+        more = [str(size) for size in dict.fromkeys(self.sizes) if size not in known]
+        return f"{sql} [{', '.join(more)}]" if more else sql
+
+    def sql(self, connection: BaseDatabaseWrapper) -> str:
+        """The type as SQL, "" where no field has it."""
+        if not self.field:
+            return ""
+        made: models.Field[Any, Any] = getattr(models, self.field)(**self.params)
+        return str(made.db_type(connection) or "")
+
+
+class Catalog:
+    """What the database holds, by the names that introspection gives."""
+
+    def __init__(self, connection: BaseDatabaseWrapper, cursor: CursorWrapper) -> None:
+        self.connection = connection
+        self.tables: dict[str, Any] = {}
+        self.others: dict[str, str] = {}
+        kinds = {"t": "table", "p": "table", "v": "view"}
+        for info in connection.introspection.get_table_list(cursor):
+            if kinds.get(info.type) == "table":
+                self.tables[self.fold(info.name)] = info
+            else:
+                self.others[self.fold(info.name)] = kinds.get(info.type, "object of another kind")
+
+    def fold(self, name: str) -> str:
+        """What tells one name of a table from another, as the server knows it."""
+        known = str(self.connection.introspection.identifier_converter(name))
+        features = self.connection.features
+        return known.lower() if features.ignores_table_name_case else known
+
+    def find(self, name: str) -> Any | None:
+        """What the list of tables says of one, or None. Raises `ShadowedTable` where something else has the name."""
+        key = self.fold(name)
+        if key in self.others:
+            raise ShadowedTable(f"{name!r} is a {self.others[key]}, not a table, so no model can have it as its own.")
+        return self.tables.get(key)
+
+
+def type_facts(connection: BaseDatabaseWrapper, row: Any) -> TypeFacts:
+    """What a row of `get_table_description` says of the column's type."""
+    # Not the display size, which on MariaDB is that of the values there are.
+    sizes = (row.internal_size, row.precision, row.scale)
+    try:
+        # Raises KeyError for what it has no field for, where inspectdb would guess.
+        connection.introspection.get_field_type(row.type_code, row)
+    except KeyError:
+        return TypeFacts(params={}, code=row.type_code, sizes=sizes)
+    field, params, _ = InspectDb().get_field_type(connection, "", row)
+    params = {name: value for name, value in params.items() if name != "db_collation" and value is not None}
+    if not isinstance(getattr(models, field, None), type):
+        return TypeFacts(params={}, code=row.type_code, sizes=sizes)
+    return TypeFacts(field=field, params=params, code=row.type_code, sizes=sizes)
+
+
+class Reader:
+    """Reads tables one by one; `types` collects what each type's text stands for."""
+
+    def __init__(self, connection: BaseDatabaseWrapper, types: dict[str, TypeFacts]) -> None:
+        self.connection = connection
+        self.types = types
+
+    def read(self, cursor: CursorWrapper, name: str, info: Any, spelling: Mapping[str, str]) -> Table:
+        """One table; `spelling` gives the columns' names as the models write them, by how introspection does."""
+        show = self.connection.introspection
+        rows = show.get_table_description(cursor, info.name)
+        constraints = show.get_constraints(cursor, info.name)
+        relations = show.get_relations(cursor, info.name)
+        numbered = {sequence["column"] for sequence in show.get_sequences(cursor, info.name, ())}
+        key = tuple(show.get_primary_key_columns(cursor, info.name) or ())
+
+        def spelled(column: str) -> str:
+            return spelling.get(column, column)
+
+        objects = list(self.objects(constraints, relations, spelled))
+        return Table(
+            name=name,
+            columns=tuple(self.column(row, spelled(row.name), row.name in numbered) for row in rows),
+            primary_key=PrimaryKey(columns=tuple(map(spelled, key))) if key else None,
+            constraints=tuple(noun for noun in objects if isinstance(noun, Constraint)),
+            indexes=tuple(noun for noun in objects if isinstance(noun, Index)),
+            comment=getattr(info, "comment", None) or "",
+        )
+
+    def column(self, row: Any, name: str, is_numbered: bool) -> Column:
+        facts = type_facts(self.connection, row)
+        kind = facts.text(self.connection)
+        self.types[kind] = facts
+        # What numbers a column is told by its sequence, and some servers show it as a default too.
+        default = None if row.default is None or is_numbered else str(row.default).strip()
+        return Column(
+            name=name,
+            type=kind,
+            null=bool(row.null_ok),
+            # MariaDB writes it where there is none, and it is none everywhere.
+            default=None if default in (None, "", "NULL") else default,
+            collation=row.collation or None,
+            identity="automatic" if is_numbered else None,
+            comment=getattr(row, "comment", None) or "",
+            collatable=facts.field in ("CharField", "TextField"),
+        )
+
+    def objects(
+        self, constraints: Mapping[str, Any], relations: Mapping[str, Any], spelled: Callable[[str], str]
+    ) -> Iterator[Constraint | Index]:
+        """The constraints and indexes but for the primary key."""
+        pointing: set[str] = set()
+        for name, info in constraints.items():
+            columns = tuple(spelled(column) for column in info["columns"] or () if column is not None)
+            if info["foreign_key"]:
+                pointing.update(columns)
+                yield self.foreign_key(name, columns, info["foreign_key"], relations)
+            elif not info["primary_key"]:
+                yield noun(name, columns, info, spelled)
+        for column, relation in relations.items():
+            if spelled(column) not in pointing:
+                yield self.foreign_key("", (spelled(column),), (relation[1], relation[0]), relations)
+
+    def foreign_key(
+        self, name: str, columns: tuple[str, ...], target: tuple[str, str], relations: Mapping[str, Any]
+    ) -> ForeignKey:
+        table, column = target
+        relation: tuple[Any, ...] = relations.get(columns[0], ()) if columns else ()
+        # Since Django 6.1 the third value says what happens on deletion.
+        on_delete = getattr(relation[2], "operation", None) if len(relation) > 2 else None
+        return ForeignKey(name=name, columns=columns, to_table=table, to_columns=(column,), on_delete=on_delete)
+
+
+def noun(
+    name: str, columns: tuple[str, ...], info: Mapping[str, Any], spelled: Callable[[str], str]
+) -> Constraint | Index:
+    """A constraint or index as far as introspection shows it; a text that it does not show is ""."""
+    if info["check"]:
+        return Check(name=name, columns=columns, expression="")
+    if info["index"]:
+        orders = [*(info.get("orders") or ()), *[""] * len(info["columns"])]
+        keys = tuple(
+            Key(column=spelled(column), order=order) if column else Key(expression="", order=order)
+            for column, order in zip(info["columns"], ("DESC" if o == "DESC" else "" for o in orders), strict=False)
+        )
+        # Django tells its own kind of B-tree index from its default by the name, and scratch tables have others.
+        method = str(info.get("type") or "").replace(ModelIndex.suffix, "").replace("btree", "")
+        if None in info["columns"] or not columns:
+            # What an expression is about is not shown, so nothing may be asked about its columns alone.
+            columns = (*columns, HIDDEN)
+            keys = keys or (Key(expression=""),)
+        return Index(name=name, keys=keys, columns=columns, unique=bool(info["unique"]), method=method)
+    if info["unique"]:
+        return Unique(name=name, columns=columns)
+    return Exclusion(name=name, columns=columns, definition=name)
+
+
+def is_scratch(name: str) -> bool:
+    """Whether a table is one that this package makes for a moment."""
+    return name.lower().startswith(SCRATCH)

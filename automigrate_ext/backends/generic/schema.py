@@ -1,0 +1,448 @@
+"""The statements that change tables: what Django's schema editor writes for one change after the other.
+
+What belongs to a field (its uniqueness, index, check and reference) changes with its column, in one call of the
+editor. An editor that would make a table anew, and lose what introspection does not show of it, is not followed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cached_property, partial
+from typing import Any
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import NOT_PROVIDED, CheckConstraint, Model, Q, UniqueConstraint, Value
+from django.db.models import Index as ModelIndex
+
+from automigrate_ext.backends.base import Fill, Reference, Step, Work, generated_names, noun_columns, row_fill
+from automigrate_ext.backends.generic.editor import written
+from automigrate_ext.backends.generic.hazards import never_loses
+from automigrate_ext.backends.generic.introspection import TypeFacts
+from automigrate_ext.backends.generic.models import (
+    GivenTypeField,
+    altered,
+    copied,
+    model_named,
+    with_parameters,
+    without_default,
+)
+from automigrate_ext.backends.generic.scratch import nouns
+from automigrate_ext.backends.order import in_dependency_order
+from automigrate_ext.blueprint import FOREIGN_KEY_SUFFIX, Blueprint, SchemaEditor, kept_name
+from automigrate_ext.changes import (
+    AddColumn,
+    AddConstraint,
+    AddIndex,
+    AlterColumn,
+    AlterPrimaryKey,
+    AlterTable,
+    CreateTable,
+    DropColumn,
+    DropConstraint,
+    DropIndex,
+    DropTable,
+    RenameColumn,
+    RenameConstraint,
+    RenameIndex,
+    RenameTable,
+)
+from automigrate_ext.exceptions import AutomigrateError
+from automigrate_ext.schema import Check, Column, Constraint, ForeignKey, Index, Table, Unique
+
+FILL_NULLS = "UPDATE {table} SET {column} = {value} WHERE {column} IS NULL"
+
+
+class CannotBeDone(AutomigrateError):
+    """The editor has no way to make a change that would keep all that introspection does not show."""
+
+
+class Compiler:
+    """Turns changes into statements, for models by their tables' names."""
+
+    def __init__(
+        self,
+        connection: BaseDatabaseWrapper,
+        blueprints: Mapping[str, Blueprint],
+        types: Mapping[str, TypeFacts],
+        work: Work,
+    ) -> None:
+        self.connection = connection
+        self.blueprints = blueprints
+        self.types = types
+        self.work = work
+        self.done: set[str] = set()
+
+    def quote(self, name: str) -> str:
+        """The identifier as it is written in SQL."""
+        return self.connection.ops.quote_name(name)
+
+    # Order
+
+    def steps(self) -> Iterator[Step]:
+        """All statements, in the order in which they run; none twice."""
+        for step in self.all_steps():
+            if step.fill or step.sql.startswith("UPDATE") or step.sql not in self.done:
+                self.done.add(step.sql)
+                yield step
+
+    def all_steps(self) -> Iterator[Step]:
+        changes = self.work.changes
+        for rename in changes:
+            if isinstance(rename, (RenameTable, RenameColumn)):
+                yield from self.write(rename.table, self.renaming(rename))
+        for table, key in self.detached:
+            yield from self.drop_constraint(table, key)
+        gone = [change for change in changes if isinstance(change, (DropConstraint, RenameConstraint))]
+        for change in sorted(gone, key=lambda change: not isinstance(change.old, ForeignKey)):
+            yield from self.drop_constraint(change.table, change.old)
+        for index in (change for change in changes if isinstance(change, (DropIndex, RenameIndex))):
+            yield from self.drop_index(index.table, index.old)
+        yield from self.drop_columns([change for change in changes if isinstance(change, DropColumn)])
+        yield from drop_tables(self, [change.old for change in changes if isinstance(change, DropTable)], self.left())
+        later = list(self.create_tables([change.new for change in changes if isinstance(change, CreateTable)]))
+        yield from (step for step in later if step.makes_table)
+        yield from self.alter_columns()
+        yield from self.add_objects()
+        yield from self.attach()
+        yield from (step for step in later if not step.makes_table)
+
+    def write(self, table: str, write: Callable[[SchemaEditor], None]) -> Iterator[Step]:
+        """What the editor writes about a table that stays. Raises `CannotBeDone` where it makes it anew."""
+        statements = written(self.connection, write)
+        if not statements:
+            raise CannotBeDone(f"the schema editor of {self.connection.display_name} writes nothing that does it")
+        dropped = written(self.connection, lambda editor: delete_table(editor, table))
+        if set(dropped[:1]) & set(statements) or any("RENAME TO" in sql and "new__" in sql for sql in statements):
+            raise CannotBeDone(
+                f"the schema editor of {self.connection.display_name} would make table {table} anew, and lose what "
+                f"introspection does not show of it"
+            )
+        yield from (Step(sql=sql, table=table) for sql in statements)
+
+    # Names
+
+    def renaming(self, change: RenameTable | RenameColumn) -> Callable[[SchemaEditor], None]:
+        if isinstance(change, RenameTable):
+            model = self.model(change.new_name)
+            return lambda editor: editor.alter_db_table(model, change.table, change.new_name)
+        model = self.model(change.table)
+        new = self.field(change.table, change.new_name)
+        if new is None:
+            raise CannotBeDone(f"no model has a field for {change.table}.{change.new_name}")
+        old = without_default(new, column=change.old_name)
+        return lambda editor: editor.alter_field(model, old, without_default(new))
+
+    def model(self, table: str) -> type[Model]:
+        """The model of a table, or one without fields."""
+        known = self.blueprints.get(table)
+        return known.model if known else model_named(table, {})
+
+    def field(self, table: str, column: str) -> Any | None:
+        """The field of a column, None where no model has it."""
+        known = self.blueprints.get(table)
+        return next((c.field for c in known.columns if c.name == column), None) if known else None
+
+    def given(self, table: str, name: str) -> Any | None:
+        """The index or constraint to which a model gives this name."""
+        opts: Any = self.model(table)._meta
+        things = (*opts.indexes, *opts.constraints)
+        return next((thing for thing in things if kept_name(self.connection, thing.name) == name), None)
+
+    # What goes
+
+    def drop_constraint(self, table: str, old: Constraint) -> Iterator[Step]:
+        model = self.model(table)
+
+        def write(editor: SchemaEditor) -> None:
+            if isinstance(old, ForeignKey):
+                if not editor.sql_create_fk:
+                    raise CannotBeDone(f"{self.connection.display_name} drops no foreign key of a table that stays")
+                editor.execute(editor._delete_fk_sql(model, old.name))
+            elif isinstance(old, Unique):
+                editor.remove_constraint(model, UniqueConstraint(fields=["pk"], name=old.name))
+            else:
+                editor.remove_constraint(model, CheckConstraint(condition=Q(), name=old.name))
+
+        yield from self.write(table, write)
+
+    def drop_index(self, table: str, old: Index) -> Iterator[Step]:
+        known: Any = self.model(table)._meta
+        names = [field.name for field in known.local_fields if field.column in old.columns]
+        index = ModelIndex(fields=names or [known.pk.name], name="an_index")
+        index.name = old.name
+        yield from self.write(table, lambda editor: editor.remove_index(self.model(table), index))
+
+    def drop_columns(self, changes: Iterable[DropColumn]) -> Iterator[Step]:
+        gone = {id(c.old) for c in self.work.changes if isinstance(c, (DropConstraint, DropIndex))}
+        for change in changes:
+            for noun in nouns(self.work.current.tables[change.table]):
+                if change.old.name in noun_columns(noun) and id(noun) not in gone:
+                    gone.add(id(noun))
+                    drop: Any = self.drop_index if isinstance(noun, Index) else self.drop_constraint
+                    yield from drop(change.table, noun)
+            field = self.bare_field(change.table, change.old)
+            yield from self.write(change.table, partial(remove_field, model=self.model(change.table), field=field))
+
+    def bare_field(self, table: str, column: Column, **attributes: Any) -> Any:
+        """A field for a column that no model has."""
+        facts = self.types.get(column.type)
+        field = GivenTypeField(given_type=facts.sql(self.connection) if facts else "", **attributes)
+        field.set_attributes_from_name(column.name)
+        field.model = self.model(table)
+        if not field.given_type:
+            field.given_type = column.type
+        return field
+
+    def left(self) -> list[Reference]:
+        """The foreign keys of tables that stay."""
+        dropped = {change.table for change in self.work.changes if isinstance(change, DropTable)}
+        gone = {id(change.old) for change in self.work.changes if isinstance(change, DropConstraint)}
+        staying = [table for table in self.work.current if table.name not in dropped]
+        return [
+            Reference(table=table.name, foreign_key=key)
+            for table in staying
+            for key in table.foreign_keys
+            if id(key) not in gone
+        ]
+
+    # What comes
+
+    def create_tables(self, tables: Sequence[Table]) -> Iterator[Step]:
+        """Statements that make tables; those without `makes_table` wait until all tables are there."""
+        for table in in_dependency_order(tables):
+            model = copied(self.blueprints[table.name].model)
+            for sql in written(self.connection, partial(create_model, model=model)):
+                is_key = sql.startswith("ALTER TABLE") and "FOREIGN KEY" in sql
+                yield Step(sql=sql, table=table.name, makes_table=not is_key)
+
+    def alter_columns(self) -> Iterator[Step]:
+        """Add columns and change them, each with what belongs to its field."""
+        for change in self.work.changes:
+            if isinstance(change, AddColumn):
+                yield from self.add_column(change)
+            elif isinstance(change, AlterColumn):
+                yield from self.alter_column(change)
+            elif isinstance(change, AlterPrimaryKey):
+                raise CannotBeDone("a primary key is part of its table here")
+            elif isinstance(change, AlterTable):
+                yield from self.alter_table(change)
+
+    def alter_table(self, change: AlterTable) -> Iterator[Step]:
+        model, old, new = self.model(change.table), change.old.comment, change.new.comment
+        yield from self.write(change.table, lambda editor: editor.alter_db_table_comment(model, old, new))
+
+    def add_column(self, change: AddColumn) -> Iterator[Step]:
+        table, new = change.table, change.new
+        model, field = self.model(table), self.field(table, new.name)
+        fill = self.work.fills.get((table, new.name))
+        if fill is None or new.default is not None or new.generated:
+            yield from self.write(table, lambda editor: editor.add_field(model, without_default(field)))
+            return
+        empty = without_default(field, null=True)
+        yield from self.write(table, lambda editor: editor.add_field(model, empty))
+        yield from self.fill_in(table, new, fill, everywhere=True)
+        if not new.null:
+            yield from self.write(table, lambda editor: editor.alter_field(model, empty, without_default(field)))
+
+    def fill_in(self, table: str, column: Column, fill: Fill, *, everywhere: bool) -> Iterator[Step]:
+        if fill.draw:
+            yield row_fill(self.work.current.tables[table], column, fill.draw, everywhere=everywhere)
+            return
+        sql = FILL_NULLS.format(table=self.quote(table), column=self.quote(column.name), value=fill.sql)
+        yield Step(sql=sql, table=table)
+
+    def alter_column(self, change: AlterColumn) -> Iterator[Step]:
+        table, old, new = change.table, change.old, change.new
+        field = self.field(table, new.name)
+        if field is None:
+            before, after = (self.bare_field(table, column, null=column.null) for column in (old, new))
+            model = self.model(table)
+            yield from self.write(table, lambda editor: editor.alter_field(model, before, after))
+            return
+        if old.identity != new.identity or bool(old.generated) != bool(new.generated):
+            raise CannotBeDone("whether a column is numbered or generated does not change in place everywhere")
+        if old.type != new.type and not self.widens(old, new):
+            # It holds no values, or the change would have been refused.
+            yield from self.drop_columns([DropColumn(table=table, old=old)])
+            yield from self.add_column(AddColumn(table=table, new=new))
+            return
+        fill = self.work.fills.get((table, new.name)) if old.null and not new.null else None
+        if fill:
+            yield from self.fill_in(table, new, fill, everywhere=False)
+        yield from self.alter_field(table, new.name, old)
+
+    def widens(self, old: Column, new: Column) -> bool:
+        facts = (self.types.get(old.type), self.types.get(new.type))
+        return facts[0] is not None and facts[1] is not None and never_loses(self.connection, facts[0], facts[1])
+
+    def alter_field(self, table: str, column: str, live: Column | None = None) -> Iterator[Step]:
+        """Bring a column, and what belongs to its field, to what the model says."""
+        field = self.field(table, column)
+        added = list(self.added(table, column))
+        # A model that nobody points at: the editor would take the others along, whose columns are changes of their own.
+        model = copied(self.model(table))
+        alone: dict[str, Any] = {"model": model}
+        if any(owner == table and column in key.columns for owner, key in self.detached):
+            alone["db_constraint"] = False
+        new = altered(without_default(field), **alone)
+        lacking: dict[str, Any] = {}
+        if any(isinstance(noun, ForeignKey) for noun in added):
+            lacking["db_constraint"] = False
+        if any(isinstance(noun, Unique) or (isinstance(noun, Index) and noun.unique) for noun in added):
+            yield from self.drop_fields_indexes(table, column)
+            lacking |= {"_unique": False, "db_index": False}
+        elif any(isinstance(noun, Index) for noun in added):
+            yield from self.drop_fields_indexes(table, column)
+            lacking["db_index"] = False
+        old = self.live_field(table, new, live, lacking) if live else altered(new, **lacking)
+        if any(isinstance(noun, Check) for noun in added):
+            with_parameters(old, check=None)
+        yield from self.write(table, lambda editor: editor.alter_field(model, old, new))
+
+    def drop_fields_indexes(self, table: str, column: str) -> Iterator[Step]:
+        """Drop the indexes that an editor makes along with a field's others, so that it can make them anew."""
+        gone = {id(change.old) for change in self.work.changes if isinstance(change, (DropIndex, RenameIndex))}
+        for index in self.work.current.tables[table].indexes:
+            if (
+                index.columns == (column,)
+                and index.name in self.generated_names(table, index)
+                and id(index) not in gone
+            ):
+                yield from self.drop_index(table, index)
+
+    def generated_names(self, table: str, index: Index) -> frozenset[str]:
+        return generated_names(self.connection, self.work.current.tables[table], index)
+
+    @cached_property
+    def detached(self) -> list[tuple[str, ForeignKey]]:
+        """The foreign keys, by table, that stand in the way of columns that get another type, and come back."""
+        changes = [change for change in self.work.changes if isinstance(change, AlterColumn)]
+        retyped = {(change.table, change.new.name) for change in changes if change.old.type != change.new.type}
+        gone = {id(change.old) for change in self.work.changes if isinstance(change, (DropConstraint, DropTable))}
+        return [
+            (table.name, key)
+            for table in self.work.current
+            for key in table.foreign_keys
+            if id(key) not in gone
+            and retyped & {(table.name, key.columns[0]), *((key.to_table, name) for name in key.to_columns)}
+        ]
+
+    def attach(self) -> Iterator[Step]:
+        """Put back the foreign keys that were taken off."""
+        for table, key in self.detached:
+            field = self.field(table, key.columns[0])
+            if field is None:
+                raise CannotBeDone(f"foreign key {key.name} of {table} is in the way, and no model has it")
+            yield from self.write(table, partial(create_key, model=self.model(table), field=field))
+
+    def live_field(self, table: str, new: Any, live: Column, lacking: Mapping[str, Any]) -> Any:
+        """The field as its column is now, but for what it is `lacking`."""
+        old = altered(new, null=live.null, **lacking)
+        wanted = self.work.desired.tables[table].column(live.name)
+        if wanted and wanted.type != live.type:
+            facts = self.types.get(live.type)
+            with_parameters(old, type=(facts.sql(self.connection) if facts else "") or live.type)
+        if wanted and wanted.collation != live.collation:
+            with_parameters(old, collation=live.collation)
+        if wanted and wanted.comment != live.comment:
+            old.db_comment = live.comment
+        if wanted and wanted.default != live.default:
+            # The editor sets a default that the old field has not, and drops one that the new field has not.
+            old.db_default = NOT_PROVIDED if new.has_db_default() else Value(None)
+        return old
+
+    def added(self, table: str, column: str) -> Iterator[Constraint | Index]:
+        """The constraints and indexes that a plan adds and that belong to the column's field alone."""
+        for change in self.work.changes:
+            if not isinstance(change, (AddConstraint, AddIndex)) or change.table != table:
+                continue
+            if is_fields(change.new) and noun_columns(change.new) == (column,):
+                yield change.new
+
+    def add_objects(self) -> Iterator[Step]:
+        """Add what belongs to no field, and what belongs to fields whose columns do not change."""
+        settled = {(c.table, c.new.name) for c in self.work.changes if isinstance(c, (AddColumn, AlterColumn))}
+        for change in self.work.changes:
+            if isinstance(change, (RenameConstraint, RenameIndex)):
+                yield from self.add_given(change.table, change.new)
+            if not isinstance(change, (AddConstraint, AddIndex)):
+                continue
+            table, new = change.table, change.new
+            columns = noun_columns(new)
+            if not is_fields(new):
+                yield from self.add_given(table, new)
+            elif len(columns) != 1:
+                yield from self.add_unique_together(table, columns)
+            elif (table, columns[0]) not in settled:
+                settled.add((table, columns[0]))
+                yield from self.alter_field(table, columns[0])
+
+    def add_given(self, table: str, new: Constraint | Index) -> Iterator[Step]:
+        """Add an index or constraint of Meta."""
+        thing, model = self.given(table, new.name), self.model(table)
+        is_index = isinstance(thing, ModelIndex)
+        yield from self.write(
+            table, lambda editor: editor.add_index(model, thing) if is_index else editor.add_constraint(model, thing)
+        )
+
+    def add_unique_together(self, table: str, columns: tuple[str, ...]) -> Iterator[Step]:
+        model: Any = self.model(table)
+        for names in model._meta.unique_together:
+            if tuple(model._meta.get_field(name).column for name in names) == columns:
+                yield from self.write(table, partial(add_unique_together, model=model, names=names))
+
+
+def is_fields(noun: Constraint | Index) -> bool:
+    """Whether something belongs to fields, rather than having a name of its own in Meta."""
+    return not noun.named
+
+
+# What an editor is asked to write, with its arguments given beforehand.
+
+
+def create_model(editor: SchemaEditor, model: type[Model]) -> None:
+    editor.create_model(model)
+
+
+def delete_model(editor: SchemaEditor, model: type[Model]) -> None:
+    editor.delete_model(model)
+
+
+def remove_field(editor: SchemaEditor, model: type[Model], field: Any) -> None:
+    editor.remove_field(model, field)
+
+
+def create_key(editor: SchemaEditor, model: type[Model], field: Any) -> None:
+    editor.execute(editor._create_fk_sql(model, field, FOREIGN_KEY_SUFFIX))
+
+
+def add_unique_together(editor: SchemaEditor, model: type[Model], names: Sequence[str]) -> None:
+    editor.alter_unique_together(model, [], [names])
+
+
+def delete_table(editor: SchemaEditor, table: str) -> None:
+    """Drop a table by the editor."""
+    editor.delete_model(model_named(table, {}))
+
+
+def drop_tables(compiler: Compiler, tables: Sequence[Table], references: Sequence[Reference] = ()) -> Iterator[Step]:
+    """Drop tables, and first the foreign keys that point at them."""
+    connection = compiler.connection
+    names = {table.name for table in tables}
+    pointing = [(reference.table, reference.foreign_key) for reference in references]
+    pointing += [(table.name, key) for table in tables for key in table.foreign_keys if key.to_table != table.name]
+    for table, key in pointing:
+        if key.to_table in names and key.name:
+            for sql in written(connection, partial(drop_key, table=table, key=key)):
+                yield Step(sql=sql, table=table)
+    for old in reversed(in_dependency_order(list(tables))):
+        model = compiler.blueprints[old.name].model if old.name in compiler.blueprints else model_named(old.name, {})
+        bare = copied(model)
+        for sql in written(connection, partial(delete_model, model=bare)):
+            yield Step(sql=sql, table=old.name)
+
+
+def drop_key(editor: SchemaEditor, table: str, key: ForeignKey) -> None:
+    """Drop a foreign key, where that is a statement of its own."""
+    if editor.sql_create_fk:
+        editor.execute(editor._delete_fk_sql(model_named(table, {}), key.name))

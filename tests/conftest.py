@@ -20,14 +20,15 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from pytest_django.plugin import DjangoDbBlocker
 
+from automigrate_ext.backends import BACKENDS
 from tests.databases import SERVERS, Server
-from tests.servers import ServerUnavailable
+from tests.servers import ServerUnavailable, firebird
 
 #: Every database, by the name of its fixture.
-KINDS = ("sqlite", *SERVERS)
+KINDS = ("sqlite", *SERVERS, "firebird")
 
 #: The databases that the fixture `connection` gives, by the names of their fixtures.
-DATABASES = ("sqlite", "postgresql", "mariadb")
+DATABASES = ("sqlite", "postgresql", "mariadb", "firebird")
 
 #: The servers of this session by their fixtures' names, or the reason why there is none.
 servers_key = pytest.StashKey["dict[str, Server | str]"]()
@@ -41,6 +42,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         metavar="NAME,...",
         help=f"run no tests that need another database than these, of {', '.join(KINDS)}",
     )
+    parser.addoption(
+        "--generic",
+        action="store_true",
+        help="force the backend for databases that there is none for upon all, for the acceptance cases",
+    )
 
 
 def kinds(names: str) -> set[str]:
@@ -52,10 +58,16 @@ def kinds(names: str) -> set[str]:
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     other = set(KINDS) - config.getoption("databases")
-    left_out = [item for item in items if databases_of(item) & other]
+    left_out = [item for item in items if databases_of(item) & other or (is_firebirds(item) and BACKENDS)]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
-        items[:] = [item for item in items if not databases_of(item) & other]
+        items[:] = [item for item in items if item not in left_out]
+
+
+def is_firebirds(item: pytest.Item) -> bool:
+    """Whether a test that all databases have is Firebird's, for which there is only the generic backend."""
+    callspec = getattr(item, "callspec", None)
+    return callspec is not None and callspec.params.get("connection") == "firebird"
 
 
 def databases_of(item: pytest.Item) -> set[str]:
@@ -67,6 +79,8 @@ def databases_of(item: pytest.Item) -> set[str]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("generic"):
+        BACKENDS.clear()
     if hasattr(config, "workerinput"):
         told = config.workerinput["servers"]
         config.stash[servers_key] = {
@@ -210,6 +224,27 @@ def mariadb(
     """A connection to an empty MariaDB database."""
     mariadb_server.empty_database(mariadb_database)
     with scratch("mariadb_scratch", mariadb_server.entry(mariadb_database), django_db_blocker) as connection:
+        yield connection
+
+
+@pytest.fixture(scope="session")
+def firebird_directory() -> Iterator[Path]:
+    """Where this worker's Firebird databases are; skips the test where there can be none."""
+    try:
+        firebird.available()
+    except ServerUnavailable as error:
+        if os.environ.get("CI") and django.VERSION >= firebird.DJANGO:
+            pytest.fail(f"no Firebird: {error}")
+        pytest.skip(f"no Firebird: {error}")
+    with firebird.directory() as path:
+        yield path
+
+
+@pytest.fixture(name="firebird")
+def firebird_(firebird_directory: Path, django_db_blocker: DjangoDbBlocker) -> Iterator[BaseDatabaseWrapper]:
+    """A connection to an empty Firebird database."""
+    entry = firebird.create(firebird_directory / "scratch.fdb")
+    with scratch("firebird_scratch", entry, django_db_blocker) as connection:
         yield connection
 
 

@@ -7,7 +7,14 @@ import pytest
 from django.db import NotSupportedError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from automigrate_ext.backends import BACKENDS
+
 Connection = BaseDatabaseWrapper
+
+
+def is_generic(connection: Connection) -> bool:
+    """Whether the backend for databases that there is none for speaks for it: by nature, or because it is forced."""
+    return connection.vendor not in BACKENDS
 
 
 def is_postgresql(connection: Connection) -> bool:
@@ -95,8 +102,15 @@ FEATURES: dict[str, tuple[Callable[[Connection], bool], str]] = {
         feature("supports_on_delete_db_default"),
         "InnoDB has no ON DELETE SET DEFAULT; Django's checks refuse DB_SET_DEFAULT",
     ),
-    "schemas": (is_postgresql, "SQLite has no schemas in one file, and a schema of MariaDB is a database"),
-    "materialised views": (is_postgresql, "only PostgreSQL has them"),
+    "schemas": (
+        lambda connection: is_postgresql(connection) and not is_generic(connection),
+        "SQLite has no schemas in one file, and a schema of MariaDB is a database;"
+        " Django's introspection looks in the first schema alone",
+    ),
+    "materialised views": (
+        lambda connection: is_postgresql(connection) and not is_generic(connection),
+        "only PostgreSQL has them, and Django takes them for views",
+    ),
     "views of a table": (is_postgresql, "SQLite's and MariaDB's views know a table by its name only"),
     "views of renamed columns": (is_any_of("sqlite", "postgresql"), "MariaDB's views do not follow a renamed column"),
     "views of a name": (is_any_of("sqlite", "mysql"), "PostgreSQL's views depend on the very table"),
@@ -141,9 +155,29 @@ FEATURES: dict[str, tuple[Callable[[Connection], bool], str]] = {
         lambda connection: connection.vendor != "mysql" or django.VERSION >= (6, 0),
         "Django 5.2 writes them where MariaDB does not accept them",
     ),
+    "every change": (
+        lambda connection: not is_generic(connection),
+        "the generic backend refuses what it cannot prove to keep all values, and tables that would be made anew",
+    ),
+    "vendor's own": (
+        lambda connection: not is_generic(connection),
+        "what only one database has is not shown by Django's introspection of all of them",
+    ),
+    "texts of checks": (
+        lambda connection: not is_generic(connection),
+        "Django's introspection shows of a check that it is there, and its columns",
+    ),
+    "names that change hands": (
+        lambda connection: not is_generic(connection),
+        "the generic backend fails, and undoes the run, where an index takes the name of a constraint that makes way",
+    ),
+    "one statement a table": (
+        lambda connection: not is_generic(connection),
+        "Django's schema editor changes one thing at a time",
+    ),
     "atomic DDL": (
-        feature("can_rollback_ddl"),
-        "MariaDB commits at each statement that changes a table; a run that fails is finished by the next one",
+        lambda connection: connection.features.can_rollback_ddl and connection.vendor != "firebird",
+        "MariaDB, and Firebird's editor, commit each change of a table; a run that fails is finished by the next one",
     ),
     "changes in a transaction": (
         is_postgresql,

@@ -5,6 +5,7 @@ import pytest
 pytest.register_assert_rewrite("tests.acceptance.helper")
 
 from tests.acceptance.helper import ROUTES, Case  # noqa: E402
+from tests.features import need  # noqa: E402
 
 # Tables that come to be in another way than Django's seldom make a difference that they make on one server only.
 MARKS = {"automigrate": pytest.mark.again, "syncdb": ()}
@@ -25,10 +26,12 @@ def case(connection, route):
 @pytest.fixture
 def pg(postgresql, route):
     """A case on PostgreSQL only."""
+    need(postgresql, "vendor's own")
     return Case(postgresql, route)
 
 
 @pytest.fixture
 def lite(sqlite, route):
     """A case on SQLite only."""
+    need(sqlite, "vendor's own")
     return Case(sqlite, route)

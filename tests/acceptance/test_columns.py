@@ -139,7 +139,7 @@ def test_column_added_with_default(case):
     after = item(name=NAME, size=models.IntegerField(default=7))
     plan = case.update(item(name=NAME), after, ROWS, changes=["Add column shop_item.size"])
     assert case.values("shop_item", "size") == [(7,), (7,)]
-    if case.vendor == "postgresql":
+    if case.vendor == "postgresql" and has(case.connection, "one statement a table"):
         add, drop_default = plan.statements
         assert "ADD COLUMN" in add
         assert drop_default.endswith("DROP DEFAULT")

@@ -102,6 +102,7 @@ def test_constraint_over_retyped_columns(case, name):
 
 
 def test_constraint_renamed(case):
+    need(case.connection, "texts of checks")
     before = constrained(check(Q(size__gt=0), "old_c"), Unique(fields=["name"], name="old_u"))
     after = constrained(check(Q(size__gt=0), "new_c"), Unique(fields=["name"], name="new_u"))
     case.update(
@@ -116,6 +117,7 @@ def test_constraint_renamed(case):
 
 
 def test_constraints_swap_names(case):
+    need(case.connection, "texts of checks")
     before = constrained(check(Q(size__gt=0), "a"), check(Q(size__lt=9), "b"))
     after = constrained(check(Q(size__gt=0), "b"), check(Q(size__lt=9), "a"))
     case.update(before, after, ROWS, changes=["Rename", "Rename"])
@@ -140,6 +142,7 @@ def test_partial_uniques_swap_names(case):
 
 
 def test_constraint_changed_under_its_name(case):
+    need(case.connection, "texts of checks")
     before = constrained(check(Q(size__gt=0)), Unique(fields=["name"], name="u"))
     after = constrained(check(Q(size__gt=-1)), Unique(fields=["name", "size"], name="u"))
     case.update(before, after, ROWS, changes=["Drop", "Drop", "Add", "Add"])
@@ -191,6 +194,7 @@ def test_unique_over_the_primary_key_unchanged(case):
 
 
 def test_index_takes_the_name_of_a_unique_over_the_primary_key(case):
+    need(case.connection, "names that change hands")
     before = constrained(Unique(fields=["id"], name="u"))
     after = constrained(indexes=[models.Index(fields=["size"], name="u")])
     case.update(before, after, ROWS)
@@ -198,7 +202,7 @@ def test_index_takes_the_name_of_a_unique_over_the_primary_key(case):
 
 
 def test_unique_field_stands_where_an_index_takes_the_name(case):
-    need(case.connection, "expression indexes")
+    need(case.connection, "expression indexes", "names that change hands")
     before = constrained(Unique(fields=["size"], name="u"))
     after = item(
         name=models.CharField(max_length=20),

@@ -1,0 +1,136 @@
+"""A database for which there is no backend of its own: Firebird, through django-firebird and the generic backend."""
+
+import threading
+import uuid
+
+import pytest
+from django.db import connections, models
+from django.db.models import Q
+
+from automigrate_ext import LockNotAvailable, autoupdate, is_actual
+from automigrate_ext.backends import BACKENDS, backend_for
+from automigrate_ext.backends.generic import GenericBackend
+from automigrate_ext.backends.generic.introspection import SCRATCH
+from automigrate_ext.backends.generic.models import model_named
+from tests.acceptance.helper import Case, State, item
+
+char, integer = models.CharField, models.IntegerField
+
+
+@pytest.fixture
+def fire(firebird):
+    """A case on Firebird."""
+    return Case(firebird, "autoupdate")
+
+
+@pytest.fixture
+def generic(connection, monkeypatch):
+    """A connection to each database, with the generic backend for it."""
+    for vendor in tuple(BACKENDS):
+        monkeypatch.delitem(BACKENDS, vendor)
+    return connection
+
+
+def test_firebird_follows_its_models(fire):
+    first = State(
+        Shop={"name": char(max_length=50)},
+        Item={
+            "name": char(max_length=10),
+            "shop": models.ForeignKey("Shop", models.CASCADE),
+            "size": integer(null=True),
+            "price": models.DecimalField(max_digits=6, decimal_places=2),
+            "empty": integer(null=True),
+            "Meta": {"indexes": [models.Index(fields=["name"], name="by_name")]},
+        },
+    )
+    second = State(
+        Shop={"name": char(max_length=80, unique=True)},
+        Item={
+            "name": char(max_length=20),
+            "shop": models.ForeignKey("Shop", models.CASCADE),
+            "size": integer(default=3),
+            "price": models.DecimalField(max_digits=8, decimal_places=3, null=True),
+            "code": models.UUIDField(default=uuid.uuid4),
+            "rank": integer(db_default=7),
+            "Meta": {"indexes": [models.Index(fields=["name", "size"], name="by_both")]},
+        },
+    )
+    fire.build(first)
+    shop = first["Shop"].objects.using(fire.alias).create(name="a")
+    for number in (1, 2):
+        first["Item"].objects.using(fire.alias).create(name=f"n{number}", shop=shop, price=number)
+    plan = fire.update(first, second, built=True, altered=["shop_item.size"])
+    assert {"Drop column shop_item.empty", "Drop index (name) from shop_item: by_name"} <= {
+        change.describe() for change in plan.changes
+    }
+    assert fire.values("shop_item", "size", "rank") == [(3, 7), (3, 7)]
+    assert len(set(fire.values("shop_item", "code"))) == 2
+
+
+def test_firebird_refuses_what_rows_do_not_allow(fire):
+    before = item(name=char(max_length=5, null=True), size=integer())
+    after = item(name=char(max_length=5), size=integer(unique=True), more=integer())
+    rows = {"Item": [{"name": None, "size": 1}, {"name": "a", "size": 1}]}
+    fire.refused(before, after, rows, "null-values", "duplicates", "required-column")
+
+
+def test_firebird_keeps_values_and_says_what_it_cannot_change(fire):
+    before = item(name=char(max_length=9), size=integer())
+    fire.build(before)
+    fire.insert(before, {"Item": [{"name": "a", "size": 1}]})
+    kept = fire.run(item(name=char(max_length=9)))
+    assert [judgement.hazards[0].code for judgement in kept.withheld] == ["drops-column"]
+    plan = fire.plan(item(name=char(max_length=4)))
+    assert [hazard.code for judgement in plan.refused for hazard in judgement.hazards] == ["unable"]
+    assert fire.values("shop_item", "name", "size") == [("a", 1)]
+
+
+def test_firebird_names_what_is_not_compared(fire):
+    constraint = models.CheckConstraint(condition=Q(size__lt=9), name="small")
+    state = item(size=models.PositiveIntegerField(), Meta={"constraints": [constraint]})
+    fire.build(state)
+    plan = fire.plan(state)
+    assert not plan
+    assert plan.as_dict()["notes"] == [
+        "Not compared, because Django's introspection of Firebird does not show it: the check of column "
+        "shop_item.size; check small of shop_item."
+    ]
+
+
+def test_scratch_tables_of_a_killed_run_dropped_by_the_next(generic):
+    state = item(size=integer())
+    name = f"{SCRATCH}dead_0"
+    with generic.schema_editor() as editor:
+        editor.create_model(model_named(name, {"id": integer(primary_key=True)}))
+    assert autoupdate(using=generic.alias, apps=state.apps)
+    assert is_actual(using=generic.alias, apps=state.apps)
+    left = [table for table in generic.introspection.table_names() if table.startswith(SCRATCH)]
+    assert left == []
+    assert name not in backend_for(generic.alias).table_names()
+
+
+def test_second_run_waits_for_the_first(generic):
+    state, backend = item(size=integer()), backend_for(generic.alias)
+    assert type(backend) is GenericBackend
+    autoupdate(using=generic.alias, apps=state.apps)
+    after = item(size=integer(), more=integer(null=True))
+    found = []
+
+    def second():
+        try:
+            found.append(autoupdate(using=generic.alias, apps=after.apps, lock_wait=0.2))
+        except LockNotAvailable as error:
+            found.append(error)
+        finally:
+            connections[generic.alias].close()
+
+    with backend.guarded(), backend.exclusive():
+        waits = threading.Thread(target=second)
+        waits.start()
+        waits.join(3)
+        meanwhile = list(found)
+    waits.join(60)
+    assert not any(isinstance(outcome, tuple) for outcome in meanwhile)
+    if generic.features.has_select_for_update_nowait:
+        assert "Another run on database" in str(found[0])
+    assert isinstance(found[0], LockNotAvailable) or is_actual(using=generic.alias, apps=after.apps)

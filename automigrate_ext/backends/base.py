@@ -302,7 +302,11 @@ class Backend(ABC):
                 if step.fill:
                     self.fill_rows(step.fill, begun)
                 else:
-                    self.execute(step.sql)
+                    self.execute_step(step)
+
+    def execute_step(self, step: Step) -> None:
+        """Execute the statement of a step."""
+        self.execute(step.sql)
 
     @contextmanager
     def metered(self, meter: Meter) -> Iterator[None]:
@@ -336,8 +340,14 @@ class Backend(ABC):
             else:
                 yield from self.fill_statements(step.fill)
 
-    def forbid_transaction(self) -> None:  # noqa: B027 - where a transaction undoes tables there is nothing to forbid
+    def forbid_transaction(self) -> None:
         """Raise `ExecutionFailed` inside a transaction which changes of tables would commit."""
+        if not self.undoes_ddl and self.connection.in_atomic_block:
+            raise ExecutionFailed(
+                f"{self.connection.display_name} commits each change of a table at once, and with it the transaction "
+                f"that this run is in. Nothing was done. Run it outside of atomic(); in a test, use "
+                f"TransactionTestCase or pytest.mark.django_db(transaction=True)."
+            )
 
     def discard(self, tables: Schema) -> None:
         """Drop tables with their rows, at which no others point; inside a transaction too."""

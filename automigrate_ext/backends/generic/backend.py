@@ -25,7 +25,7 @@ from automigrate_ext.backends.generic.scratch import Declaration, Probe, nouns
 from automigrate_ext.backends.rows import Rows
 from automigrate_ext.blueprint import Blueprint
 from automigrate_ext.changes import AlterColumn, Change, CreateTable, RenameColumn, RenameTable
-from automigrate_ext.exceptions import AutomigrateError, ExecutionFailed, ScratchFailed
+from automigrate_ext.exceptions import AutomigrateError, ScratchFailed
 from automigrate_ext.remarks import Remark
 from automigrate_ext.schema import Column, Constraint, ForeignKey, Index, Schema, Table
 
@@ -238,7 +238,7 @@ class GenericBackend(Backend):
                 yield
                 transaction.set_rollback(True, using=self.connection.alias)
             return
-        self.forbid_atomic()
+        self.forbid_transaction()
         try:
             yield
         finally:
@@ -262,14 +262,6 @@ class GenericBackend(Backend):
         for key, info in self.catalog().tables.items():
             if is_scratch(key) and not key.startswith(self.prefix):
                 self.drop(info.name)
-
-    def forbid_atomic(self) -> None:
-        if self.connection.in_atomic_block:
-            raise ExecutionFailed(
-                f"{self.connection.display_name} commits each change of a table at once, and with it the transaction "
-                f"that this run is in. Nothing was done. Run it outside of atomic(); in a test, use "
-                f"TransactionTestCase or pytest.mark.django_db(transaction=True)."
-            )
 
     # Writing
 
@@ -331,7 +323,7 @@ class GenericBackend(Backend):
                 with self.marked():
                     yield waited
             return
-        self.forbid_atomic()
+        self.forbid_transaction()
         self.guard.make()
         with self.guard.held_apart(self.patience) as waited, running(self.connection), self.marked():
             yield waited
@@ -353,13 +345,12 @@ class GenericBackend(Backend):
         for sql in written(self.connection, lambda editor: editor.create_model(model)):
             self.run_ddl(sql)
 
-    def run(self, steps: Sequence[Step]) -> None:
-        """Execute the steps, by the editor where they are its statements."""
-        for step in steps:
-            if step.fill or step.sql.startswith("UPDATE"):
-                super().run((step,))
-            else:
-                self.run_ddl(step.sql)
+    def execute_step(self, step: Step) -> None:
+        """Execute the statement of a step, by the editor if it is one of its own."""
+        if step.sql.startswith("UPDATE"):
+            self.execute(step.sql)
+        else:
+            self.run_ddl(step.sql)
 
     def run_script(self, text: str) -> None:
         # As the migration operation RunSQL splits it.

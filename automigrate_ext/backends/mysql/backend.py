@@ -291,14 +291,6 @@ class MySQLBackend(Backend):
 
     # Sessions
 
-    def forbid_transaction(self) -> None:
-        if self.connection.in_atomic_block:
-            raise ExecutionFailed(
-                f"{self.connection.display_name} commits each change of a table at once, and with it the transaction "
-                f"that this run is in. Nothing was done. Run it outside of atomic(); in a test, use "
-                f"TransactionTestCase or pytest.mark.django_db(transaction=True)."
-            )
-
     @contextmanager
     def guarded(self) -> Iterator[None]:
         with super().guarded(), self.strict():

@@ -1,36 +1,40 @@
 """Make a database's tables follow the Django models, without migration files."""
 
-from automigrate_ext.api import (
-    aautomigrate,
-    aautoupdate,
-    ais_actual,
-    amake_plan,
-    arun_plan,
-    arun_plans,
-    automigrate,
-    autoupdate,
-    is_actual,
-    make_plan,
-    run_plan,
-    run_plans,
-)
-from automigrate_ext.exceptions import (
-    AutomigrateError,
-    DatabasesFailed,
-    ExecutionFailed,
-    LockNotAvailable,
-    NotConverged,
-    Refused,
-    ScratchFailed,
-    ShadowedTable,
-    UnknownModels,
-    UnsupportedDatabase,
-    UnusablePlan,
-)
-from automigrate_ext.plan import Hazard, HookStep, Judgement, LikelyRename, Plan, Plans, Request, Verdict
-from automigrate_ext.progress import RunProgress
-from automigrate_ext.remarks import Remark
-from automigrate_ext.run import Answers
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from automigrate_ext.api import (
+        aautomigrate,
+        aautoupdate,
+        ais_actual,
+        amake_plan,
+        arun_plan,
+        arun_plans,
+        automigrate,
+        autoupdate,
+        is_actual,
+        make_plan,
+        run_plan,
+        run_plans,
+    )
+    from automigrate_ext.exceptions import (
+        AutomigrateError,
+        DatabasesFailed,
+        ExecutionFailed,
+        LockNotAvailable,
+        NotConverged,
+        Refused,
+        ScratchFailed,
+        ShadowedTable,
+        UnknownModels,
+        UnsupportedDatabase,
+        UnusablePlan,
+    )
+    from automigrate_ext.plan import Hazard, HookStep, Judgement, LikelyRename, Plan, Plans, Request, Verdict
+    from automigrate_ext.progress import RunProgress
+    from automigrate_ext.remarks import Remark
+    from automigrate_ext.run import Answers
 
 __version__ = "0.1.0"
 
@@ -70,3 +74,17 @@ __all__ = [
     "run_plan",
     "run_plans",
 ]
+
+#: Where the names are, from what loads quickly to what loads Django.
+MODULES = ("exceptions", "plan", "progress", "remarks", "run", "api")
+
+if not TYPE_CHECKING:
+
+    def __getattr__(name: str) -> object:
+        """Load a name when it is asked for: pytest imports this package in projects that do not use its plugin."""
+        for module in MODULES if name in __all__ else ():
+            found = vars(import_module(f"{__name__}.{module}"))
+            if name in found:
+                globals()[name] = found[name]
+                return found[name]
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

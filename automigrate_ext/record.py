@@ -182,6 +182,15 @@ class Record:
                 batch_size=250,
             )
 
+    def note(self, name: str) -> str:
+        """What `write_note` was given last under this name; "" before that."""
+        return self.load().get(name, ("", ""))[1]
+
+    def write_note(self, name: str, text: str) -> None:
+        """Keep a text that belongs to the database as a whole; its name has a blank, as no table's has."""
+        self.create()
+        self.upsert({name: ("", text)})
+
 
 def parse(name: str, owner: str, owned: str) -> OwnedTable:
     """A row as a value."""

@@ -24,7 +24,7 @@ class Selection:
     `everything` says that no label was given; `app_labels` are the apps that were named as a whole,
     `labels` all that was named, or None. `elsewhere` are the models of the call's other databases, and `notes`
     say which of those that were named are among them. `twin` is an earlier alias of the call for the same database,
-    with which what both may have is dealt with.
+    with which what both may have is dealt with. `alone` says that no other project has tables in the database.
     """
 
     alias: str
@@ -36,17 +36,18 @@ class Selection:
     elsewhere: tuple[type[Model], ...] = ()
     notes: tuple[str, ...] = ()
     twin: str = ""
+    alone: bool = False
 
     def covers(self, owner: str) -> bool:
         """Whether a table that this model declared, and declares no more, belongs to the run.
 
-        Tables of apps that the registry does not have are left alone: another project may share the database.
+        Tables of apps that the registry does not have are left alone where another project may share the database.
         """
         app_label, _, _ = owner.partition(".")
         if self.twin:
             return False
         if self.everything:
-            return app_label in self.apps.app_configs or app_label in self.apps.all_models
+            return self.alone or app_label in self.apps.app_configs or app_label in self.apps.all_models
         return app_label in self.app_labels or owner in {model._meta.label for model in self.models}
 
 

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
 
 from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils.module_loading import import_string
 
 from automigrate_ext.backends.base import Backend
+from automigrate_ext.backends.copies import Copies
 from automigrate_ext.exceptions import UnsupportedDatabase
 
 BACKENDS = {
     "mysql": "automigrate_ext.backends.mysql.MySQLBackend",
     "postgresql": "automigrate_ext.backends.postgresql.PostgreSQLBackend",
     "sqlite": "automigrate_ext.backends.sqlite3.SQLiteBackend",
+}
+#: What copies whole databases.
+COPIES = {
+    "mysql": "automigrate_ext.backends.mysql.copies.MySQLCopies",
+    "postgresql": "automigrate_ext.backends.postgresql.copies.PostgreSQLCopies",
+    "sqlite": "automigrate_ext.backends.sqlite3.copies.SQLiteCopies",
 }
 #: What works with any other database.
 GENERIC = "automigrate_ext.backends.generic.GenericBackend"
@@ -71,3 +80,17 @@ def where(point: EntryPoint) -> str:
     """The package that an entry point is of, and what it names."""
     package = point.dist.name if point.dist else "a package"
     return f"{package} ({point.value})"
+
+
+def copies_for(connection: BaseDatabaseWrapper, notify: Callable[[str], None]) -> Copies:
+    """What copies databases on the connection's server; `notify` is told of waiting.
+
+    Raises `UnsupportedDatabase` where there is nothing for its vendor.
+    """
+    if connection.vendor not in COPIES:
+        raise UnsupportedDatabase(
+            f"Database {connection.alias!r} is {connection.display_name}, of which automigrate_ext makes no test "
+            f"databases; it does for PostgreSQL, SQLite, MariaDB and MySQL. Run the tests without it."
+        )
+    copies: Copies = import_string(COPIES[connection.vendor])(connection, notify)
+    return copies

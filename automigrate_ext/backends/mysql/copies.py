@@ -1,0 +1,176 @@
+"""Copies of databases on MariaDB and MySQL: the server makes the same things again, and fills the tables by itself."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from automigrate_ext.backends.copies import Copies
+from automigrate_ext.backends.mysql.session import FREE_LOCK, LOCK_PREFIX, TRY_LOCK
+
+EXISTS = "SELECT 1 FROM information_schema.schemata WHERE schema_name = %s"
+CHARSET = """
+SELECT default_character_set_name, default_collation_name FROM information_schema.schemata WHERE schema_name = %s
+"""
+DROP = "DROP DATABASE IF EXISTS {name}"
+CREATE = "CREATE DATABASE {name} CHARACTER SET {charset} COLLATE {collation}"
+USE = "USE {name}"
+# The order of tables does not matter then, and rows come as they are.
+CARELESS = """
+SET SESSION foreign_key_checks = 0, unique_checks = 0, sql_mode = 'NO_AUTO_VALUE_ON_ZERO,NO_ENGINE_SUBSTITUTION'
+"""
+TABLES = """
+SELECT table_name, table_type FROM information_schema.tables WHERE table_schema = %s ORDER BY table_name = %s, 1
+"""
+#: What a kind of thing is called in SHOW CREATE, and where in its answer the statement is.
+KINDS = {"BASE TABLE": ("TABLE", 1), "SYSTEM VERSIONED": ("TABLE", 1), "SEQUENCE": ("SEQUENCE", 1), "VIEW": ("VIEW", 1)}
+SHOW = "SHOW CREATE {kind} {database}.{name}"
+STORED = """
+SELECT column_name FROM information_schema.columns
+WHERE table_schema = %s AND table_name = %s AND generation_expression = ''
+"""
+STORED_MARIADB = """
+SELECT column_name FROM information_schema.columns
+WHERE table_schema = %s AND table_name = %s AND is_generated = 'NEVER' AND extra NOT LIKE '%%INVISIBLE%%'
+"""
+ANY_ROW = "SELECT EXISTS (SELECT 1 FROM {database}.{name})"
+FILL = "INSERT INTO {target}.{name} ({columns}) SELECT {columns} FROM {source}.{name}"
+NEXT_VALUE = "SELECT next_not_cached_value FROM {database}.{name}"
+SET_VALUE = "SELECT SETVAL({name}, {value}, 0)"
+TRIGGERS = "SELECT trigger_name FROM information_schema.triggers WHERE trigger_schema = %s ORDER BY action_order, 1"
+ROUTINES = """
+SELECT routine_type, routine_name FROM information_schema.routines WHERE routine_schema = %s ORDER BY 1, 2
+"""
+EVENTS = "SELECT event_name FROM information_schema.events WHERE event_schema = %s"
+#: A view's text names the database that it reads; a view may read one that comes later.
+IN_DATABASE = "`{name}`."
+DEFINER = re.compile(r" DEFINER=`[^`]*`@`[^`]*`")
+
+
+class MySQLCopies(Copies):
+    """Databases of the server that the connection is to."""
+
+    @contextmanager
+    def lock(self, name: str) -> Iterator[None]:
+        lock = f"{LOCK_PREFIX}tests.{hashlib.sha256(name.encode()).hexdigest()[:32]}"
+        with self.connection._nodb_cursor() as cursor:
+
+            def attempt() -> bool:
+                cursor.execute(TRY_LOCK, [lock])
+                return bool(cursor.fetchone()[0])
+
+            with self.insisting(attempt, name):
+                yield
+            cursor.execute(FREE_LOCK, [lock])
+
+    def exists(self, name: str) -> bool:
+        with self.connection._nodb_cursor() as cursor:
+            cursor.execute(EXISTS, [name])
+            return cursor.fetchone() is not None
+
+    def drop(self, name: str) -> None:
+        self.connection.close()
+        with self.connection._nodb_cursor() as cursor:
+            cursor.execute(DROP.format(name=self.quote(name)))
+
+    def copy(self, source: str, target: str, last: str) -> None:
+        self.connection.close()
+        with self.connection._nodb_cursor() as cursor:
+            cursor.execute(DROP.format(name=self.quote(target)))
+            cursor.execute(CHARSET, [source])
+            charset, collation = cursor.fetchone()
+            cursor.execute(CREATE.format(name=self.quote(target), charset=charset, collation=collation))
+            cursor.execute(USE.format(name=self.quote(target)))
+            cursor.execute(CARELESS)
+            copying = Copying(cursor, source, target, is_mariadb=self.connection.mysql_is_mariadb)  # type: ignore[attr-defined]
+            copying.run(last)
+
+    def quote(self, name: str) -> str:
+        return self.connection.ops.quote_name(name)
+
+
+class Copying:
+    """One copy, through a cursor that uses the target."""
+
+    def __init__(self, cursor: Any, source: str, target: str, *, is_mariadb: bool) -> None:
+        self.cursor = cursor
+        self.source = source
+        self.target = target
+        self.is_mariadb = is_mariadb
+
+    def run(self, last: str) -> None:
+        """Copy everything, the rows of one table at the very end."""
+        things = self.rows(TABLES, self.source, last)
+        for kinds in (("SEQUENCE",), ("BASE TABLE", "SYSTEM VERSIONED")):
+            for name, kind in things:
+                if kind in kinds:
+                    self.make(*KINDS[kind], name)
+        for name, kind in things:
+            if kind == "SEQUENCE":
+                self.set_sequence(name)
+        filled = [name for name, kind in things if kind in ("BASE TABLE", "SYSTEM VERSIONED")]
+        for name in filled[:-1]:
+            self.fill(name)
+        self.make_programs([name for name, kind in things if kind == "VIEW"])
+        for name in filled[-1:]:
+            self.fill(name)
+
+    def make_programs(self, views: list[str]) -> None:
+        """Make what is made of code: routines, events, views and triggers."""
+        for kind, name in self.rows(ROUTINES, self.source):
+            self.make(kind, 2, name)
+        for (name,) in self.rows(EVENTS, self.source):
+            self.make("EVENT", 3, name)
+        self.make_views(views)
+        for (name,) in self.rows(TRIGGERS, self.source):
+            self.make("TRIGGER", 2, name)
+
+    def make_views(self, views: list[str]) -> None:
+        """Make the views, those that read others after these."""
+        waiting = list(views)
+        while waiting:
+            later = []
+            for name in waiting:
+                try:
+                    self.make("VIEW", 1, name)
+                except Exception:
+                    if len(waiting) == 1:
+                        raise
+                    later.append(name)
+            waiting = later
+
+    def make(self, kind: str, position: int, name: str) -> None:
+        """Make one thing as the server says that it was made."""
+        sql = self.rows(SHOW.format(kind=kind, database=f"`{self.source}`", name=quote(name)))[0][position]
+        if kind != "TABLE":
+            sql = DEFINER.sub("", sql, count=1)
+            sql = sql.replace(IN_DATABASE.format(name=self.source), IN_DATABASE.format(name=self.target))
+        self.cursor.execute(sql)
+
+    def fill(self, name: str) -> None:
+        """Copy the rows of a table, inside the server."""
+        if not self.rows(ANY_ROW.format(database=quote(self.source), name=quote(name)))[0][0]:
+            return
+        stored = self.rows(STORED_MARIADB if self.is_mariadb else STORED, self.source, name)
+        columns = ", ".join(quote(column) for (column,) in stored)
+        self.cursor.execute(
+            FILL.format(target=quote(self.target), source=quote(self.source), name=quote(name), columns=columns)
+        )
+
+    def set_sequence(self, name: str) -> None:
+        """Let a sequence go on from where the other one is."""
+        ((value,),) = self.rows(NEXT_VALUE.format(database=quote(self.source), name=quote(name)))
+        self.rows(SET_VALUE.format(name=quote(name), value=value))
+
+    def rows(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
+        """What a query answers."""
+        self.cursor.execute(sql, parameters or None)
+        return list(self.cursor.fetchall())
+
+
+def quote(name: str) -> str:
+    """An identifier as it is written in SQL."""
+    return f"`{name.replace('`', '``')}`"

@@ -1,0 +1,92 @@
+"""Copies of SQLite databases: files, written whole before they get their name."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+from automigrate_ext.backends.copies import Copies
+
+#: What SQLite keeps beside a database: https://sqlite.org/tempfiles.html
+COMPANIONS = ("-journal", "-wal", "-shm")
+
+
+class SQLiteCopies(Copies):
+    """Files beside the one of the connection."""
+
+    @contextmanager
+    def lock(self, name: str) -> Iterator[None]:
+        """Lock the directory that the file is in, which leaves no file behind."""
+        descriptor = open_lock(Path(name).absolute())
+        try:
+            with self.insisting(lambda: try_lock(descriptor), name):
+                yield
+        finally:
+            os.close(descriptor)
+
+    def exists(self, name: str) -> bool:
+        return Path(name).exists()
+
+    def drop(self, name: str) -> None:
+        self.connection.close()
+        for companion in ("", *COMPANIONS):
+            Path(f"{name}{companion}").unlink(missing_ok=True)
+
+    def copy(self, source: str, target: str, last: str) -> None:
+        self.connection.close()
+        with closing(sqlite3.connect(source)) as database:
+            self.save(database, target)
+
+    def save(self, database: Any, target: str) -> None:
+        """Write an open database to a file."""
+        part = f"{target}.part"
+        self.drop(part)
+        with closing(sqlite3.connect(part)) as new:
+            database.backup(new)
+        self.drop(target)
+        os.replace(part, target)
+
+    def load(self, source: str) -> None:
+        """Fill the database of the connection, which is in memory, from a file."""
+        self.connection.ensure_connection()
+        with closing(sqlite3.connect(source)) as database:
+            database.backup(self.connection.connection)
+
+
+if sys.platform == "win32":
+    import msvcrt
+
+    def open_lock(path: Path) -> int:
+        """What stands for the lock of a path: a directory cannot be opened there."""
+        name = f"automigrate_ext-{sha256(os.fsencode(path)).hexdigest()[:16]}.lock"
+        return os.open(Path(tempfile.gettempdir(), name), os.O_RDWR | os.O_CREAT)
+
+    def try_lock(descriptor: int) -> bool:
+        """Take the lock, unless another process has it; the system frees it with the process."""
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        except OSError:
+            return False
+        return True
+
+else:
+    import fcntl
+
+    def open_lock(path: Path) -> int:
+        """What stands for the lock of a path."""
+        return os.open(path.parent, os.O_RDONLY)
+
+    def try_lock(descriptor: int) -> bool:
+        """Take the lock, unless another process has it; the system frees it with the process."""
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True

@@ -1,0 +1,307 @@
+"""Have Django make test databases from the models: its own ways of creating and cloning them, with other contents.
+
+Only what is inside `create_test_db`, `clone_test_db` and `serialize_db_to_string` is replaced, so that settings,
+mirrors, names, suffixes, third-party backends and everything that calls `setup_databases` stay as they are.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from io import StringIO
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from django.apps import apps
+from django.conf import settings
+from django.core import management, serializers
+from django.db import router
+from django.db.backends.base.creation import BaseDatabaseCreation
+
+from automigrate_ext.backends import backend_for, copies_for
+from automigrate_ext.backends.copies import Copies
+from automigrate_ext.backends.sqlite3.copies import SQLiteCopies
+from automigrate_ext.record import TABLE as RECORD
+from automigrate_ext.selection import select
+from automigrate_ext.testing import stamp
+from automigrate_ext.testing.bootstrap import ANEW, Bootstrap, Outcome, reason
+from automigrate_ext.testing.migrations import Modules
+from automigrate_ext.testing.stamp import Stamp
+
+#: Django's own methods, whatever is put in their place later.
+CREATE: Callable[..., str] = BaseDatabaseCreation.create_test_db
+CLONE: Callable[..., None] = BaseDatabaseCreation.clone_test_db
+
+
+@dataclass(slots=True, kw_only=True)
+class TestRun:
+    """One run of tests in one process, and what came of its databases.
+
+    `identifier` is the same in all processes of the run. `worker` is the name of this one among several, by which the
+    names of its databases end; `shared` is a directory that all of them see.
+    """
+
+    __test__ = False
+
+    identifier: str = field(default_factory=lambda: uuid.uuid4().hex)
+    worker: str = ""
+    shared: Path | None = None
+    outcomes: list[Outcome] = field(default_factory=list)
+    templates: list[tuple[str, str]] = field(default_factory=list)
+    modules: Modules = field(default_factory=lambda: settings.MIGRATION_MODULES)
+
+    def template_of(self, name: str) -> str:
+        """The database of which the worker's is a copy; its own name where it is none."""
+        return name.removesuffix(f"_{self.worker}") if self.worker else name
+
+
+@contextmanager
+def bootstrapping(run: TestRun | None = None) -> Iterator[TestRun]:
+    """Have Django make test databases from the models, and not by migrations, while the block lasts.
+
+    Gives the run, with an `Outcome` for each database in `outcomes`. For test runners and fixtures of one's own:
+    whatever calls `setup_databases` inside is concerned.
+    """
+    made = Maker(run or TestRun())
+
+    def create_test_db(creation: Any, *args: Any, **options: Any) -> str:
+        return made.create(creation, *args, **options)
+
+    def clone_test_db(creation: Any, *args: Any, **options: Any) -> None:
+        made.clone(creation, *args, **options)
+
+    with (
+        mock.patch.object(BaseDatabaseCreation, "create_test_db", create_test_db),
+        mock.patch.object(BaseDatabaseCreation, "clone_test_db", clone_test_db),
+        mock.patch.object(BaseDatabaseCreation, "serialize_db_to_string", serialize),
+    ):
+        yield made.run
+
+
+class Maker:
+    """Makes the test databases of a run."""
+
+    def __init__(self, run: TestRun) -> None:
+        self.run = run
+
+    def create(self, creation: Any, *args: Any, keepdb: bool = False, **options: Any) -> str:
+        """Make one database, as `create_test_db` does: the only one, or a worker's copy."""
+        name = str(creation._get_test_db_name())
+        if is_in_memory(creation, name):
+            return self.create_in_memory(creation, args, options)
+        copies = copies_for(creation.connection, creation.log)
+        template = self.run.template_of(name)
+        options["keepdb"] = keepdb
+        with copies.lock(template):
+            if template == name:
+                return self.build(creation, args, options)
+            with test_name(creation, template):
+                wanted = self.stamp_of(copies, template)
+                if wanted is None or wanted.run != self.run.identifier:
+                    self.build(creation, args, options)
+                    wanted = self.stamp_of(copies, template)
+            if not keepdb:
+                self.run.templates.append((creation.connection.alias, template))
+            self.copy(copies, template, name, wanted, keepdb=keepdb)
+        use(creation.connection, name)
+        creation.connection.ensure_connection()
+        return name
+
+    def build(self, creation: Any, args: tuple[Any, ...], options: dict[str, Any]) -> str:
+        """Let Django create the database, and fill it from the models where it would have called `migrate`."""
+        keepdb = options.get("keepdb", False)
+        bootstrap = Bootstrap(
+            alias=creation.connection.alias,
+            modules=self.run.modules,
+            run=self.run.identifier,
+        )
+        remade = ""
+
+        def migrate(verbosity: int) -> None:
+            nonlocal remade
+            bootstrap.verbosity = verbosity
+            remade = fill(creation, bootstrap, keepdb=keepdb)
+
+        with instead_of_migrate(migrate):
+            name = CREATE(creation, *args, **options)
+        bootstrap.write_stamp()
+        self.run.outcomes.append(bootstrap.outcome(shown(creation, name), remade))
+        return name
+
+    def create_in_memory(self, creation: Any, args: tuple[Any, ...], options: dict[str, Any]) -> str:
+        """Make a database in memory; of several processes one makes it, and the others read its copy."""
+        if not self.run.worker or self.run.shared is None:
+            return self.build(creation, args, options)
+        copies = SQLiteCopies(creation.connection, creation.log)
+        copy = self.run.shared / f"{self.run.identifier}-{creation.connection.alias}.sqlite3"
+        with copies.lock(str(copy)):
+            if not copy.exists():
+                name = self.build(creation, args, options)
+                copies.save(creation.connection.connection, str(copy))
+                return name
+        started = time.perf_counter()
+        name = str(creation._get_test_db_name())
+        creation.connection.close()
+        use(creation.connection, name)
+        copies.load(str(copy))
+        self.copied(creation.connection, shown(creation, name), str(copy), started)
+        return name
+
+    def clone(
+        self, creation: Any, suffix: str, verbosity: int = 1, autoclobber: bool = False, keepdb: bool = False
+    ) -> None:
+        """Make one process's copy, as `clone_test_db` does; an old one is used again only if it is the same."""
+        source = str(creation.connection.settings_dict["NAME"])
+        if is_in_memory(creation, source):
+            CLONE(creation, suffix, verbosity, autoclobber, keepdb)
+            return
+        if verbosity >= 1:
+            shown = creation._get_database_display_str(verbosity, source)
+            creation.log(f"Cloning test database for alias {shown}...")
+        target = str(creation.get_test_db_clone_settings(suffix)["NAME"])
+        copies = copies_for(creation.connection, creation.log)
+        with copies.lock(source):
+            self.copy(copies, source, target, self.stamp_of(copies, source), keepdb=keepdb)
+
+    def copy(self, copies: Copies, source: str, target: str, wanted: Stamp | None, *, keepdb: bool) -> None:
+        """Make the target a copy of the source, unless it is one of what the source is now."""
+        started = time.perf_counter()
+        if keepdb and wanted is not None and self.is_copy(copies, target, wanted):
+            return
+        copies.copy(source, target, RECORD)
+        self.copied(copies.connection, target, source, started)
+
+    def copied(self, connection: Any, name: str, source: str, started: float) -> None:
+        """Keep in mind that a copy was made."""
+        seconds = time.perf_counter() - started
+        self.run.outcomes.append(Outcome(alias=connection.alias, database=name, source=source, seconds=seconds))
+
+    def is_copy(self, copies: Copies, name: str, wanted: Stamp) -> bool:
+        """Whether the database is a copy of what was stamped so, and still has the same tables and rows."""
+        found = self.stamp_of(copies, name)
+        if found is None or found.version != wanted.version:
+            return False
+        alias = copies.connection.alias
+        with at(copies.connection, name):
+            backend = backend_for(alias)
+            rows = stamp.rows_of(found.rows, backend)
+            same_tables = stamp.of_tables(select(None, alias, apps), backend) == found.tables
+        return same_tables and all(rows.get(table, 0) >= number for table, number in found.rows.items())
+
+    def stamp_of(self, copies: Copies, name: str) -> Stamp | None:
+        """The stamp of a database that may not be there."""
+        if not copies.exists(name):
+            return None
+        with at(copies.connection, name):
+            return stamp.read(backend_for(copies.connection.alias))
+
+
+def fill(creation: Any, bootstrap: Bootstrap, *, keepdb: bool) -> str:
+    """Make the tables, or make them current; returns why a kept database had to be made anew, or ""."""
+    if not keepdb:
+        bootstrap.update()
+        return ""
+    why = ""
+    if bootstrap.is_current():
+        if bootstrap.complete():
+            return ""
+        why = "rows are gone that belong to it"
+    try:
+        if not why:
+            bootstrap.update()
+            if bootstrap.complete():
+                return ""
+            why = "rows are gone that belong to it"
+    except ANEW as error:
+        why = reason(error)
+    recreate(creation)
+    bootstrap.found = None
+    bootstrap.update()
+    return why
+
+
+def recreate(creation: Any) -> None:
+    """Put an empty database in the place of the one that the connection is to."""
+    connection = creation.connection
+    name = str(connection.settings_dict["NAME"])
+    copies_for(connection, creation.log).drop(name)
+    with test_name(creation, name):
+        creation._create_test_db(verbosity=0, autoclobber=True, keepdb=False)
+    connection.close()
+
+
+def shown(creation: Any, name: str) -> str:
+    """What a database is called in messages."""
+    return f":memory: ({creation.connection.alias})" if is_in_memory(creation, name) else name
+
+
+@contextmanager
+def instead_of_migrate(migrate: Callable[[int], None]) -> Iterator[None]:
+    """Do something else where `create_test_db` calls the command `migrate`; it is told the verbosity."""
+    call_command = management.call_command
+
+    def call(command: Any, *args: Any, **options: Any) -> Any:
+        if command != "migrate":
+            return call_command(command, *args, **options)
+        with mock.patch.object(management, "call_command", call_command):
+            return migrate(options.get("verbosity", 0))
+
+    with mock.patch.object(management, "call_command", call):
+        yield
+
+
+@contextmanager
+def test_name(creation: Any, name: str) -> Iterator[None]:
+    """Let the settings say that the test database has this name."""
+    with mock.patch.dict(creation.connection.settings_dict["TEST"], NAME=name):
+        yield
+
+
+@contextmanager
+def at(connection: Any, name: str) -> Iterator[None]:
+    """Connect to the database of this name, for a while."""
+    connection.close()
+    with mock.patch.dict(connection.settings_dict, NAME=name):
+        try:
+            yield
+        finally:
+            connection.close()
+
+
+def use(connection: Any, name: str) -> None:
+    """Connect to the database of this name from now on, as `create_test_db` sees to it."""
+    connection.close()
+    settings.DATABASES[connection.alias]["NAME"] = name
+    connection.settings_dict["NAME"] = name
+
+
+def is_in_memory(creation: Any, name: str) -> bool:
+    """Whether the database is SQLite's in memory."""
+    return bool(creation.connection.vendor == "sqlite" and creation.is_in_memory_db(name))
+
+
+def serialize(creation: Any) -> str:
+    """The rows of all models, for tests that want them back after a flush.
+
+    Django's own method leaves out apps without migrations, and then their rows are lost with the first flush: content
+    types and permissions, where the tests run without migrations.
+    """
+    connection = creation.connection
+
+    def objects() -> Iterator[Any]:
+        for config in apps.get_app_configs():
+            if config.models_module is None or config.name in settings.TEST_NON_SERIALIZED_APPS:
+                continue
+            for model in config.get_models():
+                if model._meta.can_migrate(connection) and router.allow_migrate_model(connection.alias, model):
+                    queryset: Any = model._base_manager.using(connection.alias).order_by(model._meta.pk.name)
+                    chunks = 2000 if queryset._prefetch_related_lookups else None
+                    yield from queryset.iterator(chunk_size=chunks)
+
+    text = StringIO()
+    serializers.serialize("json", objects(), stream=text)
+    return text.getvalue()

@@ -1,0 +1,95 @@
+"""Which migrations a project has, and marking exactly these as applied, without loading them."""
+
+from __future__ import annotations
+
+import pkgutil
+import re
+from collections.abc import Collection, Iterator, Mapping
+from importlib import import_module
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from django.apps import AppConfig, apps
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.migrations.recorder import MigrationRecorder
+from django.utils.timezone import now
+
+#: A migration by its app and name.
+Key = tuple[str, str]
+#: The setting MIGRATION_MODULES, or what stands in for it.
+Modules = Mapping[str, str | None]
+#: A squashed migration says what it replaces, and by this word.
+REPLACES = re.compile(rb"\breplaces\b")
+
+
+def on_disk(modules: Modules) -> frozenset[Key]:
+    """The migrations of the installed apps by the names of their files."""
+    return frozenset(
+        (config.label, name)
+        for config in apps.get_app_configs()
+        if (package := package_of(config, modules))
+        for name, _ in files_of(package)
+    )
+
+
+def replaced(modules: Modules) -> frozenset[Key]:
+    """The migrations that squashed ones stand for; only those are imported."""
+    found: set[Key] = set()
+    packages = filter(None, (package_of(config, modules) for config in apps.get_app_configs()))
+    for package in packages:
+        for name, path in files_of(package):
+            if not path.exists() or REPLACES.search(path.read_bytes()):
+                migration: Any = import_module(f"{package.__name__}.{name}")
+                found |= set(map(tuple, migration.Migration.replaces))
+    return frozenset(found)
+
+
+def package_of(config: AppConfig, modules: Modules) -> ModuleType | None:
+    """The package of an app's migrations, or None where it has none.
+
+    Source: MigrationLoader.migrations_module() and load_disk() in django/db/migrations/loader.py.
+    """
+    explicit = config.label in modules
+    name = modules[config.label] if explicit else f"{config.name}.migrations"
+    if name is None:
+        return None
+    try:
+        package = import_module(name)
+    except ModuleNotFoundError as error:
+        if explicit or error.name != name:
+            raise
+        return None
+    path = getattr(package, "__path__", None)
+    is_namespace = getattr(package, "__file__", None) is None and not isinstance(path, list)
+    return None if path is None or is_namespace else package
+
+
+def files_of(package: ModuleType) -> Iterator[tuple[str, Path]]:
+    """The names of the migrations in a package, and where their source would be."""
+    for info in pkgutil.iter_modules(package.__path__):
+        if not info.ispkg and info.name[0] not in "_~":
+            yield info.name, Path(getattr(info.module_finder, "path", ""), f"{info.name}.py")
+
+
+def applied(connection: BaseDatabaseWrapper) -> frozenset[Key]:
+    """The migrations that the database has recorded."""
+    return frozenset(MigrationRecorder(connection).applied_migrations())
+
+
+def record(connection: BaseDatabaseWrapper, modules: Modules, gone: Collection[str] = ()) -> frozenset[Key]:
+    """Mark as applied what is on disk, and nothing else of the installed apps and the `gone` ones.
+
+    A database that has what the models say has had all their migrations, and none of another branch's. Returns what
+    is recorded then.
+    """
+    recorder = MigrationRecorder(connection)
+    recorder.ensure_schema()
+    wanted, there = on_disk(modules) | replaced(modules), applied(connection)
+    here = {config.label for config in apps.get_app_configs()} | set(gone)
+    rows = [recorder.Migration(app=app, name=name, applied=now()) for app, name in sorted(wanted - there)]
+    recorder.migration_qs.bulk_create(rows, batch_size=250)
+    unwanted = {key for key in there - wanted if key[0] in here}
+    for app, name in sorted(unwanted):
+        recorder.record_unapplied(app, name)
+    return (there | wanted) - unwanted

@@ -1,0 +1,149 @@
+"""For pytest, on top of pytest-django: test databases made from the models. Quiet until it is asked for.
+
+pytest loads this module in every project in whose environment the package is installed, and before pytest-django has
+set Django up; so it imports neither Django nor pytest-django before a test asks for the database.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from automigrate_ext.testing.creation import TestRun
+
+#: The fixture in which pytest-django, or a project in its stead, sets the databases up.
+FIXTURE = "django_db_setup"
+#: Under what name a report carries the lines, and a worker's last message the databases that are left to drop.
+LINES, TEMPLATES = "automigrate_lines", "automigrate_templates"
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("automigrate", "test databases made from the models (automigrate_ext)")
+    group.addoption(
+        "--automigrate",
+        action="store_const",
+        const=True,
+        dest="automigrate",
+        help="make test databases from the models, without migrations; --reuse-db brings kept ones up to date",
+    )
+    group.addoption(
+        "--no-automigrate",
+        action="store_const",
+        const=False,
+        dest="automigrate",
+        help="make test databases as pytest-django does, whatever the ini file says",
+    )
+    parser.addini("automigrate", "make test databases from the models (see --automigrate)", type="bool", default=False)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_configure(config: pytest.Config) -> None:
+    asked = config.getoption("automigrate")
+    if not (config.getini("automigrate") if asked is None else asked):
+        return
+    if not config.pluginmanager.hasplugin("django"):
+        raise pytest.UsageError("automigrate: pytest-django is needed to make test databases, and is not active.")
+    config.pluginmanager.register(Databases(config), "automigrate-databases")
+
+
+class Databases:
+    """What is done in a run whose test databases are made from the models."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+        self.lines: list[str] = []
+        self.templates: set[tuple[str, str]] = set()
+
+    @property
+    def workerinput(self) -> dict[str, Any]:
+        """What xdist tells a worker; nothing in the process that starts them, or where there are none."""
+        found: dict[str, Any] = getattr(self.config, "workerinput", {})
+        return found
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_fixture_setup(
+        self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
+    ) -> Generator[None, object, object]:
+        """Have the databases made from the models, whoever's fixture sets them up."""
+        if fixturedef.argname != FIXTURE:
+            return (yield)
+        from automigrate_ext.testing.creation import bootstrapping
+
+        run = self.new_run(request)
+        with bootstrapping(run):
+            result = yield
+        self.lines += list(told(run, self.config.option.verbose))
+        self.templates |= set(run.templates)
+        return result
+
+    def new_run(self, request: pytest.FixtureRequest) -> TestRun:
+        """The run that this process is, or is a part of."""
+        from automigrate_ext.testing.creation import TestRun
+
+        if not self.workerinput:
+            return TestRun()
+        shared = request.getfixturevalue("tmp_path_factory").getbasetemp().parent
+        return TestRun(identifier=self.workerinput["testrunuid"], worker=self.workerinput["workerid"], shared=shared)
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_runtest_makereport(self) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+        """Send the lines along with the next report: that is how they get from a worker to the terminal."""
+        report = yield
+        if self.lines:
+            setattr(report, LINES, self.lines)
+            self.lines = []
+        return report
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        """Write the lines, where there is a terminal."""
+        terminal = self.config.pluginmanager.getplugin("terminalreporter")
+        lines = getattr(report, LINES, ())
+        if lines and terminal and not self.workerinput and self.config.option.verbose >= 0:
+            terminal.ensure_newline()
+            for line in lines:
+                terminal.write_line(line)
+
+    @pytest.hookimpl(trylast=True)
+    def pytest_sessionfinish(self) -> None:
+        """Tell the process that started this worker which databases are left to drop."""
+        if self.workerinput:
+            self.config.workeroutput[TEMPLATES] = sorted(self.templates)  # type: ignore[attr-defined]
+
+    @pytest.hookimpl(optionalhook=True)
+    def pytest_testnodedown(self, node: Any) -> None:
+        """Hear it."""
+        self.templates |= {tuple(names) for names in getattr(node, "workeroutput", {}).get(TEMPLATES, ())}
+
+    def pytest_unconfigure(self) -> None:
+        """Drop the databases of which the workers had copies, once all have ended."""
+        if self.templates and not self.workerinput:
+            from django.db import connections
+
+            from automigrate_ext.backends import copies_for
+
+            with unblocked(self.config):
+                for alias, name in sorted(self.templates):
+                    copies_for(connections[alias], lambda message: None).drop(name)
+
+
+@contextmanager
+def unblocked(config: pytest.Config) -> Iterator[None]:
+    """Let pytest-django allow the use of databases."""
+    from pytest_django.plugin import blocking_manager_key
+
+    with config.stash[blocking_manager_key].unblock():
+        yield
+
+
+def told(run: TestRun, verbosity: int) -> Iterator[str]:
+    """What is said of the databases of a run: a line each, with -v also of copies, and how it was done."""
+    for outcome in run.outcomes:
+        if not outcome.source or verbosity >= 1:
+            yield outcome.line()
+        if verbosity >= 1:
+            yield from outcome.details()

@@ -1,0 +1,37 @@
+"""For `manage.py test`: a test runner whose databases are made from the models."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.test.runner import DiscoverRunner
+
+from automigrate_ext.testing.creation import TestRun, bootstrapping
+
+
+class AutomigrateRunnerMixin:
+    """Makes the test databases from the models; put it before the test runner's class."""
+
+    verbosity: int
+
+    def setup_databases(self, **kwargs: Any) -> list[tuple[Any, str, bool]]:
+        """Set the databases up and say for each what was done; with verbosity 2 also how."""
+        with bootstrapping() as run:
+            old_config: list[tuple[Any, str, bool]] = super().setup_databases(**kwargs)  # type: ignore[misc]
+        self.tell(run)
+        return old_config
+
+    def tell(self, run: TestRun) -> None:
+        """Say what was done."""
+        for outcome in run.outcomes:
+            if outcome.source and self.verbosity < 2:
+                continue
+            if self.verbosity >= 1:
+                self.log(outcome.line())  # type: ignore[attr-defined]
+            if self.verbosity >= 2:
+                for line in outcome.details():
+                    self.log(line)  # type: ignore[attr-defined]
+
+
+class AutomigrateRunner(AutomigrateRunnerMixin, DiscoverRunner):
+    """Django's test runner, with test databases made from the models."""

@@ -83,7 +83,11 @@ class Server(ABC):
 
     def entry(self, database: str) -> dict[str, Any]:
         """Return the entry of DATABASES for a database on this server."""
-        return parse_database_url(urlunsplit(urlsplit(self.url)._replace(path=f"/{database}")))
+        return parse_database_url(self.url_of(database))
+
+    def url_of(self, database: str) -> str:
+        """Return the URL of a database on this server."""
+        return urlunsplit(urlsplit(self.url)._replace(path=f"/{database}"))
 
     @classmethod
     @abstractmethod

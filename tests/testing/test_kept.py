@@ -1,0 +1,63 @@
+"""Kept databases through changes of models, switches of branches, and runs with and without the plugin by turns."""
+
+ADD_COLUMN = """\
+from django.db import migrations, models
+
+
+class Migration(migrations.Migration):
+    dependencies = [("app1", "0050_auto")]
+    operations = [migrations.AddField("Model0", "other", models.CharField(max_length=9, default=""))]
+"""
+
+OURS = ("--automigrate", "--reuse-db")
+
+
+def go_to_other_branch(project):
+    """Models and migrations as another branch has them."""
+    (project.directory / "app1/migrations/0051_other.py").write_text(ADD_COLUMN)
+    project.replace("app1/models.py", "class Model0(models.Model):\n", "class Model0(models.Model):\n" + OTHER)
+
+
+def come_back(project):
+    (project.directory / "app1/migrations/0051_other.py").unlink()
+    project.replace("app1/models.py", OTHER, "")
+
+
+OTHER = '    other = models.CharField(max_length=9, default="")\n'
+
+
+def test_kept_database_follows_models_and_modes(project):
+    assert " tables created in " in project.pytest(*OURS).line()
+    assert project.pytest(*OURS).line().startswith("up to date, ")
+    assert project.pytest("--reuse-db").passed().lines() == []
+
+    # Each branch with the plugin, and the migration of the other one is recorded only while it is there.
+    go_to_other_branch(project)
+    assert project.pytest(*OURS).line().startswith("1 change applied in ")
+    come_back(project)
+    result = project.pytest(*OURS, "-v", SQL="INSERT INTO app1_model0 (id, name) VALUES (7, 'kept')")
+    assert "1 change applied in " in result.line() and "- Drop column app1_model0.other" in result.out
+
+    # By migrations to the other branch, where there is a row now; the plugin finds nothing to do there.
+    go_to_other_branch(project)
+    assert project.pytest("--reuse-db").passed().lines() == []
+    assert "up to date" in project.pytest(*OURS).line()
+
+    # What was done by hand is noticed.
+    dropped = "ALTER TABLE app1_model1 DROP COLUMN field3"
+    assert "up to date" in project.pytest(*OURS, "-k", "cache_table", SQL=dropped).line()
+    assert "1 change applied in " in project.pytest(*OURS).line()
+
+    # What the rows stand against is made anew.
+    come_back(project)
+    required = "    code = models.CharField(max_length=5, unique=True)\n"
+    project.replace("app1/models.py", "class Model0(models.Model):\n", "class Model0(models.Model):\n" + required)
+    line = project.pytest(*OURS, "-k", "not migrations").line()
+    assert line.startswith("made anew with ") and "because its rows are in the way: " in line
+    assert " tables created in " in project.pytest(*OURS, "--create-db", "-k", "not migrations").line()
+
+
+def test_database_made_by_migrations_is_adopted(on_sqlite):
+    assert on_sqlite.pytest("--reuse-db").passed().lines() == []
+    assert on_sqlite.pytest(*OURS).line().startswith("up to date, ")
+    assert on_sqlite.pytest("--reuse-db").passed().lines() == []

@@ -98,7 +98,6 @@ class Bootstrap:
         Compares what the models say with what they said then, and the tables as the server tells of them with how they
         were; so a table that was altered by hand is noticed.
         """
-        self.backend.await_access()
         self.found = stamp.read(self.backend)
         if self.found is None or self.found.models != self.of_models():
             return False

@@ -19,7 +19,7 @@ from unittest import mock
 from django.apps import apps
 from django.conf import settings
 from django.core import management, serializers
-from django.db import router
+from django.db import connections, router
 from django.db.backends.base.creation import BaseDatabaseCreation
 
 from automigrate_ext.backends import backend_for, copies_for
@@ -27,10 +27,11 @@ from automigrate_ext.backends.copies import Copies
 from automigrate_ext.backends.sqlite3.copies import SQLiteCopies
 from automigrate_ext.record import TABLE as RECORD
 from automigrate_ext.selection import select
-from automigrate_ext.testing import stamp
+from automigrate_ext.testing import stamp, use
 from automigrate_ext.testing.bootstrap import ANEW, Bootstrap, Outcome, reason
 from automigrate_ext.testing.migrations import Modules
 from automigrate_ext.testing.stamp import Stamp
+from automigrate_ext.waiting import tell_nobody
 
 #: Django's own methods, whatever is put in their place later.
 CREATE: Callable[..., str] = BaseDatabaseCreation.create_test_db
@@ -42,7 +43,8 @@ class TestRun:
     """One run of tests in one process, and what came of its databases.
 
     `identifier` is the same in all processes of the run. `worker` is the name of this one among several, by which the
-    names of its databases end; `shared` is a directory that all of them see.
+    names of its databases end; `shared` is a directory that all of them see. `used` are the kept databases, by alias,
+    that are marked as in use until `release` is called.
     """
 
     __test__ = False
@@ -52,11 +54,21 @@ class TestRun:
     shared: Path | None = None
     outcomes: list[Outcome] = field(default_factory=list)
     templates: list[tuple[str, str]] = field(default_factory=list)
+    used: list[tuple[str, str]] = field(default_factory=list)
     modules: Modules = field(default_factory=lambda: settings.MIGRATION_MODULES)
 
     def template_of(self, name: str) -> str:
         """The database of which the worker's is a copy; its own name where it is none."""
         return name.removesuffix(f"_{self.worker}") if self.worker else name
+
+    def release(self) -> None:
+        """Say in the kept databases that the tests have ended in good order."""
+        for alias, name in self.used:
+            connection = connections[alias]
+            if copies_for(connection, tell_nobody).exists(name):
+                with at(connection, name):
+                    use.unmark(backend_for(alias))
+        self.used.clear()
 
 
 @contextmanager
@@ -98,7 +110,9 @@ class Maker:
         options["keepdb"] = keepdb
         with copies.lock(template):
             if template == name:
-                return self.build(creation, args, options)
+                self.build(creation, args, options)
+                self.mark(creation.connection, name, keepdb=keepdb)
+                return name
             with test_name(creation, template):
                 wanted = self.stamp_of(copies, template)
                 if wanted is None or wanted.run != self.run.identifier:
@@ -107,9 +121,16 @@ class Maker:
             if not keepdb:
                 self.run.templates.append((creation.connection.alias, template))
             self.copy(copies, template, name, wanted, keepdb=keepdb)
-        use(creation.connection, name)
+        connect_to(creation.connection, name)
         creation.connection.ensure_connection()
+        self.mark(creation.connection, name, keepdb=keepdb)
         return name
+
+    def mark(self, connection: Any, name: str, *, keepdb: bool) -> None:
+        """Say in a kept database, to which the connection is, that tests use it."""
+        if keepdb:
+            use.mark(backend_for(connection.alias))
+            self.run.used.append((connection.alias, name))
 
     def build(self, creation: Any, args: tuple[Any, ...], options: dict[str, Any]) -> str:
         """Let Django create the database, and fill it from the models where it would have called `migrate`."""
@@ -146,7 +167,7 @@ class Maker:
         started = time.perf_counter()
         name = str(creation._get_test_db_name())
         creation.connection.close()
-        use(creation.connection, name)
+        connect_to(creation.connection, name)
         copies.load(str(copy))
         self.copied(creation.connection, shown(creation, name), str(copy), started)
         return name
@@ -166,6 +187,8 @@ class Maker:
         copies = copies_for(creation.connection, creation.log)
         with copies.lock(source):
             self.copy(copies, source, target, self.stamp_of(copies, source), keepdb=keepdb)
+        with at(creation.connection, target):
+            self.mark(creation.connection, target, keepdb=keepdb)
 
     def copy(self, copies: Copies, source: str, target: str, wanted: Stamp | None, *, keepdb: bool) -> None:
         """Make the target a copy of the source, unless it is one of what the source is now."""
@@ -188,6 +211,8 @@ class Maker:
         alias = copies.connection.alias
         with at(copies.connection, name):
             backend = backend_for(alias)
+            if use.is_abandoned(backend):
+                return False
             rows = stamp.rows_of(found.rows, backend)
             same_tables = stamp.of_tables(select(None, alias, apps), backend) == found.tables
         return same_tables and all(rows.get(table, 0) >= number for table, number in found.rows.items())
@@ -205,23 +230,25 @@ def fill(creation: Any, bootstrap: Bootstrap, *, keepdb: bool) -> str:
     if not keepdb:
         bootstrap.update()
         return ""
-    why = ""
-    if bootstrap.is_current():
-        if bootstrap.complete():
-            return ""
-        why = "rows are gone that belong to it"
-    try:
-        if not why:
-            bootstrap.update()
-            if bootstrap.complete():
-                return ""
-            why = "rows are gone that belong to it"
-    except ANEW as error:
-        why = reason(error)
+    why = make_current(bootstrap)
+    if not why:
+        return ""
     recreate(creation)
     bootstrap.found = None
     bootstrap.update()
     return why
+
+
+def make_current(bootstrap: Bootstrap) -> str:
+    """Bring a kept database up to date; returns why that cannot be done, or ""."""
+    if use.is_abandoned(bootstrap.backend):
+        return "the run before was killed while it used it"
+    try:
+        if not bootstrap.is_current():
+            bootstrap.update()
+    except ANEW as error:
+        return reason(error)
+    return "" if bootstrap.complete() else "rows are gone that belong to it"
 
 
 def recreate(creation: Any) -> None:
@@ -272,7 +299,7 @@ def at(connection: Any, name: str) -> Iterator[None]:
             connection.close()
 
 
-def use(connection: Any, name: str) -> None:
+def connect_to(connection: Any, name: str) -> None:
     """Connect to the database of this name from now on, as `create_test_db` sees to it."""
     connection.close()
     settings.DATABASES[connection.alias]["NAME"] = name

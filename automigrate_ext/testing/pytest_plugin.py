@@ -76,9 +76,15 @@ class Databases:
         run = self.new_run(request)
         with bootstrapping(run):
             result = yield
+        fixturedef.addfinalizer(lambda: self.release(run))
         self.lines += list(told(run, self.config.option.verbose))
         self.templates |= set(run.templates)
         return result
+
+    def release(self, run: TestRun) -> None:
+        """Say in the kept databases that the tests have ended."""
+        with unblocked(self.config):
+            run.release()
 
     def new_run(self, request: pytest.FixtureRequest) -> TestRun:
         """The run that this process is, or is a part of."""

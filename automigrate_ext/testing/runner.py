@@ -19,7 +19,13 @@ class AutomigrateRunnerMixin:
         with bootstrapping() as run:
             old_config: list[tuple[Any, str, bool]] = super().setup_databases(**kwargs)  # type: ignore[misc]
         self.tell(run)
+        self.test_run = run
         return old_config
+
+    def teardown_databases(self, old_config: list[tuple[Any, str, bool]], **kwargs: Any) -> None:
+        """Destroy the databases, or say in kept ones that the tests have ended in good order."""
+        self.test_run.release()
+        super().teardown_databases(old_config, **kwargs)  # type: ignore[misc]
 
     def tell(self, run: TestRun) -> None:
         """Say what was done."""

@@ -19,6 +19,7 @@ SECRET_KEY = "tests"
 USE_TZ = True
 SITE_ID = 1
 ROOT_URLCONF = "urls"
+STATIC_URL = "/static/"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 INSTALLED_APPS = [
     "django.contrib.contenttypes",
@@ -51,6 +52,8 @@ def django_db_setup(django_db_setup, django_db_blocker):
     with django_db_blocker.unblock(), connection.cursor() as cursor:
         for sql in filter(None, os.environ.get("SQL", "").split(";")):
             cursor.execute(sql)
+    if "DIE" in os.environ:
+        os.kill(os.getpid(), 9)
 """
 
 #: Everything that `migrate` leaves behind is there, and the tables are those of the models.
@@ -143,7 +146,7 @@ MODEL = """
 
 class Model{number}(models.Model):
     name = models.CharField(max_length=50)
-{fields}    parent = models.ForeignKey("{parent}", models.CASCADE, null=True)
+{fields}    parent = models.ForeignKey("{parent}", models.CASCADE, null=True, related_name="+")
 
     class Meta:
         indexes = [models.Index(fields=["name"], name="{app}_{number}_name")]
@@ -152,7 +155,6 @@ FIELD = "    field{number} = models.IntegerField(null=True)\n"
 
 MIGRATION = """\
 from django.db import migrations, models
-import django.db.models.deletion
 
 
 class Migration(migrations.Migration):
@@ -178,11 +180,9 @@ ADD = """\
 POINT = """\
         migrations.AddField(
             "Model{model}", "parent",
-            models.ForeignKey(null=True, on_delete=django.db.models.deletion.CASCADE, to="{parent}"),
+            models.ForeignKey(null=True, on_delete=models.CASCADE, related_name="+", to="{parent}"),
         ),
 """
-
-
 
 
 def generate(directory: Path, *, apps: int = 4, models: int = 2, fields: int = 24) -> Path:

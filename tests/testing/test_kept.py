@@ -1,5 +1,9 @@
 """Kept databases through changes of models, switches of branches, and runs with and without the plugin by turns."""
 
+import signal
+
+import pytest
+
 ADD_COLUMN = """\
 from django.db import migrations, models
 
@@ -61,3 +65,13 @@ def test_database_made_by_migrations_is_adopted(on_sqlite):
     assert on_sqlite.pytest("--reuse-db").passed().lines() == []
     assert on_sqlite.pytest(*OURS).line().startswith("up to date, ")
     assert on_sqlite.pytest("--reuse-db").passed().lines() == []
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
+def test_what_a_killed_run_left_is_not_met_again(project):
+    options = (*OURS, "-k", "columns")
+    left = "INSERT INTO app1_model0 (id, name) VALUES (7, 'left behind')"
+    assert project.pytest(*options, SQL=left, DIE="1").status == -signal.SIGKILL
+    line = project.pytest(*options, SQL=left).line()
+    assert line.startswith("made anew with ") and line.endswith("because the run before was killed while it used it")
+    assert project.pytest(*options).line().startswith("up to date, ")

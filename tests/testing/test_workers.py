@@ -1,0 +1,106 @@
+"""Copies of databases for several processes: made once, made anew when they are stale, whole or not there."""
+
+import signal
+
+import pytest
+
+WORKERS = ("-v", "-n", "2", "--dist=each", "-k", "columns")
+OURS = ("--automigrate", "--reuse-db", *WORKERS)
+
+FIELD = "    other = models.IntegerField(null=True)\n"
+
+#: Kills the process, with all that belong to it, in the middle of the n-th copy.
+KILLER = """
+import os, signal
+
+if os.environ.get("KILL"):
+    from automigrate_ext.backends.mysql import copies as mysql
+    from automigrate_ext.backends.postgresql import copies as postgresql
+    from automigrate_ext.backends.sqlite3 import copies as sqlite3
+
+    def kill(*args, **options):
+        os.killpg(0, signal.SIGKILL)
+
+    mysql.Copying.make_programs = kill
+    sqlite3.os.replace = kill
+    postgresql.PostgreSQLCopies.drop = kill
+"""
+
+
+def add_field(project):
+    project.replace("app1/models.py", "class Model0(models.Model):\n", "class Model0(models.Model):\n" + FIELD)
+
+
+def said(result, text):
+    return [line for line in result.passed().lines() if text in line]
+
+
+def test_workers_share_one_build(project):
+    # Nothing is kept: one builds, both copy, and nothing is left.
+    result = project.pytest("--automigrate", *WORKERS)
+    assert len(said(result, " tables created in ")) == 1
+    assert len(said(result, " copied from ")) == 2
+    assert not is_there(project, "") and not is_there(project, "_gw0") and not is_there(project, "_gw1")
+
+    # Kept: a copy is made again only when what it is of has changed.
+    result = project.pytest(*OURS)
+    assert len(said(result, " tables created in ")) == 1 and len(said(result, " copied from ")) == 2
+    result = project.pytest(*OURS)
+    assert len(said(result, " up to date, ")) == 1 and not said(result, " copied from ")
+    add_field(project)
+    assert "1 change applied in " in project.pytest("--automigrate", "--reuse-db", "-k", "columns").line()
+    result = project.pytest(*OURS)
+    assert len(said(result, " up to date, ")) == 1 and len(said(result, " copied from ")) == 2
+
+    # A copy that something happened to is not used.
+    dropped = "ALTER TABLE app1_model1 DROP COLUMN field3"
+    project.pytest(*OURS, "-k", "cache", SQL=dropped).passed()
+    result = project.pytest(*OURS)
+    assert len(said(result, " up to date, ")) == 1 and len(said(result, " copied from ")) == 2
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
+def test_killed_while_copying_leaves_no_half_of_a_copy(project):
+    (project.directory / "conftest.py").write_text((project.directory / "conftest.py").read_text() + KILLER)
+    assert project.pytest(*OURS, KILL="1").status == -signal.SIGKILL
+    result = project.pytest(*OURS)
+    assert len(said(result, " copied from ")) == 2
+    again = project.pytest(*OURS)
+    assert len(said(again, " up to date, ")) == 1 and not said(again, " copied from ")
+
+
+def is_there(project, suffix):
+    """Whether the test database with the suffix exists, asked by the project's own connection."""
+    program = (
+        "import sys, django; django.setup()\n"
+        "from django.db import connection\n"
+        "from automigrate_ext.backends import copies_for\n"
+        "print(copies_for(connection, print).exists(sys.argv[1]))"
+    )
+    name = project.test_name + suffix
+    out = project.run("-c", program, name).out.strip()
+    assert out in ("True", "False"), out
+    return out == "True"
+
+
+RUNNER = ("test", "--keepdb", "--parallel", "2", "-v", "2")
+TESTS = ("tests.FirstTests", "tests.SecondTests")
+
+
+def test_django_runner_clones_are_never_stale(project):
+    # Ticket 26822 of Django's: with --keepdb and --parallel, clones stayed as they had once been made.
+    result = project.manage(*RUNNER, *TESTS)
+    assert len(said(result, " tables created in ")) == 1 and len(said(result, " copied from ")) == 2
+    result = project.manage(*RUNNER, *TESTS, "--reverse")
+    assert len(said(result, " up to date, ")) == 1 and not said(result, " copied from ")
+    add_field(project)
+    result = project.manage(*RUNNER)
+    assert len(said(result, "1 change applied in ")) == 1 and len(said(result, " copied from ")) == 2
+    # Tests with serialised rows leave a database without them behind.
+    assert len(said(project.manage(*RUNNER), " copied from ")) > 0
+
+
+def test_django_runner_removes_what_it_made(project):
+    result = project.manage("test", "--noinput", "--parallel", "2").passed()
+    assert len(said(result, " tables created in ")) == 1
+    assert not is_there(project, "")

@@ -184,12 +184,15 @@ class Record:
 
     def note(self, name: str) -> str:
         """What `write_note` was given last under this name; "" before that."""
-        return self.load().get(name, ("", ""))[1]
+        rows = self.load() if self.rows is None else self.rows
+        return rows.get(name, ("", ""))[1]
 
     def write_note(self, name: str, text: str) -> None:
         """Keep a text that belongs to the database as a whole; its name has a blank, as no table's has."""
-        self.create()
+        if not self.rows:
+            self.create()
         self.upsert({name: ("", text)})
+        self.rows = {**(self.rows or {}), name: ("", text)}
 
 
 def parse(name: str, owner: str, owned: str) -> OwnedTable:

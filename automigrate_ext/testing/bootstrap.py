@@ -21,7 +21,7 @@ from automigrate_ext.exceptions import ExecutionFailed, NotConverged, Refused
 from automigrate_ext.plan import Plan
 from automigrate_ext.record import Record
 from automigrate_ext.selection import select
-from automigrate_ext.testing import migrations, stamp
+from automigrate_ext.testing import migrations, stamp, use
 from automigrate_ext.testing.stamp import Stamp
 
 #: Receivers from here write rows that follow from the models and the settings alone.
@@ -90,6 +90,7 @@ class Bootstrap:
 
     def __post_init__(self) -> None:
         self.backend = backend_for(self.alias)
+        self.record = Record(self.backend)
         self.selection = evolve(select(None, self.alias, apps), alone=True)
 
     def is_current(self) -> bool:
@@ -98,7 +99,7 @@ class Bootstrap:
         Compares what the models say with what they said then, and the tables as the server tells of them with how they
         were; so a table that was altered by hand is noticed.
         """
-        self.found = stamp.read(self.backend)
+        self.found = stamp.read(self.record)
         if self.found is None or self.found.models != self.of_models():
             return False
         recorded = migrations.applied(self.backend.connection)
@@ -139,7 +140,7 @@ class Bootstrap:
 
     def update(self) -> None:
         """Make the tables what the models say. Raises as `autoupdate` does."""
-        before = Record(self.backend).read().tables
+        before = self.record.read().tables
         self.plan = autoupdate(
             self.selection, using=self.alias, accept_data_loss=True, verbosity=self.verbosity, lock_wait=None
         )
@@ -154,7 +155,15 @@ class Bootstrap:
         else:
             self.stamp = self.look()
         if self.stamp != self.found:
-            stamp.write(self.backend, self.stamp)
+            stamp.write(self.record, self.stamp)
+
+    def mark(self) -> None:
+        """Say in the database that tests use it."""
+        use.mark(self.record)
+
+    def is_abandoned(self) -> bool:
+        """Whether tests that used the database were killed."""
+        return use.is_abandoned(self.record)
 
     def look(self) -> Stamp:
         """The stamp of the database as it is now."""

@@ -26,6 +26,7 @@ from automigrate_ext.backends import backend_for, copies_for
 from automigrate_ext.backends.copies import Copies
 from automigrate_ext.backends.sqlite3.copies import SQLiteCopies
 from automigrate_ext.record import TABLE as RECORD
+from automigrate_ext.record import Record
 from automigrate_ext.selection import select
 from automigrate_ext.testing import stamp, use
 from automigrate_ext.testing.bootstrap import ANEW, Bootstrap, Outcome, reason
@@ -65,9 +66,9 @@ class TestRun:
         """Say in the kept databases that the tests have ended in good order."""
         for alias, name in self.used:
             connection = connections[alias]
-            if copies_for(connection, tell_nobody).exists(name):
+            if connection.settings_dict["NAME"] == name or copies_for(connection, tell_nobody).exists(name):
                 with at(connection, name):
-                    use.unmark(backend_for(alias))
+                    use.unmark(Record(backend_for(alias)))
         self.used.clear()
 
 
@@ -110,8 +111,10 @@ class Maker:
         options["keepdb"] = keepdb
         with copies.lock(template):
             if template == name:
-                self.build(creation, args, options)
-                self.mark(creation.connection, name, keepdb=keepdb)
+                bootstrap = self.build(creation, args, options)
+                if keepdb:
+                    bootstrap.mark()
+                    self.run.used.append((bootstrap.alias, name))
                 return name
             with test_name(creation, template):
                 wanted = self.stamp_of(copies, template)
@@ -129,10 +132,10 @@ class Maker:
     def mark(self, connection: Any, name: str, *, keepdb: bool) -> None:
         """Say in a kept database, to which the connection is, that tests use it."""
         if keepdb:
-            use.mark(backend_for(connection.alias))
+            use.mark(Record(backend_for(connection.alias)))
             self.run.used.append((connection.alias, name))
 
-    def build(self, creation: Any, args: tuple[Any, ...], options: dict[str, Any]) -> str:
+    def build(self, creation: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Bootstrap:
         """Let Django create the database, and fill it from the models where it would have called `migrate`."""
         keepdb = options.get("keepdb", False)
         bootstrap = Bootstrap(
@@ -151,22 +154,22 @@ class Maker:
             name = CREATE(creation, *args, **options)
         bootstrap.write_stamp()
         self.run.outcomes.append(bootstrap.outcome(shown(creation, name), remade))
-        return name
+        return bootstrap
 
     def create_in_memory(self, creation: Any, args: tuple[Any, ...], options: dict[str, Any]) -> str:
         """Make a database in memory; of several processes one makes it, and the others read its copy."""
+        name = str(creation._get_test_db_name())
         if not self.run.worker or self.run.shared is None:
-            return self.build(creation, args, options)
+            self.build(creation, args, options)
+            return name
         copies = SQLiteCopies(creation.connection, creation.log)
         copy = self.run.shared / f"{self.run.identifier}-{creation.connection.alias}.sqlite3"
         with copies.lock(str(copy)):
             if not copy.exists():
-                name = self.build(creation, args, options)
+                self.build(creation, args, options)
                 copies.save(creation.connection.connection, str(copy))
                 return name
         started = time.perf_counter()
-        name = str(creation._get_test_db_name())
-        creation.connection.close()
         connect_to(creation.connection, name)
         copies.load(str(copy))
         self.copied(creation.connection, shown(creation, name), str(copy), started)
@@ -205,13 +208,14 @@ class Maker:
 
     def is_copy(self, copies: Copies, name: str, wanted: Stamp) -> bool:
         """Whether the database is a copy of what was stamped so, and still has the same tables and rows."""
-        found = self.stamp_of(copies, name)
-        if found is None or found.version != wanted.version:
+        if not copies.exists(name):
             return False
         alias = copies.connection.alias
         with at(copies.connection, name):
             backend = backend_for(alias)
-            if use.is_abandoned(backend):
+            record = Record(backend)
+            found = stamp.read(record)
+            if found is None or found.version != wanted.version or use.is_abandoned(record):
                 return False
             rows = stamp.rows_of(found.rows, backend)
             same_tables = stamp.of_tables(select(None, alias, apps), backend) == found.tables
@@ -222,7 +226,7 @@ class Maker:
         if not copies.exists(name):
             return None
         with at(copies.connection, name):
-            return stamp.read(backend_for(copies.connection.alias))
+            return stamp.read(Record(backend_for(copies.connection.alias)))
 
 
 def fill(creation: Any, bootstrap: Bootstrap, *, keepdb: bool) -> str:
@@ -241,7 +245,7 @@ def fill(creation: Any, bootstrap: Bootstrap, *, keepdb: bool) -> str:
 
 def make_current(bootstrap: Bootstrap) -> str:
     """Bring a kept database up to date; returns why that cannot be done, or ""."""
-    if use.is_abandoned(bootstrap.backend):
+    if bootstrap.is_abandoned():
         return "the run before was killed while it used it"
     try:
         if not bootstrap.is_current():

@@ -41,16 +41,16 @@ class Stamp:
     run: str = ""
 
 
-def read(backend: Backend) -> Stamp | None:
+def read(record: Record) -> Stamp | None:
     """The stamp of a database; None where it has none, or one of another version of this package."""
-    text = Record(backend).note(NAME)
+    text = record.note(NAME)
     facts: dict[str, Any] = json.loads(text) if text else {}
     return Stamp(**facts) if facts.keys() == Stamp.__dataclass_fields__.keys() else None
 
 
-def write(backend: Backend, stamp: Stamp) -> None:
+def write(record: Record, stamp: Stamp) -> None:
     """Put the stamp into the database."""
-    Record(backend).write_note(NAME, json.dumps(asdict(stamp), sort_keys=True))
+    record.write_note(NAME, json.dumps(asdict(stamp), sort_keys=True))
 
 
 def of_models(selection: Selection, connection: BaseDatabaseWrapper) -> str:

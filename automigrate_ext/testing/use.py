@@ -6,29 +6,28 @@ import os
 import socket
 import sys
 
-from automigrate_ext.backends.base import Backend
 from automigrate_ext.record import Record
 
 #: The mark's name among the notes of the record.
 NAME = "test database used by"
 
 
-def mark(backend: Backend) -> None:
+def mark(record: Record) -> None:
     """Say that this process uses the database."""
-    Record(backend).write_note(NAME, f"{os.getpid()} on {socket.gethostname()}")
+    record.write_note(NAME, f"{os.getpid()} on {socket.gethostname()}")
 
 
-def unmark(backend: Backend) -> None:
+def unmark(record: Record) -> None:
     """Say that nobody does."""
-    Record(backend).write_note(NAME, "")
+    record.write_note(NAME, "")
 
 
-def is_abandoned(backend: Backend) -> bool:
+def is_abandoned(record: Record) -> bool:
     """Whether a process has used the database, and is gone without having said so.
 
     Of a process on another host that is not known, nor on Windows; then it counts as there.
     """
-    process, _, host = Record(backend).note(NAME).partition(" on ")
+    process, _, host = record.note(NAME).partition(" on ")
     if not process or host != socket.gethostname() or sys.platform == "win32":
         return False
     return int(process) == os.getpid() or not is_alive(int(process))

@@ -10,6 +10,7 @@ from functools import cache
 from importlib import import_module
 
 import pytest
+import pytest_django.plugin
 from django.core.management import get_commands, load_command_class
 
 import automigrate_ext
@@ -17,10 +18,11 @@ from automigrate_ext import Answers, Hazard, Judgement, LikelyRename, Plan, Rema
 from automigrate_ext.changes import Change, RenameTable
 from automigrate_ext.plan import several_dict
 from automigrate_ext.schema import Schema
+from automigrate_ext.testing import pytest_plugin
 from tests.demo import ROOT, Demo
 
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
-USER_NAMES = ("guide", "how-to", "pending-page", "start-up", "reference", "databases")
+USER_NAMES = ("guide", "how-to", "pending-page", "start-up", "reference", "databases", "testing")
 USER_PAGES = [ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in USER_NAMES)]
 REFERENCE = ROOT / "docs" / "reference.md"
 
@@ -97,7 +99,7 @@ def options_of(command):
 
 def program_before(text):
     """The last command or program named in a piece of code, to which an option after it belongs, or ""."""
-    words = re.findall(r"[\w]+", text)
+    words = re.findall(r"[\w]+", OPTION.sub("", text))
     known = [word for word in words if word in {*get_commands(), *OTHER_PROGRAMS, *OTHER_COMMANDS}]
     return known[-1] if known else ""
 
@@ -105,12 +107,38 @@ def program_before(text):
 def test_programs_are_told_apart():
     assert program_before("python3 -m venv .venv && .venv/bin/pip install ") == "pip"
     assert program_before("python manage.py autoupdate todo ") == "autoupdate"
+    assert program_before("pytest --automigrate ") == "pytest"
     assert program_before("") == ""
+
+
+class Options:
+    """What plugins of pytest are given to declare their options to; keeps their names."""
+
+    def __init__(self, *plugins):
+        self.names = set()
+        for plugin in plugins:
+            plugin.pytest_addoption(self)
+
+    def getgroup(self, *names):
+        return self
+
+    def addini(self, *names, **facts):
+        pass
+
+    def addoption(self, *names, **facts):
+        self.names |= set(names)
+
+    _addoption = addoption
+
+
+def options_of_tests():
+    """The options of tests: pytest's with our plugin and pytest-django's, and those of `manage.py test`."""
+    return Options(pytest_django.plugin, pytest_plugin).names | options_of("test")
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page.name != "CONTRIBUTING.md"], ids=lambda page: page.name)
 def test_options_exist(page):
-    ours = options_of("autoupdate") | options_of("automigrate")
+    ours = options_of("autoupdate") | options_of("automigrate") | options_of_tests()
     for code in code_of(page):
         for found in OPTION.finditer(code):
             program = program_before(code[: found.start()])

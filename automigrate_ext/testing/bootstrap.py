@@ -8,6 +8,7 @@ import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from dataclasses import replace as evolve
+from functools import cached_property
 from typing import Any
 
 from django.apps import apps
@@ -25,7 +26,7 @@ from automigrate_ext.testing import migrations, stamp, use
 from automigrate_ext.testing.stamp import Stamp
 
 #: Receivers from here write rows that follow from the models and the settings alone.
-KNOWN_RECEIVERS = "django.contrib."
+KNOWN_RECEIVERS = ("django.contrib.", "automigrate_ext.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,14 +101,15 @@ class Bootstrap:
         were; so a table that was altered by hand is noticed.
         """
         self.found = stamp.read(self.record)
-        if self.found is None or self.found.models != self.of_models():
+        if self.found is None or self.found.models != self.models:
             return False
         recorded = migrations.applied(self.backend.connection)
         if self.found.migrations != stamp.of_migrations(recorded):
             return False
         return self.found.tables == stamp.of_tables(self.selection, self.backend)
 
-    def of_models(self) -> str:
+    @cached_property
+    def models(self) -> str:
         """A digest of the models and the names of the migrations."""
         asked = stamp.of_models(self.selection, self.backend.connection)
         return stamp.short((asked, stamp.of_migrations(migrations.on_disk(self.modules))))
@@ -169,7 +171,7 @@ class Bootstrap:
         """The stamp of the database as it is now."""
         names = [model._meta.db_table for model in self.selection.models]
         return Stamp(
-            models=self.of_models(),
+            models=self.models,
             tables=stamp.of_tables(self.selection, self.backend),
             migrations=stamp.of_migrations(migrations.applied(self.backend.connection)),
             rows=stamp.rows_of(names, self.backend),

@@ -69,6 +69,7 @@ class Databases:
         self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
     ) -> Generator[None, object, object]:
         """Have the databases made from the models, whoever's fixture sets them up."""
+        __tracebackhide__ = True  # else every error in any fixture would show this
         if fixturedef.argname != FIXTURE:
             return (yield)
         from automigrate_ext.testing.creation import bootstrapping

@@ -14,7 +14,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 import automigrate_ext
 from automigrate_ext import signals
 from automigrate_ext.backends.base import Backend
-from automigrate_ext.blueprint import Blueprint, collecting_editor, draw
+from automigrate_ext.blueprint import collecting_editor, wording
 from automigrate_ext.plan import digest
 from automigrate_ext.record import Record
 from automigrate_ext.selection import Selection, models_of
@@ -56,16 +56,10 @@ def write(record: Record, stamp: Stamp) -> None:
 def of_models(selection: Selection, connection: BaseDatabaseWrapper) -> str:
     """A digest of all that decides what `autoupdate` makes of a database that has not been touched otherwise."""
     editor = collecting_editor(connection)
-    texts = [text for model in selection.models for text in words(draw(editor, model))]
+    texts = [text for model in selection.models for text in wording(editor, model)]
     told = signals.fingerprint(model for model in models_of(selection.apps))
     versions = (django.get_version(), automigrate_ext.__version__, connection.vendor, *server_version(connection))
     return short(map(str, (*versions, told, *texts)))
-
-
-def words(blueprint: Blueprint) -> Iterable[str]:
-    """All that Django would say to make a table."""
-    yield from (blueprint.create_sql(), *map(str, blueprint.objects), *blueprint.comments)
-    yield from map(repr, blueprint.foreign_keys)
 
 
 def server_version(connection: BaseDatabaseWrapper) -> tuple[Any, ...]:

@@ -14,8 +14,7 @@ from typing import Any
 from django.apps import apps
 from django.db.models.signals import post_migrate, pre_migrate
 
-from automigrate_ext import render, signals
-from automigrate_ext.api import autoupdate
+from automigrate_ext import signals
 from automigrate_ext.backends import backend_for
 from automigrate_ext.changes import CreateTable, DropTable, plural
 from automigrate_ext.exceptions import ExecutionFailed, NotConverged, Refused
@@ -69,6 +68,8 @@ class Outcome:
 
     def details(self) -> Iterator[str]:
         """What was done, a line each."""
+        from automigrate_ext import render
+
         if self.plan and self.plan.judgements:
             yield from map(str, render.lines(self.plan, done=True))
 
@@ -142,6 +143,9 @@ class Bootstrap:
 
     def update(self) -> None:
         """Make the tables what the models say. Raises as `autoupdate` does."""
+        # Most runs find nothing to update, and tests wait for what is loaded.
+        from automigrate_ext.api import autoupdate
+
         before = self.record.read().tables
         self.plan = autoupdate(
             self.selection, using=self.alias, accept_data_loss=True, verbosity=self.verbosity, lock_wait=None

@@ -24,7 +24,6 @@ from django.db.backends.base.creation import BaseDatabaseCreation
 
 from automigrate_ext.backends import backend_for, copies_for
 from automigrate_ext.backends.copies import Copies
-from automigrate_ext.backends.sqlite3.copies import SQLiteCopies
 from automigrate_ext.record import TABLE as RECORD
 from automigrate_ext.record import Record
 from automigrate_ext.selection import select
@@ -162,6 +161,9 @@ class Maker:
         if not self.run.worker or self.run.shared is None:
             self.build(creation, args, options)
             return name
+        # Another database's backend takes time to load, and tests wait for it.
+        from automigrate_ext.backends.sqlite3.copies import SQLiteCopies
+
         copies = SQLiteCopies(creation.connection, creation.log)
         copy = self.run.shared / f"{self.run.identifier}-{creation.connection.alias}.sqlite3"
         with copies.lock(str(copy)):

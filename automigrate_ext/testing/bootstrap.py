@@ -20,6 +20,7 @@ from automigrate_ext.changes import CreateTable, DropTable, plural
 from automigrate_ext.exceptions import ExecutionFailed, NotConverged, Refused
 from automigrate_ext.plan import Plan
 from automigrate_ext.record import Record
+from automigrate_ext.seeds import seed_again
 from automigrate_ext.selection import select
 from automigrate_ext.testing import migrations, stamp, use
 from automigrate_ext.testing.stamp import Stamp
@@ -55,6 +56,8 @@ class Outcome:
         changes = self.plan.changes if self.plan else ()
         if self.remade:
             return f"made anew with {plural(len(changes), 'table')} in {time}, because {self.remade}"
+        if not changes and self.plan and self.plan.hooks:
+            return f"{plural(len(self.plan.hooks), 'hook')} run in {time}"
         if not changes:
             return f"up to date, {time}"
         if len(changes) == len([change for change in changes if isinstance(change, CreateTable)]):
@@ -123,6 +126,8 @@ class Bootstrap:
         if self.has_other_receivers() or self.vanished():
             signals.send_pre_migrate(self.backend, apps, **self.signal_options())
             signals.send_post_migrate(self.backend, apps, **self.signal_options())
+            if self.vanished():
+                seed_again(self.alias)
         return not self.vanished()
 
     def vanished(self) -> bool:

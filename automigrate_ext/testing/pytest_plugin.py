@@ -47,6 +47,7 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     if not config.pluginmanager.hasplugin("django"):
         raise pytest.UsageError("automigrate: pytest-django is needed to make test databases, and is not active.")
+    config.pluginmanager.import_plugin("automigrate_ext.testing.fixtures")
     config.pluginmanager.register(Databases(config), "automigrate-databases")
 
 

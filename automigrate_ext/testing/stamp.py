@@ -12,7 +12,7 @@ import django
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 import automigrate_ext
-from automigrate_ext import signals
+from automigrate_ext import conf, hooks, signals
 from automigrate_ext.backends.base import Backend
 from automigrate_ext.blueprint import collecting_editor, wording
 from automigrate_ext.plan import digest
@@ -59,7 +59,15 @@ def of_models(selection: Selection, connection: BaseDatabaseWrapper) -> str:
     texts = [text for model in selection.models for text in wording(editor, model)]
     told = signals.fingerprint(model for model in models_of(selection.apps))
     versions = (django.get_version(), automigrate_ext.__version__, connection.vendor, *server_version(connection))
-    return short(map(str, (*versions, told, *texts)))
+    return short(map(str, (*versions, told, *of_hooks(connection.alias), *texts)))
+
+
+def of_hooks(alias: str) -> Iterable[str]:
+    """What the setting AUTOMIGRATE has for a database besides its models."""
+    yield from conf.entries(conf.EXTENSIONS, alias)
+    for key in (conf.BEFORE, conf.AFTER):
+        for hook in hooks.load(key, alias):
+            yield from (hook.identity, hook.digest)
 
 
 def server_version(connection: BaseDatabaseWrapper) -> tuple[Any, ...]:

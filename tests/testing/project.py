@@ -35,6 +35,7 @@ DATABASES["default"]["TEST"] = {{"NAME": os.environ.get("TEST_NAME") or None}}
 if os.environ.get("OTHER_URL"):
     DATABASES["other"] = parse_database_url(os.environ["OTHER_URL"])
     DATABASES["replica"] = {{**DATABASES["default"], "TEST": {{"MIRROR": "default"}}}}
+AUTOMIGRATE = {{"AFTER": list(filter(None, [os.environ.get("AFTER")]))}}
 TEST_RUNNER = os.environ.get("TEST_RUNNER", "automigrate_ext.testing.AutomigrateRunner")
 """
 

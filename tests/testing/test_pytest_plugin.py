@@ -1,7 +1,9 @@
 """The pytest plugin beside all that pytest-django offers, on SQLite, and quiet where it is not asked for."""
 
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -188,3 +190,22 @@ def test_app_that_is_no_longer_installed_is_forgotten(small: Project, tmp_path: 
     assert kept.pytest(*options).line().startswith("1 change applied")
     assert kept.pytest("--reuse-db", "test_project.py", **more).passed().lines() == []
     assert kept.pytest(*options, **more).line().startswith("up to date")
+
+
+def test_seeds_are_part_of_a_kept_database(small: Project, tmp_path: Path):
+    kept = Project(directory=small.directory, url=small.url, test_name=str(tmp_path / "test"))
+    seeds = tmp_path / "seeds.sql"
+    options = ("--automigrate", "--reuse-db", "-k", "cache", "test_project.py")
+    more = {"AFTER": str(seeds), "MORE_APPS": "automigrate_ext"}
+
+    def seed(name: str) -> None:
+        seeds.write_text(f"INSERT INTO app0_model0 (id, name) VALUES (1, '{name}') ON CONFLICT (id) DO NOTHING;")
+
+    seed("first")
+    assert "tables created" in kept.pytest(*options, **more).line()
+    assert "up to date" in kept.pytest(*options, SQL="DELETE FROM app0_model0", **more).line()
+    assert "up to date" in kept.pytest(*options, **more).line()
+    with closing(sqlite3.connect(kept.test_name)) as database:
+        assert database.execute("SELECT name FROM app0_model0").fetchall() == [("first",)]
+    seed("second")
+    assert kept.pytest(*options, **more).line().startswith("1 hook run in ")

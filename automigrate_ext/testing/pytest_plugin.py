@@ -113,6 +113,9 @@ class Databases:
         lines = getattr(report, LINES, ())
         if lines and terminal and not self.workerinput and self.config.option.verbose >= 0:
             terminal.ensure_newline()
+            writer = self.config.get_terminal_writer()
+            if writer.width_of_current_line:  # with xdist the dots of others are no line of which the reporter knows
+                writer.line()
             for line in lines:
                 terminal.write_line(line)
 

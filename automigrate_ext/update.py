@@ -191,7 +191,8 @@ class Update(Run):
 
     def left_to_do(self) -> list[str]:
         """What a run would have something to do about, or would refuse, in one line each."""
-        return [*self.due(), *(change.describe() for change in self.backend.steadily(self.to_do))]
+        # Without what is due the tables may not be compared: a type may be missing.
+        return self.due() or [change.describe() for change in self.backend.steadily(self.to_do)]
 
     def to_do(self) -> list[Change]:
         """Look, and see what there is to do."""

@@ -61,7 +61,12 @@ def at_terminal(
     process = subprocess.Popen(
         command,
         cwd=directory,
-        env={"TERM": "xterm-256color", "PYTHONUTF8": "1", **environment},
+        # The size is said by the terminal, and by no variable that the tests run with.
+        env={
+            "TERM": "xterm-256color",
+            "PYTHONUTF8": "1",
+            **{name: value for name, value in environment.items() if name not in ("COLUMNS", "LINES")},
+        },
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,

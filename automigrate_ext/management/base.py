@@ -124,11 +124,11 @@ class SchemaCommand(BaseCommand):
         # Django itself knows --no-color and terminals, but not what terminals agreed on besides.
         if not options["force_color"] and (os.environ.get("NO_COLOR") or is_dumb()):
             options["no_color"] = True
+        self.bar = ProgressBar(self.bare_stderr, colour=not options["no_color"])
         return super().execute(*args, **options)
 
     def handle(self, *args: Any, **options: Any) -> None:
         aliases, left_alone = self.databases(options)
-        self.bar = ProgressBar(self.bare_stderr, colour=not options["no_color"])
         with self.errors(options["format"], described(aliases)):
             self.await_databases(aliases, options)
             if not options["skip_checks"]:

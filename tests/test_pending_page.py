@@ -22,6 +22,7 @@ from automigrate_ext.checks import check_pending_page
 from automigrate_ext.exceptions import NotConverged, UnsupportedDatabase
 from automigrate_ext.middleware import PendingPageMiddleware, telling_error
 from automigrate_ext.pending import look
+from tests import seeds
 from tests.pages import ACCEPT, Page, Visitor, entry_of
 from tests.several import Homes, databases, execute, tables
 from todo_demo.todo.models import Todo, TodoList
@@ -142,6 +143,17 @@ def test_applying_what_is_safe_keeps_the_rest(built):
     visitor = Visitor()
     assert visitor.submit(visitor.get().form("Apply 1 change")).status == 303
     assert {"legacy", "is_complete"} <= columns()
+    assert visitor.get().text == "served"
+
+
+def test_hook_that_is_due_is_shown_and_run(on_sqlite, settings, monkeypatch):
+    monkeypatch.setattr(seeds, "called", [])
+    settings.AUTOMIGRATE = {"AFTER": ["tests.seeds.note"]}
+    visitor = Visitor()
+    page = visitor.get()
+    assert "> Is run: Call tests.seeds.note after the tables" in page.words
+    assert visitor.submit(page.form("Apply 1 hook")).status == 303
+    assert seeds.called == ["default"]
     assert visitor.get().text == "served"
 
 

@@ -22,8 +22,8 @@ from automigrate_ext.pending.look import Pending, Reply
 from automigrate_ext.plan import Judgement, Plan, Verdict
 
 #: What a sign means to those who hear the page, and its class in the style sheet.
-WORDS = {"+": "Comes", "-": "Goes", "~": "Changes", "=": "Is kept", "!": "Is in the way", "#": "Costs"}
-CLASSES = {"+": "comes", "-": "goes", "~": "changes", "=": "kept", "!": "refused", "#": "remark"}
+WORDS = {"+": "Comes", "-": "Goes", "~": "Changes", "=": "Is kept", "!": "Is in the way", "#": "Costs", ">": "Is run"}
+CLASSES = {"+": "comes", "-": "goes", "~": "changes", "=": "kept", "!": "refused", "#": "remark", ">": "run"}
 
 TITLE = "The database does not match the models"
 
@@ -107,18 +107,27 @@ def plan_section(plan: Plan) -> dict[str, Any]:
     """What the page says of a plan."""
     return {
         "counts": list(counts(plan)),
-        "tables": [
-            {
-                "name": "" if render.speaks_for_itself(remark, judgements) else name,
-                "remark": str(remark) if remark else "",
-                "lines": [line for judgement in judgements for line in judgement_lines(judgement)],
-            }
-            for name, remark, judgements in render.tables(plan)
-        ],
+        "tables": [*hook_section(plan, "before"), *table_sections(plan), *hook_section(plan, "after")],
         "notes": plan.notes,
         "statements": plural(len(plan.statements), "statement") if plan.statements else "",
         "sql": plan.sql(),
     }
+
+
+def table_sections(plan: Plan) -> Iterator[dict[str, Any]]:
+    """What the page says of each table."""
+    for name, remark, judgements in render.tables(plan):
+        yield {
+            "name": "" if render.speaks_for_itself(remark, judgements) else name,
+            "remark": str(remark) if remark else "",
+            "lines": [line for judgement in judgements for line in judgement_lines(judgement)],
+        }
+
+
+def hook_section(plan: Plan, when: str) -> Iterator[dict[str, Any]]:
+    """What the page says of the project's own files and functions that are run before or after the tables."""
+    if lines := [line(">", hook.describe()) for hook in plan.hooks if hook.when == when]:
+        yield {"name": "", "remark": "", "lines": lines}
 
 
 def buttons(plan: Plan, losing: Plan | None) -> dict[str, Any]:
@@ -138,8 +147,10 @@ def buttons(plan: Plan, losing: Plan | None) -> dict[str, Any]:
 
 
 def changes(plan: Plan) -> str:
-    """How many changes a plan carries out; those that only make keeping possible are not among them."""
-    return plural(len(plan.changes), "change") if plan.changes else "what keeping takes"
+    """How many changes a plan carries out, and hooks; those that only make keeping possible are not among them."""
+    numbers = [plural(len(plan.changes), "change")] if plan.changes else []
+    numbers += [plural(len(plan.hooks), "hook")] if plan.hooks else []
+    return " and ".join(numbers) or "what keeping takes"
 
 
 def counts(plan: Plan) -> Iterator[dict[str, str]]:

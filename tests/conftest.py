@@ -27,8 +27,8 @@ from tests.servers import ServerUnavailable, firebird
 #: Every database, by the name of its fixture.
 KINDS = ("sqlite", *SERVERS, "firebird")
 
-#: The databases that the fixture `connection` gives, by the names of their fixtures.
-DATABASES = ("sqlite", "postgresql", "mariadb", "firebird")
+#: Those that the package has a backend of its own for.
+DATABASES = ("sqlite", "postgresql", "mariadb")
 
 #: The servers of this session by their fixtures' names, or the reason why there is none.
 servers_key = pytest.StashKey["dict[str, Server | str]"]()
@@ -248,7 +248,7 @@ def firebird_(firebird_directory: Path, django_db_blocker: DjangoDbBlocker) -> I
         yield connection
 
 
-@pytest.fixture(params=DATABASES)
+@pytest.fixture(params=KINDS)
 def connection(request: pytest.FixtureRequest) -> BaseDatabaseWrapper:
     """A connection to an empty database, once on each kind of database."""
     return request.getfixturevalue(request.param)

@@ -1,5 +1,6 @@
 """The questions of autoupdate at a terminal, asked of the demo project through a pseudo-terminal."""
 
+import contextlib
 import fcntl
 import os
 import pty
@@ -19,6 +20,8 @@ from tests.acceptance.helper import State, fingerprint, item
 from tests.test_docs import ADMIN, IS_COMPLETE, MODELS, ROWS, Demo
 
 SECONDS = 60
+#: Seconds until Ctrl-C is pressed again.
+PATIENCE = 10
 RENAMED = ((MODELS, "    desc = ", "    notes = "), (ADMIN, '"desc"', '"notes"'))
 PRIORITY = ((MODELS, IS_COMPLETE, IS_COMPLETE + "    priority = models.PositiveSmallIntegerField()\n"),)
 REQUIRED = ((MODELS, "        null=True,\n        blank=True,\n", ""),)
@@ -62,6 +65,8 @@ def at_terminal(demo, *arguments, answers=()):
         for prompt, answer in answers:
             err += read_until(process.stderr, prompt)
             os.write(ours, (answer if answer in (CTRL_C, CTRL_D) else f"{answer}\n").encode())
+        if answers and answers[-1][1] == CTRL_C:
+            press_until_it_ends(process, ours)
         out, rest = process.communicate(timeout=SECONDS)
     finally:
         os.close(ours)
@@ -70,6 +75,15 @@ def at_terminal(demo, *arguments, answers=()):
         process.stdout.close()
         process.stderr.close()
     return Session(out=out.decode(), err=err + rest.decode(), status=process.returncode)
+
+
+def press_until_it_ends(process, terminal):
+    """Press Ctrl-C again, as a person would: Python does not hear it between the prompt and the reading."""
+    for _ in range(SECONDS // PATIENCE):
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(timeout=PATIENCE)
+            return
+        os.write(terminal, CTRL_C.encode())
 
 
 def read_until(stream, text):

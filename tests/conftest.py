@@ -23,6 +23,7 @@ from pytest_django.plugin import DjangoDbBlocker
 from automigrate_ext.backends import BACKENDS
 from tests.databases import SERVERS, Server
 from tests.servers import ServerUnavailable, firebird
+from tests.servers.keeper import memory
 
 #: Every database, by the name of its fixture.
 KINDS = ("sqlite", *SERVERS, "firebird")
@@ -79,6 +80,9 @@ def databases_of(item: pytest.Item) -> set[str]:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    if place := memory():
+        # SQLite waits for the disk at each commit, which takes no time there.
+        os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(place))
     if config.getoption("generic"):
         BACKENDS.clear()
     if hasattr(config, "workerinput"):

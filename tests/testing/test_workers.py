@@ -1,6 +1,7 @@
 """Copies of databases for several processes: made once, made anew when they are stale, whole or not there."""
 
 import signal
+from ast import literal_eval
 
 import pytest
 
@@ -40,7 +41,7 @@ def test_workers_share_one_build(project):
     result = project.pytest("--automigrate", *WORKERS)
     assert len(said(result, " tables created in ")) == 1
     assert len(said(result, " copied from ")) == 2
-    assert not is_there(project, "") and not is_there(project, "_gw0") and not is_there(project, "_gw1")
+    assert there(project, "", "_gw0", "_gw1") == []
 
     # Kept: a copy is made again only when what it is of has changed.
     result = project.pytest(*OURS)
@@ -69,18 +70,15 @@ def test_killed_while_copying_leaves_no_half_of_a_copy(project):
     assert len(said(again, " up to date, ")) == 1 and not said(again, " copied from ")
 
 
-def is_there(project, suffix):
-    """Whether the test database with the suffix exists, asked by the project's own connection."""
+def there(project, *suffixes):
+    """Those of the test databases with the suffixes that exist, asked by the project's own connection."""
     program = (
         "import sys, django; django.setup()\n"
         "from django.db import connection\n"
         "from automigrate_ext.backends import copies_for\n"
-        "print(copies_for(connection, print).exists(sys.argv[1]))"
+        "print(list(filter(copies_for(connection, print).exists, sys.argv[1:])))"
     )
-    name = project.test_name + suffix
-    out = project.run("-c", program, name).out.strip()
-    assert out in ("True", "False"), out
-    return out == "True"
+    return literal_eval(project.run("-c", program, *(project.test_name + suffix for suffix in suffixes)).out)
 
 
 RUNNER = ("test", "--keepdb", "--parallel", "2", "-v", "2")
@@ -103,4 +101,4 @@ def test_django_runner_clones_are_never_stale(project):
 def test_django_runner_removes_what_it_made(project):
     result = project.manage("test", "--noinput", "--parallel", "2").passed()
     assert len(said(result, " tables created in ")) == 1
-    assert not is_there(project, "")
+    assert there(project, "") == []

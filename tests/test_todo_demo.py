@@ -10,7 +10,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.test import Client
 
 from automigrate_ext import autoupdate
-from tests.demo import ROOT
+from tests.demo import ROOT, Demo
 from tests.several import databases
 from todo_demo.database_url import parse_database_url
 from todo_demo.todo.models import Todo, TodoList
@@ -173,6 +173,15 @@ def test_tables_are_made_by_the_start_where_debug_is_off(sqlite, debug, made):
         timeout=60,
     )
     assert ("todo_todo" in sqlite.introspection.table_names()) is made
+
+
+def test_tables_of_images_are_made_by_their_first_query(sqlite, tmp_path):
+    sqlite.close()
+    demo = Demo(tmp_path, f"sqlite:///{sqlite.settings_dict['NAME']}")
+    printed = demo.run("shell", "-c", "print(TodoListImage.objects.count(), 'images')")
+    assert printed.endswith("0 images\n"), printed
+    made = {name for name in sqlite.introspection.table_names() if name.startswith("todo_")}
+    assert made == {"todo_todolistimage", "todo_todolist"}
 
 
 def test_what_is_not_there_or_no_form(client):

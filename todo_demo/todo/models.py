@@ -2,6 +2,8 @@
 
 from django.db import models
 
+from automigrate_ext.managers import AutoUpdateManager
+
 
 class TodoList(models.Model):
     """A list of to-dos."""
@@ -52,6 +54,9 @@ class TodoListImage(models.Model):
         related_name="image",
         verbose_name="list",
     )
+
+    # The first query of the process brings this table up to date, wherever it comes from.
+    objects = AutoUpdateManager()
 
     class Meta:
         ordering = ("todo_list",)

@@ -8,19 +8,19 @@ from django.apps import apps
 from django.db.models import Field
 
 from automigrate_ext.changes import AddColumn, AlterColumn, Change
-from automigrate_ext.plan import Plan
+from automigrate_ext.plan import Judgement, Plan
 from automigrate_ext.selection import models_of
 
 #: The refusals that a one-off value resolves.
 WANTS_VALUE = frozenset({"required-column", "null-values"})
 
 
-def fields_without_value(plan: Plan) -> list[tuple[Change, Field[Any, Any]]]:
-    """The fields that rows have no value for, with the changes to them, if they are all that the plan lacks."""
-    lacking = [j.change for j in plan.refused if all(hazard.code in WANTS_VALUE for hazard in j.hazards)]
+def fields_without_value(plan: Plan) -> list[tuple[Judgement, Field[Any, Any]]]:
+    """The fields that rows have no value for, with what is refused for that, if they are all that the plan lacks."""
+    lacking = [j for j in plan.refused if all(hazard.code in WANTS_VALUE for hazard in j.hazards)]
     if len(lacking) < len(plan.refused):
         return []
-    return [(change, field) for change in lacking if (field := field_of(change)) is not None]
+    return [(judgement, field) for judgement in lacking if (field := field_of(judgement.change)) is not None]
 
 
 def label_of(field: Field[Any, Any]) -> str:

@@ -40,8 +40,12 @@ class Hazard:
     samples: tuple[tuple[object, ...], ...] = ()
 
     def __str__(self) -> str:
-        message = f"{self.message} ({self.examples})" if self.samples else self.message
-        return f"{message}. {self.remedy}".strip() if self.remedy else message
+        return f"{self.reason}. {self.remedy}" if self.remedy else self.reason
+
+    @property
+    def reason(self) -> str:
+        """The message, with some of the rows."""
+        return f"{self.message} ({self.examples})" if self.samples else self.message
 
     @property
     def examples(self) -> str:

@@ -1,4 +1,4 @@
-"""The questions of a run at a terminal, put in the words of Django's own questioner."""
+"""The questions of a run at a terminal, put by Django's own questioner."""
 
 from __future__ import annotations
 
@@ -9,13 +9,15 @@ from typing import Any, TextIO
 from django.core.management.base import CommandError, OutputWrapper
 from django.db.migrations.questioner import InteractiveMigrationQuestioner
 from django.db.migrations.state import ModelState
-from django.db.models import NOT_PROVIDED, Field
+from django.db.models import Field
 
-from automigrate_ext.changes import AddColumn, Change
 from automigrate_ext.management.base import FAILED
 from automigrate_ext.open_questions import fields_without_value, find_field, find_model, label_of
-from automigrate_ext.plan import LikelyRename, Plan
+from automigrate_ext.plan import Judgement, LikelyRename, Plan
 from automigrate_ext.run import Answers
+
+#: The answer to a question for a value that ends the run; the other one gives a value.
+QUIT = 2
 
 
 class Questions:
@@ -74,19 +76,19 @@ class Questions:
     def ask_defaults(self, plan: Plan) -> dict[str, Any]:
         """The one-off values, if they are all that the plan lacks."""
         values = {}
-        for change, field in fields_without_value(plan):
+        for judgement, field in fields_without_value(plan):
             if self.is_new(label_of(field)):
-                value = self.ask_value(change, field)
-                if value is not NOT_PROVIDED:
-                    values[label_of(field)] = value() if callable(value) else value
+                value = self.ask_value(judgement, field)
+                values[label_of(field)] = value() if callable(value) else value
         return values
 
-    def ask_value(self, change: Change, field: Field[Any, Any]) -> Any:
-        """Ask for one value as Python."""
-        label = field.model._meta.label
-        if isinstance(change, AddColumn):
-            return self.questioner.ask_not_null_addition(field.name, label)
-        return self.questioner.ask_not_null_alteration(field.name, label)
+    def ask_value(self, judgement: Judgement, field: Field[Any, Any]) -> Any:
+        """Ask for one value as Python. Raises `SystemExit` where the reader has none."""
+        reasons = ". ".join(hazard.reason for hazard in judgement.hazards)
+        choices = [f"Give these rows a value of {label_of(field)} now", "Quit, to change the model or the rows"]
+        if self.questioner._choice_input(f"{reasons}.", choices) == QUIT:  # type: ignore[attr-defined]
+            raise SystemExit
+        return self.questioner._ask_default()  # type: ignore[attr-defined]
 
 
 @contextmanager

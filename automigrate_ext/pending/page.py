@@ -167,8 +167,7 @@ def judgement_lines(judgement: Judgement) -> Iterator[dict[str, str]]:
         yield line(judgement.change.sign, judgement.change.describe())
     sign = "=" if judgement.verdict is Verdict.WITHHOLD else "!"
     for hazard in judgement.hazards:
-        samples = f" ({hazard.examples})" if hazard.samples else ""
-        yield line(sign, f"{hazard.message}{samples}.", hazard.remedy)
+        yield line(sign, f"{hazard.reason}.", hazard.remedy)
 
 
 def line(sign: str, text: str, remedy: str = "") -> dict[str, str]:

@@ -1,25 +1,35 @@
-"""The pictures of a terminal that the documentation shows; `python -m tests.captures` takes them anew.
+"""The pictures that the documentation shows; `python -m tests.captures` takes them anew.
 
-They are made of what the commands print at a real terminal, in a copy of the demo project.
+Those of a terminal are made of what the commands print at a real one, those of a page in a real browser, all in copies
+of the demo project.
 """
 
+import base64
 import io
 import re
-import sys
+import struct
 import tempfile
+import zlib
+from collections.abc import Iterator
 from pathlib import Path
 from xml.etree import ElementTree
 
 from rich.console import Console
 from rich.text import Text
 
-from tests.terminals import at_terminal
-from tests.test_docs import README_EDITS, ROOT, ROWS, Demo
+from tests import tour
+from tests.browser import Browser, browsing
+from tests.demo import ROOT, Demo, DemoServer
+from tests.test_docs import README_EDITS, ROWS
 
+PICTURES = ROOT / "docs"
 #: The picture of the README: what a run would do to the models that its text changes.
-PLAN = ROOT / "docs" / "plan.svg"
+PLAN = PICTURES / "plan.svg"
 COMMAND = ("autoupdate", "--dry-run", "--default", "todo.Todo.priority=0")
-WIDTH = 88
+
+
+# Terminals
+
 #: Rich's own frame names a font on another server; this one has those of the reader.
 FRAME = """\
 <svg class="rich-terminal" viewBox="0 0 {width} {height}" xmlns="http://www.w3.org/2000/svg">
@@ -49,45 +59,94 @@ FRAME = """\
 """
 
 
-def printed_at_terminal(demo: Demo, *arguments: str, width: int) -> str:
-    """What a command prints at a terminal, with its escape sequences, below the line that calls it."""
-    command = [sys.executable, "manage.py", *arguments]
-    with at_terminal(command, demo.directory, demo.environment, width=width) as terminal:
-        status = terminal.wait()
-    assert status == 0, terminal.shown
-    return f"$ python manage.py {' '.join(arguments)}\n{terminal.shown}"
-
-
-def picture(printed: str, *, title: str, width: int) -> str:
-    """What was printed, as an SVG."""
+def picture(shown: str, *, title: str = "autoupdate", width: int = tour.COLUMNS) -> str:
+    """What a terminal showed, as an SVG."""
     console = Console(record=True, width=width, file=io.StringIO(), force_terminal=True, color_system="standard")
-    for line in printed.splitlines():
-        console.print(Text.from_ansi(line), soft_wrap=True)
+    for line in shown.splitlines():
+        console.print(Text.from_ansi(line))
     # The same picture has the same names in it, so that another one is a difference to look at.
     return console.export_svg(title=title, code_format=FRAME, unique_id="terminal")
 
 
 def text_of(svg: str) -> list[str]:
-    """The lines of a picture, whatever their colours, the title first."""
+    """The lines of a picture, whatever their colours and times, the title first."""
     lines: dict[str, str] = {}
     for element in ElementTree.fromstring(svg).iter("{http://www.w3.org/2000/svg}text"):
         lines[element.get("y", "")] = lines.get(element.get("y", ""), "") + (element.text or "")
-    return [re.sub(r"\s+", " ", line).strip() for line in lines.values()]
+    return [re.sub(r"in \d+\.\d\d s", "in 0.00 s", re.sub(r"\s+", " ", line).strip()) for line in lines.values()]
 
 
 def picture_of_plan(demo: Demo) -> str:
     """The picture of the README, from a demo whose models have been changed as it says."""
-    return picture(printed_at_terminal(demo, *COMMAND, width=WIDTH), title="autoupdate", width=WIDTH)
+    return picture(tour.shown_at_terminal(demo, *COMMAND))
+
+
+# Pages
+
+PNG = b"\x89PNG\r\n\x1a\n"
+#: What is to be read in a picture goes along with it, under this keyword.
+KEYWORD = b"Description"
+
+
+def photograph(browser: Browser) -> bytes:
+    """The page as a PNG, with its text."""
+    box = browser.driver.execute_script("return document.body.getBoundingClientRect().toJSON()")
+    clip = {"x": 0, "y": 0, "width": tour.WIDTH, "height": box["bottom"], "scale": 1}
+    shot = browser.driver.execute_cdp_cmd("Page.captureScreenshot", {"clip": clip, "captureBeyondViewport": True})
+    return with_text(base64.b64decode(shot["data"]), browser.words)
+
+
+def with_text(png: bytes, text: str) -> bytes:
+    """A PNG with a text in it, as an iTXt chunk right behind the header (PNG 3rd edition, 11.3.3.4)."""
+    body = b"iTXt" + KEYWORD + b"\0\0\0\0\0" + text.encode()
+    chunk = struct.pack(">I", len(body) - 4) + body + struct.pack(">I", zlib.crc32(body))
+    end_of_header = len(PNG) + 25
+    return png[:end_of_header] + chunk + png[end_of_header:]
+
+
+def text_in(png: bytes) -> str:
+    """The text that a PNG has in it."""
+    (found,) = (body for kind, body in chunks(png) if kind == b"iTXt" and body.startswith(KEYWORD))
+    return found[len(KEYWORD) + 5 :].decode()
+
+
+def chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
+    at = len(PNG)
+    while at < len(png):
+        (length,) = struct.unpack(">I", png[at : at + 4])
+        yield png[at + 4 : at + 8], png[at + 8 : at + 8 + length]
+        at += length + 12
+
+
+# All
+
+
+def take_plan(directory: Path) -> None:
+    demo = Demo(directory)
+    demo.run("autoupdate")
+    demo.run("shell", "-c", ROWS)
+    demo.edit(README_EDITS)
+    PLAN.write_text(picture_of_plan(demo))
+
+
+def take_terminals(directory: Path) -> None:
+    tour.walk_at_terminal(Demo(directory), lambda seen, shown: seen.path.write_text(picture(shown)) and None)
+
+
+def take_pages(directory: Path) -> None:
+    server = DemoServer(Demo(directory))
+    try:
+        with browsing(directory / "profile") as browser:
+            tour.walk_in_browser(server, browser, lambda seen: seen.path.write_bytes(photograph(browser)) and None)
+    finally:
+        server.stop()
 
 
 def main() -> None:
-    """Write all pictures."""
-    with tempfile.TemporaryDirectory() as directory:
-        demo = Demo(Path(directory))
-        demo.run("autoupdate")
-        demo.run("shell", "-c", ROWS)
-        demo.edit(README_EDITS)
-        PLAN.write_text(picture_of_plan(demo))
+    """Take all pictures."""
+    for take in (take_plan, take_terminals, take_pages):
+        with tempfile.TemporaryDirectory() as directory:
+            take(Path(directory))
 
 
 if __name__ == "__main__":

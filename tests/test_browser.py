@@ -8,7 +8,9 @@ from contextlib import closing
 import pytest
 from selenium.webdriver.common.keys import Keys
 
+from tests import tour
 from tests.browser import NoBrowser, browsing
+from tests.captures import text_in
 from tests.demo import Demo, DemoServer
 
 pytestmark = [
@@ -43,15 +45,14 @@ def browser(session_browser):
 
 
 @pytest.fixture
-def file(sqlite):
+def file(tmp_path):
     """The SQLite file of the demo's database; nothing is in it yet."""
-    sqlite.close()
-    return sqlite.settings_dict["NAME"]
+    return tmp_path / "db.sqlite3"
 
 
 @pytest.fixture
-def server(tmp_path, file):
-    found = DemoServer(Demo(tmp_path, f"sqlite:///{file}"))
+def server(tmp_path):
+    found = DemoServer(Demo(tmp_path))
     yield found
     found.stop()
 
@@ -119,6 +120,18 @@ def test_lists_by_keyboard(browser, server, file):
     browser.find_text("Delete the list", "button").click()
     browser.find_text("Nothing to do here.", "li")
     assert query(file, "SELECT title FROM todo_todolist") == []
+
+
+def test_pages_are_those_of_the_tutorial(browser, server):
+    seen = []
+
+    def compare(picture):
+        assert text_in(picture.path.read_bytes()) == browser.words, "run python -m tests.captures"
+        seen.append(picture.path.name)
+
+    tour.walk_in_browser(server, browser, compare)
+    assert seen == ["demo.png", "add.png", "rename.png", "renamed.png", "require.png", "drop.png"]
+    assert server.demo.run("autoupdate", "--check") == "Nothing to do: the database matches the models.\n"
 
 
 def test_models_edited_step_by_step(browser, server, file):

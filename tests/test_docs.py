@@ -4,7 +4,6 @@ import ast
 import inspect
 import json
 import re
-import shlex
 from dataclasses import fields
 from functools import cache
 from importlib import import_module
@@ -20,9 +19,10 @@ from automigrate_ext.plan import several_dict
 from automigrate_ext.schema import Schema
 from automigrate_ext.testing import pytest_plugin
 from tests.demo import ROOT, Demo
+from tests.documents import FENCE, assert_prints, fences, headings, pattern_of, sections, transcripts, without_fences
 
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
-USER_NAMES = ("guide", "how-to", "pending-page", "start-up", "reference", "databases", "testing")
+USER_NAMES = ("tutorial", "how-to", "pending-page", "start-up", "reference", "databases", "testing")
 USER_PAGES = [ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in USER_NAMES)]
 REFERENCE = ROOT / "docs" / "reference.md"
 
@@ -34,38 +34,11 @@ OTHER_PROGRAMS = {"gunicorn", "uvicorn", "pip", "pytest", "git", "psql", "venv",
 #: Commands of other packages that the pages speak of.
 OTHER_COMMANDS = {"clear_pgviews", "pgtrigger", "sync_pgviews"}
 
-FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 
 pages = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 user_pages = pytest.mark.parametrize("page", USER_PAGES, ids=lambda page: page.name)
-
-
-# Reading Markdown
-
-
-def without_fences(text):
-    return FENCE.sub("", text)
-
-
-def fences(page, language):
-    return [body for found, body in FENCE.findall(page.read_text()) if found == language]
-
-
-def headings(page):
-    """The anchors of a page, as GitHub makes them."""
-    anchors = set()
-    for title in re.findall(r"^#+ (.+)$", without_fences(page.read_text()), re.MULTILINE):
-        words = re.sub(r"[^\w\- ]", "", title.strip().lower())
-        anchors.add(words.replace(" ", "-"))
-    return anchors
-
-
-def sections(page):
-    """The text under each heading of a page, without that under the headings below it."""
-    pieces = re.split(r"^#+ (.+)\n", page.read_text(), flags=re.MULTILINE)
-    return dict(zip(pieces[1::2], pieces[2::2], strict=True))
 
 
 def code_of(page):
@@ -334,31 +307,6 @@ Todo.objects.create(title="Buy milk", desc="two litres", todo_list=home)
 Todo.objects.create(title="Call the bank")
 """
 WITHOUT_COLOR = ((MODELS, BLANK_COLOR, ""), (ADMIN, '("title", "color")', '("title",)'))
-META_OF_TODO = """
-    class Meta:
-        ordering = ("is_complete", "title", "pk")
-"""
-FORMER_NAMES = """
-    former_names = {"notes": "desc"}
-"""
-#: What the reader is asked to do to the demo's files under each heading of the guide.
-GUIDE_EDITS = {
-    "Add a field and an index": (
-        (MODELS, IS_COMPLETE, IS_COMPLETE + "    due = models.DateField(null=True, blank=True)\n"),
-        (
-            MODELS,
-            '        ordering = ("is_complete", "title", "pk")\n',
-            '        ordering = ("is_complete", "title", "pk")\n'
-            '        indexes = [models.Index(fields=["due"], name="todo_due")]\n',
-        ),
-    ),
-    "Add a required field": (
-        (MODELS, IS_COMPLETE, IS_COMPLETE + "    priority = models.PositiveSmallIntegerField()\n"),
-    ),
-    "Rename a field": ((MODELS, "    desc = ", "    notes = "), (ADMIN, '"desc"', '"notes"')),
-    "Share a rename": ((MODELS, META_OF_TODO, FORMER_NAMES + META_OF_TODO),),
-    "Remove a field": ((MODELS, FORMER_NAMES, ""), *WITHOUT_COLOR),
-}
 README_EDITS = (
     *WITHOUT_COLOR,
     (
@@ -380,56 +328,12 @@ def demo(tmp_path):
     return Demo(tmp_path)
 
 
-def transcripts(text):
-    """The commands of a text's blocks, each with the lines that it is said to print."""
-    for language, body in FENCE.findall(text):
-        if language != "text":
-            continue
-        for piece in re.split(r"^\$ ", body, flags=re.MULTILINE)[1:]:
-            command, _, output = piece.partition("\n")
-            yield shlex.split(command), output
-
-
-def pattern_of(output):
-    """A pattern for what a command is said to print: "..." stands for anything, a time or a digest for another."""
-    pattern = re.escape(output)
-    pattern = re.sub(r"^ *(?:\\ )*\\\.\\\.\\\.\n", "(?:.*\n)*", pattern.replace("\\\n", "\n"), flags=re.MULTILINE)
-    pattern = pattern.replace(re.escape("..."), ".*")
-    pattern = re.sub(r"in\\ \d+\\\.\d\d\\ s", r"in\\ \\d+\\.\\d\\d\\ s", pattern)
-    return re.sub(r'(digest":\\ ")[0-9a-f]{16}', r"\1[0-9a-f]{16}", pattern)
-
-
-def assert_prints(demo, command, said):
-    arguments = command[command.index(next(word for word in command if word.endswith("manage.py"))) + 1 :]
-    answer = re.search(r"anything else to cancel: (\w+)\n", said)
-    printed = demo.run(*arguments, answer=f"{answer[1]}\n" if answer else "")
-    expected = said.replace(answer[0], answer[0].removesuffix(f"{answer[1]}\n")) if answer else said
-    assert re.fullmatch(pattern_of(expected), printed), f"{shlex.join(arguments)} printed\n{printed}\nnot\n{expected}"
-
-
 def test_pattern_of_output():
     said = "one ...\n    ...\ndone in 0.10 s.\n"
     assert re.fullmatch(pattern_of(said), "one two\n    three\nfour\ndone in 3.22 s.\n")
     assert re.fullmatch(pattern_of(said), "one two\ndone in 3.22 s.\n")
     assert not re.fullmatch(pattern_of(said), "one two\ndone.\n")
     assert not re.fullmatch(pattern_of("(a)\n"), "a\n")
-
-
-def test_guide_prints_what_it_says(demo):
-    ran = 0
-    for heading, text in sections(ROOT / "docs" / "guide.md").items():
-        demo.edit(GUIDE_EDITS.get(heading, ()))
-        for command, said in transcripts(text):
-            assert_prints(demo, command, said)
-            ran += 1
-        if heading == "Set up":
-            assert "Traceback" not in demo.run("shell", "-c", ROWS)
-    assert ran > 15
-    assert set(GUIDE_EDITS) <= set(sections(ROOT / "docs" / "guide.md"))
-
-
-def test_rows_of_the_guide():
-    assert ROWS.strip() in (ROOT / "docs" / "guide.md").read_text()
 
 
 def test_readme_prints_what_it_says(demo):

@@ -134,11 +134,11 @@ def buttons(plan: Plan, losing: Plan | None) -> dict[str, Any]:
     """What can be done: the plan, and the one that loses data."""
     found: dict[str, Any] = {}
     if plan.statements:
-        found["safe"] = {"plan": forms.sign(plan), "label": f"Apply {changes(plan)}"}
+        found["safe"] = {"plan": forms.sign(plan), "label": deed(plan)}
     if losing:
         found["losing"] = {
             "plan": forms.sign(losing),
-            "label": f"Apply {changes(losing)} and lose data",
+            "label": f"{deed(losing)} and lose data",
             "lost": [hazard.message for judgement in losing.judgements for hazard in judgement.hazards],
             "statements": plural(len(losing.statements), "statement"),
             "sql": losing.sql(),
@@ -146,11 +146,11 @@ def buttons(plan: Plan, losing: Plan | None) -> dict[str, Any]:
     return found
 
 
-def changes(plan: Plan) -> str:
-    """How many changes a plan carries out, and hooks; those that only make keeping possible are not among them."""
+def deed(plan: Plan) -> str:
+    """What a button does: so many changes and hooks, or else only what the columns that are kept need."""
     numbers = [plural(len(plan.changes), "change")] if plan.changes else []
     numbers += [plural(len(plan.hooks), "hook")] if plan.hooks else []
-    return " and ".join(numbers) or "what keeping takes"
+    return f"Apply {' and '.join(numbers)}" if numbers else "Keep the values, allowing NULL"
 
 
 def counts(plan: Plan) -> Iterator[dict[str, str]]:

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from django.apps.registry import Apps
 from django.db.backends.utils import split_identifier
+from django.db.migrations import Migration, RunPython, RunSQL
 from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import Model
@@ -20,7 +21,7 @@ from django.utils.timezone import now
 from automigrate_ext import conf, hooks, signals
 from automigrate_ext.backends import backend_for
 from automigrate_ext.backends.base import Backend, Step
-from automigrate_ext.changes import CreateExtension
+from automigrate_ext.changes import CreateExtension, plural
 from automigrate_ext.desired import Desired, read_desired
 from automigrate_ext.exceptions import AutomigrateError
 from automigrate_ext.execute import Prepare, Stakes, execute
@@ -352,3 +353,20 @@ class Run:
         missing = sorted((set(loader.disk_migrations) | replaced) - applied)
         rows = [recorder.Migration(app=app, name=name, applied=now()) for app, name in missing]
         recorder.migration_qs.bulk_create(rows)
+        if missing:
+            self.backend.patience.notify(marked(missing, loader.disk_migrations))
+
+
+def marked(keys: Sequence[tuple[str, str]], on_disk: Mapping[tuple[str, str], Migration]) -> str:
+    """One line on the migrations that were marked as applied, and those among them whose code has not been run."""
+    coded = [".".join(key) for key in keys if key in on_disk and has_code(on_disk[key].operations)]
+    words = f" RunPython or RunSQL is in {', '.join(coded)}." if coded else ""
+    return f"{plural(len(keys), 'migration')} marked as applied without being run.{words}"
+
+
+def has_code(operations: Iterable[Any]) -> bool:
+    """Whether operations of migrations, or what they are made of, do what no model says."""
+    return any(
+        isinstance(operation, (RunPython, RunSQL)) or has_code(getattr(operation, "database_operations", ()))
+        for operation in operations
+    )

@@ -2,17 +2,23 @@
 
 import re
 import shlex
+import textwrap
 
-#: A block of code with its language.
-FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+#: A block of code with its language; in a list it is indented.
+FENCE = re.compile(r"^( *)```(\w*)\n(.*?)^\1```$", re.MULTILINE | re.DOTALL)
 
 
 def without_fences(text):
     return FENCE.sub("", text)
 
 
+def blocks(text):
+    """The blocks of code of a text, each after its language."""
+    return [(language, textwrap.dedent(body)) for _, language, body in FENCE.findall(text)]
+
+
 def fences(page, language):
-    return [body for found, body in FENCE.findall(page.read_text()) if found == language]
+    return [body for found, body in blocks(page.read_text()) if found == language]
 
 
 def headings(page):
@@ -35,7 +41,7 @@ def sections(page):
 
 def transcripts(text):
     """The commands of a text's blocks, each with the lines that it is said to print."""
-    for language, body in FENCE.findall(text):
+    for language, body in blocks(text):
         if language == "text":
             yield from transcript(body)
 

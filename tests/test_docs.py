@@ -19,7 +19,7 @@ from automigrate_ext.plan import several_dict
 from automigrate_ext.schema import Schema
 from automigrate_ext.testing import pytest_plugin
 from tests.demo import ROOT, Demo
-from tests.documents import FENCE, assert_prints, fences, headings, pattern_of, sections, transcripts, without_fences
+from tests.documents import assert_prints, blocks, fences, headings, pattern_of, sections, transcripts, without_fences
 
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").glob("*.md")])
 USER_NAMES = ("tutorial", "how-to", "pending-page", "start-up", "reference", "databases", "testing")
@@ -29,7 +29,7 @@ REFERENCE = ROOT / "docs" / "reference.md"
 COMMANDS = ("autoupdate", "automigrate")
 FUNCTIONS = ("autoupdate", "automigrate", "make_plan", "run_plan", "run_plans", "is_actual")
 #: Programs whose options are not ours to know.
-OTHER_PROGRAMS = {"gunicorn", "uvicorn", "pip", "pytest", "git", "psql", "venv", "benchmarks", "createdb"}
+OTHER_PROGRAMS = {"grep", "gunicorn", "uvicorn", "pip", "pytest", "git", "psql", "venv", "benchmarks", "createdb"}
 
 #: Commands of other packages that the pages speak of.
 OTHER_COMMANDS = {"clear_pgviews", "pgtrigger", "sync_pgviews"}
@@ -44,7 +44,7 @@ user_pages = pytest.mark.parametrize("page", USER_PAGES, ids=lambda page: page.n
 def code_of(page):
     """Every line of code of a page: those of its blocks, and the spans in its text."""
     text = page.read_text()
-    lines = [line for _, body in FENCE.findall(text) for line in body.splitlines()]
+    lines = [line for _, body in blocks(text) for line in body.splitlines()]
     return lines + re.findall(r"`([^`]+)`", without_fences(text))
 
 

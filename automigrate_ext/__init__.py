@@ -1,7 +1,8 @@
 """Make a database's tables follow the Django models, without migration files."""
 
-from importlib import import_module
 from typing import TYPE_CHECKING
+
+from automigrate_ext.ondemand import on_demand
 
 if TYPE_CHECKING:
     from automigrate_ext.api import (
@@ -75,16 +76,6 @@ __all__ = [
     "run_plans",
 ]
 
-#: Where the names are, from what loads quickly to what loads Django.
-MODULES = ("exceptions", "plan", "progress", "remarks", "run", "api")
-
 if not TYPE_CHECKING:
-
-    def __getattr__(name: str) -> object:
-        """Load a name when it is asked for: pytest imports this package in projects that do not use its plugin."""
-        for module in MODULES if name in __all__ else ():
-            found = vars(import_module(f"{__name__}.{module}"))
-            if name in found:
-                globals()[name] = found[name]
-                return found[name]
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    # pytest imports this package in projects that do not use its plugin; the modules that load Django come last.
+    __getattr__ = on_demand(__name__, __all__, ("exceptions", "plan", "progress", "remarks", "run", "api"))

@@ -69,6 +69,8 @@ def run_python(arguments: Sequence[str], project: Path, url: str, environment: M
     # it must not import Django.
     path = os.pathsep.join([str(project), str(ROOT)])
     variables = os.environ | {"DATABASE_URL": url, "PYTHONPATH": path} | dict(environment or {})
+    # Whoever installs a package has it compiled; with this variable every process would compile ours again.
+    variables.pop("PYTHONDONTWRITEBYTECODE", None)
     variables["DJANGO_SETTINGS_MODULE"] = "settings"
     with tempfile.TemporaryFile("w+") as output:
         start = time.perf_counter()

@@ -2,35 +2,22 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.backends.ddl_references import Statement
 from django.db.models import CompositePrimaryKey, Field, Model, UniqueConstraint
 
+from automigrate_ext.editor import MARK, SQL, SchemaEditor, comment_statements, compose
 from automigrate_ext.schema import ForeignKey, Unique
 
-#: Stands in a CREATE TABLE statement where further clauses may be put; no SQL text can hold it.
-MARK = "\x00"
 #: The suffix with which the schema editor names a foreign key that it makes along with its table.
 FOREIGN_KEY_SUFFIX = "_fk_%(to_table)s_%(to_column)s"
 
 #: How the templates begin by which the schema editor adds a constraint, `ExclusionConstraint` too.
 ADD_TO_TABLE = "ALTER TABLE %(table)s ADD "
-
-# MariaDB 10.11 spoils a default like _binary x'ff' (it becomes the text "xFF") and refuses others; x'ff' alone is the
-# same value. Django writes the former.
-BINARY_HEX = re.compile(r"_binary (x'[0-9a-f]*')")
-
-ENGINES = "SELECT table_name, engine FROM information_schema.tables WHERE table_schema = DATABASE()"
-
-SQL = Statement | str
-#: A schema editor. Half of what is asked of it is private, which the stubs do not know.
-SchemaEditor = Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,71 +76,6 @@ class Blueprint:
         return self.create.replace(MARK, "".join(f", {clause}" for clause in clauses))
 
 
-def collecting_editor(connection: BaseDatabaseWrapper) -> SchemaEditor:
-    """A schema editor of the connection that collects SQL, and asks a question about collations once."""
-    base = connection.SchemaEditorClass
-    assert base is not None
-    editor_class = type("CollectingSchemaEditor", (CollectingMixin, base), {})
-    editor: SchemaEditor = editor_class(connection, collect_sql=True)
-    editor.deferred_sql = []
-    if editor.sql_create_inline_fk is None:
-        editor.sql_create_table = editor.sql_create_table.replace("%(definition)s", f"%(definition)s{MARK}")
-    return editor
-
-
-class CollectingMixin:
-    """Runs nothing, remembers what Django's schema editors would ask the server for every field, quotes all values."""
-
-    def execute(self, sql: Any, params: Any = ()) -> None:
-        """Write a statement down. There are editors of third parties that run it even when asked to collect."""
-        text = str(sql)
-        if params:
-            text %= tuple(map(self.quote_value, params))
-        self.collected_sql.append(text)  # type: ignore[attr-defined]
-
-    def quote_value(self, value: Any) -> str:
-        """A value as SQL. MySQL's driver gives bytes for all but texts, which would be written with a "b" before."""
-        if isinstance(value, (bytes, bytearray, memoryview)) and self.connection.vendor == "mysql":  # type: ignore[attr-defined]
-            return quote_bytes(bytes(value))
-        quoted: str | bytes = super().quote_value(value)  # type: ignore[misc]
-        return quoted.decode() if isinstance(quoted, bytes) else quoted
-
-    def _field_should_be_indexed(self, model: type[Model], field: Field[Any, Any]) -> bool:
-        # MySQL's schema editor asks which engine the table has, for every field that may have an index.
-        if self.connection.vendor != "mysql":  # type: ignore[attr-defined]
-            return bool(super()._field_should_be_indexed(model, field))  # type: ignore[misc]
-        if not BaseDatabaseSchemaEditor._field_should_be_indexed(self, model, field):  # type: ignore[attr-defined]
-            return False
-        is_key = field.get_internal_type() == "ForeignKey" and getattr(field, "db_constraint", False)
-        if is_key and self.engine_of(model._meta.db_table) == "InnoDB":
-            return False
-        return not self._is_limited_data_type(field)  # type: ignore[attr-defined]
-
-    def engine_of(self, table: str) -> str:
-        """The storage engine of a table; the server's default one where it does not exist yet."""
-        connection: Any = self.connection  # type: ignore[attr-defined]
-        known: dict[str, str] | None = self.__dict__.get("known_engines")
-        if known is None:
-            with connection.cursor() as cursor:
-                cursor.execute(ENGINES)
-                known = self.__dict__["known_engines"] = dict(cursor.fetchall())
-        return known.get(table) or str(connection.features._mysql_storage_engine)
-
-    def _is_collation_deterministic(self, collation_name: str) -> Any:
-        known: dict[str, Any] = self.__dict__.setdefault("known_collations", {})
-        if collation_name not in known:
-            ask = super()._is_collation_deterministic  # type: ignore[misc]
-            known[collation_name] = ask(collation_name)
-        return known[collation_name]
-
-
-def quote_bytes(value: bytes) -> str:
-    """Bytes as a literal of MariaDB's and MySQL's, readable where they are plain text."""
-    text = value.decode("ascii", errors="ignore")
-    is_plain = len(text) == len(value) and text.isprintable() and not set(text) & set("'\\")
-    return f"'{text}'" if is_plain else f"x'{value.hex()}'"
-
-
 def draw(editor: SchemaEditor, model: type[Model]) -> Blueprint:
     """Have the editor write down all that makes the model's table."""
     editor.deferred_sql.clear()
@@ -178,21 +100,6 @@ def draw(editor: SchemaEditor, model: type[Model]) -> Blueprint:
         ),
         plain=is_plain(model, columns),
     )
-
-
-def wording(editor: SchemaEditor, model: type[Model]) -> Iterator[str]:
-    """All statements by which Django would make the model's table, foreign keys included; less work than `draw`."""
-    editor.deferred_sql.clear()
-    yield compose(editor, *editor.table_sql(model))
-    statements = (*editor.deferred_sql, *editor._model_indexes_sql(model), *comment_statements(editor, model))
-    yield from (str(sql) for sql in statements if sql is not None)
-
-
-def compose(editor: SchemaEditor, sql: str, params: Collection[Any] | None) -> str:
-    """The SQL with its parameters written into it."""
-    if not params:
-        return sql
-    return BINARY_HEX.sub(r"\1", sql % tuple(editor.quote_value(param) for param in params))
 
 
 def is_foreign_key(editor: SchemaEditor, sql: SQL) -> bool:
@@ -263,27 +170,6 @@ def has_automatic_key(model: type[Model]) -> bool:
     """Whether Django made the primary key, rather than the model or the model that it inherits from."""
     pk = model._meta.pk
     return bool(getattr(pk, "auto_created", False)) and not getattr(pk, "remote_field", None)
-
-
-def comment_statements(editor: SchemaEditor, model: type[Model]) -> Iterator[str]:
-    """The statements that comment the table and its columns, where the server keeps comments apart."""
-    features = editor.connection.features
-    if not features.supports_comments:
-        return
-    if model._meta.db_table_comment:
-        yield editor.sql_alter_table_comment % {
-            "table": editor.quote_name(model._meta.db_table),
-            "comment": editor.quote_value(model._meta.db_table_comment),
-        }
-    if features.supports_comments_inline:
-        return
-    for field in model._meta.local_fields:
-        if field.db_comment and field.column:
-            yield editor.sql_alter_column_comment % {
-                "table": editor.quote_name(model._meta.db_table),
-                "column": editor.quote_name(field.column),
-                "comment": editor.quote_value(field.db_comment),
-            }
 
 
 def plain_uniques(editor: SchemaEditor, model: type[Model]) -> Iterator[Unique]:

@@ -13,7 +13,8 @@ from django.db.models import Field, Model
 from django.db.models.fields.proxy import OrderWrt
 
 from automigrate_ext.backends.base import Backend, Fill
-from automigrate_ext.blueprint import Blueprint, collecting_editor, draw
+from automigrate_ext.blueprint import Blueprint, draw
+from automigrate_ext.editor import collecting_editor
 from automigrate_ext.exceptions import AutomigrateError
 from automigrate_ext.schema import Schema
 

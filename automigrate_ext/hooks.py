@@ -8,16 +8,17 @@ import os
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.db.utils import Error
 from django.utils.module_loading import import_string
 
 from automigrate_ext import conf
-from automigrate_ext.backends.base import Backend
 from automigrate_ext.exceptions import AutomigrateError, ExecutionFailed
-from automigrate_ext.plan import HookStep
+
+if TYPE_CHECKING:
+    from automigrate_ext.backends.base import Backend
 
 SQL_SUFFIX = ".sql"
 
@@ -49,13 +50,11 @@ class Hook:
         """A short text that differs when the text does."""
         return hashlib.sha256(self.text.encode()).hexdigest()[:16]
 
-    def step(self, alias: str) -> HookStep:
-        """The entry as a plan shows it."""
+    def statement(self, alias: str) -> str:
+        """What a plan shows of it: the file's text, or a comment that stands for the function."""
         if self.function is None:
-            return HookStep(when=self.key.lower(), name=self.name, statement=as_statement(self.text))
-        return HookStep(
-            when=self.key.lower(), name=self.name, statement=f"-- Call {self.name}(using={alias!r})", is_sql=False
-        )
+            return as_statement(self.text)
+        return f"-- Call {self.name}(using={alias!r})"
 
     def run(self, backend: Backend) -> None:
         """Run it. Errors of the database carry a note that names it; others become `ExecutionFailed`."""

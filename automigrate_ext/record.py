@@ -1,21 +1,16 @@
-"""The record of owned objects: a small table of the package's own, one row a table.
-
-The model lives in a registry of its own, as Django's record of migrations does, so that neither
-`dumpdata`, `loaddata` and `flush` nor the package itself takes it for one of the project's tables.
-"""
+"""The record of owned objects: a small table of the package's own, one row a table."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
-from functools import cache
 from typing import Any
 
-from django.apps.registry import Apps
 from django.db import models, transaction
 
 from automigrate_ext.backends.base import Backend
+from automigrate_ext.owned_row import TABLE, owned_row
 from automigrate_ext.ownership import OwnedTable, Ownership
 from automigrate_ext.schema import ForeignKey
 
@@ -28,28 +23,6 @@ UNTOLD = "post_migrate not sent to {alias}"
 
 #: The name of the row that holds the digests of the entries of the setting AUTOMIGRATE that were run for an alias.
 HOOKS = "hooks of {alias}"
-
-TABLE = "automigrate_ext_owned"
-
-
-@cache
-def owned_row() -> type[models.Model]:
-    """The model of the record; made on first use, because models cannot be made before Django is set up."""
-
-    class OwnedRow(models.Model):
-        name = models.CharField(max_length=255, primary_key=True)
-        owner = models.CharField(max_length=255)
-        objects_owned = models.TextField()
-
-        class Meta:
-            apps = Apps()
-            app_label = "automigrate_ext"
-            db_table = TABLE
-
-        def __str__(self) -> str:
-            return self.name
-
-    return OwnedRow
 
 
 class Record:
@@ -181,18 +154,6 @@ class Record:
                 [row(name=name, owner=owner, objects_owned=owned) for name, (owner, owned) in rows.items()],
                 batch_size=250,
             )
-
-    def note(self, name: str) -> str:
-        """What `write_note` was given last under this name; "" before that."""
-        rows = self.load() if self.rows is None else self.rows
-        return rows.get(name, ("", ""))[1]
-
-    def write_note(self, name: str, text: str) -> None:
-        """Keep a text that belongs to the database as a whole; its name has a blank, as no table's has."""
-        if not self.rows:
-            self.create()
-        self.upsert({name: ("", text)})
-        self.rows = {**(self.rows or {}), name: ("", text)}
 
 
 def parse(name: str, owner: str, owned: str) -> OwnedTable:

@@ -70,6 +70,7 @@ class Options:
     progress: Watch | None = None
     ask: Ask | None = None
     unless_same: bool = False
+    tell: bool = True
 
     def __post_init__(self) -> None:
         for name in ("count_timeout", "lock_wait", "lock_timeout"):
@@ -97,6 +98,12 @@ class Foundation:
 def claimed_tables(apps: Apps) -> set[str]:
     """The tables of all models of a registry, managed or not."""
     return {model._meta.db_table for of_app in apps.all_models.values() for model in of_app.values()}
+
+
+def as_step(hook: Hook, alias: str) -> HookStep:
+    """An entry of AUTOMIGRATE as a plan shows it."""
+    is_sql = hook.function is None
+    return HookStep(when=hook.key.lower(), name=hook.name, statement=hook.statement(alias), is_sql=is_sql)
 
 
 def is_qualified(table: str) -> bool:
@@ -166,7 +173,7 @@ class Run:
         entries = (*foundation.hooks, *self.due_after(tables_change=False))
         return [
             *(CreateExtension(name=name).describe() for name in foundation.extensions),
-            *(hook.step(self.selection.alias).describe() for hook in entries),
+            *(as_step(hook, self.selection.alias).describe() for hook in entries),
         ]
 
     @contextmanager
@@ -252,6 +259,8 @@ class Run:
     # Signals
 
     def send_pre_migrate(self) -> None:
+        if not self.options.tell:
+            return
         signals.send_pre_migrate(self.backend, self.selection.apps, **self.signal_options())
 
     def signal_options(self) -> dict[str, Any]:
@@ -280,7 +289,7 @@ class Run:
         extensions = [Judgement(change=CreateExtension(name=name)) for name in self.foundation.extensions]
         judgements = (*extensions, *judgements)
         refused = any(judgement.verdict is Verdict.REFUSE for judgement in judgements)
-        due = () if refused else tuple(hook.step(self.selection.alias) for hook in (*self.foundation.hooks, *after))
+        due = () if refused else tuple(as_step(hook, self.selection.alias) for hook in (*self.foundation.hooks, *after))
         return Plan(
             alias=self.selection.alias,
             vendor=self.backend.connection.vendor,
@@ -334,7 +343,8 @@ class Run:
         if self.options.record_migrations:
             self.record_migrations()
         if tell:
-            signals.send_post_migrate(self.backend, self.selection.apps, **self.signal_options())
+            if self.options.tell:
+                signals.send_post_migrate(self.backend, self.selection.apps, **self.signal_options())
             self.record.told()
 
     def finish(self, plan: Plan, after: Iterable[Hook]) -> None:

@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections.abc import Collection, Iterable
 from importlib import import_module
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from django.apps import apps as global_apps
 from django.apps.registry import Apps
@@ -17,8 +17,10 @@ from django.db.models import Model
 from django.dispatch import Signal
 from django.utils.module_loading import module_has_submodule
 
-from automigrate_ext.backends.base import Backend
 from automigrate_ext.selection import models_of
+
+if TYPE_CHECKING:
+    from automigrate_ext.backends.base import Backend
 
 #: Sent in a run's transaction before it changes anything, with `using`, `command` ("autoupdate" or "automigrate"),
 #: `apps`, `verbosity`, `interactive` and `stdout`.

@@ -35,9 +35,9 @@ from automigrate_ext.goal import goal
 from automigrate_ext.hazards import Judge, pointed_at_from_outside
 from automigrate_ext.hooks import Hook
 from automigrate_ext.likely import likely_renames
+from automigrate_ext.owned_row import TABLE as RECORD_TABLE
 from automigrate_ext.ownership import OwnedTable, Ownership, adopt, kept_table, owned_table, promised, to_put_back
 from automigrate_ext.plan import Plan, Verdict
-from automigrate_ext.record import TABLE as RECORD_TABLE
 from automigrate_ext.renames import Outcome, RenameRequest, Renames, origins, renamed_ownership
 from automigrate_ext.run import Answers, Options, Run, claimed_tables
 from automigrate_ext.saved import ANYTHING, Expected, SavedPlan, forbid_outdated

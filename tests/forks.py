@@ -113,8 +113,8 @@ def serve() -> None:
     # What the children would otherwise each load for themselves.
     from django.core.checks import run_checks
 
-    import automigrate_ext.backends.postgresql
-    import automigrate_ext.backends.sqlite3
+    import automigrate_ext.backends.postgresql.backend
+    import automigrate_ext.backends.sqlite3.backend
     import automigrate_ext.management.commands.automigrate
     import automigrate_ext.management.commands.autoupdate  # noqa: F401
 

@@ -21,7 +21,7 @@ from automigrate_ext import (
     is_actual,
     make_plan,
 )
-from automigrate_ext.backends.postgresql import PostgreSQLBackend
+from automigrate_ext.backends.postgresql.backend import PostgreSQLBackend
 from tests.acceptance.helper import Case, State, fingerprint
 from tests.conftest import scratch
 from tests.disks import NOBODY, read_only, small_disk, unprivileged

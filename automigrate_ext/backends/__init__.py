@@ -4,19 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING
 
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils.module_loading import import_string
 
-from automigrate_ext.backends.base import Backend
-from automigrate_ext.backends.copies import Copies
 from automigrate_ext.exceptions import UnsupportedDatabase
 
+if TYPE_CHECKING:
+    from automigrate_ext.backends.base import Backend
+    from automigrate_ext.backends.copies import Copies
+
 BACKENDS = {
-    "mysql": "automigrate_ext.backends.mysql.MySQLBackend",
-    "postgresql": "automigrate_ext.backends.postgresql.PostgreSQLBackend",
-    "sqlite": "automigrate_ext.backends.sqlite3.SQLiteBackend",
+    "mysql": "automigrate_ext.backends.mysql.backend.MySQLBackend",
+    "postgresql": "automigrate_ext.backends.postgresql.backend.PostgreSQLBackend",
+    "sqlite": "automigrate_ext.backends.sqlite3.backend.SQLiteBackend",
 }
 #: What copies whole databases.
 COPIES = {
@@ -24,6 +27,8 @@ COPIES = {
     "postgresql": "automigrate_ext.backends.postgresql.copies.PostgreSQLCopies",
     "sqlite": "automigrate_ext.backends.sqlite3.copies.SQLiteCopies",
 }
+#: What a backend is.
+BASE = "automigrate_ext.backends.base.Backend"
 #: What works with any other database.
 GENERIC = "automigrate_ext.backends.generic.GenericBackend"
 #: The group of entry points by which packages provide backends, named by ENGINE or by vendor. See docs/backends.md.
@@ -68,11 +73,8 @@ def provided_by_package(name: str) -> type[Backend] | None:
         kind = point.load()
     except (ImportError, AttributeError) as error:
         raise UnsupportedDatabase(f"The backend {name!r} of {where(point)} cannot be loaded: {error}") from error
-    if not (isinstance(kind, type) and issubclass(kind, Backend)):
-        raise UnsupportedDatabase(
-            f"The backend {name!r} of {where(point)} is {kind!r}, and not a subclass of "
-            f"automigrate_ext.backends.base.Backend."
-        )
+    if not (isinstance(kind, type) and issubclass(kind, import_string(BASE))):
+        raise UnsupportedDatabase(f"The backend {name!r} of {where(point)} is {kind!r}, and not a subclass of {BASE}.")
     return kind
 
 

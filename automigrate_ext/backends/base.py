@@ -15,8 +15,9 @@ from django.db.models import Model
 from django.db.utils import DatabaseError, Error
 
 from automigrate_ext.backends.rows import Rows
-from automigrate_ext.blueprint import Blueprint, SchemaEditor, collecting_editor, draw
+from automigrate_ext.blueprint import Blueprint, draw
 from automigrate_ext.changes import AddConstraint, Change, RenameSequence
+from automigrate_ext.editor import SchemaEditor, collecting_editor
 from automigrate_ext.exceptions import AutomigrateError, ExecutionFailed, LockNotAvailable
 from automigrate_ext.ownership import TypeRules
 from automigrate_ext.process import run_under_way

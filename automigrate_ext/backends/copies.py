@@ -1,17 +1,27 @@
-"""Copies of whole databases, and a lock on the name of one: what test databases need beside their tables."""
+"""What test databases need beside their tables: copies, a lock on the name of one, and digests of what is in it.
+
+Nothing of a backend is loaded for that, because tests wait for what is loaded.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from unittest import mock
 
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.utils import CursorWrapper
 
 from automigrate_ext.waiting import Waiting, tell_nobody
 
 #: Seconds between two attempts to get a lock.
 PAUSE, LONGEST_PAUSE = 0.02, 0.2
+
+COUNT = "SELECT {number}, COUNT(*) FROM {table}"
+#: How many tables are counted by one query; SQLite takes 500 parts of a compound one.
+COUNTS_A_QUERY = 250
 
 
 class Copies(ABC):
@@ -41,6 +51,38 @@ class Copies(ABC):
         `last` come last of all, so that a copy which lacks them is known for half made.
         """
 
+    @abstractmethod
+    def tables(self, names: Collection[str]) -> dict[str, str]:
+        """A digest of each of the named tables that is there, as the database tells of it.
+
+        It is that of an earlier time, or of the database of which this one is a copy, if nothing has changed since.
+        """
+
+    def rows(self, names: Collection[str]) -> dict[str, int]:
+        """How many rows those of the tables have that have any; all have to be there."""
+        ordered, found = sorted(names), {}
+        for start in range(0, len(ordered), COUNTS_A_QUERY):
+            part = ordered[start : start + COUNTS_A_QUERY]
+            counts = (COUNT.format(number=n, table=self.quote(name)) for n, name in enumerate(part))
+            with self.connection.cursor() as cursor:
+                cursor.execute(" UNION ALL ".join(counts))
+                found.update({part[number]: rows for number, rows in cursor.fetchall() if rows})
+        return dict(sorted(found.items()))
+
+    def quote(self, name: str) -> str:
+        """A name as it is written in SQL."""
+        return self.connection.ops.quote_name(name)
+
+    @contextmanager
+    def beside(self) -> Iterator[CursorWrapper]:
+        """A cursor of the server that is in no test database; whatever else needs one meanwhile gets the same."""
+        with (
+            self.connection._nodb_cursor() as cursor,
+            # To connect takes longer than all that is asked then.
+            mock.patch.object(self.connection, "_nodb_cursor", lambda: nullcontext(cursor)),
+        ):
+            yield cursor
+
     @contextmanager
     def insisting(self, attempt: Callable[[], bool], name: str) -> Iterator[None]:
         """Try until the lock is had, so that Ctrl-C is heard in the meantime."""
@@ -49,3 +91,8 @@ class Copies(ABC):
             waiting.pause(pause, lambda: f"Waiting for another run of tests with the database {name!r}")
             pause = min(pause * 1.5, LONGEST_PAUSE)
         yield
+
+
+def short(texts: Iterable[str]) -> str:
+    """A digest of texts in their order."""
+    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:32]

@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 import time
-import uuid
 import weakref
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from dataclasses import replace as evolve
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
+from django.db import connections
 from django.db.models.signals import post_migrate, pre_migrate
 
-from automigrate_ext import signals
-from automigrate_ext.backends import backend_for
-from automigrate_ext.changes import CreateTable, DropTable, plural
+from automigrate_ext.backends import copies_for
 from automigrate_ext.exceptions import ExecutionFailed, NotConverged, Refused
-from automigrate_ext.plan import Plan
-from automigrate_ext.record import Record
-from automigrate_ext.seeds import seed_again
-from automigrate_ext.selection import select
+from automigrate_ext.owned_row import TABLE as RECORD
+from automigrate_ext.selection import Selection, select
 from automigrate_ext.testing import migrations, stamp, use
+from automigrate_ext.testing.notes import Notes
 from automigrate_ext.testing.stamp import Stamp
+from automigrate_ext.waiting import tell_nobody
+
+if TYPE_CHECKING:
+    from automigrate_ext.plan import Plan
 
 #: Receivers from here write rows that follow from the models and the settings alone.
 KNOWN_RECEIVERS = ("django.contrib.", "automigrate_ext.")
+
+#: The errors of an update that a new database does not have.
+ANEW = (Refused, NotConverged, ExecutionFailed)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,35 +57,25 @@ class Outcome:
         time = f"{self.seconds:.2f} s"
         if self.source:
             return f"copied from {self.source!r} in {time}"
-        changes = self.plan.changes if self.plan else ()
-        if self.remade:
-            return f"made anew with {plural(len(changes), 'table')} in {time}, because {self.remade}"
-        if not changes and self.plan and self.plan.hooks:
-            return f"{plural(len(self.plan.hooks), 'hook')} run in {time}"
-        if not changes:
+        if self.plan is None:
             return f"up to date, {time}"
-        if len(changes) == len([change for change in changes if isinstance(change, CreateTable)]):
-            return f"{plural(len(changes), 'table')} created in {time}"
-        return f"{plural(len(changes), 'change')} applied in {time}{self.losses()}"
+        from automigrate_ext.testing import updating
 
-    def losses(self) -> str:
-        """That values of rows went along, if they did."""
-        lossy = [judgement for judgement in self.plan.judgements if judgement.hazards] if self.plan else []
-        return f"; {len(lossy)} of them lost values" if lossy else ""
+        return updating.summary(self.plan, self.remade, time)
 
     def details(self) -> Iterator[str]:
         """What was done, a line each."""
-        from automigrate_ext import render
+        if self.plan is not None:
+            from automigrate_ext.testing import updating
 
-        if self.plan and self.plan.judgements:
-            yield from map(str, render.lines(self.plan, done=True))
+            yield from updating.details(self.plan)
 
 
 @dataclass(kw_only=True)
 class Bootstrap:
     """Makes, or brings up to date, the database that an alias is connected to.
 
-    `modules` are the project's migrations, `run` identifies the run of tests.
+    `modules` are the project's migrations; `run` identifies the run of tests where it has several processes.
     """
 
     alias: str
@@ -89,53 +83,84 @@ class Bootstrap:
     run: str
     verbosity: int = 0
     found: Stamp | None = None
-    stamp: Stamp | None = None
+    mark: str = ""
+    is_changed: bool = False
+    tables: Mapping[str, str] = field(default_factory=dict)
     plan: Plan | None = None
     started: float = field(default_factory=time.perf_counter)
 
     def __post_init__(self) -> None:
-        self.backend = backend_for(self.alias)
-        self.record = Record(self.backend)
+        self.connection = connections[self.alias]
+        self.copies = copies_for(self.connection, tell_nobody)
+        self.notes = Notes(self.alias)
         self.selection = evolve(select(None, self.alias, apps), alone=True)
 
-    def is_current(self) -> bool:
-        """Whether the database is as an earlier run has left it, and that is what the models ask for today.
-
-        Compares what the models say with what they said then, and the tables as the server tells of them with how they
-        were; so a table that was altered by hand is noticed.
-        """
-        self.found = stamp.read(self.record)
-        if self.found is None or self.found.models != self.models:
-            return False
-        recorded = migrations.applied(self.backend.connection)
-        if self.found.migrations != stamp.of_migrations(recorded):
-            return False
-        return self.found.tables == stamp.of_tables(self.selection, self.backend)
+    # What the models ask for
 
     @cached_property
-    def models(self) -> str:
-        """A digest of the models and the names of the migrations."""
-        asked = stamp.of_models(self.selection, self.backend.connection)
-        return stamp.short((asked, stamp.of_migrations(migrations.on_disk(self.modules))))
+    def basis(self) -> str:
+        """A digest of what concerns all tables and rows."""
+        return stamp.of_basis(self.selection, self.connection)
 
-    def complete(self) -> bool:
-        """Tell receivers where that may bring rows that are not there; whether all rows are there then.
+    @cached_property
+    def models(self) -> dict[str, str]:
+        """A digest of what each model asks for, by table."""
+        return stamp.of_models(self.selection, self.connection)
 
-        Tests that end with a flush leave a kept database without the rows that receivers have written.
+    @cached_property
+    def disk(self) -> str:
+        """A digest of the migrations that there are."""
+        return stamp.of_migrations(migrations.on_disk(self.modules))
+
+    # What is there
+
+    def look(self) -> None:
+        """Read the tables as they are, and what an earlier run has noted."""
+        names = [model._meta.db_table for model in self.selection.models]
+        self.tables = self.copies.tables([*names, RECORD, migrations.TABLE])
+        if RECORD in self.tables:
+            noted = self.notes.read(stamp.NAME, use.NAME)
+            self.found, self.mark = stamp.parse(noted[stamp.NAME]), noted[use.NAME]
+
+    def is_abandoned(self) -> bool:
+        """Whether tests that used the database were killed."""
+        return use.is_abandoned(self.mark)
+
+    def outdated(self) -> Selection | None:
+        """What an update has to be of: all models, those whose tables differ, or none.
+
+        Compares what each model says with what it said then, and each table as the database tells of it with how it
+        was; so a table that was altered by hand is noticed.
         """
-        if self.has_other_receivers() or self.vanished():
-            signals.send_pre_migrate(self.backend, apps, **self.signal_options())
-            signals.send_post_migrate(self.backend, apps, **self.signal_options())
-            if self.vanished():
-                seed_again(self.alias)
-        return not self.vanished()
+        if self.found is None or self.found.basis != self.basis or self.found.models.keys() != self.models.keys():
+            return self.selection
+        then, now = self.found, self
+        differing = {
+            name
+            for name in self.models
+            if then.models[name] != now.models[name] or then.tables.get(name) != now.tables.get(name)
+        }
+        return self.part(differing) if differing else None
+
+    def part(self, names: set[str]) -> Selection:
+        """The models that have these tables; for a many-to-many table its owner."""
+        found: list[Any] = [model for model in self.selection.models if model._meta.db_table in names]
+        return select([model._meta.auto_created or model for model in found], self.alias, apps)
+
+    def recorded(self) -> str:
+        """A digest of the migrations that are recorded as applied."""
+        return stamp.of_migrations(migrations.applied(self.alias)) if migrations.TABLE in self.tables else ""
+
+    def knows_migrations(self) -> bool:
+        """Whether those are there that there were, and are recorded as they were."""
+        found = self.found
+        return found is not None and found.disk == self.disk and found.recorded == self.recorded()
 
     def vanished(self) -> bool:
         """Whether a table has fewer rows than the stamp says."""
         if self.found is None or not self.found.rows:
             return False
-        now = stamp.rows_of(self.found.rows, self.backend)
-        return any(now.get(name, 0) < rows for name, rows in self.found.rows.items())
+        return not self.found.is_complete(self.copies.rows(self.found.rows))
 
     def has_other_receivers(self) -> bool:
         """Whether there are receivers of whom it is not known what they do."""
@@ -143,48 +168,68 @@ class Bootstrap:
         receivers = [resolve(entry[1]) for entry in entries]
         return any(not receiver.__module__.startswith(KNOWN_RECEIVERS) for receiver in receivers if receiver)
 
-    def signal_options(self) -> dict[str, Any]:
-        return {"verbosity": self.verbosity, "interactive": False, "stdout": None}
+    # What is done about it
 
-    def update(self) -> None:
-        """Make the tables what the models say. Raises as `autoupdate` does."""
+    def make_current(self) -> None:
+        """Update what differs, and record the migrations that there are. Raises as `autoupdate` does."""
+        selection = self.outdated()
+        if selection is not None:
+            self.update(selection)
+        elif not self.knows_migrations():
+            self.record_migrations()
+            self.is_changed = True
+
+    def make(self) -> None:
+        """Make all tables. Raises as `autoupdate` does."""
+        self.found = None
+        self.update(self.selection)
+
+    def update(self, selection: Selection) -> None:
+        """Make the tables of these models what they say."""
         # Most runs find nothing to update, and tests wait for what is loaded.
-        from automigrate_ext.api import autoupdate
+        from automigrate_ext.testing import updating
 
-        before = self.record.read().tables
-        self.plan = autoupdate(
-            self.selection, using=self.alias, accept_data_loss=True, verbosity=self.verbosity, lock_wait=None
-        )
-        dropped = {change.table for change in self.plan.changes if isinstance(change, DropTable)}
-        gone = {before[name].owner.partition(".")[0] for name in dropped if name in before}
-        migrations.record(self.backend.connection, self.modules, gone)
+        everything = selection is self.selection
+        self.is_changed = True
+        self.plan, gone = updating.update(selection, verbosity=self.verbosity, tell=everything)
+        self.record_migrations(gone)
+
+    def record_migrations(self, gone: frozenset[str] = frozenset()) -> None:
+        """Record the migrations that there are, and none of others."""
+        migrations.record(self.connection, self.modules, gone)
+
+    def complete(self) -> bool:
+        """Tell receivers where that may bring rows that are not there; whether all rows are there then.
+
+        Tests that end with a flush leave a kept database without the rows that receivers have written.
+        """
+        if not self.has_other_receivers() and not self.vanished():
+            return True
+        from automigrate_ext.testing import updating
+
+        updating.complete(self.alias, self.verbosity)
+        if self.vanished():
+            updating.seed(self.alias)
+        return not self.vanished()
 
     def write_stamp(self) -> None:
         """Say in the database what is in it; last of all, so that a run which was killed leaves none."""
-        if self.plan is None and self.found is not None:
-            self.stamp = evolve(self.found, run=self.run)
-        else:
-            self.stamp = self.look()
-        if self.stamp != self.found:
-            stamp.write(self.record, self.stamp)
+        if self.is_changed or self.found is None:
+            stamp.write(self.notes, self.now())
+        elif self.run != self.found.run:
+            stamp.write(self.notes, evolve(self.found, run=self.run))
 
-    def mark(self) -> None:
-        """Say in the database that tests use it."""
-        use.mark(self.record)
-
-    def is_abandoned(self) -> bool:
-        """Whether tests that used the database were killed."""
-        return use.is_abandoned(self.record)
-
-    def look(self) -> Stamp:
+    def now(self) -> Stamp:
         """The stamp of the database as it is now."""
-        names = [model._meta.db_table for model in self.selection.models]
+        self.look()
+        here = [name for name in self.models if name in self.tables]
         return Stamp(
+            basis=self.basis,
             models=self.models,
-            tables=stamp.of_tables(self.selection, self.backend),
-            migrations=stamp.of_migrations(migrations.applied(self.backend.connection)),
-            rows=stamp.rows_of(names, self.backend),
-            version=uuid.uuid4().hex,
+            tables={name: self.tables[name] for name in here},
+            disk=self.disk,
+            recorded=self.recorded(),
+            rows=self.copies.rows(here),
             run=self.run,
         )
 
@@ -192,10 +237,6 @@ class Bootstrap:
         """What became of the database so far."""
         seconds = time.perf_counter() - self.started
         return Outcome(alias=self.alias, database=database, seconds=seconds, plan=self.plan, remade=remade)
-
-
-#: The errors of an update that a new database does not have.
-ANEW = (Refused, NotConverged, ExecutionFailed)
 
 
 def resolve(reference: Any) -> Any:

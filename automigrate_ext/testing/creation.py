@@ -22,14 +22,13 @@ from django.core import management, serializers
 from django.db import connections, router
 from django.db.backends.base.creation import BaseDatabaseCreation
 
-from automigrate_ext.backends import backend_for, copies_for
+from automigrate_ext.backends import copies_for
 from automigrate_ext.backends.copies import Copies
-from automigrate_ext.record import TABLE as RECORD
-from automigrate_ext.record import Record
-from automigrate_ext.selection import select
+from automigrate_ext.owned_row import TABLE as RECORD
 from automigrate_ext.testing import stamp, use
 from automigrate_ext.testing.bootstrap import ANEW, Bootstrap, Outcome, reason
 from automigrate_ext.testing.migrations import Modules
+from automigrate_ext.testing.notes import Notes
 from automigrate_ext.testing.stamp import Stamp
 from automigrate_ext.waiting import tell_nobody
 
@@ -67,7 +66,7 @@ class TestRun:
             connection = connections[alias]
             if connection.settings_dict["NAME"] == name or copies_for(connection, tell_nobody).exists(name):
                 with at(connection, name):
-                    use.unmark(Record(backend_for(alias)))
+                    use.unmark(Notes(alias))
         self.used.clear()
 
 
@@ -110,10 +109,8 @@ class Maker:
         options["keepdb"] = keepdb
         with copies.lock(template):
             if template == name:
-                bootstrap = self.build(creation, args, options)
-                if keepdb:
-                    bootstrap.mark()
-                    self.run.used.append((bootstrap.alias, name))
+                self.build(creation, args, options)
+                self.mark(creation.connection, name, keepdb=keepdb)
                 return name
             with test_name(creation, template):
                 wanted = self.stamp_of(copies, template)
@@ -131,7 +128,7 @@ class Maker:
     def mark(self, connection: Any, name: str, *, keepdb: bool) -> None:
         """Say in a kept database, to which the connection is, that tests use it."""
         if keepdb:
-            use.mark(Record(backend_for(connection.alias)))
+            use.mark(Notes(connection.alias))
             self.run.used.append((connection.alias, name))
 
     def build(self, creation: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Bootstrap:
@@ -140,7 +137,7 @@ class Maker:
         bootstrap = Bootstrap(
             alias=creation.connection.alias,
             modules=self.run.modules,
-            run=self.run.identifier,
+            run=self.run.identifier if self.run.worker else "",
         )
         remade = ""
 
@@ -214,44 +211,43 @@ class Maker:
             return False
         alias = copies.connection.alias
         with at(copies.connection, name):
-            backend = backend_for(alias)
-            record = Record(backend)
-            found = stamp.read(record)
-            if found is None or found.version != wanted.version or use.is_abandoned(record):
+            tables = copies.tables([RECORD, *wanted.tables])
+            noted = Notes(alias).read(stamp.NAME, use.NAME) if tables.pop(RECORD, "") else {}
+            found = stamp.parse(noted.get(stamp.NAME, ""))
+            if found is None or found.version != wanted.version or use.is_abandoned(noted[use.NAME]):
                 return False
-            rows = stamp.rows_of(found.rows, backend)
-            same_tables = stamp.of_tables(select(None, alias, apps), backend) == found.tables
-        return same_tables and all(rows.get(table, 0) >= number for table, number in found.rows.items())
+            return tables == wanted.tables and wanted.is_complete(copies.rows(wanted.rows))
 
     def stamp_of(self, copies: Copies, name: str) -> Stamp | None:
         """The stamp of a database that may not be there."""
         if not copies.exists(name):
             return None
         with at(copies.connection, name):
-            return stamp.read(Record(backend_for(copies.connection.alias)))
+            if not copies.tables([RECORD]):
+                return None
+            return stamp.parse(Notes(copies.connection.alias).read(stamp.NAME)[stamp.NAME])
 
 
 def fill(creation: Any, bootstrap: Bootstrap, *, keepdb: bool) -> str:
     """Make the tables, or make them current; returns why a kept database had to be made anew, or ""."""
     if not keepdb:
-        bootstrap.update()
+        bootstrap.make()
         return ""
     why = make_current(bootstrap)
     if not why:
         return ""
     recreate(creation)
-    bootstrap.found = None
-    bootstrap.update()
+    bootstrap.make()
     return why
 
 
 def make_current(bootstrap: Bootstrap) -> str:
     """Bring a kept database up to date; returns why that cannot be done, or ""."""
+    bootstrap.look()
     if bootstrap.is_abandoned():
         return "the run before was killed while it used it"
     try:
-        if not bootstrap.is_current():
-            bootstrap.update()
+        bootstrap.make_current()
     except ANEW as error:
         return reason(error)
     return "" if bootstrap.complete() else "rows are gone that belong to it"

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from typing import TYPE_CHECKING
 
 import pytest
-from django.db import DEFAULT_DB_ALIAS
-from django.db.models import Model
 
-from automigrate_ext.testing.tables import tables_for
+if TYPE_CHECKING:
+    from django.db.models import Model
 
 
 @pytest.fixture
@@ -18,9 +18,12 @@ def schema(db: None) -> Iterator[Callable[..., None]]:
 
     See `automigrate_ext.testing.tables.tables_for` for what it does and raises.
     """
+    # Here and not above, because this module is loaded in every run, and few tests have models of their own.
+    from automigrate_ext.testing.tables import tables_for
+
     with ExitStack() as stack:
 
-        def make(*models: type[Model], using: str = DEFAULT_DB_ALIAS) -> None:
+        def make(*models: type[Model], using: str = "default") -> None:
             stack.enter_context(tables_for(*models, using=using))
 
         yield make

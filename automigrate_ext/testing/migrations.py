@@ -15,6 +15,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.recorder import MigrationRecorder
 from django.utils.timezone import now
 
+#: The table in which Django records migrations.
+TABLE: str = MigrationRecorder.Migration._meta.db_table
 #: A migration by its app and name.
 Key = tuple[str, str]
 #: The setting MIGRATION_MODULES, or what stands in for it.
@@ -72,9 +74,10 @@ def files_of(package: ModuleType) -> Iterator[tuple[str, Path]]:
             yield info.name, Path(getattr(info.module_finder, "path", ""), f"{info.name}.py")
 
 
-def applied(connection: BaseDatabaseWrapper) -> frozenset[Key]:
-    """The migrations that the database has recorded."""
-    return frozenset(MigrationRecorder(connection).applied_migrations())
+def applied(alias: str) -> frozenset[Key]:
+    """The migrations that the database has recorded, in the table that has to be there."""
+    rows = MigrationRecorder.Migration.objects.using(alias)
+    return frozenset(rows.values_list("app", "name"))
 
 
 def record(connection: BaseDatabaseWrapper, modules: Modules, gone: Collection[str] = ()) -> frozenset[Key]:
@@ -85,7 +88,7 @@ def record(connection: BaseDatabaseWrapper, modules: Modules, gone: Collection[s
     """
     recorder = MigrationRecorder(connection)
     recorder.ensure_schema()
-    wanted, there = on_disk(modules) | replaced(modules), applied(connection)
+    wanted, there = on_disk(modules) | replaced(modules), applied(connection.alias)
     here = {config.label for config in apps.get_app_configs()} | set(gone)
     rows = [recorder.Migration(app=app, name=name, applied=now()) for app, name in sorted(wanted - there)]
     recorder.migration_qs.bulk_create(rows, batch_size=250)

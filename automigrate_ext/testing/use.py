@@ -6,28 +6,28 @@ import os
 import socket
 import sys
 
-from automigrate_ext.record import Record
+from automigrate_ext.testing.notes import Notes
 
-#: The mark's name among the notes of the record.
+#: The mark's name among the notes.
 NAME = "test database used by"
 
 
-def mark(record: Record) -> None:
+def mark(notes: Notes) -> None:
     """Say that this process uses the database."""
-    record.write_note(NAME, f"{os.getpid()} on {socket.gethostname()}")
+    notes.write(NAME, f"{os.getpid()} on {socket.gethostname()}")
 
 
-def unmark(record: Record) -> None:
+def unmark(notes: Notes) -> None:
     """Say that nobody does."""
-    record.write_note(NAME, "")
+    notes.write(NAME, "")
 
 
-def is_abandoned(record: Record) -> bool:
-    """Whether a process has used the database, and is gone without having said so.
+def is_abandoned(note: str) -> bool:
+    """Whether a process has marked the database so, and is gone without having taken it back.
 
     Of a process on another host that is not known, nor on Windows; then it counts as there.
     """
-    process, _, host = record.note(NAME).partition(" on ")
+    process, _, host = note.partition(" on ")
     if not process or host != socket.gethostname() or sys.platform == "win32":
         return False
     return int(process) == os.getpid() or not is_alive(int(process))

@@ -4,9 +4,10 @@ from django.apps.registry import Apps
 from django.db import models
 
 from automigrate_ext.backends.base import Work
-from automigrate_ext.backends.sqlite3 import SQLiteBackend
-from automigrate_ext.blueprint import collecting_editor, draw
+from automigrate_ext.backends.sqlite3.backend import SQLiteBackend
+from automigrate_ext.blueprint import draw
 from automigrate_ext.diff import diff
+from automigrate_ext.editor import collecting_editor
 from automigrate_ext.goal import goal
 from automigrate_ext.ownership import Ownership, adopt
 from automigrate_ext.schema import Schema

@@ -8,13 +8,13 @@ import pytest
 from automigrate_ext import backends, is_actual
 from automigrate_ext.backends import backend_for
 from automigrate_ext.backends.generic import GenericBackend
-from automigrate_ext.backends.sqlite3 import SQLiteBackend
+from automigrate_ext.backends.sqlite3.backend import SQLiteBackend
 from automigrate_ext.exceptions import UnsupportedDatabase
 
 ENGINE = "provided_engine"
 
 BACKEND = """
-    from automigrate_ext.backends.sqlite3 import SQLiteBackend
+    from automigrate_ext.backends.sqlite3.backend import SQLiteBackend
 
     class ProvidedBackend(SQLiteBackend):
         pass
@@ -76,7 +76,7 @@ def test_backend_provided_for_a_name(install, provided, name):
 
 
 def test_backend_provided_for_the_engine_goes_before_the_vendors(install, provided):
-    install("other", "provided", "automigrate_ext.backends.sqlite3:SQLiteBackend")
+    install("other", "provided", "automigrate_ext.backends.sqlite3.backend:SQLiteBackend")
     install("provider", ENGINE)
     assert kind(provided) == "ProvidedBackend"
 
@@ -89,7 +89,7 @@ def test_backend_of_djangos_own_engine_stays(install, sqlite, name):
 
 def test_backend_provided_twice(install, provided):
     install("one", ENGINE)
-    install("two", ENGINE, "automigrate_ext.backends.sqlite3:SQLiteBackend")
+    install("two", ENGINE, "automigrate_ext.backends.sqlite3.backend:SQLiteBackend")
     with pytest.raises(UnsupportedDatabase, match=r"Both one .* and two .* provide a backend 'provided_engine'"):
         backend_for(provided)
 

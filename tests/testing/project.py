@@ -39,9 +39,10 @@ AUTOMIGRATE = {{"AFTER": list(filter(None, [os.environ.get("AFTER")]))}}
 TEST_RUNNER = os.environ.get("TEST_RUNNER", "automigrate_ext.testing.AutomigrateRunner")
 """
 
-#: Runs SQL after the databases have been set up, as projects wrap the fixture to load rows.
+#: Runs SQL after the databases have been set up, as projects wrap the fixture to load rows, and says what was loaded.
 CONFTEST = """\
 import os
+import sys
 
 import pytest
 
@@ -55,6 +56,11 @@ def django_db_setup(django_db_setup, django_db_blocker):
             cursor.execute(sql)
     if "DIE" in os.environ:
         os.kill(os.getpid(), 9)
+
+
+def pytest_unconfigure():
+    if "LOADED" in os.environ:
+        print("loaded:", *(name for name in sys.modules if name.startswith(("automigrate_ext.", "rich"))))
 """
 
 #: Everything that `migrate` leaves behind is there, and the tables are those of the models.
@@ -238,6 +244,10 @@ class Result:
         """The result, of which all tests have passed."""
         assert self.status == 0, self.out[-6000:]
         return self
+
+    def loaded(self) -> set[str]:
+        """The modules of this package that were loaded, where the process was asked for them."""
+        return set(self.out.rpartition("loaded: ")[2].split())
 
     def line(self) -> str:
         """The one thing that was said of a test database, after its name."""

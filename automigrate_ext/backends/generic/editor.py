@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from automigrate_ext.blueprint import CollectingMixin, SchemaEditor
+from automigrate_ext.editor import CollectingMixin, SchemaEditor
 
 
 class WritingMixin(CollectingMixin):

@@ -28,7 +28,7 @@ from automigrate_ext.backends.generic.models import (
 )
 from automigrate_ext.backends.generic.scratch import nouns
 from automigrate_ext.backends.order import in_dependency_order
-from automigrate_ext.blueprint import FOREIGN_KEY_SUFFIX, Blueprint, SchemaEditor, kept_name
+from automigrate_ext.blueprint import FOREIGN_KEY_SUFFIX, Blueprint, kept_name
 from automigrate_ext.changes import (
     AddColumn,
     AddConstraint,
@@ -46,6 +46,7 @@ from automigrate_ext.changes import (
     RenameIndex,
     RenameTable,
 )
+from automigrate_ext.editor import SchemaEditor
 from automigrate_ext.exceptions import AutomigrateError
 from automigrate_ext.schema import Check, Column, Constraint, ForeignKey, Index, Table, Unique
 

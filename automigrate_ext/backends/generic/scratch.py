@@ -8,7 +8,8 @@ from dataclasses import replace as evolve
 from typing import Any
 
 from automigrate_ext.backends.generic.models import copied
-from automigrate_ext.blueprint import Blueprint, SchemaEditor, has_automatic_key, kept_name
+from automigrate_ext.blueprint import Blueprint, has_automatic_key, kept_name
+from automigrate_ext.editor import SchemaEditor
 from automigrate_ext.schema import Check, Column, Constraint, Generated, Index, Table, Unique
 
 

@@ -17,8 +17,9 @@ from automigrate_ext.backends.mysql.introspection import Catalog
 from automigrate_ext.backends.mysql.parser import INTEGERS
 from automigrate_ext.backends.mysql.renames import Renaming
 from automigrate_ext.backends.rows import TookTooLong
-from automigrate_ext.blueprint import Blueprint, collecting_editor
+from automigrate_ext.blueprint import Blueprint
 from automigrate_ext.changes import AlterColumn, Change, DropTable, plural
+from automigrate_ext.editor import collecting_editor
 from automigrate_ext.exceptions import ExecutionFailed, LockNotAvailable
 from automigrate_ext.ownership import TypeRules
 from automigrate_ext.schema import Check, Column, Constraint, ForeignKey, Index, Schema, Table, Unique

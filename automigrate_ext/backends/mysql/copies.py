@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from automigrate_ext.backends.copies import Copies
+from automigrate_ext.backends.copies import Copies, short
 from automigrate_ext.backends.mysql.session import FREE_LOCK, LOCK_PREFIX, TRY_LOCK
+from automigrate_ext.backends.mysql.show import BASE_TABLES, show
 
 EXISTS = "SELECT 1 FROM information_schema.schemata WHERE schema_name = %s"
 CHARSET = """
@@ -47,6 +48,9 @@ SELECT routine_type, routine_name FROM information_schema.routines WHERE routine
 EVENTS = "SELECT event_name FROM information_schema.events WHERE event_schema = %s"
 #: A view's text names the database that it reads; a view may read one that comes later.
 IN_DATABASE = "`{name}`."
+NAMES = "SELECT table_name, table_type FROM information_schema.tables WHERE table_schema = DATABASE()"
+#: What SHOW CREATE TABLE says of the rows.
+NEXT_NUMBER = re.compile(r" AUTO_INCREMENT=\d+")
 DEFINER = re.compile(r" DEFINER=`[^`]*`@`[^`]*`")
 
 
@@ -56,7 +60,7 @@ class MySQLCopies(Copies):
     @contextmanager
     def lock(self, name: str) -> Iterator[None]:
         lock = f"{LOCK_PREFIX}tests.{hashlib.sha256(name.encode()).hexdigest()[:32]}"
-        with self.connection._nodb_cursor() as cursor:
+        with self.beside() as cursor:
 
             def attempt() -> bool:
                 cursor.execute(TRY_LOCK, [lock])
@@ -88,8 +92,16 @@ class MySQLCopies(Copies):
             copying = Copying(cursor, source, target, is_mariadb=self.connection.mysql_is_mariadb)  # type: ignore[attr-defined]
             copying.run(last)
 
-    def quote(self, name: str) -> str:
-        return self.connection.ops.quote_name(name)
+    def tables(self, names: Collection[str]) -> dict[str, str]:
+        def fold(name: str) -> str:
+            return name.lower() if self.connection.features.ignores_table_name_case else name
+
+        with self.connection.cursor() as cursor:
+            cursor.execute(NAMES)
+            spelling = {fold(name): name for name, kind in cursor.fetchall() if kind in BASE_TABLES}
+        there = [name for name in names if fold(name) in spelling]
+        texts = show(self.connection, [spelling[fold(name)] for name in there])
+        return {name: short([NEXT_NUMBER.sub("", text)]) for name, text in zip(there, texts, strict=True)}
 
 
 class Copying:

@@ -1,4 +1,4 @@
-"""Read tables of MariaDB and MySQL: as many SHOW CREATE TABLE statements in one message as the driver takes."""
+"""Read tables of MariaDB and MySQL from what SHOW CREATE TABLE prints."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace as evolve
 
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.backends.utils import CursorWrapper
 
 from automigrate_ext.backends.mysql.parser import TableText, parse_table
+from automigrate_ext.backends.mysql.show import BASE_TABLES, show
 from automigrate_ext.exceptions import ShadowedTable
 from automigrate_ext.schema import Table
 
@@ -25,12 +25,6 @@ TRIGGERS = """
 SELECT event_object_table, trigger_name FROM information_schema.triggers
 WHERE event_object_schema = DATABASE() AND event_object_table IN ({names}) ORDER BY 1, 2
 """
-SHOW = "SHOW CREATE TABLE {table}"
-
-#: How many tables are read in one message.
-TABLES_A_MESSAGE = 500
-
-BASE_TABLES = ("BASE TABLE", "SYSTEM VERSIONED")
 
 
 class Catalog:
@@ -61,30 +55,6 @@ def read_texts(connection: BaseDatabaseWrapper, names: Sequence[str]) -> Iterato
     """The tables of these names, which have to be there, in their order."""
     for sql in show(connection, names):
         yield parse_table(sql)
-
-
-def show(connection: BaseDatabaseWrapper, names: Sequence[str]) -> Iterator[str]:
-    """What SHOW CREATE TABLE prints of each."""
-    statements = [SHOW.format(table=connection.ops.quote_name(name)) for name in names]
-    size = TABLES_A_MESSAGE if takes_many(connection) else 1
-    with connection.cursor() as cursor:
-        for start in range(0, len(statements), size):
-            cursor.execute(";".join(statements[start : start + size]))
-            yield from results(cursor)
-
-
-def takes_many(connection: BaseDatabaseWrapper) -> bool:
-    """Whether the driver may send several statements in one message, which it does unless told otherwise."""
-    return bool(connection.get_connection_params().get("multi_statements", True))
-
-
-def results(cursor: CursorWrapper) -> Iterator[str]:
-    """The second column of each result of a message."""
-    while True:
-        (row,) = cursor.fetchall()
-        yield row[1]
-        if not cursor.nextset():
-            return
 
 
 def referring(connection: BaseDatabaseWrapper, names: Collection[str]) -> list[str]:

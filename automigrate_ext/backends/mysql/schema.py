@@ -17,7 +17,6 @@ from typing import TypeVar
 from automigrate_ext.backends.base import Fill, Step, Work, noun_columns, row_fill
 from automigrate_ext.backends.mysql.renames import Renaming
 from automigrate_ext.backends.order import in_dependency_order
-from automigrate_ext.blueprint import MARK, SchemaEditor
 from automigrate_ext.changes import (
     AddColumn,
     AddConstraint,
@@ -36,6 +35,7 @@ from automigrate_ext.changes import (
     RenameIndex,
     RenameTable,
 )
+from automigrate_ext.editor import MARK, SchemaEditor
 from automigrate_ext.schema import Check, Column, Constraint, ForeignKey, Index, Key, Table, Unique
 
 ALTER_TABLE = "ALTER TABLE {table} {clauses}"

@@ -18,17 +18,10 @@ from django.db.backends.ddl_references import Statement
 from django.db.utils import DatabaseError, Error, OperationalError
 
 from automigrate_ext.backends.mysql import faults
-from automigrate_ext.backends.mysql.introspection import read_texts, takes_many
-from automigrate_ext.blueprint import (
-    MARK,
-    SQL,
-    Blueprint,
-    ColumnBlueprint,
-    as_clause,
-    collecting_editor,
-    has_automatic_key,
-    is_alter_table_add,
-)
+from automigrate_ext.backends.mysql.introspection import read_texts
+from automigrate_ext.backends.mysql.show import takes_many
+from automigrate_ext.blueprint import Blueprint, ColumnBlueprint, as_clause, has_automatic_key, is_alter_table_add
+from automigrate_ext.editor import MARK, SQL, collecting_editor
 from automigrate_ext.exceptions import ScratchFailed
 from automigrate_ext.schema import Check, Column, Constraint, Index, Schema, Table, Unique
 

@@ -13,7 +13,6 @@ from django.db.backends.utils import split_identifier
 
 from automigrate_ext.backends.base import Fill, Reference, Step, Work, row_fill
 from automigrate_ext.backends.order import in_dependency_order
-from automigrate_ext.blueprint import MARK, SchemaEditor
 from automigrate_ext.changes import (
     AddColumn,
     AddConstraint,
@@ -33,6 +32,7 @@ from automigrate_ext.changes import (
     RenameSequence,
     RenameTable,
 )
+from automigrate_ext.editor import MARK, SchemaEditor
 from automigrate_ext.schema import (
     Check,
     Column,

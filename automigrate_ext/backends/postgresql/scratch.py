@@ -23,16 +23,8 @@ from django.db.utils import DatabaseError, Error
 
 from automigrate_ext.backends.postgresql import faults
 from automigrate_ext.backends.postgresql.introspection import introspect, rename_columns
-from automigrate_ext.blueprint import (
-    SQL,
-    Blueprint,
-    ColumnBlueprint,
-    SchemaEditor,
-    collecting_editor,
-    draw,
-    has_automatic_key,
-    is_alter_table_add,
-)
+from automigrate_ext.blueprint import Blueprint, ColumnBlueprint, draw, has_automatic_key, is_alter_table_add
+from automigrate_ext.editor import SQL, SchemaEditor, collecting_editor
 from automigrate_ext.exceptions import ScratchFailed
 from automigrate_ext.schema import Check, Column, Constraint, Index, PrimaryKey, Schema, Table, Unique
 

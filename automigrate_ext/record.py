@@ -32,6 +32,8 @@ class Record:
         self.backend = backend
         self.alias = backend.connection.alias
         self.rows: dict[str, tuple[str, str]] | None = None
+        #: Rows as values, because a run reads the record several times and few rows change in between.
+        self.parsed: dict[tuple[str, str, str], OwnedTable] = {}
 
     def manager(self) -> models.QuerySet[Any]:
         """The rows of the record."""
@@ -51,9 +53,10 @@ class Record:
 
     def read(self) -> Ownership:
         """The record as the rest of the package knows it."""
-        tables = {name: parse(name, owner, owned) for name, (owner, owned) in self.load().items() if owner}
+        rows = [(name, *row) for name, row in self.load().items() if row[0]]
+        self.parsed = {row: self.parsed.get(row) or parse(*row) for row in rows}
         return Ownership(
-            tables=tables,
+            tables={row[0]: table for row, table in self.parsed.items()},
             django_named=self.backend.django_named,
             server_named=self.backend.server_named,
         )

@@ -192,7 +192,8 @@ class Bootstrap:
         everything = selection is self.selection
         self.is_changed = True
         self.plan, gone = updating.update(selection, verbosity=self.verbosity, tell=everything)
-        self.record_migrations(gone)
+        if everything or not self.knows_migrations():
+            self.record_migrations(gone)
 
     def record_migrations(self, gone: frozenset[str] = frozenset()) -> None:
         """Record the migrations that there are, and none of others."""

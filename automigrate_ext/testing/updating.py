@@ -7,8 +7,7 @@ from typing import Any
 
 from django.apps import apps
 
-from automigrate_ext import render, signals
-from automigrate_ext.api import update_one
+from automigrate_ext import signals
 from automigrate_ext.backends import backend_for
 from automigrate_ext.changes import CreateTable, DropTable, plural
 from automigrate_ext.plan import Plan
@@ -16,6 +15,7 @@ from automigrate_ext.record import Record
 from automigrate_ext.run import Options
 from automigrate_ext.seeds import seed_again
 from automigrate_ext.selection import Selection
+from automigrate_ext.update import Update
 
 
 def update(selection: Selection, *, verbosity: int, tell: bool) -> tuple[Plan, frozenset[str]]:
@@ -24,8 +24,9 @@ def update(selection: Selection, *, verbosity: int, tell: bool) -> tuple[Plan, f
     `tell` says whether receivers of signals are told. Raises as `autoupdate` does.
     """
     before = Record(backend_for(selection.alias)).read().tables
-    options = Options(accept_data_loss=True, verbosity=verbosity, tell=tell)
-    plan = update_one(selection, options, dry_run=False)
+    run = Update(selection, Options(accept_data_loss=True, verbosity=verbosity, tell=tell))
+    with run.backend.guarded():
+        plan = run.run()
     dropped = [before[change.table] for change in plan.changes if isinstance(change, DropTable)]
     return plan, frozenset(table.owner.partition(".")[0] for table in dropped)
 
@@ -63,5 +64,7 @@ def losses(plan: Plan) -> str:
 
 def details(plan: Plan) -> Iterator[str]:
     """What was done, a line each."""
+    from automigrate_ext import render
+
     if plan.judgements:
         yield from map(str, render.lines(plan, done=True))

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 SECONDS = 60
+#: Seconds until Ctrl-C is pressed again.
+PATIENCE = 10
 CTRL_C = "\x03"
 
 
@@ -24,10 +26,10 @@ class Terminal:
         self.process = process
         self.shown = ""
 
-    def read_until(self, text: str) -> None:
-        """Wait until the text is shown."""
+    def read_until(self, text: str, number: int = 1) -> None:
+        """Wait until the text is shown, for the n-th time."""
         deadline = time.monotonic() + SECONDS
-        while text not in self.shown:
+        while self.shown.count(text) < number:
             assert self.read(deadline), f"{text!r} did not come, but {self.shown!r}"
 
     def read(self, deadline: float) -> bool:
@@ -48,6 +50,17 @@ class Terminal:
         deadline = time.monotonic() + SECONDS
         while self.read(deadline):
             pass
+        return self.process.wait(timeout=SECONDS)
+
+    def interrupt(self) -> int:
+        """Press Ctrl-C, again as a person would until it is heard: Python is deaf between a prompt and the reading."""
+        for _ in range(SECONDS // PATIENCE):
+            self.type(CTRL_C)
+            deadline = time.monotonic() + PATIENCE
+            while self.read(deadline):
+                pass
+            if time.monotonic() < deadline:
+                break
         return self.process.wait(timeout=SECONDS)
 
 

@@ -76,9 +76,10 @@ def make_refused(connection):
         ("sqlite", "gunicorn", 4, ["--workers=4"]),
         ("postgresql", "gunicorn", 2, ["--workers=2", "--preload"]),
         ("sqlite", "uvicorn", 2, ["--workers=2"]),
+        ("postgresql", "uvicorn", 4, ["--workers=4"]),
     ],
     indirect=["project"],
-    ids=["gunicorn-postgresql", "gunicorn-sqlite", "preload", "uvicorn"],
+    ids=["gunicorn-postgresql", "gunicorn-sqlite", "preload", "uvicorn-sqlite", "uvicorn-postgresql"],
 )
 def test_workers_start_together_and_one_updates(project, server, workers, options):
     with project.serving(server, *options, ON_START="autoupdate") as served:

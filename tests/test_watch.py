@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from automigrate_ext.management.watch import Follower, is_of_project
+from tests.terminals import at_terminal
 from tests.test_commands import run
 
 ROOT = Path(__file__).parent.parent
@@ -23,25 +24,38 @@ DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 """
 MODELS = "from django.db import models\n\n\nclass Book(models.Model):\n    title = models.CharField(max_length=50)\n"
 WAITING = "Waiting for changes"
+WATCH = [sys.executable, "-m", "django", "autoupdate", "--watch"]
 
 
-class Watched:
-    """A project whose only app has one model, and the process that follows it."""
+class Shelf:
+    """A project whose only app has one model."""
 
-    def __init__(self, directory, *options):
+    def __init__(self, directory):
         self.directory = directory
-        self.runs = 0
         (directory / "shelf").mkdir()
         (directory / "shelf" / "__init__.py").touch()
         (directory / "shelf_settings.py").write_text(SETTINGS)
         self.models = directory / "shelf" / "models.py"
         self.models.write_text(MODELS)
-        self.output = directory / "output"
         paths = os.pathsep.join([str(directory), str(ROOT)])
+        self.environment = {**os.environ, "DJANGO_SETTINGS_MODULE": "shelf_settings", "PYTHONPATH": paths}
+
+    def execute(self, statement):
+        with closing(sqlite3.connect(self.directory / "db.sqlite3")) as connection, connection:
+            return connection.execute(statement).fetchall()
+
+
+class Watched(Shelf):
+    """The project, and the process that follows it."""
+
+    def __init__(self, directory, *options):
+        super().__init__(directory)
+        self.runs = 0
+        self.output = directory / "output"
         with self.output.open("w") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "django", "autoupdate", "--watch", *options],
-                env={**os.environ, "DJANGO_SETTINGS_MODULE": "shelf_settings", "PYTHONPATH": paths},
+                [*WATCH, *options],
+                env=self.environment,
                 cwd=directory,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -66,10 +80,6 @@ class Watched:
         """Save the models; what the run prints that follows."""
         self.models.write_text(text)
         return self.done()
-
-    def execute(self, statement):
-        with closing(sqlite3.connect(self.directory / "db.sqlite3")) as connection, connection:
-            return connection.execute(statement).fetchall()
 
 
 @pytest.fixture
@@ -110,6 +120,36 @@ def test_saves_are_followed(watched):
     os.killpg(project.process.pid, signal.SIGINT)
     assert project.process.wait(timeout=60) == 130
     assert "KeyboardInterrupt" not in project.output.read_text()
+
+
+def test_questions_are_asked_at_a_terminal(tmp_path):
+    project = Shelf(tmp_path)
+    with at_terminal(WATCH, tmp_path, project.environment) as terminal:
+        terminal.read_until(WAITING)
+        project.execute("INSERT INTO shelf_book (title) VALUES ('Emma')")
+
+        renamed = MODELS.replace("title", "name")
+        project.models.write_text(renamed)
+        terminal.read_until("Was shelf.Book.title renamed to shelf.Book.name (a CharField)? [y/N]")
+        terminal.type("y\n")
+        terminal.read_until("Rename column shelf_book.title to name")
+        terminal.read_until(WAITING, 2)
+        assert project.execute("SELECT name FROM shelf_book") == [("Emma",)]
+
+        project.models.write_text(f"{renamed}    pages = models.IntegerField()\n")
+        terminal.read_until("Column shelf_book.pages is required and the table has 1 row without a value for it.")
+        terminal.read_until("Select an option: ")
+        terminal.type("1\n")
+        terminal.read_until(">>> ")
+        terminal.type("474\n")
+        terminal.read_until(WAITING, 3)
+        assert project.execute("SELECT name, pages FROM shelf_book") == [("Emma", 474)]
+
+        project.models.write_text(f"{renamed}    leaves = models.IntegerField()\n")
+        terminal.read_until("Was shelf.Book.pages renamed")
+        assert terminal.interrupt() == 130
+    assert "Interrupted; nothing was changed." in terminal.shown
+    assert project.execute("SELECT name, pages FROM shelf_book") == [("Emma", 474)]
 
 
 def test_interrupt_ends_a_run_that_waits(watched):

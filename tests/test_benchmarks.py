@@ -1,5 +1,6 @@
 """The benchmarks generate projects that work, and report what they measure."""
 
+from benchmarks import watch
 from benchmarks.cases import SYNCDB, Comparison
 from benchmarks.databases import PREFIX, Mariadb, Sqlite
 from benchmarks.measure import Command, Run, Runs, alternate
@@ -21,6 +22,11 @@ def test_generated_projects(tmp_path):
     assert "Creating table generated_model2" in runs["models"].runs[0].output
     assert database.read_catalog("models") > 0
     assert runs["measurement"].seconds > 0
+
+
+def test_saves_are_measured(tmp_path):
+    (took,) = watch.measure(Sqlite(tmp_path), tmp_path, 1)
+    assert took > 0
 
 
 def test_databases_on_mariadb(mariadb_server):

@@ -16,9 +16,16 @@ from pathlib import Path
 #: What every run loads, and most projects.
 MODULES = (
     "automigrate_ext.management.commands.autoupdate",
+    "django.core.handlers.asgi",
     "django.core.management.commands.check",
+    "django.core.management.commands.migrate",
+    "django.db.migrations.writer",
     "django.forms",
+    "django.middleware.csrf",
     "django.template.backends.django",
+    "django.template.defaulttags",
+    "django.template.loader_tags",
+    "django.views.debug",
     "django.views.generic",
 )
 

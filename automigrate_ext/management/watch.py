@@ -17,9 +17,13 @@ from django.apps import apps
 from django.db import connections
 from django.utils.autoreload import StatReloader, iter_all_python_module_files
 
+from automigrate_ext.backends import BACKENDS
 from automigrate_ext.management import prepared
 from automigrate_ext.management.base import INTERRUPTED
 
+#: Seconds between two looks at the files, and from the one that found a change to the run: who writes a file in pieces
+#: is done by then.
+PAUSE, SETTLE = 0.1, 0.03
 #: Set in the environment of the processes that are run, for which --watch means nothing.
 FOLLOWED = "AUTOMIGRATE_EXT_FOLLOWED"
 #: Where Python keeps what is nobody's project.
@@ -33,7 +37,9 @@ class Follower(StatReloader):
     out, so that a look at all of them is quick enough to be taken often.
     """
 
-    SLEEP_TIME: Any = 0.1
+    @property
+    def SLEEP_TIME(self) -> float:  # type: ignore[override]
+        return PAUSE if self.changed is None else SETTLE
 
     def __init__(self) -> None:
         super().__init__()
@@ -70,6 +76,7 @@ def follow(command: Sequence[str], tell: Callable[[str], None]) -> int:
     try:
         next(looks)
         while process.run() != INTERRUPTED:
+            # In this order, so that a Ctrl-C after the line finds a process that is complete.
             process = Process(command)
             tell("Waiting for changes to the models; Ctrl-C ends it.")
             while follower.changed is None:
@@ -96,8 +103,7 @@ class Process:
         """Start the process that waits."""
         python, *rest = self.command
         options = list(takewhile(lambda word: word.startswith(("-W", "-X")), rest))
-        engines = (f"{connections[alias].settings_dict['ENGINE']}.base" for alias in connections)
-        modules = ",".join(dict.fromkeys([*prepared.MODULES, *engines]))
+        modules = ",".join(dict.fromkeys([*prepared.MODULES, *drivers()]))
         reading, self.pipe = os.pipe()
         try:
             words = [python, *options, "-m", prepared.__name__, str(reading), modules, *rest[len(options) :]]
@@ -133,6 +139,15 @@ class Process:
                 os.write(self.pipe, word)
             os.close(self.pipe)
             self.pipe = None
+
+
+def drivers() -> Iterator[str]:
+    """The modules that speak to the project's databases, Django's and ours."""
+    for alias in connections:
+        connection = connections[alias]
+        yield f"{connection.settings_dict['ENGINE']}.base"
+        if connection.vendor in BACKENDS:
+            yield BACKENDS[connection.vendor].rpartition(".")[0]
 
 
 def ignore_interrupts() -> None:

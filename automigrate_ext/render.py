@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from automigrate_ext.changes import CreateExtension, CreateTable, DropTable, plural
-from automigrate_ext.plan import Judgement, Plan, Verdict
+from automigrate_ext.plan import Hazard, Judgement, Plan, Verdict
 from automigrate_ext.progress import RunProgress
 from automigrate_ext.remarks import Remark
 
@@ -25,14 +25,20 @@ class Line:
     """One line of a plan.
 
     "+" comes, "-" goes, "~" changes, "=" is kept, "!" is refused, "?" asks, "#" says what it costs, ">" runs,
-    "" is a heading.
+    "" is a heading. `remedy` is the way out, which follows the text.
     """
 
     sign: str
     text: str
+    remedy: str = ""
+
+    @property
+    def words(self) -> str:
+        """All that the line says."""
+        return f"{self.text} {self.remedy}" if self.remedy else self.text
 
     def __str__(self) -> str:
-        return f"  {self.sign} {self.text}" if self.sign else self.text
+        return f"  {self.sign} {self.words}" if self.sign else self.words
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,10 +125,14 @@ def judgement_lines(judgement: Judgement) -> Iterator[Line]:
     """One change with the verdict on it."""
     if judgement.verdict is Verdict.APPLY:
         yield Line(sign=judgement.change.sign, text=judgement.change.describe())
-        yield from (Line(sign="!", text=str(hazard)) for hazard in judgement.hazards)
-    else:
-        sign = "=" if judgement.verdict is Verdict.WITHHOLD else "!"
-        yield from (Line(sign=sign, text=str(hazard)) for hazard in judgement.hazards)
+    sign = "=" if judgement.verdict is Verdict.WITHHOLD else "!"
+    yield from (hazard_line(sign, hazard) for hazard in judgement.hazards)
+
+
+def hazard_line(sign: str, hazard: Hazard) -> Line:
+    """One reason for a verdict, with the way out if there is one."""
+    reason = f"{hazard.reason}." if hazard.remedy else hazard.reason
+    return Line(sign=sign, text=reason, remedy=hazard.remedy)
 
 
 def summary(plan: Plan, *, done: bool, seconds: float | None = None) -> str:

@@ -99,7 +99,7 @@ class Signed:
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
         of_sign, of_text = STYLES[self.line.sign]
-        text = Text(self.line.text, style=of_text)
+        text = Text(self.line.words, style=of_text)
         text.highlight_regex(OPTION, "bold")
         for number, part in enumerate(text.wrap(console, max(1, options.max_width - 2), overflow="fold")):
             part.rstrip()

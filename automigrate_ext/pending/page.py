@@ -19,11 +19,18 @@ from automigrate_ext.changes import plural
 from automigrate_ext.open_questions import find_field, find_model
 from automigrate_ext.pending import forms
 from automigrate_ext.pending.look import Pending, Reply
-from automigrate_ext.plan import Judgement, Plan, Verdict
+from automigrate_ext.plan import Plan, Verdict
 
 #: What a sign means to those who hear the page, and its class in the style sheet.
-WORDS = {"+": "Comes", "-": "Goes", "~": "Changes", "=": "Is kept", "!": "Is in the way", "#": "Costs", ">": "Is run"}
-CLASSES = {"+": "comes", "-": "goes", "~": "changes", "=": "kept", "!": "refused", "#": "remark", ">": "run"}
+SIGNS = {
+    "+": ("Comes", "comes"),
+    "-": ("Goes", "goes"),
+    "~": ("Changes", "changes"),
+    "=": ("Is kept", "kept"),
+    "!": ("Is in the way", "refused"),
+    "#": ("Costs", "remark"),
+    ">": ("Is run", "run"),
+}
 
 TITLE = "The database does not match the models"
 
@@ -107,27 +114,19 @@ def plan_section(plan: Plan) -> dict[str, Any]:
     """What the page says of a plan."""
     return {
         "counts": list(counts(plan)),
-        "tables": [*hook_section(plan, "before"), *table_sections(plan), *hook_section(plan, "after")],
+        "branches": [
+            {"heading": branch.heading, "lines": [*map(line, branch.lines)]} for branch in render.branches(plan)
+        ],
         "notes": plan.notes,
         "statements": plural(len(plan.statements), "statement") if plan.statements else "",
         "sql": plan.sql(),
     }
 
 
-def table_sections(plan: Plan) -> Iterator[dict[str, Any]]:
-    """What the page says of each table."""
-    for name, remark, judgements in render.tables(plan):
-        yield {
-            "name": "" if render.speaks_for_itself(remark, judgements) else name,
-            "remark": str(remark) if remark else "",
-            "lines": [line for judgement in judgements for line in judgement_lines(judgement)],
-        }
-
-
-def hook_section(plan: Plan, when: str) -> Iterator[dict[str, Any]]:
-    """What the page says of the project's own files and functions that are run before or after the tables."""
-    if lines := [line(">", hook.describe()) for hook in plan.hooks if hook.when == when]:
-        yield {"name": "", "remark": "", "lines": lines}
+def line(found: render.Line) -> dict[str, str]:
+    """One line of a plan, with what its sign means."""
+    word, kind = SIGNS[found.sign]
+    return {"sign": found.sign, "word": word, "class": kind, "text": found.text, "remedy": found.remedy}
 
 
 def buttons(plan: Plan, losing: Plan | None) -> dict[str, Any]:
@@ -159,19 +158,6 @@ def counts(plan: Plan) -> Iterator[dict[str, str]]:
     for verdict, word in words.items():
         if number := len(plan.judged(verdict)):
             yield {"class": word.rpartition(" ")[2], "text": f"{number} {word}"}
-
-
-def judgement_lines(judgement: Judgement) -> Iterator[dict[str, str]]:
-    """The lines of a change, as the terminal has them, with the ways out apart."""
-    if judgement.verdict is Verdict.APPLY:
-        yield line(judgement.change.sign, judgement.change.describe())
-    sign = "=" if judgement.verdict is Verdict.WITHHOLD else "!"
-    for hazard in judgement.hazards:
-        yield line(sign, f"{hazard.reason}.", hazard.remedy)
-
-
-def line(sign: str, text: str, remedy: str = "") -> dict[str, str]:
-    return {"sign": sign, "word": WORDS[sign], "class": CLASSES[sign], "text": text, "remedy": remedy}
 
 
 def answers(reply: Reply) -> Iterator[str]:

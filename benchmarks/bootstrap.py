@@ -1,7 +1,7 @@
 """Measure how long tests wait for their database, made in every way there is: ``python -m benchmarks.bootstrap``.
 
 The projects are a generated one and, where they are installed, Wagtail and Oscar
-(``pip install wagtail django-oscar``).
+(``pip install wagtail django-oscar easy_thumbnails``).
 What is measured is the set-up of the first test, as pytest times it; with four processes, that of the slowest one.
 The exit status is 1 if a target was missed.
 """
@@ -104,7 +104,15 @@ INSTALLED_APPS = [
     "oscar.apps.offer.apps.OfferConfig", "oscar.apps.order.apps.OrderConfig",
     "oscar.apps.customer.apps.CustomerConfig", "oscar.apps.search.apps.SearchConfig",
     "oscar.apps.voucher.apps.VoucherConfig", "oscar.apps.wishlists.apps.WishlistsConfig",
-    "widget_tweaks", "haystack", "treebeard", "sorl.thumbnail", "easy_thumbnails", "django_tables2",
+    "oscar.apps.dashboard.apps.DashboardConfig",
+    *(
+        f"oscar.apps.dashboard.{name}.apps.{name.capitalize()}DashboardConfig"
+        for name in (
+            "reports", "users", "orders", "catalogue", "offers", "partners", "pages", "ranges", "reviews", "vouchers",
+            "communications", "shipping",
+        )
+    ),
+    "widget_tweaks", "haystack", "treebeard", "easy_thumbnails", "django_tables2",
 ]
 HAYSTACK_CONNECTIONS = {"default": {"ENGINE": "haystack.backends.simple_backend.SimpleEngine"}}
 SITE_ID = 1

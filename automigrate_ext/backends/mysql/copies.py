@@ -8,6 +8,8 @@ from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from django.db.utils import DatabaseError
+
 from automigrate_ext.backends.copies import Copies, short
 from automigrate_ext.backends.mysql.session import FREE_LOCK, LOCK_PREFIX, TRY_LOCK
 from automigrate_ext.backends.mysql.show import BASE_TABLES, show
@@ -21,21 +23,24 @@ CREATE = "CREATE DATABASE {name} CHARACTER SET {charset} COLLATE {collation}"
 USE = "USE {name}"
 # The order of tables does not matter then, and rows come as they are.
 CARELESS = """
-SET SESSION foreign_key_checks = 0, unique_checks = 0, sql_mode = 'NO_AUTO_VALUE_ON_ZERO,NO_ENGINE_SUBSTITUTION'
+SET SESSION foreign_key_checks = 0, unique_checks = 0, sql_mode = '{mode}'
 """
+CARELESS_MODE = "NO_AUTO_VALUE_ON_ZERO,NO_ENGINE_SUBSTITUTION"
 TABLES = """
 SELECT table_name, table_type FROM information_schema.tables WHERE table_schema = %s ORDER BY table_name = %s, 1
 """
-#: What a kind of thing is called in SHOW CREATE, and where in its answer the statement is.
-KINDS = {"BASE TABLE": ("TABLE", 1), "SYSTEM VERSIONED": ("TABLE", 1), "SEQUENCE": ("SEQUENCE", 1), "VIEW": ("VIEW", 1)}
 SHOW = "SHOW CREATE {kind} {database}.{name}"
+#: Where in the answer the statement is, if it is not the second column. Such things are made of code, which is read and
+#: run under the mode that the first column names.
+STATEMENTS = {"FUNCTION": 2, "PROCEDURE": 2, "PACKAGE": 2, "PACKAGE BODY": 2, "TRIGGER": 2, "EVENT": 3}
+MODE = "SET SESSION sql_mode = %s"
 STORED = """
 SELECT column_name FROM information_schema.columns
 WHERE table_schema = %s AND table_name = %s AND generation_expression = ''
 """
 STORED_MARIADB = """
 SELECT column_name FROM information_schema.columns
-WHERE table_schema = %s AND table_name = %s AND is_generated = 'NEVER' AND extra NOT LIKE '%%INVISIBLE%%'
+WHERE table_schema = %s AND table_name = %s AND is_generated = 'NEVER'
 """
 ANY_ROW = "SELECT EXISTS (SELECT 1 FROM {database}.{name})"
 FILL = "INSERT INTO {target}.{name} ({columns}) SELECT {columns} FROM {source}.{name}"
@@ -46,8 +51,10 @@ ROUTINES = """
 SELECT routine_type, routine_name FROM information_schema.routines WHERE routine_schema = %s ORDER BY 1, 2
 """
 EVENTS = "SELECT event_name FROM information_schema.events WHERE event_schema = %s"
-#: A view's text names the database that it reads; a view may read one that comes later.
+#: How the server writes the name of a database that a view, a trigger or a routine reads.
 IN_DATABASE = "`{name}`."
+#: How it writes that of a sequence, from which a column takes its default.
+OF_SEQUENCE = "val(`{name}`."
 NAMES = "SELECT table_name, table_type FROM information_schema.tables WHERE table_schema = DATABASE()"
 #: What SHOW CREATE TABLE says of the rows.
 NEXT_NUMBER = re.compile(r" AUTO_INCREMENT=\d+")
@@ -88,7 +95,7 @@ class MySQLCopies(Copies):
             charset, collation = cursor.fetchone()
             cursor.execute(CREATE.format(name=self.quote(target), charset=charset, collation=collation))
             cursor.execute(USE.format(name=self.quote(target)))
-            cursor.execute(CARELESS)
+            cursor.execute(CARELESS.format(mode=CARELESS_MODE))
             copying = Copying(cursor, source, target, is_mariadb=self.connection.mysql_is_mariadb)  # type: ignore[attr-defined]
             copying.run(last)
 
@@ -116,51 +123,60 @@ class Copying:
     def run(self, last: str) -> None:
         """Copy everything, the rows of one table at the very end."""
         things = self.rows(TABLES, self.source, last)
-        for kinds in (("SEQUENCE",), ("BASE TABLE", "SYSTEM VERSIONED")):
-            for name, kind in things:
-                if kind in kinds:
-                    self.make(*KINDS[kind], name)
-        for name, kind in things:
-            if kind == "SEQUENCE":
-                self.set_sequence(name)
-        filled = [name for name, kind in things if kind in ("BASE TABLE", "SYSTEM VERSIONED")]
-        for name in filled[:-1]:
+        sequences, tables, views = (
+            [name for name, kind in things if kind in kinds] for kinds in (("SEQUENCE",), BASE_TABLES, ("VIEW",))
+        )
+        for name in sequences:
+            self.make("SEQUENCE", name)
+            self.set_sequence(name)
+        for name in tables:
+            self.make("TABLE", name)
+        for name in tables[:-1]:
             self.fill(name)
-        self.make_programs([name for name, kind in things if kind == "VIEW"])
-        for name in filled[-1:]:
+        self.make_programs(views)
+        for name in tables[-1:]:
             self.fill(name)
 
     def make_programs(self, views: list[str]) -> None:
         """Make what is made of code: routines, events, views and triggers."""
         for kind, name in self.rows(ROUTINES, self.source):
-            self.make(kind, 2, name)
+            self.make(kind, name)
         for (name,) in self.rows(EVENTS, self.source):
-            self.make("EVENT", 3, name)
+            self.make("EVENT", name)
         self.make_views(views)
         for (name,) in self.rows(TRIGGERS, self.source):
-            self.make("TRIGGER", 2, name)
+            self.make("TRIGGER", name)
 
     def make_views(self, views: list[str]) -> None:
-        """Make the views, those that read others after these."""
-        waiting = list(views)
-        while waiting:
-            later = []
-            for name in waiting:
-                try:
-                    self.make("VIEW", 1, name)
-                except Exception:
-                    if len(waiting) == 1:
-                        raise
-                    later.append(name)
-            waiting = later
+        """Make the views; one that reads others is made after these, in a later round."""
+        later: list[str] = []
+        for name in views:
+            try:
+                self.make("VIEW", name)
+            except DatabaseError:
+                if views == [*later, name]:  # nothing was made in this round, so that another one would not help
+                    raise
+                later.append(name)
+        if later:
+            self.make_views(later)
 
-    def make(self, kind: str, position: int, name: str) -> None:
+    def make(self, kind: str, name: str) -> None:
         """Make one thing as the server says that it was made."""
-        sql = self.rows(SHOW.format(kind=kind, database=f"`{self.source}`", name=quote(name)))[0][position]
-        if kind != "TABLE":
-            sql = DEFINER.sub("", sql, count=1)
-            sql = sql.replace(IN_DATABASE.format(name=self.source), IN_DATABASE.format(name=self.target))
+        (row,) = self.rows(SHOW.format(kind=kind, database=quote(self.source), name=quote(name)))
+        sql = self.moved(kind, row[STATEMENTS.get(kind, 1)])
+        if kind not in STATEMENTS:
+            self.cursor.execute(sql)
+            return
+        self.cursor.execute(MODE, [row[1]])
         self.cursor.execute(sql)
+        self.cursor.execute(MODE, [CARELESS_MODE])
+
+    def moved(self, kind: str, sql: str) -> str:
+        """The statement as it makes the thing in the target, to read from there."""
+        if kind == "TABLE":
+            return sql.replace(OF_SEQUENCE.format(name=self.source), OF_SEQUENCE.format(name=self.target))
+        sql = DEFINER.sub("", sql, count=1)
+        return sql.replace(IN_DATABASE.format(name=self.source), IN_DATABASE.format(name=self.target))
 
     def fill(self, name: str) -> None:
         """Copy the rows of a table, inside the server."""

@@ -460,6 +460,6 @@ def test_questions_of_autoupdate_name_the_database(several, answers, monkeypatch
     execute("logs", "DROP TABLE django_session")
     _out, err, status = both()
     assert status == 2
-    assert "[default] It is impossible to add" in err
+    assert "[default] Column todo_todo.title is required" in err
     assert "[default] Nothing was done." in err
     assert tables("logs") == ["django_session"]

@@ -81,6 +81,10 @@ class Browser:
         """The first element of a CSS selector; waits for it."""
         return self.driver.find_element(By.CSS_SELECTOR, selector)
 
+    def find_all(self, selector: str) -> list[WebElement]:
+        """All elements of a CSS selector; waits for the first."""
+        return self.driver.find_elements(By.CSS_SELECTOR, selector)
+
     def find_text(self, words: str, of: str = "*") -> WebElement:
         """The innermost element of a kind with these words; waits for it."""
         return self.driver.find_element(By.XPATH, f"//body//{of}[contains(normalize-space(), '{words}')]")

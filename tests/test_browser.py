@@ -184,7 +184,8 @@ def test_models_edited_step_by_step(browser, server, file):
     lose.click()
     assert browser.find(":invalid[type=checkbox]").accessible_name == "This data may be lost for good"
     assert query(file, "SELECT color FROM todo_todolist") == [("green",)]
-    browser.find("summary").click()
+    for summary in browser.find_all("summary"):
+        summary.click()
     assert_looks_good(browser)
     browser.find("[type=checkbox]").send_keys(Keys.SPACE)
     browser.find_text("and lose data", "button").send_keys(Keys.ENTER)

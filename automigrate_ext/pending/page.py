@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
@@ -32,6 +33,8 @@ SIGNS = {
     ">": ("Is run", "run"),
 }
 
+#: An option of a command in a text.
+OPTION = re.compile(r"(--[a-z-]+)")
 TITLE = "The database does not match the models"
 
 
@@ -123,10 +126,11 @@ def plan_section(plan: Plan) -> dict[str, Any]:
     }
 
 
-def line(found: render.Line) -> dict[str, str]:
-    """One line of a plan, with what its sign means."""
+def line(found: render.Line) -> dict[str, Any]:
+    """One line of a plan, with what its sign means; the options in it are apart, which no line break may cut."""
     word, kind = SIGNS[found.sign]
-    return {"sign": found.sign, "word": word, "class": kind, "text": found.text, "remedy": found.remedy}
+    remedy = OPTION.split(found.remedy) if found.remedy else []
+    return {"sign": found.sign, "word": word, "class": kind, "text": found.text, "remedy": remedy}
 
 
 def buttons(plan: Plan, losing: Plan | None) -> dict[str, Any]:

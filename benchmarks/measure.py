@@ -67,17 +67,12 @@ def run_python(arguments: Sequence[str], project: Path, url: str, environment: M
     """Run the interpreter in a project and measure the process."""
     # The peak memory of a child is at least that of its parent, so this process must stay the smaller one:
     # it must not import Django.
-    path = os.pathsep.join([str(project), str(ROOT)])
-    variables = os.environ | {"DATABASE_URL": url, "PYTHONPATH": path} | dict(environment or {})
-    # Whoever installs a package has it compiled; with this variable every process would compile ours again.
-    variables.pop("PYTHONDONTWRITEBYTECODE", None)
-    variables["DJANGO_SETTINGS_MODULE"] = "settings"
     with tempfile.TemporaryFile("w+") as output:
         start = time.perf_counter()
         process = subprocess.Popen(
             [sys.executable, *arguments],
             cwd=project,
-            env=variables,
+            env=variables_of(project, url) | dict(environment or {}),
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=subprocess.STDOUT,
@@ -90,6 +85,15 @@ def run_python(arguments: Sequence[str], project: Path, url: str, environment: M
     if process.returncode:
         raise CommandFailed(f"{' '.join(arguments)} ended with status {process.returncode}:\n{text[-4000:]}")
     return Run(seconds=seconds, peak_memory=usage.ru_maxrss * MAXRSS_UNIT, output=text)
+
+
+def variables_of(project: Path, url: str) -> dict[str, str]:
+    """The environment of a process in a project."""
+    path = os.pathsep.join([str(project), str(ROOT)])
+    variables = os.environ | {"DATABASE_URL": url, "PYTHONPATH": path, "DJANGO_SETTINGS_MODULE": "settings"}
+    # Whoever installs a package has it compiled; with this variable every process would compile ours again.
+    variables.pop("PYTHONDONTWRITEBYTECODE", None)
+    return variables
 
 
 def alternate(commands: Mapping[str, Command], times: int) -> dict[str, Runs]:

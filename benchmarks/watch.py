@@ -6,7 +6,6 @@ target.
 """
 
 import argparse
-import os
 import signal
 import statistics
 import subprocess
@@ -18,7 +17,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from benchmarks.databases import Database, Sqlite, postgresql
-from benchmarks.measure import ROOT
+from benchmarks.measure import variables_of
 from benchmarks.project import generate_models
 from benchmarks.report import facts, seconds, table
 
@@ -44,7 +43,7 @@ class Watched:
         self.process = subprocess.Popen(
             [sys.executable, "manage.py", "autoupdate", "--watch"],
             cwd=project,
-            env=environment(url),
+            env=variables_of(project, url) | {"PYTHONUNBUFFERED": "1"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -71,12 +70,6 @@ class Watched:
         if f"Add column generated_model{MODELS - 1}.extra{number}" not in said:
             raise RuntimeError(f"The save was not carried out: {said}")
         return took
-
-
-def environment(url: str) -> dict[str, str]:
-    """The environment of the command; modules are compiled once, as they are unless Python is told otherwise."""
-    kept = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    return {**kept, "DATABASE_URL": url, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
 
 
 @contextmanager

@@ -393,7 +393,8 @@ class FormerNames:
     def noun(self, table: str, noun: Noun) -> Noun:
         if isinstance(noun, Index):
             keys = (evolve(key, column=self.column(table, key.column)) if key.column else key for key in noun.keys)
-            return evolve(noun, keys=tuple(keys))
+            columns = tuple(self.column(table, name) for name in noun.columns)
+            return evolve(noun, keys=tuple(keys), columns=columns)
         changed: dict[str, Any] = {"columns": tuple(self.column(table, name) for name in noun_columns(noun))}
         if isinstance(noun, ForeignKey):
             changed["to_table"] = self.tables.get(noun.to_table, noun.to_table)

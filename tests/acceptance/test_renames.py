@@ -566,9 +566,8 @@ def test_refusal_mentions_the_likely_rename(case):
 
 def test_rename_of_what_was_never_there_is_noted(case):
     case.build(item(title=TEXT))
-    (note,) = case.plan(item(title=TEXT), renames={"shop.Item.desc": "title"}).notes or ("",)
-    assert note == ""
-    (note,) = case.plan(item(title=TEXT, name=TEXT), renames={"shop.Item.desc": "name"}).notes
+    assert case.notes(case.plan(item(title=TEXT), renames={"shop.Item.desc": "title"})) == []
+    (note,) = case.notes(case.plan(item(title=TEXT, name=TEXT), renames={"shop.Item.desc": "name"}))
     assert note == (
         f'--rename shop.Item.desc=name found nothing to rename in database "{case.alias}": there is neither a column '
         f"shop_item.desc nor shop_item.name."

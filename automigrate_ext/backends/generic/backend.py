@@ -18,19 +18,20 @@ from automigrate_ext.backends.base import Backend, Dependent, Loss, Reference, S
 from automigrate_ext.backends.generic import hazards, scratch
 from automigrate_ext.backends.generic.editor import running, writing_editor, written
 from automigrate_ext.backends.generic.guard import Guard
-from automigrate_ext.backends.generic.introspection import SCRATCH, Catalog, Reader, TypeFacts, is_scratch
-from automigrate_ext.backends.generic.models import model_named
+from automigrate_ext.backends.generic.introspection import SCRATCH, Catalog, Reader, Spelling, TypeFacts, is_scratch
+from automigrate_ext.backends.generic.models import altered, model_named
 from automigrate_ext.backends.generic.schema import CannotBeDone, Compiler, delete_table, drop_tables
-from automigrate_ext.backends.generic.scratch import Declaration, Probe, nouns
+from automigrate_ext.backends.generic.scratch import Declaration, Habits, Probe, nouns
+from automigrate_ext.backends.renaming import Renaming
 from automigrate_ext.backends.rows import Rows
-from automigrate_ext.blueprint import Blueprint
+from automigrate_ext.blueprint import Blueprint, SchemaEditor
 from automigrate_ext.changes import AlterColumn, Change, CreateTable, RenameColumn, RenameTable
-from automigrate_ext.exceptions import AutomigrateError, ScratchFailed
+from automigrate_ext.exceptions import ScratchFailed
 from automigrate_ext.remarks import Remark
 from automigrate_ext.schema import Column, Constraint, ForeignKey, Index, Schema, Table
 
-COUNT_ALL = "SELECT count(*) FROM {table}"
-COUNT_VALUES = "SELECT count({column}) FROM {table}"
+COUNT_ALL = "SELECT count(*) FROM {table} asked"
+COUNT_VALUES = "SELECT count({column}) FROM {table} asked"
 
 
 class GenericRows(Rows):
@@ -55,6 +56,10 @@ class GenericBackend(Backend):
         self.declarations: dict[str, Declaration] = {}
         self.guard = Guard(connection, self.run_ddl)
         self.is_exclusive = False
+        self.renaming = Renaming(())
+        self.habits: Habits | None = None
+        #: Whether statements that alter a column leave its check, for those that were tried.
+        self.kept_checks: dict[tuple[str, ...], bool] = {}
         if not self.undoes_ddl:
             self.opening = self.closing = ()
 
@@ -72,33 +77,37 @@ class GenericBackend(Backend):
 
     def introspect(self, names: Collection[str]) -> Schema:
         catalog = self.catalog()
-        there = {name: info for name in names if (info := catalog.find(name)) is not None}
-        spelling = {catalog.fold(name): name for name in (*self.declarations, *names)}
-        return Schema({name: self.read(name, info, spelling) for name, info in there.items()})
+        there = {name: info for name in names if (info := self.find(catalog, name)) is not None}
+        known = (*self.declarations, *names, *map(self.renaming.old_table, names))
+        spelling = {catalog.fold(name): name for name in known}
+        return Schema({name: self.read(name, info, spelling, catalog) for name, info in there.items()})
 
-    def read(self, name: str, info: Any, spelling: Mapping[str, str]) -> Table:
-        """One table, with what is not shown of it as the models say it."""
+    def find(self, catalog: Catalog, name: str) -> Any | None:
+        """The table that has the name, or will have it once what is renamed has its new name."""
+        return None if self.renaming.is_taken(name) else catalog.find(self.renaming.old_table(name))
+
+    def read(self, name: str, info: Any, spelling: Mapping[str, str], catalog: Catalog) -> Table:
+        """One table as it is or will be called, with what is not shown of it as the models say it."""
         declaration = self.declarations.get(name)
-        columns = self.spelled_columns(declaration.blueprint) if declaration else {}
+        reader = Reader(self.connection, self.types)
         with self.connection.cursor() as cursor:
-            table = Reader(self.connection, self.types).read(cursor, name, info, columns)
-        keys = (self.respelled(noun, spelling) for noun in table.constraints)
-        table = evolve(table, constraints=tuple(keys))
-        return declaration.overlay(table) if declaration else table
+            table = reader.read(cursor, self.renaming.old_table(name), info, self.spelled(name))
+        keys = (self.respelled(noun, spelling, catalog) for noun in table.constraints)
+        table = self.renaming.table(evolve(table, constraints=tuple(keys)))
+        return declaration.overlay(table, self.known_habits) if declaration else table
 
-    def respelled(self, noun: Constraint, spelling: Mapping[str, str]) -> Constraint:
+    def respelled(self, noun: Constraint, spelling: Mapping[str, str], catalog: Catalog) -> Constraint:
         """A foreign key with its target as the models spell it."""
         if not isinstance(noun, ForeignKey):
             return noun
-        name = spelling.get(self.connection.introspection.identifier_converter(noun.to_table), noun.to_table)
-        target = self.declarations.get(name)
-        columns = self.spelled_columns(target.blueprint) if target else {}
-        return evolve(noun, to_table=name, to_columns=tuple(columns.get(c, c) for c in noun.to_columns))
+        name = spelling.get(catalog.fold(noun.to_table), noun.to_table)
+        theirs = self.spelled(self.renaming.new_tables.get(name, name))
+        return evolve(noun, to_table=name, to_columns=tuple(map(theirs.of, noun.to_columns)))
 
-    def spelled_columns(self, blueprint: Blueprint) -> Mapping[str, str]:
-        """The columns' names as the model writes them, by how introspection gives them."""
-        convert = self.connection.introspection.identifier_converter
-        return {convert(column.name): column.name for column in blueprint.columns}
+    def spelled(self, name: str) -> Spelling:
+        """How the model of a table spells what is in it."""
+        declaration = self.declarations.get(name)
+        return Spelling(self.connection, declaration.names if declaration else {})
 
     def scratch(self, blueprints: Sequence[Blueprint]) -> Schema:
         for blueprint in blueprints:
@@ -115,9 +124,25 @@ class GenericBackend(Backend):
         with self.passing():
             for probe in probes:
                 self.build(probe)
+            self.habits = self.habits or self.see_habits()
             tables = self.answers(probes)
         self.notes = tuple(self.not_compared(tables.values()))
         return Schema(tables)
+
+    @property
+    def known_habits(self) -> Habits:
+        """What is known of introspection; nothing before a scratch table was made."""
+        return self.habits or Habits()
+
+    def see_habits(self) -> Habits:
+        """What introspection makes of a table of which everything is known."""
+        name = f"{self.prefix}typical"
+        for sql in written(self.connection, lambda editor: editor.create_model(scratch.typical_model(name))):
+            self.run_ddl(sql)
+        with self.connection.cursor() as cursor:
+            info = Catalog(self.connection, cursor).find(name)
+            table = Reader(self.connection, self.types).read(cursor, name, info, self.spelled(name))
+        return scratch.habits(table)
 
     def build(self, probe: Probe) -> None:
         """Make a scratch table. Raises `ScratchFailed` where the database does not accept the model."""
@@ -138,23 +163,25 @@ class GenericBackend(Backend):
         for probe in probes:
             info = catalog.find(probe.name)
             with self.connection.cursor() as cursor:
-                answer = reader.read(cursor, probe.name, info, self.spelled_columns(probe.blueprint))
+                answer = reader.read(cursor, probe.name, info, self.spelled(probe.blueprint.name))
             declaration = self.declarations[probe.blueprint.name]
             found[probe.blueprint.name] = scratch.decorate(
-                probe, answer, declaration, editor, shows_on_delete=shows_on_delete
+                probe, answer, declaration, editor, self.known_habits, shows_on_delete=shows_on_delete
             )
         return found
 
     def some_relations(self, catalog: Catalog) -> Iterator[tuple[Any, ...]]:
         """The foreign keys of the models' tables that are there, as `get_relations` gives them."""
         for name in self.declarations:
-            if info := catalog.find(name):
+            if info := self.find(catalog, name):
                 with self.connection.cursor() as cursor:
                     yield from self.connection.introspection.get_relations(cursor, info.name).values()
 
     def not_compared(self, tables: Collection[Table]) -> Iterator[str]:
         """One note that names all that the models say and introspection does not show."""
         hidden = [words for table in tables for words in self.declarations[table.name].hidden(table)]
+        if self.known_habits.numbers_all_keys:
+            hidden.append("which keys the database numbers")
         if hidden:
             yield (
                 f"Not compared, because Django's introspection of {self.connection.display_name} does not show it: "
@@ -163,11 +190,13 @@ class GenericBackend(Backend):
 
     def references(self, names: Collection[str]) -> tuple[Reference, ...]:
         catalog = self.catalog()
-        inside = {catalog.fold(name): name for name in names}
-        outside = [info.name for key, info in catalog.tables.items() if key not in inside and not is_scratch(key)]
+        inside = {catalog.fold(self.renaming.old_table(name)) for name in names}
+        outside = [info.name for key, info in catalog.tables.items() if key not in inside and not is_scratch(info.name)]
+        spelling = {catalog.fold(self.renaming.old_table(name)): self.renaming.old_table(name) for name in names}
         return tuple(
             Reference(table=table.name, foreign_key=key)
-            for table in self.introspect(outside)
+            for name in outside
+            for table in [self.read(self.renaming.new_tables.get(name, name), catalog.find(name), spelling, catalog)]
             for key in table.foreign_keys
             if key.to_table in names
         )
@@ -177,7 +206,8 @@ class GenericBackend(Backend):
         return ()
 
     def table_names(self) -> frozenset[str]:
-        return frozenset(info.name for key, info in self.catalog().tables.items() if not is_scratch(key))
+        names = (info.name for info in self.catalog().tables.values() if not is_scratch(info.name))
+        return frozenset(self.renaming.new_tables.get(name, name) for name in names)
 
     def existing(self, names: Collection[str]) -> frozenset[str]:
         catalog = self.catalog()
@@ -185,8 +215,10 @@ class GenericBackend(Backend):
 
     def server_named(self, table: Table, noun: Constraint | Index) -> bool:
         columns = noun_columns(noun)
-        if not noun.name or len(columns) != 1:
-            return not noun.name
+        if not noun.name or self.known_habits.is_nameless(noun.name):
+            return True
+        if len(columns) != 1:
+            return False
         own = rf"({re.escape(table.name)}_)?{re.escape(columns[0])}(_key|_check|_\d+)?"
         return re.fullmatch(own, noun.name, re.IGNORECASE) is not None
 
@@ -242,8 +274,9 @@ class GenericBackend(Backend):
         try:
             yield
         finally:
-            for name in [info.name for key, info in self.catalog().tables.items() if key.startswith(self.prefix)]:
-                self.drop(name)
+            for name in self.catalog().scratch():
+                if name.startswith(self.prefix):
+                    self.drop(name)
 
     def drop(self, table: str) -> None:
         """Drop a scratch table."""
@@ -254,22 +287,50 @@ class GenericBackend(Backend):
         """Drop what a killed run has left, under the lock of a run, so that no other one still needs it."""
         if self.is_exclusive or self.connection.in_atomic_block:
             return
-        if any(is_scratch(key) and not key.startswith(self.prefix) for key in self.catalog().tables):
+        if any(not name.startswith(self.prefix) for name in self.catalog().scratch()):
             with self.exclusive():
                 pass
 
     def sweep(self) -> None:
-        for key, info in self.catalog().tables.items():
-            if is_scratch(key) and not key.startswith(self.prefix):
-                self.drop(info.name)
+        for name in self.catalog().scratch():
+            if not name.startswith(self.prefix):
+                self.drop(name)
 
     # Writing
 
     def compile(self, work: Work) -> tuple[Step, ...]:
-        return tuple(Compiler(self.connection, self.blueprints, self.types, work).steps())
+        return tuple(self.compiler(work).steps())
+
+    def compiler(self, work: Work) -> Compiler:
+        """What turns the work into statements."""
+        return Compiler(self.connection, self.blueprints, self.types, work, self.keeps_check, self.renaming)
+
+    def keeps_check(self, old: Any, new: Any) -> bool:
+        """Whether the editor keeps a column's check when it alters a field: tried with a scratch table.
+
+        MariaDB's loses it wherever it writes a column's definition anew, and without it.
+        """
+        name = f"{self.prefix}checked"
+        apart = {"_unique": False, "db_index": False, "primary_key": False}
+        before, after = (altered(field, **apart) for field in (old, new))
+        model = model_named(name, {"apart": models.IntegerField(primary_key=True), old.name: before})
+
+        def write(editor: SchemaEditor) -> None:
+            editor.create_model(model)
+            editor.alter_field(model, before, altered(after, model=model))
+
+        statements = tuple(written(self.connection, write))
+        if statements not in self.kept_checks:
+            with self.passing():
+                for sql in statements:
+                    self.run_ddl(sql)
+                with self.connection.cursor() as cursor:
+                    found = self.connection.introspection.get_constraints(cursor, name)
+            self.kept_checks[statements] = any(info["check"] for info in found.values())
+        return self.kept_checks[statements]
 
     def unable(self, change: Change, current: Schema) -> str:
-        if isinstance(change, (CreateTable, RenameTable, RenameColumn)):
+        if isinstance(change, CreateTable):
             return ""
         if isinstance(change, AlterColumn) and change.old.type != change.new.type and not self.widens(change):
             return self.why_not_anew(change, current)
@@ -282,6 +343,8 @@ class GenericBackend(Backend):
 
     def goal_of(self, change: Change, current: Schema) -> Mapping[str, Table]:
         """The table of a change with the column that it changes as that will be."""
+        if isinstance(change, (RenameTable, RenameColumn)):
+            return {}
         table = current.tables[change.table]
         if not isinstance(change, AlterColumn):
             return {table.name: table}
@@ -307,7 +370,7 @@ class GenericBackend(Backend):
     def compile_rebuild(
         self, work: Work, references: Sequence[Reference], *, cascade: bool = False
     ) -> tuple[Step, ...]:
-        compiler = Compiler(self.connection, self.blueprints, self.types, work)
+        compiler = self.compiler(work)
         steps = list(drop_tables(compiler, list(work.current), references))
         later = list(compiler.create_tables(list(work.desired)))
         steps += sorted(later, key=lambda step: not step.makes_table)
@@ -380,16 +443,23 @@ class GenericBackend(Backend):
 
     @contextmanager
     def tried(self, renames: tuple[Change, ...]) -> Iterator[None]:
-        """Try the renames out. Raises `AutomigrateError` where that could not be undone."""
-        if not self.undoes_ddl:
-            work = Work(changes=renames, current=Schema({}), desired=Schema({}))
-            statements = "; ".join(step.sql for step in self.compile(work))
-            raise AutomigrateError(
-                f"{self.connection.display_name} cannot undo a rename, so none can be tried out and compared. Nothing "
-                f"was done. Rename it by hand and run this again: {statements}"
-            )
-        with super().tried(renames):
+        """Read the tables as if they had their new names: not every database could undo a rename that was tried."""
+        before, self.renaming = self.renaming, Renaming(renames)
+        try:
             yield
+        finally:
+            self.renaming = before
+
+    def relation(self, table: str) -> str:
+        old = self.renaming.old_table(table)
+        columns = self.renaming.columns(old)
+        if not columns:
+            return self.quote(old)
+        info: Any = self.catalog().find(old)
+        with self.connection.cursor() as cursor:
+            rows = self.connection.introspection.get_table_description(cursor, info.name)
+        named = (f"{self.quote(row.name)} AS {self.quote(columns.get(row.name, row.name))}" for row in rows)
+        return f"(SELECT {', '.join(named)} FROM {self.quote(old)})"
 
     # Questions to the rows
 

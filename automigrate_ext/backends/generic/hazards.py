@@ -43,10 +43,18 @@ def widens_integer(connection: BaseDatabaseWrapper, old: TypeFacts, new: TypeFac
         return False
     ends: list[Any] = [end for pair in ranges for end in pair]
     low, high, lower, higher = ends
+    if not is_as_large(old, new):
+        return False
     if None in (low, high, lower, higher):
         # Without ends, as SQLite's are, all that one type holds the other holds as well.
         return True
     return bool(lower <= low and high <= higher)
+
+
+def is_as_large(old: TypeFacts, new: TypeFacts) -> bool:
+    """Whether no number that introspection gives of the type is smaller: MariaDB's `bool` is an integer to Django."""
+    pairs: list[Any] = list(zip(old.sizes, new.sizes, strict=True))
+    return all(larger is not None and size <= larger for size, larger in pairs if size is not None)
 
 
 def widens_decimal(old: TypeFacts, new: TypeFacts) -> bool:

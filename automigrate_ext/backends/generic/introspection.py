@@ -74,9 +74,12 @@ class Catalog:
 
     def fold(self, name: str) -> str:
         """What tells one name of a table from another, as the server knows it."""
-        known = str(self.connection.introspection.identifier_converter(name))
-        features = self.connection.features
-        return known.lower() if features.ignores_table_name_case else known
+        known = folded(self.connection, name)
+        return known.lower() if self.connection.features.ignores_table_name_case else known
+
+    def scratch(self) -> list[str]:
+        """The tables that this package made for a moment."""
+        return [info.name for info in self.tables.values() if is_scratch(info.name)]
 
     def find(self, name: str) -> Any | None:
         """What the list of tables says of one, or None. Raises `ShadowedTable` where something else has the name."""
@@ -84,6 +87,27 @@ class Catalog:
         if key in self.others:
             raise ShadowedTable(f"{name!r} is a {self.others[key]}, not a table, so no model can have it as its own.")
         return self.tables.get(key)
+
+
+def folded(connection: BaseDatabaseWrapper, name: str) -> str:
+    """A name as it is written in SQL: backends that shorten names, or write them in capitals, do it there."""
+    return str(connection.ops.quote_name(name))
+
+
+class Spelling:
+    """Names as a model spells them, which introspection may give in another case or shortened."""
+
+    def __init__(self, connection: BaseDatabaseWrapper, names: Mapping[str, str]) -> None:
+        self.connection = connection
+        self.known = {folded(connection, name): spelled for name, spelled in names.items()}
+
+    def of(self, name: str) -> str:
+        """What the model calls something that introspection gives under a name."""
+        return self.given(name) or name
+
+    def given(self, name: str) -> str:
+        """The same, "" where the model names no such thing."""
+        return self.known.get(folded(self.connection, name), "")
 
 
 def type_facts(connection: BaseDatabaseWrapper, row: Any) -> TypeFacts:
@@ -108,19 +132,19 @@ class Reader:
     def __init__(self, connection: BaseDatabaseWrapper, types: dict[str, TypeFacts]) -> None:
         self.connection = connection
         self.types = types
+        # Where foreign keys are nothing but clauses of columns, introspection numbers them, each time anew.
+        self.names_keys = bool(getattr(connection.SchemaEditorClass, "sql_create_fk", None))
 
-    def read(self, cursor: CursorWrapper, name: str, info: Any, spelling: Mapping[str, str]) -> Table:
-        """One table; `spelling` gives the columns' names as the models write them, by how introspection does."""
+    def read(self, cursor: CursorWrapper, name: str, info: Any, spelling: Spelling) -> Table:
+        """One table, with the names in it as the model spells them."""
         show = self.connection.introspection
         rows = show.get_table_description(cursor, info.name)
         constraints = show.get_constraints(cursor, info.name)
-        relations = show.get_relations(cursor, info.name)
+        relations = {spelling.of(name): found for name, found in show.get_relations(cursor, info.name).items()}
         numbered = {sequence["column"] for sequence in show.get_sequences(cursor, info.name, ())}
         key = tuple(show.get_primary_key_columns(cursor, info.name) or ())
 
-        def spelled(column: str) -> str:
-            return spelling.get(column, column)
-
+        spelled = spelling.of
         objects = list(self.objects(constraints, relations, spelled))
         return Table(
             name=name,
@@ -158,12 +182,12 @@ class Reader:
             columns = tuple(spelled(column) for column in info["columns"] or () if column is not None)
             if info["foreign_key"]:
                 pointing.update(columns)
-                yield self.foreign_key(name, columns, info["foreign_key"], relations)
+                yield self.foreign_key(name if self.names_keys else "", columns, info["foreign_key"], relations)
             elif not info["primary_key"]:
-                yield noun(name, columns, info, spelled)
+                yield noun(spelled(name), columns, info, spelled)
         for column, relation in relations.items():
-            if spelled(column) not in pointing:
-                yield self.foreign_key("", (spelled(column),), (relation[1], relation[0]), relations)
+            if column not in pointing:
+                yield self.foreign_key("", (column,), (relation[1], relation[0]), relations)
 
     def foreign_key(
         self, name: str, columns: tuple[str, ...], target: tuple[str, str], relations: Mapping[str, Any]

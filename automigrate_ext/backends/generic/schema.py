@@ -7,12 +7,14 @@ editor. An editor that would make a table anew, and lose what introspection does
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace as evolve
 from functools import cached_property, partial
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import NOT_PROVIDED, CheckConstraint, Model, Q, UniqueConstraint, Value
 from django.db.models import Index as ModelIndex
+from django.db.utils import DatabaseError
 
 from automigrate_ext.backends.base import Fill, Reference, Step, Work, generated_names, noun_columns, row_fill
 from automigrate_ext.backends.generic.editor import written
@@ -28,7 +30,8 @@ from automigrate_ext.backends.generic.models import (
 )
 from automigrate_ext.backends.generic.scratch import nouns
 from automigrate_ext.backends.order import in_dependency_order
-from automigrate_ext.blueprint import FOREIGN_KEY_SUFFIX, Blueprint, kept_name
+from automigrate_ext.backends.renaming import Renaming
+from automigrate_ext.blueprint import FOREIGN_KEY_SUFFIX, Blueprint, kept_name, statement_name
 from automigrate_ext.changes import (
     AddColumn,
     AddConstraint,
@@ -66,8 +69,14 @@ class Compiler:
         blueprints: Mapping[str, Blueprint],
         types: Mapping[str, TypeFacts],
         work: Work,
+        keeps_check: Callable[[Any, Any], bool],
+        renamed: Renaming,
     ) -> None:
         self.connection = connection
+        #: What has another name in the database than in the work.
+        self.renamed = renamed
+        #: Whether the editor keeps the check of a column that it makes of one field what another one says.
+        self.keeps_check = keeps_check
         self.blueprints = blueprints
         self.types = types
         self.work = work
@@ -109,7 +118,7 @@ class Compiler:
 
     def write(self, table: str, write: Callable[[SchemaEditor], None]) -> Iterator[Step]:
         """What the editor writes about a table that stays. Raises `CannotBeDone` where it makes it anew."""
-        statements = written(self.connection, write)
+        statements = self.written(table, write)
         if not statements:
             raise CannotBeDone(f"the schema editor of {self.connection.display_name} writes nothing that does it")
         dropped = written(self.connection, lambda editor: delete_table(editor, table))
@@ -120,18 +129,27 @@ class Compiler:
             )
         yield from (Step(sql=sql, table=table) for sql in statements)
 
+    def written(self, table: str, write: Callable[[SchemaEditor], None]) -> list[str]:
+        """What the editor writes. Raises `CannotBeDone` where it asks for a table that has another name as yet."""
+        try:
+            return written(self.connection, write)
+        except DatabaseError as error:
+            if self.renamed.old_table(table) == table:
+                raise
+            raise CannotBeDone(
+                f"the schema editor of {self.connection.display_name} asks the database about {table}, which has "
+                f"another name as yet; rename it in a run of its own"
+            ) from error
+
     # Names
 
     def renaming(self, change: RenameTable | RenameColumn) -> Callable[[SchemaEditor], None]:
+        model = model_named(change.table, {})
         if isinstance(change, RenameTable):
-            model = self.model(change.new_name)
             return lambda editor: editor.alter_db_table(model, change.table, change.new_name)
-        model = self.model(change.table)
-        new = self.field(change.table, change.new_name)
-        if new is None:
-            raise CannotBeDone(f"no model has a field for {change.table}.{change.new_name}")
-        old = without_default(new, column=change.old_name)
-        return lambda editor: editor.alter_field(model, old, without_default(new))
+        # Of a column that gets nothing but another name, the editor need not know more.
+        old, new = (bare_field(model, name) for name in (change.old_name, change.new_name))
+        return lambda editor: editor.alter_field(model, old, new)
 
     def model(self, table: str) -> type[Model]:
         """The model of a table, or one without fields."""
@@ -186,13 +204,7 @@ class Compiler:
 
     def bare_field(self, table: str, column: Column, **attributes: Any) -> Any:
         """A field for a column that no model has."""
-        facts = self.types.get(column.type)
-        field = GivenTypeField(given_type=facts.sql(self.connection) if facts else "", **attributes)
-        field.set_attributes_from_name(column.name)
-        field.model = self.model(table)
-        if not field.given_type:
-            field.given_type = column.type
-        return field
+        return bare_field(self.model(table), column.name, given_type=self.type_sql(column), **attributes)
 
     def left(self) -> list[Reference]:
         """The foreign keys of tables that stay."""
@@ -243,7 +255,7 @@ class Compiler:
         yield from self.write(table, lambda editor: editor.add_field(model, empty))
         yield from self.fill_in(table, new, fill, everywhere=True)
         if not new.null:
-            yield from self.write(table, lambda editor: editor.alter_field(model, empty, without_default(field)))
+            yield from self.redefine(table, empty, without_default(field))
 
     def fill_in(self, table: str, column: Column, fill: Fill, *, everywhere: bool) -> Iterator[Step]:
         if fill.draw:
@@ -268,9 +280,37 @@ class Compiler:
             yield from self.add_column(AddColumn(table=table, new=new))
             return
         fill = self.work.fills.get((table, new.name)) if old.null and not new.null else None
+        if fill and old.type != new.type:
+            # What rows get may be a value that the old type does not hold.
+            yield from self.retype_alone(table, old, new)
+            old = evolve(old, type=new.type)
         if fill:
             yield from self.fill_in(table, new, fill, everywhere=False)
         yield from self.alter_field(table, new.name, old)
+
+    def retype_alone(self, table: str, old: Column, new: Column) -> Iterator[Step]:
+        """Change the type of a column that goes on to allow NULL, and nothing else of it."""
+        model, field = copied(self.model(table)), self.field(table, new.name)
+        before, after = (altered(without_default(field), null=True, model=model, db_constraint=False) for _ in range(2))
+        with_parameters(before, type=self.type_sql(old), check=None)
+        with_parameters(after, check=None)
+        yield from self.write(table, lambda editor: editor.alter_field(model, before, after))
+
+    def type_sql(self, column: Column) -> str:
+        """The type of a column as it is written in SQL."""
+        facts = self.types.get(column.type)
+        return (facts.sql(self.connection) if facts else "") or column.type
+
+    def redefine(self, table: str, old: Any, new: Any) -> Iterator[Step]:
+        """Have the editor alter a field; what this loses of the column's check is made again."""
+        model: Any = new.model
+        yield from self.write(table, lambda editor: editor.alter_field(model, old, new))
+        wanted = self.work.desired.tables[table].constraints
+        is_seen = any(isinstance(noun, Check) and noun.columns == (new.column,) and not noun.named for noun in wanted)
+        had_one = old.db_parameters(self.connection)["check"] and new.db_parameters(self.connection)["check"]
+        if is_seen and had_one and not self.keeps_check(old, new):
+            lacking = with_parameters(altered(new), check=None)
+            yield from self.write(table, lambda editor: editor.alter_field(model, lacking, new))
 
     def widens(self, old: Column, new: Column) -> bool:
         facts = (self.types.get(old.type), self.types.get(new.type))
@@ -298,7 +338,7 @@ class Compiler:
         old = self.live_field(table, new, live, lacking) if live else altered(new, **lacking)
         if any(isinstance(noun, Check) for noun in added):
             with_parameters(old, check=None)
-        yield from self.write(table, lambda editor: editor.alter_field(model, old, new))
+        yield from self.redefine(table, old, new)
 
     def drop_fields_indexes(self, table: str, column: str) -> Iterator[Step]:
         """Drop the indexes that an editor makes along with a field's others, so that it can make them anew."""
@@ -341,8 +381,7 @@ class Compiler:
         old = altered(new, null=live.null, **lacking)
         wanted = self.work.desired.tables[table].column(live.name)
         if wanted and wanted.type != live.type:
-            facts = self.types.get(live.type)
-            with_parameters(old, type=(facts.sql(self.connection) if facts else "") or live.type)
+            with_parameters(old, type=self.type_sql(live))
         if wanted and wanted.collation != live.collation:
             with_parameters(old, collation=live.collation)
         if wanted and wanted.comment != live.comment:
@@ -365,7 +404,7 @@ class Compiler:
         settled = {(c.table, c.new.name) for c in self.work.changes if isinstance(c, (AddColumn, AlterColumn))}
         for change in self.work.changes:
             if isinstance(change, (RenameConstraint, RenameIndex)):
-                yield from self.add_given(change.table, change.new)
+                yield from self.add_renamed(change.table, change.new)
             if not isinstance(change, (AddConstraint, AddIndex)):
                 continue
             table, new = change.table, change.new
@@ -386,11 +425,39 @@ class Compiler:
             table, lambda editor: editor.add_index(model, thing) if is_index else editor.add_constraint(model, thing)
         )
 
+    def add_renamed(self, table: str, new: Constraint | Index) -> Iterator[Step]:
+        """Add what had another name, which was given or generated."""
+        model: Any = self.model(table)
+        columns = noun_columns(new)
+        fields = [field for field in model._meta.local_fields if field.column in columns]
+        if not is_fields(new):
+            yield from self.add_given(table, new)
+        elif len(columns) != 1:
+            yield from self.add_unique_together(table, columns)
+        elif isinstance(new, Index):
+            yield from self.write(table, partial(create_index, model=model, field=fields[0], name=new.name))
+        elif isinstance(new, ForeignKey):
+            yield from self.write(table, partial(create_key, model=model, field=fields[0]))
+        elif isinstance(new, Unique):
+            unique = UniqueConstraint(fields=[fields[0].name], name=new.name)
+            yield from self.write(table, lambda editor: editor.add_constraint(model, unique))
+        else:
+            old = with_parameters(altered(fields[0]), check=None)
+            yield from self.write(table, lambda editor: editor.alter_field(model, old, fields[0]))
+
     def add_unique_together(self, table: str, columns: tuple[str, ...]) -> Iterator[Step]:
         model: Any = self.model(table)
         for names in model._meta.unique_together:
             if tuple(model._meta.get_field(name).column for name in names) == columns:
                 yield from self.write(table, partial(add_unique_together, model=model, names=names))
+
+
+def bare_field(model: type[Model], column: str, **attributes: Any) -> Any:
+    """A field of which little more than the name of its column is known."""
+    field = GivenTypeField(**attributes)
+    field.set_attributes_from_name(column)
+    field.model = model
+    return field
 
 
 def is_fields(noun: Constraint | Index) -> bool:
@@ -415,6 +482,13 @@ def remove_field(editor: SchemaEditor, model: type[Model], field: Any) -> None:
 
 def create_key(editor: SchemaEditor, model: type[Model], field: Any) -> None:
     editor.execute(editor._create_fk_sql(model, field, FOREIGN_KEY_SUFFIX))
+
+
+def create_index(editor: SchemaEditor, model: type[Model], field: Any, name: str) -> None:
+    """One of the indexes that a field has by itself."""
+    for statement in editor._field_indexes_sql(model, field):
+        if statement_name(editor.connection, statement) == name:
+            editor.execute(statement)
 
 
 def add_unique_together(editor: SchemaEditor, model: type[Model], names: Sequence[str]) -> None:

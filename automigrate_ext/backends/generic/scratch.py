@@ -2,20 +2,44 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import replace as evolve
 from typing import Any
 
-from automigrate_ext.backends.generic.models import copied
+from django.db import models
+from django.db.models import Model, OrderBy
+from django.db.models.expressions import Col
+from django.db.models.fields import AutoFieldMixin
+from django.db.models.sql import Query
+
+from automigrate_ext.backends.generic.introspection import Spelling, folded
+from automigrate_ext.backends.generic.models import copied, model_named
 from automigrate_ext.blueprint import Blueprint, has_automatic_key, kept_name
 from automigrate_ext.editor import SchemaEditor
-from automigrate_ext.schema import Check, Column, Constraint, Generated, Index, Table, Unique
+from automigrate_ext.schema import Check, Column, Constraint, Generated, Index, Key, Table, Unique
+
+#: How the names of indexes and constraints end that Django generates.
+SUFFIXES = ("", "_like", "_uniq", "_check")
 
 
 def nouns(table: Table) -> tuple[Constraint | Index, ...]:
     """The constraints and indexes of a table."""
     return (*table.constraints, *table.indexes)
+
+
+def has_expressions(index: Index) -> bool:
+    """Whether one of the keys of an index is no column."""
+    return any(key.column is None for key in index.keys)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expressions:
+    """The expressions of an index or constraint as SQL, and all columns that they speak of."""
+
+    texts: tuple[str, ...]
+    columns: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,13 +51,24 @@ class Declaration:
     checks: Mapping[str, str]
     named_checks: Mapping[str, str]
     conditions: Mapping[str, str]
-    expressions: frozenset[str]
+    expressions: Mapping[str, Expressions]
+    nulls_not_distinct: frozenset[str]
 
-    def overlay(self, table: Table) -> Table:
+    @property
+    def names(self) -> Mapping[str, str]:
+        """The names that the model gives, and as what each is known."""
+        opts: Any = self.blueprint.model._meta
+        given = [thing.name for thing in indexes_and_constraints(opts)]
+        kept = {name: kept_name(self.blueprint.connection, name) for name in given}
+        same = [*kept.values(), *(column.name for column in self.blueprint.columns)]
+        return kept | {name: name for name in same}
+
+    def overlay(self, table: Table, habits: Habits) -> Table:
         """A table with the texts of the declaration where it has the same thing, so that they are no difference."""
+        columns = map(self.column, table.columns)
         return evolve(
             table,
-            columns=tuple(map(self.column, table.columns)),
+            columns=tuple(map(self.numbered, columns) if habits.numbers_all_keys else columns),
             constraints=tuple(map(self.constraint, table.constraints)),
             indexes=tuple(map(self.index, table.indexes)),
         )
@@ -43,7 +78,14 @@ class Declaration:
             return column
         return evolve(column, generated=self.generated[column.name], default=None)
 
+    def numbered(self, column: Column) -> Column:
+        """A column that the database numbers if the model says so."""
+        is_numbered = any(c.name == column.name and isinstance(c.field, AutoFieldMixin) for c in self.blueprint.columns)
+        return evolve(column, identity="automatic" if is_numbered else None)
+
     def constraint(self, constraint: Constraint) -> Constraint:
+        if isinstance(constraint, Unique):
+            return evolve(constraint, nulls_distinct=constraint.name not in self.nulls_not_distinct)
         if not isinstance(constraint, Check):
             return constraint
         if constraint.name in self.named_checks:
@@ -53,7 +95,17 @@ class Declaration:
         return constraint
 
     def index(self, index: Index) -> Index:
-        return evolve(index, condition=self.conditions.get(index.name)) if index.name in self.conditions else index
+        nulls_distinct = index.name not in self.nulls_not_distinct
+        index = evolve(index, condition=self.conditions.get(index.name), nulls_distinct=nulls_distinct)
+        expressions = self.expressions.get(index.name)
+        if expressions is None or not has_expressions(index):
+            return index
+        shown = index.keys if len(index.keys) == len(expressions.texts) else (Key(),) * len(expressions.texts)
+        keys = (
+            key if key.column else Key(expression=text, order=key.order)
+            for text, key in zip(expressions.texts, shown, strict=True)
+        )
+        return evolve(index, keys=tuple(keys), columns=expressions.columns)
 
     def hidden(self, table: Table) -> Iterator[str]:
         """What of the declaration introspection does not show, in words."""
@@ -68,18 +120,26 @@ class Declaration:
             yield f"{'the text of ' if name in names else ''}check {name} of {table.name}"
         for name in self.conditions:
             yield f"the condition of {name} of {table.name}"
-        for name in sorted(self.expressions):
-            yield f"the expressions of {name} of {table.name}"
+        for index in table.indexes:
+            if index.name in self.expressions and has_expressions(index):
+                yield f"the expressions of {index.name} of {table.name}"
+        for name in sorted(self.nulls_not_distinct):
+            yield f"whether NULLs are distinct in {name} of {table.name}"
         for name in sorted(self.blueprint.given_names - names - self.named_checks.keys()):
             yield f"whether {name} of {table.name} is there"
+
+
+def indexes_and_constraints(opts: Any) -> tuple[Any, ...]:
+    """What Meta gives names to."""
+    return (*opts.indexes, *opts.constraints)
 
 
 def declaration(editor: SchemaEditor, blueprint: Blueprint) -> Declaration:
     """The texts of a model's table, as the schema editor writes them."""
     model: Any = blueprint.model
-    given = [*model._meta.indexes, *model._meta.constraints]
-    statements = [(kept_name(blueprint.connection, thing.name), thing.create_sql(model, editor)) for thing in given]
-    parts = {name: getattr(statement, "parts", {}) for name, statement in statements if statement}
+    given = {kept_name(blueprint.connection, thing.name): thing for thing in indexes_and_constraints(model._meta)}
+    statements = {name: thing.create_sql(model, editor) for name, thing in given.items()}
+    parts = {name: getattr(statement, "parts", {}) for name, statement in statements.items() if statement}
     conditions = {name: str(found.get("condition") or "").removeprefix(" WHERE ") for name, found in parts.items()}
     return Declaration(
         blueprint=blueprint,
@@ -87,10 +147,28 @@ def declaration(editor: SchemaEditor, blueprint: Blueprint) -> Declaration:
         checks={column.name: column.check for column in blueprint.columns if column.check},
         named_checks={name: str(found["check"]) for name, found in parts.items() if "check" in found},
         conditions={name: text for name, text in conditions.items() if text},
-        expressions=frozenset(
-            kept_name(blueprint.connection, thing.name) for thing in given if getattr(thing, "expressions", ())
-        ),
+        expressions={
+            name: expressions_of(editor, model, given[name].expressions)
+            for name in parts
+            if getattr(given[name], "expressions", ())
+        },
+        nulls_not_distinct=frozenset(name for name in parts if getattr(given[name], "nulls_distinct", None) is False),
     )
+
+
+def expressions_of(editor: SchemaEditor, model: type[Model], expressions: Sequence[Any]) -> Expressions:
+    """The expressions of something in Meta without their order, as the compiler of the connection writes them."""
+    query: Any = Query(model, alias_cols=False)
+    compiler = query.get_compiler(connection=editor.connection)
+    texts, columns = [], []
+    for expression in expressions:
+        bare = expression.expression if isinstance(expression, OrderBy) else expression
+        resolved = bare.resolve_expression(query)
+        sql, params = compiler.compile(resolved)
+        texts.append(sql % tuple(map(editor.quote_value, params)) if params else sql)
+        parts = resolved.flatten()
+        columns += [part.target.column for part in parts if isinstance(part, Col)]
+    return Expressions(texts=tuple(texts), columns=tuple(dict.fromkeys(filter(None, columns))))
 
 
 def generated_columns(blueprint: Blueprint) -> Iterator[tuple[str, Generated]]:
@@ -112,12 +190,53 @@ class Probe:
     model: Any
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Habits:
+    """What introspection makes of any table, seen from one of our own making.
+
+    `numbers_all_keys` says that it takes every primary key for one that the database numbers, `nameless` how things
+    are called that were given no name, with "#" for numbers.
+    """
+
+    numbers_all_keys: bool = False
+    nameless: frozenset[str] = frozenset()
+
+    def is_nameless(self, name: str) -> bool:
+        """Whether a name is one of those that things have which were given none."""
+        return masked(name) in self.nameless
+
+
+def typical_model(table: str) -> type[Model]:
+    """A model with what has no name of its own, and a key that nobody numbers."""
+    fields = {
+        "id": models.IntegerField(primary_key=True),
+        "only": models.IntegerField(unique=True),
+        "counted": models.PositiveIntegerField(),
+    }
+    return model_named(table, fields)
+
+
+def habits(typical: Table) -> Habits:
+    """What the table of a `typical_model` tells. Names made of the table's or a column's are none of these."""
+    names = [noun.name for noun in typical.constraints if noun.name and typical.name not in noun.name]
+    own = {column.name for column in typical.columns}
+    return Habits(
+        numbers_all_keys=any(column.identity for column in typical.columns),
+        nameless=frozenset(masked(name) for name in names if name not in own),
+    )
+
+
+def masked(name: str) -> str:
+    """A name with "#" for each number in it."""
+    return re.sub(r"\d+", "#", name)
+
+
 def probes(editor: SchemaEditor, blueprints: Sequence[Blueprint], prefix: str) -> Iterator[Probe]:
     """The scratch tables of blueprints. Names of indexes and constraints may have to differ in a whole database."""
     for number, blueprint in enumerate(blueprints):
         opts: Any = blueprint.model._meta
         table = f"{prefix}{number}"
-        names = {thing.name: f"{table}_{n}" for n, thing in enumerate((*opts.indexes, *opts.constraints))}
+        names = {thing.name: f"{table}_{n}" for n, thing in enumerate(indexes_and_constraints(opts))}
         # Some servers index what has a foreign key by themselves, and editors leave these indexes out.
         indexed = [
             f.name for f in opts.local_fields if f.column and editor._field_should_be_indexed(blueprint.model, f)
@@ -127,7 +246,13 @@ def probes(editor: SchemaEditor, blueprints: Sequence[Blueprint], prefix: str) -
 
 
 def decorate(
-    probe: Probe, answer: Table, declaration: Declaration, editor: SchemaEditor, *, shows_on_delete: bool
+    probe: Probe,
+    answer: Table,
+    declaration: Declaration,
+    editor: SchemaEditor,
+    habits: Habits,
+    *,
+    shows_on_delete: bool,
 ) -> Table:
     """The database's table with what the models say of it."""
     blueprint = probe.blueprint
@@ -136,16 +261,11 @@ def decorate(
         evolve(key, deferrable=None, on_delete=key.on_delete if shows_on_delete else None)
         for key in blueprint.foreign_keys
     )
-    real = {new.lower(): old for new, old in probe.names.items()}
+    real = Spelling(blueprint.connection, probe.names)
 
     def named(noun: Any) -> Any:
-        old = real.get(noun.name.lower())
-        name = kept_name(blueprint.connection, old) if old else ""
-        if not old and isinstance(noun, Index) and not noun.unique:
-            name = editor._create_index_name(blueprint.name, list(noun.columns))
-        if not old and isinstance(noun, Unique):
-            # Servers make such names of the table's; only which of two equal constraints is meant depends on it.
-            name = noun.name.replace(probe.name, blueprint.name)
+        old = real.given(noun.name)
+        name = kept_name(blueprint.connection, old) if old else generated_name(editor, probe, noun)
         return evolve(noun, name=name, named=bool(old), **({"definition": name} if noun.kind == "exclusion" else {}))
 
     table = evolve(
@@ -158,4 +278,18 @@ def decorate(
         automatic=bool(blueprint.model._meta.auto_created),
         automatic_key=has_automatic_key(blueprint.model),
     )
-    return declaration.overlay(table)
+    return declaration.overlay(table, habits)
+
+
+def generated_name(editor: SchemaEditor, probe: Probe, noun: Any) -> str:
+    """The name that something without a given one gets in the table that it is a probe of.
+
+    Only whether another thing has the name already, and which of two equal ones is meant, depends on it.
+    """
+    names = [column for column in noun.columns if column]
+    for suffix in SUFFIXES if names else ():
+        generated = editor._create_index_name(probe.name, names, suffix)
+        if folded(editor.connection, generated) == folded(editor.connection, noun.name):
+            return str(editor._create_index_name(probe.blueprint.name, names, suffix))
+    # The server's own names begin with the table's.
+    return str(noun.name.replace(probe.name, probe.blueprint.name))

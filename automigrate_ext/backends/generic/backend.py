@@ -7,6 +7,7 @@ import secrets
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace as evolve
+from functools import cached_property
 from typing import Any
 
 from django.db import models, transaction
@@ -18,9 +19,17 @@ from automigrate_ext.backends.base import Backend, Dependent, Loss, Reference, S
 from automigrate_ext.backends.generic import hazards, scratch
 from automigrate_ext.backends.generic.editor import running, writing_editor, written
 from automigrate_ext.backends.generic.guard import Guard
-from automigrate_ext.backends.generic.introspection import SCRATCH, Catalog, Reader, Spelling, TypeFacts, is_scratch
+from automigrate_ext.backends.generic.introspection import (
+    SCRATCH,
+    Catalog,
+    Reader,
+    Spelling,
+    TypeFacts,
+    is_scratch,
+    pointing_model,
+)
 from automigrate_ext.backends.generic.models import altered, model_named
-from automigrate_ext.backends.generic.schema import CannotBeDone, Compiler, delete_table, drop_tables
+from automigrate_ext.backends.generic.schema import CannotBeDone, Compiler, Server, delete_table, drop_tables
 from automigrate_ext.backends.generic.scratch import Declaration, Habits, Probe, nouns
 from automigrate_ext.backends.renaming import Renaming
 from automigrate_ext.backends.rows import Rows
@@ -54,6 +63,8 @@ class GenericBackend(Backend):
         #: What the texts of types stand for, of all tables that were read.
         self.types: dict[str, TypeFacts] = {}
         self.declarations: dict[str, Declaration] = {}
+        #: The indexes that belong to foreign keys, by the names of these.
+        self.key_indexes: dict[str, tuple[str, ...]] = {}
         self.guard = Guard(connection, self.run_ddl)
         self.is_exclusive = False
         self.renaming = Renaming(())
@@ -89,7 +100,7 @@ class GenericBackend(Backend):
     def read(self, name: str, info: Any, spelling: Mapping[str, str], catalog: Catalog) -> Table:
         """One table as it is or will be called, with what is not shown of it as the models say it."""
         declaration = self.declarations.get(name)
-        reader = Reader(self.connection, self.types)
+        reader = Reader(self.connection, self.types, self.key_indexes)
         with self.connection.cursor() as cursor:
             table = reader.read(cursor, self.renaming.old_table(name), info, self.spelled(name))
         keys = (self.respelled(noun, spelling, catalog) for noun in table.constraints)
@@ -141,7 +152,7 @@ class GenericBackend(Backend):
             self.run_ddl(sql)
         with self.connection.cursor() as cursor:
             info = Catalog(self.connection, cursor).find(name)
-            table = Reader(self.connection, self.types).read(cursor, name, info, self.spelled(name))
+            table = Reader(self.connection, self.types, self.key_indexes).read(cursor, name, info, self.spelled(name))
         return scratch.habits(table)
 
     def build(self, probe: Probe) -> None:
@@ -158,7 +169,7 @@ class GenericBackend(Backend):
     def answers(self, probes: Sequence[Probe]) -> dict[str, Table]:
         """What the database made of the scratch tables."""
         catalog, editor, found = self.catalog(), writing_editor(self.connection), {}
-        reader = Reader(self.connection, self.types)
+        reader = Reader(self.connection, self.types, self.key_indexes)
         shows_on_delete = any(len(relation) > 2 for relation in self.some_relations(catalog))
         for probe in probes:
             info = catalog.find(probe.name)
@@ -303,7 +314,37 @@ class GenericBackend(Backend):
 
     def compiler(self, work: Work) -> Compiler:
         """What turns the work into statements."""
-        return Compiler(self.connection, self.blueprints, self.types, work, self.keeps_check, self.renaming)
+        server = Server(
+            types=self.types,
+            renamed=self.renaming,
+            keeps_check=self.keeps_check,
+            left_indexes=self.left_indexes,
+        )
+        return Compiler(self.connection, self.blueprints, server, work)
+
+    def left_indexes(self, key: ForeignKey) -> Sequence[str]:
+        """The indexes that stay when a foreign key is dropped to which they belong."""
+        names = self.key_indexes.get(key.name, ())
+        return names if names and self.leaves_index else ()
+
+    @cached_property
+    def leaves_index(self) -> bool:
+        """Whether the server's index of a foreign key stays when the key is dropped: tried with a scratch table."""
+        name = f"{self.prefix}pointing"
+        model = pointing_model(name)
+
+        def look() -> Mapping[str, Any]:
+            with self.connection.cursor() as cursor:
+                found: Mapping[str, Any] = self.connection.introspection.get_constraints(cursor, name)
+            return found
+
+        with self.passing():
+            for sql in written(self.connection, lambda editor: editor.create_model(model)):
+                self.run_ddl(sql)
+            keys = [key for key, info in look().items() if info["foreign_key"]]
+            for sql in written(self.connection, lambda editor: editor.execute(editor._delete_fk_sql(model, keys[0]))):
+                self.run_ddl(sql)
+            return any(info["index"] and not info["primary_key"] for info in look().values())
 
     def keeps_check(self, old: Any, new: Any) -> bool:
         """Whether the editor keeps a column's check when it alters a field: tried with a scratch table.

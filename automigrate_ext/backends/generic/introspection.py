@@ -12,6 +12,8 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 from django.db.models import Index as ModelIndex
 
+from automigrate_ext.backends.generic.editor import writing_editor
+from automigrate_ext.backends.generic.models import model_named
 from automigrate_ext.exceptions import ShadowedTable
 from automigrate_ext.schema import (
     Check,
@@ -126,12 +128,34 @@ def type_facts(connection: BaseDatabaseWrapper, row: Any) -> TypeFacts:
     return TypeFacts(field=field, params=params, code=row.type_code, sizes=sizes)
 
 
-class Reader:
-    """Reads tables one by one; `types` collects what each type's text stands for."""
+def pointing_model(table: str) -> type[models.Model]:
+    """A model with a foreign key."""
+    fields = {
+        "id": models.IntegerField(primary_key=True),
+        "parent": models.ForeignKey("self", models.CASCADE, null=True),
+    }
+    return model_named(table, fields)
 
-    def __init__(self, connection: BaseDatabaseWrapper, types: dict[str, TypeFacts]) -> None:
+
+def indexes_keys(connection: BaseDatabaseWrapper) -> bool:
+    """Whether the server makes the index of a foreign key, so that the schema editor makes none."""
+    model: Any = pointing_model("pointing")
+    return not writing_editor(connection)._field_should_be_indexed(model, model._meta.get_field("parent"))
+
+
+class Reader:
+    """Reads tables one by one.
+
+    `types` collects what each type's text stands for, `key_indexes` which indexes belong to a foreign key, by its name.
+    """
+
+    def __init__(
+        self, connection: BaseDatabaseWrapper, types: dict[str, TypeFacts], key_indexes: dict[str, tuple[str, ...]]
+    ) -> None:
         self.connection = connection
         self.types = types
+        self.key_indexes = key_indexes
+        self.indexes_keys = indexes_keys(connection)
         # Where foreign keys are nothing but clauses of columns, introspection numbers them, each time anew.
         self.names_keys = bool(getattr(connection.SchemaEditorClass, "sql_create_fk", None))
 
@@ -145,7 +169,7 @@ class Reader:
         key = tuple(show.get_primary_key_columns(cursor, info.name) or ())
 
         spelled = spelling.of
-        objects = list(self.objects(constraints, relations, spelled))
+        objects = list(self.objects(info.name, constraints, relations, spelled))
         return Table(
             name=name,
             columns=tuple(self.column(row, spelled(row.name), row.name in numbered) for row in rows),
@@ -174,20 +198,33 @@ class Reader:
         )
 
     def objects(
-        self, constraints: Mapping[str, Any], relations: Mapping[str, Any], spelled: Callable[[str], str]
+        self, table: str, constraints: Mapping[str, Any], relations: Mapping[str, Any], spelled: Callable[[str], str]
     ) -> Iterator[Constraint | Index]:
         """The constraints and indexes but for the primary key."""
-        pointing: set[str] = set()
+        known = {
+            name: tuple(spelled(column) for column in info["columns"] or () if column is not None)
+            for name, info in constraints.items()
+        }
+        keys = {known[name]: name for name, info in constraints.items() if info["foreign_key"]}
+        self.key_indexes |= {name: (name,) for name in keys.values() if constraints[name]["index"]}
         for name, info in constraints.items():
-            columns = tuple(spelled(column) for column in info["columns"] or () if column is not None)
+            columns = known[name]
             if info["foreign_key"]:
-                pointing.update(columns)
                 yield self.foreign_key(name if self.names_keys else "", columns, info["foreign_key"], relations)
+            elif columns in keys and self.is_made_for_key(table, name, info):
+                self.key_indexes[keys[columns]] = (*self.key_indexes.get(keys[columns], ()), name)
             elif not info["primary_key"]:
                 yield noun(spelled(name), columns, info, spelled)
         for column, relation in relations.items():
-            if column not in pointing:
+            if (column,) not in keys:
                 yield self.foreign_key("", (column,), (relation[1], relation[0]), relations)
+
+    def is_made_for_key(self, table: str, name: str, info: Mapping[str, Any]) -> bool:
+        """Whether an index is the one that an editor makes for a foreign key when that loses the server's own."""
+        if not self.indexes_keys or info["unique"] or not info["index"]:
+            return False
+        generated = writing_editor(self.connection)._create_index_name(table, info["columns"])
+        return folded(self.connection, generated) == folded(self.connection, name)
 
     def foreign_key(
         self, name: str, columns: tuple[str, ...], target: tuple[str, str], relations: Mapping[str, Any]

@@ -7,6 +7,7 @@ editor. An editor that would make a table anew, and lose what introspection does
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from dataclasses import replace as evolve
 from functools import cached_property, partial
 from typing import Any
@@ -60,25 +61,31 @@ class CannotBeDone(AutomigrateError):
     """The editor has no way to make a change that would keep all that introspection does not show."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """What is known of the database beyond its tables.
+
+    `types` says what texts of types stand for, `renamed` what has another name as yet, `keeps_check` whether the
+    editor leaves a column's check when it makes of one field what another says, and `left_indexes` which indexes are
+    left of a foreign key that is dropped.
+    """
+
+    types: Mapping[str, TypeFacts]
+    renamed: Renaming
+    keeps_check: Callable[[Any, Any], bool]
+    left_indexes: Callable[[ForeignKey], Sequence[str]]
+
+
 class Compiler:
     """Turns changes into statements, for models by their tables' names."""
 
     def __init__(
-        self,
-        connection: BaseDatabaseWrapper,
-        blueprints: Mapping[str, Blueprint],
-        types: Mapping[str, TypeFacts],
-        work: Work,
-        keeps_check: Callable[[Any, Any], bool],
-        renamed: Renaming,
+        self, connection: BaseDatabaseWrapper, blueprints: Mapping[str, Blueprint], server: Server, work: Work
     ) -> None:
         self.connection = connection
-        #: What has another name in the database than in the work.
-        self.renamed = renamed
-        #: Whether the editor keeps the check of a column that it makes of one field what another one says.
-        self.keeps_check = keeps_check
         self.blueprints = blueprints
-        self.types = types
+        self.server = server
+        self.types = server.types
         self.work = work
         self.done: set[str] = set()
 
@@ -134,7 +141,7 @@ class Compiler:
         try:
             return written(self.connection, write)
         except DatabaseError as error:
-            if self.renamed.old_table(table) == table:
+            if self.server.renamed.old_table(table) == table:
                 raise
             raise CannotBeDone(
                 f"the schema editor of {self.connection.display_name} asks the database about {table}, which has "
@@ -183,13 +190,31 @@ class Compiler:
                 editor.remove_constraint(model, CheckConstraint(condition=Q(), name=old.name))
 
         yield from self.write(table, write)
+        if isinstance(old, ForeignKey) and self.loses_key(table, old.columns):
+            for name in self.server.left_indexes(old):
+                yield from self.drop_index(table, Index(name=name, keys=(), columns=old.columns))
+
+    def loses_key(self, table: str, columns: tuple[str, ...]) -> bool:
+        """Whether columns stay of which none is to be a foreign key any more."""
+        wanted = self.work.desired.get(table)
+        if wanted is None or any(wanted.column(name) is None for name in columns):
+            return False
+        return all(key.columns != columns for key in wanted.foreign_keys)
 
     def drop_index(self, table: str, old: Index) -> Iterator[Step]:
-        known: Any = self.model(table)._meta
-        names = [field.name for field in known.local_fields if field.column in old.columns]
-        index = ModelIndex(fields=names or [known.pk.name], name="an_index")
+        # An editor may see to it that a foreign key keeps an index; it must not for one that is not there.
+        rests = any(set(key.columns) & set(old.columns) for key in self.keys_left(table))
+        model: Any = self.model(table) if rests else model_named(table, {})
+        names = [field.name for field in model._meta.local_fields if field.column in old.columns]
+        index = ModelIndex(fields=names or [model._meta.pk.name], name="an_index")
         index.name = old.name
-        yield from self.write(table, lambda editor: editor.remove_index(self.model(table), index))
+        yield from self.write(table, lambda editor: editor.remove_index(model, index))
+
+    def keys_left(self, table: str) -> list[ForeignKey]:
+        """The foreign keys of a table that are neither dropped nor taken off."""
+        gone = {id(change.old) for change in self.work.changes if isinstance(change, DropConstraint)}
+        gone |= {id(key) for _, key in self.detached}
+        return [key for key in self.work.current.tables[table].foreign_keys if id(key) not in gone]
 
     def drop_columns(self, changes: Iterable[DropColumn]) -> Iterator[Step]:
         gone = {id(c.old) for c in self.work.changes if isinstance(c, (DropConstraint, DropIndex))}
@@ -308,7 +333,7 @@ class Compiler:
         wanted = self.work.desired.tables[table].constraints
         is_seen = any(isinstance(noun, Check) and noun.columns == (new.column,) and not noun.named for noun in wanted)
         had_one = old.db_parameters(self.connection)["check"] and new.db_parameters(self.connection)["check"]
-        if is_seen and had_one and not self.keeps_check(old, new):
+        if is_seen and had_one and not self.server.keeps_check(old, new):
             lacking = with_parameters(altered(new), check=None)
             yield from self.write(table, lambda editor: editor.alter_field(model, lacking, new))
 

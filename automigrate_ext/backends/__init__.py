@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from importlib.metadata import EntryPoint, entry_points
+from functools import cache
+from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from typing import TYPE_CHECKING
 
 from django.db import connections
@@ -60,9 +61,15 @@ def ours(vendor: str) -> type[Backend] | None:
     return kind
 
 
+@cache
+def provided() -> EntryPoints:
+    """What the installed packages provide: to find it the metadata of all of them is read."""
+    return entry_points(group=GROUP)
+
+
 def provided_by_package(name: str) -> type[Backend] | None:
     """The backend that an installed package provides under a name. Raises `UnsupportedDatabase` where it is none."""
-    found = sorted(entry_points(group=GROUP, name=name), key=where)
+    found = sorted(provided().select(name=name), key=where)
     if not found:
         return None
     if len({point.value for point in found}) > 1:

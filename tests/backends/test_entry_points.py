@@ -45,8 +45,11 @@ def install(tmp_path, monkeypatch):
         metadata.mkdir()
         (metadata / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n")
         (metadata / "entry_points.txt").write_text(f"[{backends.GROUP}]\n{point} = {value}\n")
+        backends.provided.cache_clear()
 
+    backends.provided.cache_clear()
     yield install
+    backends.provided.cache_clear()
     for module in [module for module in sys.modules if module.split(".")[0] in (ENGINE, "provided_backend")]:
         del sys.modules[module]
 

@@ -81,6 +81,11 @@ class GenericBackend(Backend):
 
     # Reading
 
+    @cached_property
+    def reader(self) -> Reader:
+        """What reads the tables."""
+        return Reader(self.connection, self.types, self.key_indexes)
+
     def catalog(self) -> Catalog:
         """The names of what is there."""
         with self.connection.cursor() as cursor:
@@ -100,9 +105,8 @@ class GenericBackend(Backend):
     def read(self, name: str, info: Any, spelling: Mapping[str, str], catalog: Catalog) -> Table:
         """One table as it is or will be called, with what is not shown of it as the models say it."""
         declaration = self.declarations.get(name)
-        reader = Reader(self.connection, self.types, self.key_indexes)
         with self.connection.cursor() as cursor:
-            table = reader.read(cursor, self.renaming.old_table(name), info, self.spelled(name))
+            table = self.reader.read(cursor, self.renaming.old_table(name), info, self.spelled(name))
         keys = (self.respelled(noun, spelling, catalog) for noun in table.constraints)
         table = self.renaming.table(evolve(table, constraints=tuple(keys)))
         return declaration.overlay(table, self.known_habits) if declaration else table
@@ -152,7 +156,7 @@ class GenericBackend(Backend):
             self.run_ddl(sql)
         with self.connection.cursor() as cursor:
             info = Catalog(self.connection, cursor).find(name)
-            table = Reader(self.connection, self.types, self.key_indexes).read(cursor, name, info, self.spelled(name))
+            table = self.reader.read(cursor, name, info, self.spelled(name))
         return scratch.habits(table)
 
     def build(self, probe: Probe) -> None:
@@ -169,12 +173,11 @@ class GenericBackend(Backend):
     def answers(self, probes: Sequence[Probe]) -> dict[str, Table]:
         """What the database made of the scratch tables."""
         catalog, editor, found = self.catalog(), writing_editor(self.connection), {}
-        reader = Reader(self.connection, self.types, self.key_indexes)
         shows_on_delete = any(len(relation) > 2 for relation in self.some_relations(catalog))
         for probe in probes:
             info = catalog.find(probe.name)
             with self.connection.cursor() as cursor:
-                answer = reader.read(cursor, probe.name, info, self.spelled(probe.blueprint.name))
+                answer = self.reader.read(cursor, probe.name, info, self.spelled(probe.blueprint.name))
             declaration = self.declarations[probe.blueprint.name]
             found[probe.blueprint.name] = scratch.decorate(
                 probe, answer, declaration, editor, self.known_habits, shows_on_delete=shows_on_delete

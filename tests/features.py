@@ -52,6 +52,14 @@ def is_any_of(*vendors: str) -> Callable[[Connection], bool]:
     return lambda connection: connection.vendor in vendors
 
 
+def is_firebird(connection: Connection) -> bool:
+    return connection.vendor == "firebird"
+
+
+def is_not_firebird(connection: Connection) -> bool:
+    return not is_firebird(connection)
+
+
 def feature(name: str) -> Callable[[Connection], bool]:
     return lambda connection: bool(getattr(connection.features, name, False))
 
@@ -91,7 +99,7 @@ FEATURES: dict[str, tuple[Callable[[Connection], bool], str]] = {
         feature("supports_virtual_generated_columns"),
         "PostgreSQL has virtual generated columns since version 18",
     ),
-    "stored generated columns": (feature("supports_stored_generated_columns"), "every database here has them"),
+    "stored generated columns": (feature("supports_stored_generated_columns"), "Firebird computes columns when read"),
     "indexed virtual columns": (
         is_any_of("sqlite", "mysql"),
         "PostgreSQL 18 has no indexes on virtual generated columns",
@@ -162,6 +170,42 @@ FEATURES: dict[str, tuple[Callable[[Connection], bool], str]] = {
     "vendor's own": (
         lambda connection: not is_generic(connection),
         "what only one database has is not shown by Django's introspection of all of them",
+    ),
+    "JSON": (feature("supports_json_field"), "Firebird has no JSON; Django makes no column for it"),
+    "unique texts": (is_not_firebird, "Firebird's texts and bytes are BLOBs, which have no unique constraints"),
+    "long varchars": (is_not_firebird, "Firebird's varchar holds 8191 characters of UTF-8"),
+    "names of 60 characters": (is_not_firebird, "names have 31 characters in Firebird 3, and Django shortens none"),
+    "names in small letters": (is_not_firebird, "django-firebird writes all names in capitals"),
+    "views of nothing": (is_not_firebird, "Firebird selects from a table always"),
+    "conditions in indexes": (
+        is_not_firebird,
+        "Firebird 3 has none, and django-firebird writes them all the same; MariaDB's Django leaves them out",
+    ),
+    "ordered indexes": (
+        feature("supports_index_column_ordering"),
+        "Firebird's indexes descend as a whole, and django-firebird writes none that do",
+    ),
+    "any text as a value": (
+        is_not_firebird,
+        "django-firebird 5.1 writes an apostrophe as Python does, which Firebird does not read",
+    ),
+    "bytes as a value": (is_not_firebird, "django-firebird 5.1 has no way to write bytes"),
+    "any default": (
+        is_not_firebird,
+        "Firebird's defaults are literals, in which django-firebird 5.1 takes a percent sign for a parameter",
+    ),
+    "checks that are seen": (is_not_firebird, "django-firebird's introspection shows no checks"),
+    "several constraints on the same columns": (
+        feature("allows_multiple_constraints_on_same_fields"),
+        "Firebird has one key or unique constraint on the same columns",
+    ),
+    "numbered keys told apart": (
+        lambda connection: not is_generic(connection) or connection.vendor not in ("sqlite", "firebird"),
+        "Django's introspection takes every primary key of SQLite and Firebird for a numbered one; the plan says so",
+    ),
+    "rows among changes of tables": (
+        is_not_firebird,
+        "what a transaction of Firebird's changes of tables counts from its end on",
     ),
     "texts of checks": (
         lambda connection: not is_generic(connection),

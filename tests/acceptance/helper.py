@@ -132,7 +132,8 @@ class Case:
         """The statement with names quoted as the database has it."""
         if self.vendor == "firebird":
             # Django's backend writes all names in capitals.
-            return re.sub(r'"[^"]+"', lambda found: found[0].upper(), sql)
+            sql = re.sub(r'"[^"]+"', lambda found: found[0].upper(), sql)
+            return sql.replace(" ADD COLUMN ", " ADD ")
         return sql.replace('"', "`") if self.vendor == "mysql" else sql
 
     def insert(self, state: State, rows: Rows) -> None:

@@ -1,17 +1,20 @@
 """A database for which there is no backend of its own: Firebird, through django-firebird and the generic backend."""
 
+import itertools
 import threading
 import uuid
+from contextlib import contextmanager
 
 import pytest
 from django.db import connections, models
 from django.db.models import Q
 
-from automigrate_ext import LockNotAvailable, autoupdate, is_actual
+from automigrate_ext import ExecutionFailed, LockNotAvailable, autoupdate, is_actual
 from automigrate_ext.backends import BACKENDS, backend_for
 from automigrate_ext.backends.generic import GenericBackend
 from automigrate_ext.backends.generic.introspection import SCRATCH
 from automigrate_ext.backends.generic.models import model_named
+from automigrate_ext.schema import canonical
 from tests.acceptance.helper import Case, State, item
 
 char, integer = models.CharField, models.IntegerField
@@ -95,6 +98,79 @@ def test_firebird_names_what_is_not_compared(fire):
         "Not compared, because Django's introspection of Firebird does not show it: the check of column "
         "shop_item.size; check small of shop_item."
     ]
+
+
+#: What changes something, of a run and not of its scratch tables.
+VERBS = ("ALTER", "CREATE", "DROP", "INSERT", "UPDATE", "DELETE")
+
+
+def shop(**item):
+    """A state of which little is left as it was."""
+    key = models.ForeignKey("Shelf", models.CASCADE)
+    return State(Shelf={"name": char(max_length=9)}, Item={"shelf": key, "name": char(max_length=9), **item})
+
+
+def before_the_end():
+    return shop(size=integer(null=True), gone=integer(null=True), Meta={"indexes": [models.Index("size", name="old")]})
+
+
+def after_the_end():
+    state = shop(
+        name=char(max_length=20, unique=True),
+        size=models.BigIntegerField(default=2**40),
+        code=models.UUIDField(default=uuid.uuid4, unique=True),
+        stock=models.PositiveIntegerField(default=1),
+        Meta={"indexes": [models.Index(fields=["size"], name="new")]},
+    )
+    state.models["New"] = state.make("New", {"item": models.OneToOneField("Item", models.CASCADE)})
+    return state
+
+
+@contextmanager
+def ended(connection, number):
+    """The server ends the session before the statement that changes something for the n-th time."""
+    count, other = itertools.count(1), connection.copy()
+
+    def wrapper(execute, sql, params, many, context):
+        changes = sql.lstrip().startswith(VERBS) and SCRATCH not in sql and "automigrate_ext_lock" not in sql
+        if changes and next(count) == number:
+            with other.cursor() as cursor:
+                cursor.execute("KILL %s", [connection.connection.thread_id()])
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(wrapper):
+        yield
+    other.close()
+
+
+def test_run_that_dies_at_any_statement_is_finished_by_the_next(mariadb, monkeypatch):
+    """On a database that commits each change of a table, and for which there is no backend of its own."""
+    for vendor in tuple(BACKENDS):
+        monkeypatch.delitem(BACKENDS, vendor)
+    case, rows = Case(mariadb, "automigrate"), [("a", 5), ("b", 2**40)]
+    assert type(case.backend) is GenericBackend
+    wanted = canonical(case.fresh(after_the_end()))
+    for number in itertools.count(1):
+        case.build(before_the_end())
+        items = [{"name": "a", "size": 5, "shelf_id": 1}, {"name": "b", "size": None, "shelf_id": 1}]
+        case.insert(before_the_end(), {"Shelf": [{"name": "s"}], "Item": items})
+        with ended(mariadb, number):
+            try:
+                case.run(after_the_end())
+            except ExecutionFailed:
+                died = True
+            else:
+                died = False
+        mariadb.close()
+        plan = case.run(after_the_end())
+        assert canonical(case.introspect(after_the_end().tables())) == wanted, plan.sql()
+        assert case.values("shop_item", "name", "size") == rows, plan.sql()
+        assert len(set(case.values("shop_item", "code"))) == 2
+        if not died:
+            break
+        case.execute("DROP TABLE shop_new")
+    case.assert_settled(after_the_end())
+    assert number > 15
 
 
 def test_scratch_tables_of_a_killed_run_dropped_by_the_next(generic):

@@ -29,7 +29,15 @@ from automigrate_ext.backends.generic.introspection import (
     pointing_model,
 )
 from automigrate_ext.backends.generic.models import altered, model_named
-from automigrate_ext.backends.generic.schema import CannotBeDone, Compiler, Server, delete_table, drop_tables
+from automigrate_ext.backends.generic.schema import (
+    CannotBeDone,
+    Compiler,
+    Server,
+    bare_field,
+    delete_table,
+    drop_tables,
+    parts_of,
+)
 from automigrate_ext.backends.generic.scratch import Declaration, Habits, Probe, nouns
 from automigrate_ext.backends.renaming import Renaming
 from automigrate_ext.backends.rows import Rows
@@ -378,12 +386,43 @@ class GenericBackend(Backend):
             return ""
         if isinstance(change, AlterColumn) and change.old.type != change.new.type and not self.widens(change):
             return self.why_not_anew(change, current)
+        if isinstance(change, RenameColumn) and self.is_keyed(change, current) and not self.renames_keys:
+            return hazards.KEYED.format(database=self.connection.display_name, column=change.new_name)
+        return next(filter(None, (self.why_not_written(part, current) for part in parts_of(change))), "")
+
+    def why_not_written(self, change: Change, current: Schema) -> str:
+        """Why the schema editor has no statements for a change, "" where it has."""
         desired = Schema({**current.tables, **self.goal_of(change, current)})
         try:
             self.compile(Work(changes=(change,), current=current, desired=desired))
         except CannotBeDone as reason:
             return str(reason)
         return ""
+
+    def is_keyed(self, change: RenameColumn, current: Schema) -> bool:
+        """Whether a key or constraint rests on a column that is renamed."""
+        table = current.tables[change.table]
+        keys = (*table.constraints, *((table.primary_key,) if table.primary_key else ()))
+        columns = {column for key in keys for column in noun_columns(key)}
+        pointing = (key for other in current for key in other.foreign_keys if key.to_table == table.name)
+        return change.new_name in columns.union(*(key.to_columns for key in pointing))
+
+    @cached_property
+    def renames_keys(self) -> bool:
+        """Whether a column is renamed on which a key rests: tried with a scratch table where it could not be undone."""
+        if self.undoes_ddl:
+            return True
+        model = scratch.typical_model(f"{self.prefix}typical")
+        old, new = (bare_field(model, name) for name in ("only", "other"))
+        with self.passing():
+            for sql in written(self.connection, lambda editor: editor.create_model(model)):
+                self.run_ddl(sql)
+            try:
+                for sql in written(self.connection, lambda editor: editor.alter_field(model, old, new)):
+                    self.run_ddl(sql)
+            except DatabaseError:
+                return False
+        return True
 
     def goal_of(self, change: Change, current: Schema) -> Mapping[str, Table]:
         """The table of a change with the column that it changes as that will be."""

@@ -17,6 +17,8 @@ NOT_TOLD = (
 
 RESTS_ON = "Column {table}.{column} would have to be made anew, and a key, constraint or index rests on it"
 
+KEYED = "{database} renames no column on which a key or constraint rests, as {column}"
+
 
 def never_loses(connection: BaseDatabaseWrapper, old: TypeFacts, new: TypeFacts) -> bool:
     """Whether the new type holds every value of the old one."""

@@ -166,7 +166,9 @@ class Reader:
         constraints = show.get_constraints(cursor, info.name)
         relations = {spelling.of(name): found for name, found in show.get_relations(cursor, info.name).items()}
         numbered = {sequence["column"] for sequence in show.get_sequences(cursor, info.name, ())}
-        key = tuple(show.get_primary_key_columns(cursor, info.name) or ())
+        # Most backends would ask for all constraints once more.
+        keys = [tuple(found["columns"]) for found in constraints.values() if found["primary_key"]]
+        key = keys[0] if keys else tuple(show.get_primary_key_columns(cursor, info.name) or ())
 
         spelled = spelling.of
         objects = list(self.objects(info.name, constraints, relations, spelled))

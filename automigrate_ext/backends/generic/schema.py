@@ -40,6 +40,7 @@ from automigrate_ext.changes import (
     AlterColumn,
     AlterPrimaryKey,
     AlterTable,
+    Change,
     CreateTable,
     DropColumn,
     DropConstraint,
@@ -54,6 +55,8 @@ from automigrate_ext.editor import SchemaEditor
 from automigrate_ext.exceptions import AutomigrateError
 from automigrate_ext.schema import Check, Column, Constraint, ForeignKey, Index, Table, Unique
 
+#: What changes of a column, each for itself.
+ATTRIBUTES = ("type", "null", "default", "generated", "collation", "identity", "comment")
 FILL_NULLS = "UPDATE {table} SET {column} = {value} WHERE {column} IS NULL"
 
 
@@ -483,6 +486,18 @@ def bare_field(model: type[Model], column: str, **attributes: Any) -> Any:
     field.set_attributes_from_name(column)
     field.model = model
     return field
+
+
+def parts_of(change: Change) -> Iterator[Change]:
+    """What a change consists of: an editor that writes some of it may pass over the rest."""
+    if not isinstance(change, AlterColumn):
+        yield change
+        return
+    for name in ATTRIBUTES:
+        if getattr(change.old, name) != getattr(change.new, name):
+            yield AlterColumn(
+                table=change.table, old=change.old, new=evolve(change.old, **{name: getattr(change.new, name)})
+            )
 
 
 def is_fields(noun: Constraint | Index) -> bool:

@@ -117,6 +117,12 @@ class Case:
         else:
             create_models(self.connection, state.managed())
 
+    def drop(self, state: State) -> None:
+        """Drop the tables of the state, and what Django makes with them, by its schema editor."""
+        with self.connection.schema_editor() as editor:
+            for model in reversed(state.managed()):
+                editor.delete_model(model)
+
     def execute(self, *statements: str) -> None:
         """Run SQL by hand, as an administrator would; names may be quoted as the standard has it."""
         with self.connection.cursor() as cursor:

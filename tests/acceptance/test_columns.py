@@ -88,6 +88,7 @@ NEEDS = {
     "binary_max_length": "unique texts",
     "char_unlimited_or_long": "long varchars",
     "collation": "names in small letters",
+    "db_column": "names in small letters",
     "db_default_function": "any default",
     "db_default_now": "any default",
     "db_default_text": "any default",

@@ -202,7 +202,7 @@ def test_failing_cast_of_null_or_nothing_applied(case, name):
     old, new = old.clone(), new.clone()
     case.update(item(a=old), item(a=new))
     old.null = new.null = True
-    case.execute('DROP TABLE "shop_item"')
+    case.drop(item(a=new))
     case.update(item(a=old), item(a=new), {"Item": [{"a": None}]})
 
 

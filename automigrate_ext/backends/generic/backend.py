@@ -159,7 +159,7 @@ class GenericBackend(Backend):
 
     def see_habits(self) -> Habits:
         """What introspection makes of a table of which everything is known."""
-        name = f"{self.prefix}typical"
+        name = f"{self.prefix}plain"
         for sql in written(self.connection, lambda editor: editor.create_model(scratch.typical_model(name))):
             self.run_ddl(sql)
         with self.connection.cursor() as cursor:
@@ -341,7 +341,7 @@ class GenericBackend(Backend):
     @cached_property
     def leaves_index(self) -> bool:
         """Whether the server's index of a foreign key stays when the key is dropped: tried with a scratch table."""
-        name = f"{self.prefix}pointing"
+        name = f"{self.prefix}key"
         model = pointing_model(name)
 
         def look() -> Mapping[str, Any]:
@@ -362,7 +362,7 @@ class GenericBackend(Backend):
 
         MariaDB's loses it wherever it writes a column's definition anew, and without it.
         """
-        name = f"{self.prefix}checked"
+        name = f"{self.prefix}check"
         apart = {"_unique": False, "db_index": False, "primary_key": False}
         before, after = (altered(field, **apart) for field in (old, new))
         model = model_named(name, {"apart": models.IntegerField(primary_key=True), old.name: before})
@@ -400,9 +400,11 @@ class GenericBackend(Backend):
         return ""
 
     def is_keyed(self, change: RenameColumn, current: Schema) -> bool:
-        """Whether a key or constraint rests on a column that is renamed."""
-        table = current.tables[change.table]
-        keys = (*table.constraints, *((table.primary_key,) if table.primary_key else ()))
+        """Whether a primary or foreign key rests on a column that is renamed."""
+        table = current.get(change.table)
+        if table is None:
+            return False
+        keys = (*table.foreign_keys, *((table.primary_key,) if table.primary_key else ()))
         columns = {column for key in keys for column in noun_columns(key)}
         pointing = (key for other in current for key in other.foreign_keys if key.to_table == table.name)
         return change.new_name in columns.union(*(key.to_columns for key in pointing))
@@ -412,13 +414,17 @@ class GenericBackend(Backend):
         """Whether a column is renamed on which a key rests: tried with a scratch table where it could not be undone."""
         if self.undoes_ddl:
             return True
-        model = scratch.typical_model(f"{self.prefix}typical")
-        old, new = (bare_field(model, name) for name in ("only", "other"))
+        model = pointing_model(f"{self.prefix}key")
+
+        def write(editor: SchemaEditor) -> None:
+            for name in ("parent_id", "id"):
+                editor.alter_field(model, bare_field(model, name), bare_field(model, f"{name}_too"))
+
         with self.passing():
             for sql in written(self.connection, lambda editor: editor.create_model(model)):
                 self.run_ddl(sql)
             try:
-                for sql in written(self.connection, lambda editor: editor.alter_field(model, old, new)):
+                for sql in written(self.connection, write):
                     self.run_ddl(sql)
             except DatabaseError:
                 return False
@@ -463,7 +469,7 @@ class GenericBackend(Backend):
     def exclusive(self) -> Iterator[bool]:
         self.prove()
         if self.undoes_ddl:
-            with running(self.connection):
+            with running(self.connection, undoes_ddl=True):
                 self.guard.make()
                 waited = self.guard.take(self.connection, self.patience)
                 with self.marked():
@@ -471,7 +477,11 @@ class GenericBackend(Backend):
             return
         self.forbid_transaction()
         self.guard.make()
-        with self.guard.held_apart(self.patience) as waited, running(self.connection), self.marked():
+        with (
+            self.guard.held_apart(self.patience) as waited,
+            running(self.connection, undoes_ddl=False),
+            self.marked(),
+        ):
             yield waited
 
     @contextmanager
@@ -509,7 +519,9 @@ class GenericBackend(Backend):
     def run_ddl(self, sql: str) -> None:
         """Execute a statement of the editor's as the editor does; an error carries the statement as a note."""
         try:
-            self.connection.schema_editor().execute(sql, None)
+            # There are editors that go to the driver themselves.
+            with self.connection.wrap_database_errors:
+                self.connection.schema_editor().execute(sql, None)
         except DatabaseError as error:
             error.add_note(f"In: {sql}")
             raise

@@ -44,7 +44,7 @@ def written(connection: BaseDatabaseWrapper, write: Callable[[SchemaEditor], Non
 
 
 @contextmanager
-def running(connection: BaseDatabaseWrapper) -> Iterator[SchemaEditor]:
+def running(connection: BaseDatabaseWrapper, *, undoes_ddl: bool) -> Iterator[SchemaEditor]:
     """An editor in its own context: a transaction where DDL can be undone, with what is in the way switched off."""
-    with connection.schema_editor() as editor:
+    with connection.schema_editor(atomic=undoes_ddl) as editor:
         yield editor

@@ -17,7 +17,7 @@ NOT_TOLD = (
 
 RESTS_ON = "Column {table}.{column} would have to be made anew, and a key, constraint or index rests on it"
 
-KEYED = "{database} renames no column on which a key or constraint rests, as {column}"
+KEYED = "{database} renames no column on which a key rests, as {column}"
 
 
 def never_loses(connection: BaseDatabaseWrapper, old: TypeFacts, new: TypeFacts) -> bool:

@@ -32,7 +32,7 @@ from automigrate_ext.schema import (
 UNKNOWN_TYPE = "type {code}"
 #: Stands for the columns of an expression that introspection does not show.
 HIDDEN = ""
-#: The names of all scratch tables begin so.
+#: The names of all scratch tables begin so; with what follows they have 31 characters at most, as Firebird's names.
 SCRATCH = "automigrate_scratch_"
 
 

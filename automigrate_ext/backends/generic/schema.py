@@ -99,17 +99,21 @@ class Compiler:
     # Order
 
     def steps(self) -> Iterator[Step]:
-        """All statements, in the order in which they run; none twice."""
-        for step in self.all_steps():
+        """All statements, in the order in which they run; none twice but for those that go with a rename."""
+        # For that an editor may take a constraint off and put it back, which is to be dropped all the same.
+        yield from self.rename()
+        for step in self.later_steps():
             if step.fill or step.sql.startswith("UPDATE") or step.sql not in self.done:
                 self.done.add(step.sql)
                 yield step
 
-    def all_steps(self) -> Iterator[Step]:
+    def rename(self) -> Iterator[Step]:
+        for change in self.work.changes:
+            if isinstance(change, (RenameTable, RenameColumn)):
+                yield from self.write(change.table, self.renaming(change))
+
+    def later_steps(self) -> Iterator[Step]:
         changes = self.work.changes
-        for rename in changes:
-            if isinstance(rename, (RenameTable, RenameColumn)):
-                yield from self.write(rename.table, self.renaming(rename))
         for table, key in self.detached:
             yield from self.drop_constraint(table, key)
         gone = [change for change in changes if isinstance(change, (DropConstraint, RenameConstraint))]
@@ -353,6 +357,8 @@ class Compiler:
         alone: dict[str, Any] = {"model": model}
         if any(owner == table and column in key.columns for owner, key in self.detached):
             alone["db_constraint"] = False
+        if live and (wanted := self.work.desired.tables[table].column(column)):
+            alone["null"] = wanted.null
         new = altered(without_default(field), **alone)
         lacking: dict[str, Any] = {}
         if any(isinstance(noun, ForeignKey) for noun in added):

@@ -159,11 +159,13 @@ class Update(Run):
         )
 
     def differences(self, current: Schema, desired: Schema, ownership: Ownership) -> tuple[Change, ...]:
-        """What differs, and after renames what has the generated name of another."""
+        """What differs, and what has the name of another where that is to have its own."""
         changes = diff(current, desired, ownership, prune=self.options.prune)
         if not self.options.prune:
             changes = (*changes, *to_put_back(current, ownership))
-        return (*changes, *names_in_the_way(current, desired)) if self.renamings else changes
+        if self.renamings or (changes and not self.backend.frees_names):
+            return (*changes, *names_in_the_way(current, desired))
+        return changes
 
     def following(self, state: State) -> Columns:
         """The columns of models outside the run that point at a key whose type changes, and do not follow yet."""

@@ -211,10 +211,6 @@ FEATURES: dict[str, tuple[Callable[[Connection], bool], str]] = {
         lambda connection: not is_generic(connection),
         "Django's introspection shows of a check that it is there, and its columns",
     ),
-    "names that change hands": (
-        lambda connection: not is_generic(connection),
-        "the generic backend fails, and undoes the run, where an index takes the name of a constraint that makes way",
-    ),
     "one statement a table": (
         lambda connection: not is_generic(connection),
         "Django's schema editor changes one thing at a time",

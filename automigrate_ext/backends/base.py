@@ -165,6 +165,8 @@ class Backend(ABC):
     closing: tuple[str, ...] = ("COMMIT",)
     #: Whether views and triggers go on to mean what they meant once it has another name.
     dependents_follow = True
+    #: Whether the statements give what has the name of another a name of its own, without being told to.
+    frees_names = True
     #: Whether a transaction undoes what was done to tables; else each statement is one of its own.
     undoes_ddl = True
 

@@ -195,7 +195,7 @@ def test_unique_over_the_primary_key_unchanged(case):
 
 
 def test_index_takes_the_name_of_a_unique_over_the_primary_key(case):
-    need(case.connection, "names that change hands")
+    need(case.connection, "several constraints on the same columns")
     before = constrained(Unique(fields=["id"], name="u"))
     after = constrained(indexes=[models.Index(fields=["size"], name="u")])
     case.update(before, after, ROWS)
@@ -203,7 +203,7 @@ def test_index_takes_the_name_of_a_unique_over_the_primary_key(case):
 
 
 def test_unique_field_stands_where_an_index_takes_the_name(case):
-    need(case.connection, "expression indexes", "names that change hands")
+    need(case.connection, "expression indexes")
     before = constrained(Unique(fields=["size"], name="u"))
     after = item(
         name=models.CharField(max_length=20),

@@ -42,11 +42,23 @@ from automigrate_ext.backends.generic.scratch import Declaration, Habits, Probe,
 from automigrate_ext.backends.renaming import Renaming
 from automigrate_ext.backends.rows import Rows
 from automigrate_ext.blueprint import Blueprint, SchemaEditor
-from automigrate_ext.changes import AlterColumn, Change, CreateTable, RenameColumn, RenameTable
+from automigrate_ext.changes import (
+    AddConstraint,
+    AddIndex,
+    AlterColumn,
+    Change,
+    CreateTable,
+    RenameColumn,
+    RenameConstraint,
+    RenameIndex,
+    RenameTable,
+)
 from automigrate_ext.exceptions import ScratchFailed
 from automigrate_ext.remarks import Remark
 from automigrate_ext.schema import Column, Constraint, ForeignKey, Index, Schema, Table
 
+#: The changes by which something comes to have a name.
+NAMING = (AddConstraint, AddIndex, RenameConstraint, RenameIndex)
 COUNT_ALL = "SELECT count(*) FROM {table} asked"
 COUNT_VALUES = "SELECT count({column}) FROM {table} asked"
 
@@ -61,6 +73,8 @@ class GenericRows(Rows):
 
 class GenericBackend(Backend):
     """Any database, as far as Django's public introspection shows it and its schema editor changes it."""
+
+    frees_names = False
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
         super().__init__(connection)
@@ -386,6 +400,8 @@ class GenericBackend(Backend):
             return ""
         if isinstance(change, AlterColumn) and change.old.type != change.new.type and not self.widens(change):
             return self.why_not_anew(change, current)
+        if isinstance(change, NAMING) and change.new.named and self.is_keys_name(change, current):
+            return hazards.KEYS_NAME.format(name=change.new.name, table=change.table)
         if isinstance(change, RenameColumn) and self.is_keyed(change, current) and not self.renames_keys:
             return hazards.KEYED.format(database=self.connection.display_name, column=change.new_name)
         return next(filter(None, (self.why_not_written(part, current) for part in parts_of(change))), "")
@@ -398,6 +414,11 @@ class GenericBackend(Backend):
         except CannotBeDone as reason:
             return str(reason)
         return ""
+
+    def is_keys_name(self, change: Any, current: Schema) -> bool:
+        """Whether something is to have the name of the primary key: PostgreSQL makes one of a unique one over it."""
+        key = current.tables[change.table].primary_key
+        return key is not None and bool(key.name) and change.new.name == key.name
 
     def is_keyed(self, change: RenameColumn, current: Schema) -> bool:
         """Whether a primary or foreign key rests on a column that is renamed."""

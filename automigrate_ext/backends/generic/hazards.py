@@ -19,6 +19,8 @@ RESTS_ON = "Column {table}.{column} would have to be made anew, and a key, const
 
 KEYED = "{database} renames no column on which a key rests, as {column}"
 
+KEYS_NAME = "{name} is what the primary key of {table} is called, and no schema editor renames one"
+
 
 def never_loses(connection: BaseDatabaseWrapper, old: TypeFacts, new: TypeFacts) -> bool:
     """Whether the new type holds every value of the old one."""

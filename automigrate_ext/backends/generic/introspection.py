@@ -167,15 +167,15 @@ class Reader:
         relations = {spelling.of(name): found for name, found in show.get_relations(cursor, info.name).items()}
         numbered = {sequence["column"] for sequence in show.get_sequences(cursor, info.name, ())}
         # Most backends would ask for all constraints once more.
-        keys = [tuple(found["columns"]) for found in constraints.values() if found["primary_key"]]
-        key = keys[0] if keys else tuple(show.get_primary_key_columns(cursor, info.name) or ())
+        keys = {tuple(found["columns"]): name for name, found in constraints.items() if found["primary_key"]}
+        key = next(iter(keys), None) or tuple(show.get_primary_key_columns(cursor, info.name) or ())
 
         spelled = spelling.of
         objects = list(self.objects(info.name, constraints, relations, spelled))
         return Table(
             name=name,
             columns=tuple(self.column(row, spelled(row.name), row.name in numbered) for row in rows),
-            primary_key=PrimaryKey(columns=tuple(map(spelled, key))) if key else None,
+            primary_key=PrimaryKey(name=keys.get(key, ""), columns=tuple(map(spelled, key))) if key else None,
             constraints=tuple(noun for noun in objects if isinstance(noun, Constraint)),
             indexes=tuple(noun for noun in objects if isinstance(noun, Index)),
             comment=getattr(info, "comment", None) or "",

@@ -96,7 +96,7 @@ def test_firebird_names_what_is_not_compared(fire):
     assert not plan
     assert plan.as_dict()["notes"] == [
         "Not compared, because Django's introspection of Firebird does not show it: the check of column "
-        "shop_item.size; check small of shop_item."
+        "shop_item.size; check small of shop_item; which keys the database numbers."
     ]
 
 

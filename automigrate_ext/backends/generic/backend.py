@@ -41,7 +41,7 @@ from automigrate_ext.backends.generic.schema import (
 from automigrate_ext.backends.generic.scratch import Declaration, Habits, Probe, nouns
 from automigrate_ext.backends.renaming import Renaming
 from automigrate_ext.backends.rows import Rows
-from automigrate_ext.blueprint import Blueprint, SchemaEditor
+from automigrate_ext.blueprint import Blueprint
 from automigrate_ext.changes import (
     AddConstraint,
     AddIndex,
@@ -53,6 +53,7 @@ from automigrate_ext.changes import (
     RenameIndex,
     RenameTable,
 )
+from automigrate_ext.editor import SchemaEditor
 from automigrate_ext.exceptions import ScratchFailed
 from automigrate_ext.remarks import Remark
 from automigrate_ext.schema import Column, Constraint, ForeignKey, Index, Schema, Table

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from automigrate_ext.backends.generic.introspection import TypeFacts
@@ -41,6 +42,8 @@ def widens_text(old: TypeFacts, new: TypeFacts) -> bool:
 
 def widens_integer(connection: BaseDatabaseWrapper, old: TypeFacts, new: TypeFacts) -> bool:
     """Whether both are integers, and the new one's range includes the old one's."""
+    if not (is_integer(old) and is_integer(new)):
+        return False
     try:
         ranges = [connection.ops.integer_field_range(facts.field) for facts in (old, new)]
     except KeyError:
@@ -53,6 +56,12 @@ def widens_integer(connection: BaseDatabaseWrapper, old: TypeFacts, new: TypeFac
         # Without ends, as SQLite's are, all that one type holds the other holds as well.
         return True
     return bool(lower <= low and high <= higher)
+
+
+def is_integer(facts: TypeFacts) -> bool:
+    """Whether a type is that of an integer: SQLite's backend gives every type the range of one."""
+    kind = getattr(models, facts.field, None)
+    return isinstance(kind, type) and issubclass(kind, models.IntegerField)
 
 
 def is_as_large(old: TypeFacts, new: TypeFacts) -> bool:

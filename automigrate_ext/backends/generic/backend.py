@@ -26,19 +26,18 @@ from automigrate_ext.backends.generic.introspection import (
     Spelling,
     TypeFacts,
     is_scratch,
-    pointing_model,
 )
-from automigrate_ext.backends.generic.models import altered, model_named
+from automigrate_ext.backends.generic.models import model_named
 from automigrate_ext.backends.generic.schema import (
     CannotBeDone,
     Compiler,
     Server,
-    bare_field,
     delete_table,
     drop_tables,
     parts_of,
 )
 from automigrate_ext.backends.generic.scratch import Declaration, Habits, Probe, nouns
+from automigrate_ext.backends.generic.trials import Trials
 from automigrate_ext.backends.renaming import Renaming
 from automigrate_ext.backends.rows import Rows
 from automigrate_ext.blueprint import Blueprint
@@ -53,7 +52,6 @@ from automigrate_ext.changes import (
     RenameIndex,
     RenameTable,
 )
-from automigrate_ext.editor import SchemaEditor
 from automigrate_ext.exceptions import ScratchFailed
 from automigrate_ext.remarks import Remark
 from automigrate_ext.schema import Column, Constraint, ForeignKey, Index, Schema, Table
@@ -92,8 +90,7 @@ class GenericBackend(Backend):
         self.is_exclusive = False
         self.renaming = Renaming(())
         self.habits: Habits | None = None
-        #: Whether statements that alter a column leave its check, for those that were tried.
-        self.kept_checks: dict[tuple[str, ...], bool] = {}
+        self.trials = Trials(connection, self.prefix, self.run_ddl, self.passing)
         if not self.undoes_ddl:
             self.opening = self.closing = ()
 
@@ -343,7 +340,7 @@ class GenericBackend(Backend):
         server = Server(
             types=self.types,
             renamed=self.renaming,
-            keeps_check=self.keeps_check,
+            keeps_check=self.trials.keeps_check,
             left_indexes=self.left_indexes,
         )
         return Compiler(self.connection, self.blueprints, server, work)
@@ -351,50 +348,7 @@ class GenericBackend(Backend):
     def left_indexes(self, key: ForeignKey) -> Sequence[str]:
         """The indexes that stay when a foreign key is dropped to which they belong."""
         names = self.key_indexes.get(key.name, ())
-        return names if names and self.leaves_index else ()
-
-    @cached_property
-    def leaves_index(self) -> bool:
-        """Whether the server's index of a foreign key stays when the key is dropped: tried with a scratch table."""
-        name = f"{self.prefix}key"
-        model = pointing_model(name)
-
-        def look() -> Mapping[str, Any]:
-            with self.connection.cursor() as cursor:
-                found: Mapping[str, Any] = self.connection.introspection.get_constraints(cursor, name)
-            return found
-
-        with self.passing():
-            for sql in written(self.connection, lambda editor: editor.create_model(model)):
-                self.run_ddl(sql)
-            keys = [key for key, info in look().items() if info["foreign_key"]]
-            for sql in written(self.connection, lambda editor: editor.execute(editor._delete_fk_sql(model, keys[0]))):
-                self.run_ddl(sql)
-            return any(info["index"] and not info["primary_key"] for info in look().values())
-
-    def keeps_check(self, old: Any, new: Any) -> bool:
-        """Whether the editor keeps a column's check when it alters a field: tried with a scratch table.
-
-        MariaDB's loses it wherever it writes a column's definition anew, and without it.
-        """
-        name = f"{self.prefix}check"
-        apart = {"_unique": False, "db_index": False, "primary_key": False}
-        before, after = (altered(field, **apart) for field in (old, new))
-        model = model_named(name, {"apart": models.IntegerField(primary_key=True), old.name: before})
-
-        def write(editor: SchemaEditor) -> None:
-            editor.create_model(model)
-            editor.alter_field(model, before, altered(after, model=model))
-
-        statements = tuple(written(self.connection, write))
-        if statements not in self.kept_checks:
-            with self.passing():
-                for sql in statements:
-                    self.run_ddl(sql)
-                with self.connection.cursor() as cursor:
-                    found = self.connection.introspection.get_constraints(cursor, name)
-            self.kept_checks[statements] = any(info["check"] for info in found.values())
-        return self.kept_checks[statements]
+        return names if names and self.trials.leaves_index else ()
 
     def unable(self, change: Change, current: Schema) -> str:
         if isinstance(change, CreateTable):
@@ -403,7 +357,11 @@ class GenericBackend(Backend):
             return self.why_not_anew(change, current)
         if isinstance(change, NAMING) and change.new.named and self.is_keys_name(change, current):
             return hazards.KEYS_NAME.format(name=change.new.name, table=change.table)
-        if isinstance(change, RenameColumn) and self.is_keyed(change, current) and not self.renames_keys:
+        if (
+            isinstance(change, RenameColumn)
+            and self.is_keyed(change, current)
+            and not (self.undoes_ddl or self.trials.renames_keys)
+        ):
             return hazards.KEYED.format(database=self.connection.display_name, column=change.new_name)
         return next(filter(None, (self.why_not_written(part, current) for part in parts_of(change))), "")
 
@@ -430,27 +388,6 @@ class GenericBackend(Backend):
         columns = {column for key in keys for column in noun_columns(key)}
         pointing = (key for other in current for key in other.foreign_keys if key.to_table == table.name)
         return change.new_name in columns.union(*(key.to_columns for key in pointing))
-
-    @cached_property
-    def renames_keys(self) -> bool:
-        """Whether a column is renamed on which a key rests: tried with a scratch table where it could not be undone."""
-        if self.undoes_ddl:
-            return True
-        model = pointing_model(f"{self.prefix}key")
-
-        def write(editor: SchemaEditor) -> None:
-            for name in ("parent_id", "id"):
-                editor.alter_field(model, bare_field(model, name), bare_field(model, f"{name}_too"))
-
-        with self.passing():
-            for sql in written(self.connection, lambda editor: editor.create_model(model)):
-                self.run_ddl(sql)
-            try:
-                for sql in written(self.connection, write):
-                    self.run_ddl(sql)
-            except DatabaseError:
-                return False
-        return True
 
     def goal_of(self, change: Change, current: Schema) -> Mapping[str, Table]:
         """The table of a change with the column that it changes as that will be."""

@@ -1,0 +1,98 @@
+"""What neither introspection nor the schema editor tells beforehand, tried with scratch tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from functools import cached_property
+from typing import Any
+
+from django.db import models
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.utils import DatabaseError
+
+from automigrate_ext.backends.generic.editor import written
+from automigrate_ext.backends.generic.introspection import pointing_model
+from automigrate_ext.backends.generic.models import altered, model_named
+from automigrate_ext.backends.generic.schema import bare_field
+from automigrate_ext.editor import SchemaEditor
+
+
+class Trials:
+    """What was tried on one database, each thing once: by `run`, in a block that leaves no table behind (`passing`)."""
+
+    def __init__(
+        self,
+        connection: BaseDatabaseWrapper,
+        prefix: str,
+        run: Callable[[str], None],
+        passing: Callable[[], AbstractContextManager[None]],
+    ) -> None:
+        self.connection = connection
+        self.prefix = prefix
+        self.run = run
+        self.passing = passing
+        #: Whether statements that alter a column leave its check.
+        self.kept_checks: dict[tuple[str, ...], bool] = {}
+
+    def keeps_check(self, old: Any, new: Any) -> bool:
+        """Whether the editor keeps a column's check when it alters a field.
+
+        MariaDB's loses it wherever it writes a column's definition anew, and without it.
+        """
+        name = f"{self.prefix}check"
+        apart = {"_unique": False, "db_index": False, "primary_key": False}
+        before, after = (altered(field, **apart) for field in (old, new))
+        model = model_named(name, {"apart": models.IntegerField(primary_key=True), old.name: before})
+
+        def write(editor: SchemaEditor) -> None:
+            editor.create_model(model)
+            editor.alter_field(model, before, altered(after, model=model))
+
+        statements = tuple(written(self.connection, write))
+        if statements not in self.kept_checks:
+            with self.passing():
+                for sql in statements:
+                    self.run(sql)
+                with self.connection.cursor() as cursor:
+                    found = self.connection.introspection.get_constraints(cursor, name)
+            self.kept_checks[statements] = any(info["check"] for info in found.values())
+        return self.kept_checks[statements]
+
+    @cached_property
+    def leaves_index(self) -> bool:
+        """Whether the server's index of a foreign key stays when the key is dropped."""
+        name = f"{self.prefix}key"
+        model = pointing_model(name)
+
+        def look() -> Mapping[str, Any]:
+            with self.connection.cursor() as cursor:
+                found: Mapping[str, Any] = self.connection.introspection.get_constraints(cursor, name)
+            return found
+
+        with self.passing():
+            for sql in written(self.connection, lambda editor: editor.create_model(model)):
+                self.run(sql)
+            keys = [key for key, info in look().items() if info["foreign_key"]]
+            for sql in written(self.connection, lambda editor: editor.execute(editor._delete_fk_sql(model, keys[0]))):
+                self.run(sql)
+            return any(info["index"] and not info["primary_key"] for info in look().values())
+
+    @cached_property
+    def renames_keys(self) -> bool:
+        """Whether a column is renamed on which a key rests."""
+        model = pointing_model(f"{self.prefix}key")
+
+        def write(editor: SchemaEditor) -> None:
+            for name in ("parent_id", "id"):
+                editor.alter_field(model, bare_field(model, name), bare_field(model, f"{name}_too"))
+
+        with self.passing():
+            for sql in written(self.connection, lambda editor: editor.create_model(model)):
+                self.run(sql)
+            try:
+                for sql in written(self.connection, write):
+                    self.run(sql)
+            except DatabaseError:
+                return False
+        return True

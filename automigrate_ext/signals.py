@@ -12,6 +12,7 @@ from django.apps import apps as global_apps
 from django.apps.registry import Apps
 from django.core.management.sql import emit_post_migrate_signal, emit_pre_migrate_signal
 from django.db import router
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.state import ModelState, ProjectState
 from django.db.models import Model
 from django.dispatch import Signal
@@ -41,6 +42,14 @@ def send_post_migrate(backend: Backend, apps: Apps, *, verbosity: int, interacti
     """Tell receivers that tables have changed; they see the models whose tables exist."""
     registry = existing_models(apps, backend)
     emit_post_migrate_signal(verbosity, interactive, backend.connection.alias, stdout=stdout, apps=registry, plan=[])
+
+
+def send_again(connection: BaseDatabaseWrapper, *, verbosity: int) -> None:
+    """Tell receivers, as `migrate` does that has nothing to do; all tables of the models are there."""
+    import_management_modules()
+    connection.prepare_database()
+    for emit in (emit_pre_migrate_signal, emit_post_migrate_signal):
+        emit(verbosity, False, connection.alias, stdout=None, apps=global_apps, plan=[])
 
 
 def import_management_modules() -> None:

@@ -27,6 +27,7 @@ class Run:
     seconds: float
     peak_memory: int  # bytes
     output: str
+    processor: float = 0.0  # seconds, of the process and those that it started
 
 
 @dataclass(slots=True)
@@ -84,7 +85,12 @@ def run_python(arguments: Sequence[str], project: Path, url: str, environment: M
         text = output.read()
     if process.returncode:
         raise CommandFailed(f"{' '.join(arguments)} ended with status {process.returncode}:\n{text[-4000:]}")
-    return Run(seconds=seconds, peak_memory=usage.ru_maxrss * MAXRSS_UNIT, output=text)
+    return Run(
+        seconds=seconds,
+        peak_memory=usage.ru_maxrss * MAXRSS_UNIT,
+        output=text,
+        processor=usage.ru_utime + usage.ru_stime,
+    )
 
 
 def variables_of(project: Path, url: str) -> dict[str, str]:

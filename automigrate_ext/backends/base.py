@@ -191,6 +191,25 @@ class Backend(ABC):
     def scratch(self, blueprints: Sequence[Blueprint]) -> Schema:
         """Let the server make the blueprints' tables out of harm's way and read back what it made of them."""
 
+    def outline(self, blueprints: Sequence[Blueprint]) -> Schema:
+        """The blueprints' tables as far as they are known without the server: enough to make them, not to compare."""
+        return Schema({blueprint.name: self.outlined(blueprint) for blueprint in blueprints})
+
+    def outlined(self, blueprint: Blueprint) -> Table:
+        return Table(
+            name=blueprint.name,
+            columns=tuple(
+                Column(name=column.name, type=column.type_sql, null=column.field.null) for column in blueprint.columns
+            ),
+            constraints=blueprint.foreign_keys,
+            owner=blueprint.owner,
+            sql=self.statements(blueprint),
+        )
+
+    def statements(self, blueprint: Blueprint) -> tuple[str, ...]:
+        """The statements that make the table, foreign keys apart where they can be."""
+        return (blueprint.create, *map(str, blueprint.objects), *blueprint.comments)
+
     @abstractmethod
     def references(self, names: Collection[str]) -> tuple[Reference, ...]:
         """The foreign keys by which tables that are not named point at tables that are."""

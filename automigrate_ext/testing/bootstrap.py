@@ -14,6 +14,7 @@ from django.apps import apps
 from django.db import connections
 from django.db.models.signals import post_migrate, pre_migrate
 
+from automigrate_ext import signals
 from automigrate_ext.backends import copies_for
 from automigrate_ext.exceptions import ExecutionFailed, NotConverged, Refused
 from automigrate_ext.owned_row import TABLE as RECORD
@@ -179,10 +180,17 @@ class Bootstrap:
             self.record_migrations()
             self.is_changed = True
 
-    def make(self) -> None:
+    def make(self, *, kept: bool) -> None:
         """Make all tables. Raises as `autoupdate` does."""
         self.found = None
-        self.update(self.selection)
+        if kept:
+            self.update(self.selection)
+            return
+        from automigrate_ext.testing import updating
+
+        self.is_changed = True
+        self.plan = updating.make(self.selection, verbosity=self.verbosity)
+        self.record_migrations()
 
     def update(self, selection: Selection) -> None:
         """Make the tables of these models what they say."""
@@ -206,10 +214,10 @@ class Bootstrap:
         """
         if not self.has_other_receivers() and not self.vanished():
             return True
-        from automigrate_ext.testing import updating
-
-        updating.complete(self.alias, self.verbosity)
+        signals.send_again(self.connection, verbosity=self.verbosity)
         if self.vanished():
+            from automigrate_ext.testing import updating
+
             updating.seed(self.alias)
         return not self.vanished()
 

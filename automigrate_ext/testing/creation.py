@@ -148,7 +148,8 @@ class Maker:
 
         with instead_of_migrate(migrate):
             name = CREATE(creation, *args, **options)
-        bootstrap.write_stamp()
+        if keepdb or self.run.worker:  # nobody else looks for it
+            bootstrap.write_stamp()
         self.run.outcomes.append(bootstrap.outcome(shown(creation, name), remade))
         return bootstrap
 
@@ -231,13 +232,13 @@ class Maker:
 def fill(creation: Any, bootstrap: Bootstrap, *, keepdb: bool) -> str:
     """Make the tables, or make them current; returns why a kept database had to be made anew, or ""."""
     if not keepdb:
-        bootstrap.make()
+        bootstrap.make(kept=False)
         return ""
     why = make_current(bootstrap)
     if not why:
         return ""
     recreate(creation)
-    bootstrap.make()
+    bootstrap.make(kept=True)
     return why
 
 

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
-from django.apps import apps
-
-from automigrate_ext import signals
 from automigrate_ext.backends import backend_for
 from automigrate_ext.changes import CreateTable, DropTable, plural
 from automigrate_ext.plan import Plan
@@ -15,6 +11,7 @@ from automigrate_ext.record import Record
 from automigrate_ext.run import Options
 from automigrate_ext.seeds import seed_again
 from automigrate_ext.selection import Selection
+from automigrate_ext.testing.making import Making
 from automigrate_ext.update import Update
 
 
@@ -31,12 +28,9 @@ def update(selection: Selection, *, verbosity: int, tell: bool) -> tuple[Plan, f
     return plan, frozenset(table.owner.partition(".")[0] for table in dropped)
 
 
-def complete(alias: str, verbosity: int) -> None:
-    """Have receivers write the rows that are theirs."""
-    backend = backend_for(alias)
-    options: dict[str, Any] = {"verbosity": verbosity, "interactive": False, "stdout": None}
-    signals.send_pre_migrate(backend, apps, **options)
-    signals.send_post_migrate(backend, apps, **options)
+def make(selection: Selection, *, verbosity: int) -> Plan:
+    """Make all tables in a database that has none and will not be kept. Raises as `autoupdate` does."""
+    return Making(selection, Options(verbosity=verbosity)).run()
 
 
 def seed(alias: str) -> None:

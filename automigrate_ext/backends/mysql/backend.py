@@ -75,6 +75,9 @@ class MySQLBackend(Backend):
         there = {blueprint.name: self.find(catalog, blueprint.name) for blueprint in blueprints}
         return scratch.scratch(self.connection, blueprints, {new: old for new, old in there.items() if old})
 
+    def statements(self, blueprint: Blueprint) -> tuple[str, ...]:
+        return scratch.statements(blueprint)
+
     def references(self, names: Collection[str]) -> tuple[Reference, ...]:
         inside = {self.renaming.old_table(name): name for name in names}
         outside = [name for name in introspection.referring(self.connection, inside) if name not in inside]

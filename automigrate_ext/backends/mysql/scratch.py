@@ -188,9 +188,6 @@ def decorate(blueprint: Blueprint, answer: Table) -> Table:
     model = blueprint.model
     columns = {column.name: column for column in blueprint.columns}
     comment = model._meta.db_table_comment or ""
-    create = complete(blueprint)
-    if comment:
-        create += f" COMMENT={collecting_editor(blueprint.connection).quote_value(comment)}"
     uniques = list(blueprint.uniques)
     return evolve(
         answer,
@@ -205,8 +202,16 @@ def decorate(blueprint: Blueprint, answer: Table) -> Table:
         owner=blueprint.owner,
         automatic=bool(model._meta.auto_created),
         automatic_key=has_automatic_key(model),
-        sql=(create, *(str(statement) for statement in blueprint.objects if not inside(statement))),
+        sql=statements(blueprint),
     )
+
+
+def statements(blueprint: Blueprint) -> tuple[str, ...]:
+    """The statements that make the table: the first one with as much in it as it takes."""
+    create = complete(blueprint)
+    if comment := blueprint.model._meta.db_table_comment:
+        create += f" COMMENT={collecting_editor(blueprint.connection).quote_value(comment)}"
+    return (create, *(str(statement) for statement in blueprint.objects if not inside(statement)))
 
 
 def decorate_column(blueprint: ColumnBlueprint, answer: Column) -> Column:

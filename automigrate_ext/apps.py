@@ -1,13 +1,33 @@
 """The app's configuration."""
 
+from collections.abc import Callable
+from typing import Any
+
 from django.apps import AppConfig
+from django.apps import apps as global_apps
 from django.core.checks import Tags, register
 from django.db.models.signals import post_migrate
 from django.utils.module_loading import import_string
 
 from automigrate_ext import conf
-from automigrate_ext.checks import check_databases, check_hints, check_pending_page
-from automigrate_ext.seeds import seed_after_flush
+
+
+def loaded_late(path: str) -> Callable[..., Any]:
+    """A function that is loaded when it is called: most commands call none of these, and should not wait for them."""
+
+    def call(*args: Any, **kwargs: Any) -> Any:
+        return import_string(path)(*args, **kwargs)
+
+    return call
+
+
+def seed_after_flush(sender: Any, using: str, **kwargs: Any) -> None:
+    """A receiver of `post_migrate`, which `flush` sends without a plan, once for each app: seed after the last one."""
+    if "plan" in kwargs:
+        return
+    told = [config for config in global_apps.get_app_configs() if config.models_module is not None]
+    if sender is told[-1]:
+        loaded_late("automigrate_ext.seeds.seed_again")(using)
 
 
 class AutomigrateConfig(AppConfig):
@@ -17,10 +37,9 @@ class AutomigrateConfig(AppConfig):
     verbose_name = "Automigrate"
 
     def ready(self) -> None:
-        register(check_hints, Tags.models)
-        register(check_pending_page, Tags.security)
-        register(check_databases, Tags.database)
+        register(loaded_late("automigrate_ext.checks.check_hints"), Tags.models)
+        register(loaded_late("automigrate_ext.checks.check_pending_page"), Tags.security)
+        register(loaded_late("automigrate_ext.check_databases.check_databases"), Tags.database)
         post_migrate.connect(seed_after_flush, dispatch_uid="automigrate_ext.seeds")
         if conf.starts():
-            # Only now, because most projects' commands should not wait for what servers need.
-            import_string("automigrate_ext.startup.hook")()
+            loaded_late("automigrate_ext.startup.hook")()

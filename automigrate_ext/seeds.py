@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
-from typing import Any
 
-from django.apps import apps as global_apps
 from django.db import DEFAULT_DB_ALIAS, transaction
 
 from automigrate_ext import conf, hooks
@@ -28,12 +26,3 @@ def seed_again(using: str = DEFAULT_DB_ALIAS) -> None:
         with transaction.atomic(using=using) if backend.undoes_ddl else nullcontext():
             for hook in due:
                 hook.run(backend)
-
-
-def seed_after_flush(sender: Any, using: str, **kwargs: Any) -> None:
-    """A receiver of `post_migrate`, which `flush` sends without a plan, once for each app: seed after the last one."""
-    if "plan" in kwargs:
-        return
-    told = [config for config in global_apps.get_app_configs() if config.models_module is not None]
-    if sender is told[-1]:
-        seed_again(using)

@@ -8,7 +8,7 @@ from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
 from automigrate_ext import autoupdate
-from automigrate_ext.checks import check_databases
+from automigrate_ext.check_databases import check_databases
 from tests.several import Homes, databases
 from tests.test_commands import run
 

@@ -11,7 +11,8 @@ from django.db.models.signals import post_migrate
 from django.test import TransactionTestCase
 
 from automigrate_ext import ExecutionFailed, autoupdate, is_actual
-from automigrate_ext.seeds import seed_after_flush, seed_again
+from automigrate_ext.apps import seed_after_flush
+from automigrate_ext.seeds import seed_again
 from tests.seeds import called
 from todo_demo.todo.models import TodoList
 

@@ -14,7 +14,7 @@ from django.db import connections, models, transaction
 from django.db.migrations.state import ModelState, ProjectState
 from django.test.utils import CaptureQueriesContext
 
-from automigrate_ext import ExecutionFailed, Refused, autoupdate, is_actual, managers
+from automigrate_ext import ExecutionFailed, LockNotAvailable, Refused, autoupdate, first_query, is_actual, managers
 from automigrate_ext.managers import (
     AutoUpdateManager,
     AutoUpdateManagerMixin,
@@ -65,14 +65,14 @@ def anew():
 def runs(monkeypatch):
     """How often which model was looked at, and where something was done."""
     counted = Counter()
-    update = managers.update
+    update = first_query.update
 
     def counting(model, alias):
         changed = update(model, alias)
         counted[model._meta.object_name, changed] += 1
         return changed
 
-    monkeypatch.setattr(managers, "update", counting)
+    monkeypatch.setattr(first_query, "update", counting)
     return counted
 
 
@@ -221,8 +221,8 @@ def test_threads_that_query_together(connection, runs):
 
 
 def test_thread_that_does_not_end_is_an_error(sqlite, monkeypatch):
-    monkeypatch.setattr(managers, "LOCK_WAIT", 0.05)
-    with managers._locks[sqlite.alias], pytest.raises(managers.LockNotAvailable, match=r"did not end within 0\.05 s"):
+    monkeypatch.setattr(first_query, "LOCK_WAIT", 0.05)
+    with first_query._locks[sqlite.alias], pytest.raises(LockNotAvailable, match=r"did not end within 0\.05 s"):
         items(shop(), sqlite).count()
 
 

@@ -192,6 +192,20 @@ def test_app_that_is_no_longer_installed_is_forgotten(small: Project, tmp_path: 
     assert kept.pytest(*options, **more).line().startswith("up to date")
 
 
+def test_table_with_seeds_of_an_app_that_is_no_longer_installed_goes(small: Project, tmp_path: Path):
+    kept = Project(directory=small.directory, url=small.url, test_name=str(tmp_path / "test"))
+    seeds = tmp_path / "seeds.sql"
+    seeds.write_text(
+        "INSERT INTO django_redirect (id, site_id, old_path, new_path) VALUES (1, 1, '/a', '/b') "
+        "ON CONFLICT (id) DO NOTHING;"
+    )
+    options = ("--automigrate", "--reuse-db", "-k", "cache", "test_project.py")
+    both = {"AFTER": str(seeds), "MORE_APPS": "automigrate_ext,django.contrib.redirects"}
+    assert "tables created" in kept.pytest(*options, **both).line()
+    assert kept.pytest(*options, MORE_APPS="automigrate_ext").line().startswith("1 change applied")
+    assert kept.pytest(*options, MORE_APPS="automigrate_ext").line().startswith("up to date")
+
+
 def test_seeds_are_part_of_a_kept_database(small: Project, tmp_path: Path):
     kept = Project(directory=small.directory, url=small.url, test_name=str(tmp_path / "test"))
     seeds = tmp_path / "seeds.sql"

@@ -354,7 +354,7 @@ class GenericBackend(Backend):
         if isinstance(change, CreateTable):
             return ""
         if isinstance(change, AlterColumn) and change.old.type != change.new.type and not self.widens(change):
-            return self.why_not_anew(change, current)
+            return self.why_not_anew(change, current) or self.why_not_written(change, current)
         if isinstance(change, NAMING) and change.new.named and self.is_keys_name(change, current):
             return hazards.KEYS_NAME.format(name=change.new.name, table=change.table)
         if (

@@ -445,6 +445,8 @@ class Compiler:
             columns = noun_columns(new)
             if not is_fields(new):
                 yield from self.add_given(table, new)
+            elif isinstance(new, Check) and len(columns) != 1:
+                raise CannotBeDone("Django's introspection does not show which column the check is of")
             elif len(columns) != 1:
                 yield from self.add_unique_together(table, columns)
             elif (table, columns[0]) not in settled:

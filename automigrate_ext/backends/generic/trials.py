@@ -32,8 +32,8 @@ class Trials:
         self.prefix = prefix
         self.run = run
         self.passing = passing
-        #: Whether statements that alter a column leave its check.
-        self.kept_checks: dict[tuple[str, ...], bool] = {}
+        #: Whether columns of these definitions, before and after, keep their check.
+        self.kept_checks: dict[tuple[Any, ...], bool] = {}
 
     def keeps_check(self, old: Any, new: Any) -> bool:
         """Whether the editor keeps a column's check when it alters a field.
@@ -45,19 +45,20 @@ class Trials:
         before, after = (altered(field, **apart) for field in (old, new))
         model = model_named(name, {"apart": models.IntegerField(primary_key=True), old.name: before})
 
-        def write(editor: SchemaEditor) -> None:
-            editor.create_model(model)
+        def alter(editor: SchemaEditor) -> None:
             editor.alter_field(model, before, altered(after, model=model))
 
-        statements = tuple(written(self.connection, write))
-        if statements not in self.kept_checks:
+        asked = tuple((repr(f.db_parameters(self.connection)), f.null, f.db_comment) for f in (before, after))
+        if asked not in self.kept_checks:
             with self.passing():
-                for sql in statements:
-                    self.run(sql)
+                # An editor may ask the database about the table that it alters.
+                for write in (lambda editor: editor.create_model(model), alter):
+                    for sql in written(self.connection, write):
+                        self.run(sql)
                 with self.connection.cursor() as cursor:
                     found = self.connection.introspection.get_constraints(cursor, name)
-            self.kept_checks[statements] = any(info["check"] for info in found.values())
-        return self.kept_checks[statements]
+            self.kept_checks[asked] = any(info["check"] for info in found.values())
+        return self.kept_checks[asked]
 
     @cached_property
     def leaves_index(self) -> bool:

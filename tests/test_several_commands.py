@@ -379,7 +379,8 @@ def answers(monkeypatch):
 @pytest.fixture
 def filled(several):
     """A row in each of the two databases."""
-    both()
+    _, err, status = both()
+    assert status == 0, err
     add_list()
     execute("logs", "INSERT INTO django_session VALUES ('a', 'b', '2026-01-01')")
 

@@ -163,7 +163,8 @@ class Reader:
         """One table, with the names in it as the model spells them."""
         show = self.connection.introspection
         rows = show.get_table_description(cursor, info.name)
-        constraints = show.get_constraints(cursor, info.name)
+        # Servers tell of them in any order, and two looks have to lead to the same statements.
+        constraints = dict(sorted(show.get_constraints(cursor, info.name).items()))
         relations = {spelling.of(name): found for name, found in show.get_relations(cursor, info.name).items()}
         numbered = {sequence["column"] for sequence in show.get_sequences(cursor, info.name, ())}
         # Most backends would ask for all constraints once more.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace as evolve
 from functools import cached_property
@@ -15,7 +15,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import split_identifier
 from django.db.utils import DatabaseError, Error
 
-from automigrate_ext.backends.base import Backend, Dependent, Loss, Reference, Step, Work, noun_columns
+from automigrate_ext.backends.base import Dependent, Loss, Reference, Step, Work, noun_columns
 from automigrate_ext.backends.generic import hazards, scratch
 from automigrate_ext.backends.generic.editor import running, writing_editor, written
 from automigrate_ext.backends.generic.guard import Guard
@@ -38,7 +38,7 @@ from automigrate_ext.backends.generic.schema import (
 )
 from automigrate_ext.backends.generic.scratch import Declaration, Habits, Probe, nouns
 from automigrate_ext.backends.generic.trials import Trials
-from automigrate_ext.backends.renaming import Renaming
+from automigrate_ext.backends.renamed import RenamedBackend
 from automigrate_ext.backends.rows import Rows
 from automigrate_ext.blueprint import Blueprint
 from automigrate_ext.changes import (
@@ -52,6 +52,7 @@ from automigrate_ext.changes import (
     RenameIndex,
     RenameTable,
 )
+from automigrate_ext.editor import SchemaEditor
 from automigrate_ext.exceptions import ScratchFailed
 from automigrate_ext.remarks import Remark
 from automigrate_ext.schema import Column, Constraint, ForeignKey, Index, Schema, Table
@@ -70,7 +71,7 @@ class GenericRows(Rows):
         return frozenset(table for table in tables if self.row(COUNT_ALL.format(table=self.relation(table)))[0])
 
 
-class GenericBackend(Backend):
+class GenericBackend(RenamedBackend):
     """Any database, as far as Django's public introspection shows it and its schema editor changes it."""
 
     frees_names = False
@@ -86,11 +87,10 @@ class GenericBackend(Backend):
         self.declarations: dict[str, Declaration] = {}
         #: The indexes that belong to foreign keys, by the names of these.
         self.key_indexes: dict[str, tuple[str, ...]] = {}
-        self.guard = Guard(connection, self.run_ddl)
+        self.guard = Guard(connection, self.write)
         self.is_exclusive = False
-        self.renaming = Renaming(())
         self.habits: Habits | None = None
-        self.trials = Trials(connection, self.prefix, self.run_ddl, self.passing)
+        self.trials = Trials(connection, self.prefix, self.write, self.passing)
         if not self.undoes_ddl:
             self.opening = self.closing = ()
 
@@ -117,10 +117,6 @@ class GenericBackend(Backend):
         known = (*self.declarations, *names, *map(self.renaming.old_table, names))
         spelling = {catalog.fold(name): name for name in known}
         return Schema({name: self.read(name, info, spelling, catalog) for name, info in there.items()})
-
-    def find(self, catalog: Catalog, name: str) -> Any | None:
-        """The table that has the name, or will have it once what is renamed has its new name."""
-        return None if self.renaming.is_taken(name) else catalog.find(self.renaming.old_table(name))
 
     def read(self, name: str, info: Any, spelling: Mapping[str, str], catalog: Catalog) -> Table:
         """One table as it is or will be called, with what is not shown of it as the models say it."""
@@ -172,8 +168,7 @@ class GenericBackend(Backend):
     def see_habits(self) -> Habits:
         """What introspection makes of a table of which everything is known."""
         name = f"{self.prefix}plain"
-        for sql in written(self.connection, lambda editor: editor.create_model(scratch.typical_model(name))):
-            self.run_ddl(sql)
+        self.write(lambda editor: editor.create_model(scratch.typical_model(name)))
         with self.connection.cursor() as cursor:
             info = Catalog(self.connection, cursor).find(name)
             table = self.reader.read(cursor, name, info, self.spelled(name))
@@ -270,8 +265,7 @@ class GenericBackend(Backend):
             self.try_apart(connection, model)
         else:
             with transaction.atomic(using=self.connection.alias):
-                for sql in written(self.connection, lambda editor: editor.create_model(model)):
-                    self.run_ddl(sql)
+                self.write(lambda editor: editor.create_model(model))
                 transaction.set_rollback(True, using=self.connection.alias)
             self.found(self.catalog().find(name) is None)
         if not self.undoes_ddl:
@@ -314,8 +308,7 @@ class GenericBackend(Backend):
 
     def drop(self, table: str) -> None:
         """Drop a scratch table."""
-        for sql in written(self.connection, lambda editor: delete_table(editor, table)):
-            self.run_ddl(sql)
+        self.write(lambda editor: delete_table(editor, table))
 
     def sweep_if_alone(self) -> None:
         """Drop what a killed run has left, under the lock of a run, so that no other one still needs it."""
@@ -457,8 +450,7 @@ class GenericBackend(Backend):
         return (tuple(steps),) if self.undoes_ddl else tuple((step,) for step in steps)
 
     def create_record(self, model: type[models.Model]) -> None:
-        for sql in written(self.connection, lambda editor: editor.create_model(model)):
-            self.run_ddl(sql)
+        self.write(lambda editor: editor.create_model(model))
 
     def execute_step(self, step: Step) -> None:
         """Execute the statement of a step, by the editor if it is one of its own."""
@@ -474,6 +466,11 @@ class GenericBackend(Backend):
 
     def is_in_transaction(self) -> bool:
         return bool(self.connection.in_atomic_block)
+
+    def write(self, write: Callable[[SchemaEditor], None]) -> None:
+        """Execute what an editor writes."""
+        for sql in written(self.connection, write):
+            self.run_ddl(sql)
 
     def run_ddl(self, sql: str) -> None:
         """Execute a statement of the editor's as the editor does; an error carries the statement as a note."""
@@ -495,25 +492,10 @@ class GenericBackend(Backend):
         with super().snapshot():
             yield
 
-    @contextmanager
-    def tried(self, renames: tuple[Change, ...]) -> Iterator[None]:
-        """Read the tables as if they had their new names: not every database could undo a rename that was tried."""
-        before, self.renaming = self.renaming, Renaming(renames)
-        try:
-            yield
-        finally:
-            self.renaming = before
-
-    def relation(self, table: str) -> str:
-        old = self.renaming.old_table(table)
-        columns = self.renaming.columns(old)
-        if not columns:
-            return self.quote(old)
-        info: Any = self.catalog().find(old)
+    def column_names(self, table: str) -> Sequence[str]:
+        info: Any = self.catalog().find(table)
         with self.connection.cursor() as cursor:
-            rows = self.connection.introspection.get_table_description(cursor, info.name)
-        named = (f"{self.quote(row.name)} AS {self.quote(columns.get(row.name, row.name))}" for row in rows)
-        return f"(SELECT {', '.join(named)} FROM {self.quote(old)})"
+            return [row.name for row in self.connection.introspection.get_table_description(cursor, info.name)]
 
     # Questions to the rows
 

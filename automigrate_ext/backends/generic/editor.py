@@ -10,6 +10,9 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from automigrate_ext.editor import CollectingMixin, SchemaEditor
 
+#: Has an editor write something, and executes it.
+Write = Callable[[Callable[[SchemaEditor], None]], None]
+
 
 class WritingMixin(CollectingMixin):
     """Writes down how a field is altered even where its old and new definitions are the same in Python."""

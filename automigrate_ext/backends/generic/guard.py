@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from django.db import models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import DatabaseError, Error, OperationalError
 
-from automigrate_ext.backends.generic.editor import written
+from automigrate_ext.backends.generic.editor import Write
 from automigrate_ext.backends.generic.introspection import Catalog
 from automigrate_ext.backends.generic.models import model_named
 from automigrate_ext.exceptions import LockNotAvailable
@@ -24,15 +24,13 @@ TRY = "SELECT {column} FROM {table} {for_update}"
 #: Seconds between two attempts to get the lock, at first and at most.
 PAUSE, LONGEST_PAUSE = 0.05, 1.0
 
-Run = Callable[[str], None]
-
 
 class Guard:
     """The lock of one database."""
 
-    def __init__(self, connection: BaseDatabaseWrapper, run: Run) -> None:
+    def __init__(self, connection: BaseDatabaseWrapper, write: Write) -> None:
         self.connection = connection
-        self.run = run
+        self.write = write
         quote = connection.ops.quote_name
         self.names = {"table": quote(TABLE), "column": quote("id")}
 
@@ -42,8 +40,7 @@ class Guard:
             there = Catalog(self.connection, cursor).find(TABLE)
         if there is None:
             model = model_named(TABLE, {"id": models.IntegerField(primary_key=True)})
-            for sql in written(self.connection, lambda editor: editor.create_model(model)):
-                self.run(sql)
+            self.write(lambda editor: editor.create_model(model))
         with self.connection.cursor() as cursor:
             cursor.execute(COUNT.format(**self.names))
             (rows,) = cursor.fetchone()

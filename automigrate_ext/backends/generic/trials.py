@@ -11,7 +11,7 @@ from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import DatabaseError
 
-from automigrate_ext.backends.generic.editor import written
+from automigrate_ext.backends.generic.editor import Write
 from automigrate_ext.backends.generic.introspection import pointing_model
 from automigrate_ext.backends.generic.models import altered, model_named
 from automigrate_ext.backends.generic.schema import bare_field
@@ -19,18 +19,21 @@ from automigrate_ext.editor import SchemaEditor
 
 
 class Trials:
-    """What was tried on one database, each thing once: by `run`, in a block that leaves no table behind (`passing`)."""
+    """What was tried on one database, each thing once.
+
+    `write` has an editor write something and executes it, `passing` is a block that leaves no table behind.
+    """
 
     def __init__(
         self,
         connection: BaseDatabaseWrapper,
         prefix: str,
-        run: Callable[[str], None],
+        write: Write,
         passing: Callable[[], AbstractContextManager[None]],
     ) -> None:
         self.connection = connection
         self.prefix = prefix
-        self.run = run
+        self.write = write
         self.passing = passing
         #: Whether columns of these definitions, before and after, keep their check.
         self.kept_checks: dict[tuple[Any, ...], bool] = {}
@@ -52,12 +55,9 @@ class Trials:
         if asked not in self.kept_checks:
             with self.passing():
                 # An editor may ask the database about the table that it alters.
-                for write in (lambda editor: editor.create_model(model), alter):
-                    for sql in written(self.connection, write):
-                        self.run(sql)
-                with self.connection.cursor() as cursor:
-                    found = self.connection.introspection.get_constraints(cursor, name)
-            self.kept_checks[asked] = any(info["check"] for info in found.values())
+                self.write(lambda editor: editor.create_model(model))
+                self.write(alter)
+                self.kept_checks[asked] = any(info["check"] for info in self.constraints(name).values())
         return self.kept_checks[asked]
 
     @cached_property
@@ -65,35 +65,31 @@ class Trials:
         """Whether the server's index of a foreign key stays when the key is dropped."""
         name = f"{self.prefix}key"
         model = pointing_model(name)
-
-        def look() -> Mapping[str, Any]:
-            with self.connection.cursor() as cursor:
-                found: Mapping[str, Any] = self.connection.introspection.get_constraints(cursor, name)
-            return found
-
         with self.passing():
-            for sql in written(self.connection, lambda editor: editor.create_model(model)):
-                self.run(sql)
-            keys = [key for key, info in look().items() if info["foreign_key"]]
-            for sql in written(self.connection, lambda editor: editor.execute(editor._delete_fk_sql(model, keys[0]))):
-                self.run(sql)
-            return any(info["index"] and not info["primary_key"] for info in look().values())
+            self.write(lambda editor: editor.create_model(model))
+            keys = [key for key, info in self.constraints(name).items() if info["foreign_key"]]
+            self.write(lambda editor: editor.execute(editor._delete_fk_sql(model, keys[0])))
+            return any(info["index"] and not info["primary_key"] for info in self.constraints(name).values())
 
     @cached_property
     def renames_keys(self) -> bool:
         """Whether a column is renamed on which a key rests."""
         model = pointing_model(f"{self.prefix}key")
 
-        def write(editor: SchemaEditor) -> None:
+        def rename(editor: SchemaEditor) -> None:
             for name in ("parent_id", "id"):
                 editor.alter_field(model, bare_field(model, name), bare_field(model, f"{name}_too"))
 
         with self.passing():
-            for sql in written(self.connection, lambda editor: editor.create_model(model)):
-                self.run(sql)
+            self.write(lambda editor: editor.create_model(model))
             try:
-                for sql in written(self.connection, write):
-                    self.run(sql)
+                self.write(rename)
             except DatabaseError:
                 return False
         return True
+
+    def constraints(self, table: str) -> Mapping[str, Any]:
+        """The constraints and indexes of a scratch table."""
+        with self.connection.cursor() as cursor:
+            found: Mapping[str, Any] = self.connection.introspection.get_constraints(cursor, table)
+        return found

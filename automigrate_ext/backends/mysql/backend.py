@@ -8,14 +8,14 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace as evolve
 
-from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import DatabaseError, Error
 
-from automigrate_ext.backends.base import Backend, Dependent, Loss, Part, Reference, Step, T, Work, noun_columns
+from automigrate_ext.backends.base import Dependent, Loss, Part, Reference, Step, T, Work, noun_columns
 from automigrate_ext.backends.mysql import dependents, faults, hazards, introspection, schema, scratch, session
 from automigrate_ext.backends.mysql.introspection import Catalog
 from automigrate_ext.backends.mysql.parser import INTEGERS
 from automigrate_ext.backends.mysql.renames import Renaming
+from automigrate_ext.backends.renamed import RenamedBackend
 from automigrate_ext.backends.rows import TookTooLong
 from automigrate_ext.blueprint import Blueprint
 from automigrate_ext.changes import AlterColumn, Change, DropTable, plural
@@ -33,7 +33,7 @@ LONGEST_LIMIT = 31_536_000
 SERVER_NAMED = re.compile(r"^(CONSTRAINT_\d+|.*_chk_\d+)$")
 
 
-class MySQLBackend(Backend):
+class MySQLBackend(RenamedBackend):
     """MariaDB and MySQL: every DDL statement is committed at once, and texts are what SHOW CREATE TABLE prints."""
 
     type_rules = TypeRules(widths={kind: width for width, kind in enumerate(INTEGERS)})
@@ -41,10 +41,7 @@ class MySQLBackend(Backend):
     closing = ()
     dependents_follow = False
     undoes_ddl = False
-
-    def __init__(self, connection: BaseDatabaseWrapper) -> None:
-        super().__init__(connection)
-        self.renaming = Renaming(())
+    renaming_class = Renaming
 
     # Reading
 
@@ -58,12 +55,6 @@ class MySQLBackend(Backend):
         there = {name: spelled for name, spelled in found.items() if spelled is not None}
         texts = introspection.read_texts(self.connection, list(there.values()))
         return Schema({name: self.named(name, text.table, catalog) for name, text in zip(there, texts, strict=True)})
-
-    def find(self, catalog: Catalog, name: str) -> str | None:
-        """The table that has the name, or will have it once what is renamed has its new name."""
-        if self.renaming.is_taken(name):
-            return None
-        return catalog.find(self.renaming.old_table(name))
 
     def named(self, name: str, table: Table, catalog: Catalog) -> Table:
         """A table that was read, as the models spell its name and those of the tables that it points at."""
@@ -155,26 +146,9 @@ class MySQLBackend(Backend):
 
     # Writing
 
-    @contextmanager
-    def tried(self, renames: tuple[Change, ...]) -> Iterator[None]:
-        """Read the tables as if they had their new names: DDL that was tried out could not be undone."""
-        before, self.renaming = self.renaming, Renaming(renames)
-        try:
-            yield
-        finally:
-            self.renaming = before
-
-    def relation(self, table: str) -> str:
-        old = self.renaming.old_table(table)
-        columns = self.renaming.columns(old)
-        if not columns:
-            return self.quote(old)
-        (text,) = introspection.read_texts(self.connection, [old])
-        named = (
-            f"{self.quote(column.name)} AS {self.quote(columns.get(column.name, column.name))}"
-            for column in text.table.columns
-        )
-        return f"(SELECT {', '.join(named)} FROM {self.quote(old)})"
+    def column_names(self, table: str) -> Sequence[str]:
+        (text,) = introspection.read_texts(self.connection, [table])
+        return [column.name for column in text.table.columns]
 
     def compile(self, work: Work) -> tuple[Step, ...]:
         return tuple(self.compiler(work).steps())

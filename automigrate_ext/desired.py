@@ -14,7 +14,7 @@ from django.db.models.fields.proxy import OrderWrt
 
 from automigrate_ext.backends.base import Backend, Fill
 from automigrate_ext.blueprint import Blueprint, draw
-from automigrate_ext.editor import collecting_editor
+from automigrate_ext.editor import SchemaEditor, collecting_editor
 from automigrate_ext.exceptions import AutomigrateError
 from automigrate_ext.schema import Schema
 
@@ -86,9 +86,7 @@ def read_desired(backend: Backend, models: Iterable[type[Model]], defaults: Mapp
     `defaults` are one-off values by "app.Model.field". Raises `ScratchFailed` where the server does not
     accept a model, `AutomigrateError` where two models claim one table or a one-off value does not fit.
     """
-    editor = collecting_editor(backend.connection)
-    blueprints = [draw(editor, model) for model in models]
-    forbid_shared_tables(blueprints)
+    editor, blueprints = draw_all(backend, models)
     fields = {(bp.name, column.name): column.field for bp in blueprints for column in bp.columns}
     return Desired(
         schema=backend.scratch(blueprints) if blueprints else Schema({}),
@@ -96,6 +94,14 @@ def read_desired(backend: Backend, models: Iterable[type[Model]], defaults: Mapp
         editor=editor,
         one_off=one_off_values(blueprints, defaults or {}),
     )
+
+
+def draw_all(backend: Backend, models: Iterable[type[Model]]) -> tuple[SchemaEditor, list[Blueprint]]:
+    """What makes the models' tables, and the editor that wrote it. Raises as `forbid_shared_tables` does."""
+    editor = collecting_editor(backend.connection)
+    blueprints = [draw(editor, model) for model in models]
+    forbid_shared_tables(blueprints)
+    return editor, blueprints
 
 
 def forbid_shared_tables(blueprints: Iterable[Blueprint]) -> None:

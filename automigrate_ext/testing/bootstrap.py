@@ -119,9 +119,7 @@ class Bootstrap:
         """Read the tables as they are, and what an earlier run has noted."""
         names = [model._meta.db_table for model in self.selection.models]
         self.tables = self.copies.tables([*names, RECORD, migrations.TABLE])
-        if RECORD in self.tables:
-            noted = self.notes.read(stamp.NAME, use.NAME)
-            self.found, self.mark = stamp.parse(noted[stamp.NAME]), noted[use.NAME]
+        self.found, self.mark = stamp.read(self.alias, self.tables)
 
     def is_abandoned(self) -> bool:
         """Whether tests that used the database were killed."""
@@ -217,9 +215,9 @@ class Bootstrap:
             return True
         signals.send_again(self.connection, verbosity=self.verbosity)
         if self.vanished():
-            from automigrate_ext.testing import updating
+            from automigrate_ext.seeds import seed_again
 
-            updating.seed(self.alias)
+            seed_again(self.alias)
         return not self.vanished()
 
     def write_stamp(self) -> None:

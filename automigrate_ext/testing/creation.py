@@ -210,13 +210,12 @@ class Maker:
         """Whether the database is a copy of what was stamped so, and still has the same tables and rows."""
         if not copies.exists(name):
             return False
-        alias = copies.connection.alias
         with at(copies.connection, name):
             tables = copies.tables([RECORD, *wanted.tables])
-            noted = Notes(alias).read(stamp.NAME, use.NAME) if tables.pop(RECORD, "") else {}
-            found = stamp.parse(noted.get(stamp.NAME, ""))
-            if found is None or found.version != wanted.version or use.is_abandoned(noted[use.NAME]):
+            found, mark = stamp.read(copies.connection.alias, tables)
+            if found is None or found.version != wanted.version or use.is_abandoned(mark):
                 return False
+            del tables[RECORD]
             return tables == wanted.tables and wanted.is_complete(copies.rows(wanted.rows))
 
     def stamp_of(self, copies: Copies, name: str) -> Stamp | None:
@@ -224,9 +223,8 @@ class Maker:
         if not copies.exists(name):
             return None
         with at(copies.connection, name):
-            if not copies.tables([RECORD]):
-                return None
-            return stamp.parse(Notes(copies.connection.alias).read(stamp.NAME)[stamp.NAME])
+            found, _ = stamp.read(copies.connection.alias, copies.tables([RECORD]))
+            return found
 
 
 def fill(creation: Any, bootstrap: Bootstrap, *, keepdb: bool) -> str:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from automigrate_ext import hints
 from automigrate_ext.backends.base import Work
-from automigrate_ext.blueprint import draw
 from automigrate_ext.changes import CreateTable
-from automigrate_ext.desired import Desired, forbid_shared_tables
-from automigrate_ext.editor import collecting_editor
+from automigrate_ext.desired import Desired, draw_all
 from automigrate_ext.execute import Draft
 from automigrate_ext.plan import Judgement, Plan
 from automigrate_ext.run import Run
@@ -27,9 +25,7 @@ class Making(Run):
     def desired(self) -> Desired:
         """The tables as far as they are known without asking the server."""
         if self._desired is None:
-            editor = collecting_editor(self.backend.connection)
-            blueprints = [draw(editor, model) for model in self.own_models()]
-            forbid_shared_tables(blueprints)
+            editor, blueprints = draw_all(self.backend, self.own_models())
             self._desired = Desired(schema=self.backend.outline(blueprints), fields={}, editor=editor)
         return self._desired
 

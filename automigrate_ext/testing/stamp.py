@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -15,7 +15,9 @@ import automigrate_ext
 from automigrate_ext import conf, hooks, signals
 from automigrate_ext.backends.copies import short
 from automigrate_ext.editor import collecting_editor, wording
+from automigrate_ext.owned_row import TABLE as RECORD
 from automigrate_ext.selection import Selection, models_of
+from automigrate_ext.testing import use
 from automigrate_ext.testing.migrations import Key
 from automigrate_ext.testing.notes import Notes
 
@@ -46,6 +48,14 @@ class Stamp:
     def is_complete(self, rows: Mapping[str, int]) -> bool:
         """Whether no table has fewer rows than it had."""
         return all(rows.get(name, 0) >= number for name, number in self.rows.items())
+
+
+def read(alias: str, tables: Collection[str]) -> tuple[Stamp | None, str]:
+    """The stamp of a database that has these tables, and its mark; None and "" where it has none."""
+    if RECORD not in tables:
+        return None, ""
+    noted = Notes(alias).read(NAME, use.NAME)
+    return parse(noted[NAME]), noted[use.NAME]
 
 
 def parse(note: str) -> Stamp | None:

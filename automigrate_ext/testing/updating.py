@@ -9,7 +9,6 @@ from automigrate_ext.changes import CreateTable, DropTable, plural
 from automigrate_ext.plan import Plan
 from automigrate_ext.record import Record
 from automigrate_ext.run import Options
-from automigrate_ext.seeds import seed_again
 from automigrate_ext.selection import Selection
 from automigrate_ext.testing.making import Making
 from automigrate_ext.update import Update
@@ -31,11 +30,6 @@ def update(selection: Selection, *, verbosity: int, tell: bool) -> tuple[Plan, f
 def make(selection: Selection, *, verbosity: int) -> Plan:
     """Make all tables in a database that has none and will not be kept. Raises as `autoupdate` does."""
     return Making(selection, Options(verbosity=verbosity)).run()
-
-
-def seed(alias: str) -> None:
-    """Have the entries of the settings write the rows that are theirs."""
-    seed_again(alias)
 
 
 def summary(plan: Plan, remade: str, time: str) -> str:

@@ -9,6 +9,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import Protocol
 from unittest import mock
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -24,6 +25,20 @@ COUNT = "SELECT {number}, COUNT(*) FROM {table}"
 COUNTS_A_QUERY = 250
 
 
+class Key(Protocol):
+    """What is had alone by whoever changes a database, and by several together who only read it."""
+
+    def take(self) -> bool:
+        """Have it alone, unless somebody else has it."""
+
+    def share(self) -> bool:
+        """Have it with others who share it, and no longer alone, unless somebody else has it alone."""
+
+
+def never() -> bool:
+    return False
+
+
 class Copies(ABC):
     """Makes, drops and locks databases beside the one that a connection's settings name."""
 
@@ -31,9 +46,24 @@ class Copies(ABC):
         self.connection = connection
         self.notify = notify
 
+    @contextmanager
+    def lock(self, name: str, *, unless: Callable[[], bool] = never) -> Iterator[Callable[[], None]]:
+        """Keep out everybody else who locks this name, until the block or the process ends.
+
+        The block is given a function by which it lets in those who share the name too. As soon as `unless` is true
+        there is nothing to wait for, and nobody is kept out before that function is called.
+        """
+        with self.key(name) as key:
+            self.insist(lambda: unless() or key.take(), name)
+            yield lambda: self.insist(key.share, name)
+
     @abstractmethod
-    def lock(self, name: str) -> AbstractContextManager[None]:
-        """Keep out everybody else who locks this name, until the block or the process ends."""
+    def key(self, name: str) -> AbstractContextManager[Key]:
+        """The key of a name, which is given back when the block or the process ends."""
+
+    def leave(self, name: str) -> None:
+        """Close this process's connection to the database, which is about to be copied or dropped."""
+        self.connection.close()
 
     @abstractmethod
     def exists(self, name: str) -> bool:
@@ -83,14 +113,12 @@ class Copies(ABC):
         ):
             yield cursor
 
-    @contextmanager
-    def insisting(self, attempt: Callable[[], bool], name: str) -> Iterator[None]:
-        """Try until the lock is had, so that Ctrl-C is heard in the meantime."""
+    def insist(self, attempt: Callable[[], bool], name: str) -> None:
+        """Try until it succeeds, so that Ctrl-C is heard in the meantime."""
         waiting, pause = Waiting(None, self.notify), PAUSE
         while not attempt():
             waiting.pause(pause, lambda: f"Waiting for another run of tests with the database {name!r}")
             pause = min(pause * 1.5, LONGEST_PAUSE)
-        yield
 
 
 def short(texts: Iterable[str]) -> str:

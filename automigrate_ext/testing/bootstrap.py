@@ -76,12 +76,11 @@ class Outcome:
 class Bootstrap:
     """Makes, or brings up to date, the database that an alias is connected to.
 
-    `modules` are the project's migrations; `run` identifies the run of tests where it has several processes.
+    `modules` are the project's migrations.
     """
 
     alias: str
     modules: migrations.Modules
-    run: str
     verbosity: int = 0
     found: Stamp | None = None
     mark: str = ""
@@ -220,12 +219,12 @@ class Bootstrap:
             seed_again(self.alias)
         return not self.vanished()
 
-    def write_stamp(self) -> None:
+    def write_stamp(self) -> Stamp:
         """Say in the database what is in it; last of all, so that a run which was killed leaves none."""
-        if self.is_changed or self.found is None:
-            stamp.write(self.notes, self.now())
-        elif self.run != self.found.run:
-            stamp.write(self.notes, evolve(self.found, run=self.run))
+        if self.found is None or self.is_changed:
+            self.found = self.now()
+            stamp.write(self.notes, self.found)
+        return self.found
 
     def now(self) -> Stamp:
         """The stamp of the database as it is now."""
@@ -238,7 +237,6 @@ class Bootstrap:
             disk=self.disk,
             recorded=self.recorded(),
             rows=self.copies.rows(here),
-            run=self.run,
         )
 
     def outcome(self, database: str, remade: str = "") -> Outcome:

@@ -24,6 +24,7 @@ from django.db.backends.base.creation import BaseDatabaseCreation
 
 from automigrate_ext.backends import copies_for
 from automigrate_ext.backends.copies import Copies
+from automigrate_ext.exceptions import AutomigrateError
 from automigrate_ext.owned_row import TABLE as RECORD
 from automigrate_ext.testing import stamp, use
 from automigrate_ext.testing.bootstrap import ANEW, Bootstrap, Outcome, reason
@@ -59,6 +60,11 @@ class TestRun:
     def template_of(self, name: str) -> str:
         """The database of which the worker's is a copy; its own name where it is none."""
         return name.removesuffix(f"_{self.worker}") if self.worker else name
+
+    def note(self, alias: str) -> Path:
+        """Where the processes tell each other what the database has that they copy, once it is there."""
+        assert self.shared is not None
+        return self.shared / f"{self.identifier}-{alias}.json"
 
     def release(self) -> None:
         """Say in the kept databases that the tests have ended in good order."""
@@ -98,6 +104,7 @@ class Maker:
 
     def __init__(self, run: TestRun) -> None:
         self.run = run
+        self.stamps: dict[str, Stamp] = {}
 
     def create(self, creation: Any, *args: Any, keepdb: bool = False, **options: Any) -> str:
         """Make one database, as `create_test_db` does: the only one, or a worker's copy."""
@@ -107,23 +114,39 @@ class Maker:
         copies = copies_for(creation.connection, creation.log)
         template = self.run.template_of(name)
         options["keepdb"] = keepdb
-        with copies.lock(template):
-            if template == name:
+        if template == name:
+            with copies.lock(name):
                 self.build(creation, args, options)
                 self.mark(creation.connection, name, keepdb=keepdb)
-                return name
-            with test_name(creation, template):
-                wanted = self.stamp_of(copies, template)
-                if wanted is None or wanted.run != self.run.identifier:
+            return name
+        # What the first process has made is noted, and as soon as it is, all copy it at the same time.
+        note = self.run.note(creation.connection.alias)
+        with copies.lock(template, unless=note.exists) as share:
+            if not note.exists():
+                with test_name(creation, template):
                     self.build(creation, args, options)
-                    wanted = self.stamp_of(copies, template)
+                copies.leave(template)
+                stamp.note(note, self.stamps[template])
+            share()
             if not keepdb:
                 self.run.templates.append((creation.connection.alias, template))
+            wanted = stamp.parse(note.read_text())
             self.copy(copies, template, name, wanted, keepdb=keepdb)
         connect_to(creation.connection, name)
         creation.connection.ensure_connection()
-        self.mark(creation.connection, name, keepdb=keepdb)
+        self.take_up(creation.connection, template, name, wanted, keepdb=keepdb)
         return name
+
+    def take_up(self, connection: Any, source: str, target: str, wanted: Stamp | None, *, keepdb: bool) -> None:
+        """Begin to use a copy, to which the connection is. Raises `AutomigrateError` if it is one of something else."""
+        if wanted is not None:
+            found, _ = stamp.read(connection.alias, [RECORD])
+            if found is None or found.version != wanted.version:
+                raise AutomigrateError(
+                    f"The test database {source!r} was changed by another run of tests while this one made copies of "
+                    f"it. Let the runs follow each other, or give each databases of its own by TEST NAME in DATABASES."
+                )
+        self.mark(connection, target, keepdb=keepdb)
 
     def mark(self, connection: Any, name: str, *, keepdb: bool) -> None:
         """Say in a kept database, to which the connection is, that tests use it."""
@@ -137,7 +160,6 @@ class Maker:
         bootstrap = Bootstrap(
             alias=creation.connection.alias,
             modules=self.run.modules,
-            run=self.run.identifier if self.run.worker else "",
         )
         remade = ""
 
@@ -149,7 +171,7 @@ class Maker:
         with instead_of_migrate(migrate):
             name = CREATE(creation, *args, **options)
         if keepdb or self.run.worker:  # nobody else looks for it
-            bootstrap.write_stamp()
+            self.stamps[name] = bootstrap.write_stamp()
         self.run.outcomes.append(bootstrap.outcome(shown(creation, name), remade))
         return bootstrap
 
@@ -188,10 +210,12 @@ class Maker:
             creation.log(f"Cloning test database for alias {shown}...")
         target = str(creation.get_test_db_clone_settings(suffix)["NAME"])
         copies = copies_for(creation.connection, creation.log)
-        with copies.lock(source):
-            self.copy(copies, source, target, self.stamp_of(copies, source), keepdb=keepdb)
+        wanted = self.stamps.get(source)
+        with copies.lock(source) as share:
+            share()
+            self.copy(copies, source, target, wanted, keepdb=keepdb)
         with at(creation.connection, target):
-            self.mark(creation.connection, target, keepdb=keepdb)
+            self.take_up(creation.connection, source, target, wanted, keepdb=keepdb)
 
     def copy(self, copies: Copies, source: str, target: str, wanted: Stamp | None, *, keepdb: bool) -> None:
         """Make the target a copy of the source, unless it is one of what the source is now."""
@@ -217,14 +241,6 @@ class Maker:
                 return False
             del tables[RECORD]
             return tables == wanted.tables and wanted.is_complete(copies.rows(wanted.rows))
-
-    def stamp_of(self, copies: Copies, name: str) -> Stamp | None:
-        """The stamp of a database that may not be there."""
-        if not copies.exists(name):
-            return None
-        with at(copies.connection, name):
-            found, _ = stamp.read(copies.connection.alias, copies.tables([RECORD]))
-            return found
 
 
 def fill(creation: Any, bootstrap: Bootstrap, *, keepdb: bool) -> str:

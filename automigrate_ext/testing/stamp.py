@@ -6,6 +6,7 @@ import json
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import django
@@ -32,8 +33,7 @@ class Stamp:
     `basis` is a digest of what concerns all tables and rows: versions, settings, the names of models, permissions.
     `models` has one of what each model asks for, `tables` of each table as the database tells of it, both by table;
     `disk` is one of the migrations that there are, `recorded` of those that are recorded as applied. `rows` says how
-    many rows tables had. `version` is another one whenever something was changed, `run` the run of tests with several
-    processes that looked last.
+    many rows tables had. `version` is another one whenever something was changed.
     """
 
     basis: str
@@ -43,7 +43,6 @@ class Stamp:
     recorded: str
     rows: Mapping[str, int]
     version: str = field(default_factory=lambda: uuid.uuid4().hex)
-    run: str = ""
 
     def is_complete(self, rows: Mapping[str, int]) -> bool:
         """Whether no table has fewer rows than it had."""
@@ -64,9 +63,21 @@ def parse(note: str) -> Stamp | None:
     return Stamp(**facts) if facts.keys() == Stamp.__dataclass_fields__.keys() else None
 
 
+def text(stamp: Stamp) -> str:
+    """The stamp as it is kept."""
+    return json.dumps(asdict(stamp), sort_keys=True)
+
+
 def write(notes: Notes, stamp: Stamp) -> None:
     """Put the stamp into the database."""
-    notes.write(NAME, json.dumps(asdict(stamp), sort_keys=True))
+    notes.write(NAME, text(stamp))
+
+
+def note(path: Path, stamp: Stamp) -> None:
+    """Put the stamp into a file, which is there only when it is whole."""
+    part = path.with_suffix(".part")
+    part.write_text(text(stamp))
+    part.replace(path)
 
 
 def of_basis(selection: Selection, connection: BaseDatabaseWrapper) -> str:

@@ -70,6 +70,29 @@ def test_killed_while_copying_leaves_no_half_of_a_copy(project):
     assert len(said(again, " up to date, ")) == 1 and not said(again, " copied from ")
 
 
+MEDDLER = """
+import os
+
+if os.environ.get("MEDDLE"):
+    from dataclasses import replace
+    from automigrate_ext.testing import stamp
+
+    take_note = stamp.note
+
+    def meddle(path, found):
+        take_note(path, replace(found, version="of another run"))
+
+    stamp.note = meddle
+"""
+
+
+def test_copy_of_what_another_run_has_changed_is_an_error(on_sqlite):
+    (on_sqlite.directory / "conftest.py").write_text((on_sqlite.directory / "conftest.py").read_text() + MEDDLER)
+    result = on_sqlite.pytest("--automigrate", *WORKERS, MEDDLE="1")
+    assert result.status == 1
+    assert "was changed by another run of tests while this one made copies of it. Let the runs" in result.out
+
+
 def there(project, *suffixes):
     """Those of the test databases with the suffixes that exist, asked by the project's own connection."""
     program = (

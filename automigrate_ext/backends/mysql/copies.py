@@ -18,6 +18,8 @@ EXISTS = "SELECT 1 FROM information_schema.schemata WHERE schema_name = %s"
 CHARSET = """
 SELECT default_character_set_name, default_collation_name FROM information_schema.schemata WHERE schema_name = %s
 """
+#: How many may copy a database at a time.
+SHARES = 8
 DROP = "DROP DATABASE IF EXISTS {name}"
 CREATE = "CREATE DATABASE {name} CHARACTER SET {charset} COLLATE {collation}"
 USE = "USE {name}"
@@ -61,21 +63,53 @@ NEXT_NUMBER = re.compile(r" AUTO_INCREMENT=\d+")
 DEFINER = re.compile(r" DEFINER=`[^`]*`@`[^`]*`")
 
 
+class NamedLocks:
+    """Locks of the session that the cursor belongs to: whoever has them all is alone, and who has one shares it."""
+
+    def __init__(self, cursor: Any, name: str) -> None:
+        self.cursor = cursor
+        self.names = [f"{name}.{number}" for number in range(SHARES)]
+        self.held: list[str] = []
+
+    def take(self) -> bool:
+        # In their order, so that of two who try one is stopped by the first.
+        is_taken = all(map(self.get, self.names))
+        if not is_taken:
+            self.keep(0)
+        return is_taken
+
+    def share(self) -> bool:
+        self.keep(1)
+        return bool(self.held) or any(map(self.get, self.names))
+
+    def get(self, name: str) -> bool:
+        """Take one lock, unless another session has it."""
+        is_free = self.ask(TRY_LOCK, name)
+        if is_free:
+            self.held.append(name)
+        return is_free
+
+    def keep(self, number: int) -> None:
+        """Free all but so many of the locks."""
+        self.held, others = self.held[:number], self.held[number:]
+        for name in others:
+            self.ask(FREE_LOCK, name)
+
+    def ask(self, sql: str, name: str) -> bool:
+        self.cursor.execute(sql, [name])
+        return bool(self.cursor.fetchone()[0])
+
+
 class MySQLCopies(Copies):
     """Databases of the server that the connection is to."""
 
     @contextmanager
-    def lock(self, name: str) -> Iterator[None]:
-        lock = f"{LOCK_PREFIX}tests.{hashlib.sha256(name.encode()).hexdigest()[:32]}"
+    def key(self, name: str) -> Iterator[NamedLocks]:
         with self.beside() as cursor:
-
-            def attempt() -> bool:
-                cursor.execute(TRY_LOCK, [lock])
-                return bool(cursor.fetchone()[0])
-
-            with self.insisting(attempt, name):
-                yield
-            cursor.execute(FREE_LOCK, [lock])
+            locks = NamedLocks(cursor, f"{LOCK_PREFIX}tests.{hashlib.sha256(name.encode()).hexdigest()[:32]}")
+            yield locks
+            # The session's end gives them back too, but a little later.
+            locks.keep(0)
 
     def exists(self, name: str) -> bool:
         with self.connection._nodb_cursor() as cursor:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
+from django.db.backends.utils import CursorWrapper
 from django.db.utils import OperationalError
 
 from automigrate_ext.backends.copies import Copies
@@ -14,6 +15,8 @@ from automigrate_ext.backends.postgresql.faults import code_of
 
 # Locks are apart for each database, and all runs connect to the same one while they make test databases.
 TRY_LOCK = "SELECT pg_try_advisory_lock(%s)"
+TRY_SHARE = "SELECT pg_try_advisory_lock_shared(%s)"
+FREE_LOCK = "SELECT pg_advisory_unlock(%s)"
 EXISTS = "SELECT 1 FROM pg_database WHERE datname = %s"
 DROP = "DROP DATABASE IF EXISTS {name}"
 COPY = "CREATE DATABASE {target} TEMPLATE {source}"
@@ -48,26 +51,45 @@ FROM (
 ) AS facts
 GROUP BY name
 """
+IN_USE_BY = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = %s)"
+#: Seconds until a session that was closed is taken for another one, and between two looks at it.
+ENDING, LOOK = 0.1, 0.003
 #: Sessions of a process that is gone may take a moment to notice it.
 IN_USE = "55006"
 PATIENCE, PAUSE = 10.0, 0.1
+
+
+class AdvisoryLock:
+    """A lock of the session that the cursor belongs to."""
+
+    def __init__(self, cursor: CursorWrapper, number: int) -> None:
+        self.cursor = cursor
+        self.number = number
+        self.is_taken = False
+
+    def take(self) -> bool:
+        self.is_taken = self.ask(TRY_LOCK)
+        return self.is_taken
+
+    def share(self) -> bool:
+        is_shared = self.ask(TRY_SHARE)
+        if is_shared and self.is_taken:
+            self.ask(FREE_LOCK)
+        return is_shared
+
+    def ask(self, sql: str) -> bool:
+        self.cursor.execute(sql, [self.number])
+        return bool(self.cursor.fetchone()[0])
 
 
 class PostgreSQLCopies(Copies):
     """Databases of the server that the connection is to."""
 
     @contextmanager
-    def lock(self, name: str) -> Iterator[None]:
-        key = int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True)
+    def key(self, name: str) -> Iterator[AdvisoryLock]:
+        # The session's end gives it back.
         with self.beside() as cursor:
-
-            def attempt() -> bool:
-                cursor.execute(TRY_LOCK, [key])
-                return bool(cursor.fetchone()[0])
-
-            # The session's end frees the lock.
-            with self.insisting(attempt, name):
-                yield
+            yield AdvisoryLock(cursor, int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True))
 
     def exists(self, name: str) -> bool:
         with self.connection._nodb_cursor() as cursor:
@@ -75,17 +97,28 @@ class PostgreSQLCopies(Copies):
             return cursor.fetchone() is not None
 
     def drop(self, name: str) -> None:
-        self.leave()
+        self.leave(name)
         self.run(DROP.format(name=self.quote(name)))
 
     def copy(self, source: str, target: str, last: str) -> None:
         self.drop(target)
         self.run(COPY.format(target=self.quote(target), source=self.quote(source)))
 
-    def leave(self) -> None:
-        """Close what this process has open; a database in use is neither dropped nor copied."""
-        self.connection.close()
+    def leave(self, name: str) -> None:
+        """Close what this process has open; a database in use is neither dropped nor copied.
+
+        A session takes some milliseconds to end, and the server looks again only after a hundred (CountOtherDBBackends
+        in procarray.c), so this waits for that end.
+        """
+        super().leave(name)
         self.connection.close_pool()  # type: ignore[attr-defined]
+        deadline = time.monotonic() + ENDING
+        with self.connection._nodb_cursor() as cursor:
+            while time.monotonic() < deadline:
+                cursor.execute(IN_USE_BY, [name])
+                if not cursor.fetchone()[0]:
+                    break
+                time.sleep(LOOK)
 
     def tables(self, names: Collection[str]) -> dict[str, str]:
         with self.connection.cursor() as cursor:

@@ -25,14 +25,13 @@ class SQLiteCopies(Copies):
     """Files beside the one of the connection."""
 
     @contextmanager
-    def lock(self, name: str) -> Iterator[None]:
-        """Lock the directory that the file is in, which leaves no file behind."""
-        descriptor = open_lock(Path(name).absolute())
+    def key(self, name: str) -> Iterator[FileLock]:
+        """The lock of the directory that the file is in, which leaves no file behind."""
+        lock = FileLock(Path(name).absolute())
         try:
-            with self.insisting(lambda: try_lock(descriptor), name):
-                yield
+            yield lock
         finally:
-            os.close(descriptor)
+            lock.close()
 
     def exists(self, name: str) -> bool:
         return Path(name).exists()
@@ -72,16 +71,37 @@ class SQLiteCopies(Copies):
             database.backup(self.connection.connection)
 
 
+class FileLock:
+    """What the system locks for a file; it frees it with the process."""
+
+    def __init__(self, path: Path) -> None:
+        self.descriptor = open_lock(path)
+        self.is_taken = False
+
+    def take(self) -> bool:
+        self.is_taken = try_lock(self.descriptor, shared=False)
+        return self.is_taken
+
+    def share(self) -> bool:
+        stays = self.is_taken and not CAN_SHARE
+        return stays or try_lock(self.descriptor, shared=True)
+
+    def close(self) -> None:
+        os.close(self.descriptor)
+
+
 if sys.platform == "win32":
     import msvcrt
+
+    CAN_SHARE = False
 
     def open_lock(path: Path) -> int:
         """What stands for the lock of a path: a directory cannot be opened there."""
         name = f"automigrate_ext-{sha256(os.fsencode(path)).hexdigest()[:16]}.lock"
         return os.open(Path(tempfile.gettempdir(), name), os.O_RDWR | os.O_CREAT)
 
-    def try_lock(descriptor: int) -> bool:
-        """Take the lock, unless another process has it; the system frees it with the process."""
+    def try_lock(descriptor: int, *, shared: bool) -> bool:
+        """Take the lock, unless another process has it."""
         try:
             msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
         except OSError:
@@ -91,14 +111,16 @@ if sys.platform == "win32":
 else:
     import fcntl
 
+    CAN_SHARE = True
+
     def open_lock(path: Path) -> int:
         """What stands for the lock of a path."""
         return os.open(path.parent, os.O_RDONLY)
 
-    def try_lock(descriptor: int) -> bool:
-        """Take the lock, unless another process has it; the system frees it with the process."""
+    def try_lock(descriptor: int, *, shared: bool) -> bool:
+        """Take or share the lock, unless another process is in the way."""
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
             return False
         return True

@@ -1,0 +1,48 @@
+"""The lock on the name of a test database: had alone while it is made, shared while it is copied."""
+
+from contextlib import ExitStack
+
+import pytest
+
+from automigrate_ext.backends import copies_for
+
+NAME = "automigrate_test_shared"
+
+
+@pytest.fixture
+def processes(connection, tmp_path):
+    """Three times what copies databases, each with a connection of its own, and the name of one to lock."""
+    name = str(tmp_path / NAME) if connection.vendor == "sqlite" else NAME
+    others = [connection.copy() for _ in range(3)]
+    yield [copies_for(other, print) for other in others], name
+    for other in others:
+        other.close()
+
+
+def test_a_lock_is_had_alone_or_shared_by_several(processes):
+    (first, second, third), name = processes
+    with first.key(name) as one, second.key(name) as two, third.key(name) as three:
+        assert one.take()
+        assert not two.take() and not two.share()
+        # Who shares what it had alone lets others share it too, and nobody have it alone.
+        assert one.share() and two.share() and three.share()
+        assert not three.take()
+    with first.key(name) as one, second.key(name) as two:
+        assert two.share() and not one.take()
+    with first.key(name) as one:
+        assert one.take()
+
+
+def test_nobody_waits_for_what_is_done(processes):
+    (first, second, third), name = processes
+    done = []
+    with ExitStack() as stack:
+        share = stack.enter_context(first.lock(name))
+        looks = iter([False, False, True])
+        stack.enter_context(second.lock(name, unless=lambda: next(looks) and not done.append(1)))
+        assert done
+        share()
+        share_too = stack.enter_context(third.lock(name, unless=lambda: True))
+        share_too()
+    with second.lock(name):  # all of it was given back
+        pass

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Generic, TypeVar
 
 from automigrate_ext.schema import Column, Constraint, Index, PrimaryKey, Table
+
+Noun = TypeVar("Noun")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +24,41 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Addition(Change, Generic[Noun]):
+    """Something comes."""
+
+    sign: ClassVar[str] = "+"
+    new: Noun
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Removal(Change, Generic[Noun]):
+    """Something goes."""
+
+    sign: ClassVar[str] = "-"
+    old: Noun
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alteration(Change, Generic[Noun]):
+    """Something is another one afterwards."""
+
+    old: Noun
+    new: Noun
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Renaming(Change):
+    """Something of the table gets another name."""
+
+    old_name: str
+    new_name: str
+
+
+# Where a kind adds no field it is no dataclass of its own, which takes a third of a millisecond to load.
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class CreateExtension(Change):
     """Create an extension of the database, which comes before all tables; `table` is ""."""
 
@@ -33,12 +70,10 @@ class CreateExtension(Change):
         return f"Create extension {self.name}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CreateTable(Change):
+class CreateTable(Addition[Table]):
     """Create a table with its columns, constraints and indexes."""
 
-    sign: ClassVar[str] = "+"
-    new: Table
+    __slots__ = ()
 
     def describe(self) -> str:
         keys = len(self.new.foreign_keys)
@@ -46,12 +81,10 @@ class CreateTable(Change):
         return f"Create table {self.table} ({', '.join(filter(None, words))})"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DropTable(Change):
+class DropTable(Removal[Table]):
     """Drop a table and the rows in it."""
 
-    sign: ClassVar[str] = "-"
-    old: Table
+    __slots__ = ()
 
     def describe(self) -> str:
         return f"Drop table {self.table}"
@@ -67,23 +100,19 @@ class RenameTable(Change):
         return f"Rename table {self.table} to {self.new_name}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RenameSequence(Change):
+class RenameSequence(Renaming):
     """Rename the sequence that numbers a column, whose name the server had made of the table's and column's."""
 
-    old_name: str
-    new_name: str
+    __slots__ = ()
 
     def describe(self) -> str:
         return f"Rename sequence {self.old_name} of {self.table} to {self.new_name}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AlterTable(Change):
+class AlterTable(Alteration[Table]):
     """Change what belongs to the table as a whole: its comment or tablespace."""
 
-    old: Table
-    new: Table
+    __slots__ = ()
 
     def describe(self) -> str:
         words = []
@@ -94,45 +123,37 @@ class AlterTable(Change):
         return f"Change table {self.table}: {', '.join(words)}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AddColumn(Change):
+class AddColumn(Addition[Column]):
     """Add a column."""
 
-    sign: ClassVar[str] = "+"
-    new: Column
+    __slots__ = ()
 
     def describe(self) -> str:
         return f"Add column {self.table}.{self.new.name} {column_words(self.new)}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DropColumn(Change):
+class DropColumn(Removal[Column]):
     """Drop a column and the values in it."""
 
-    sign: ClassVar[str] = "-"
-    old: Column
+    __slots__ = ()
 
     def describe(self) -> str:
         return f"Drop column {self.table}.{self.old.name}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RenameColumn(Change):
+class RenameColumn(Renaming):
     """Rename a column; `old_name` is the name it had."""
 
-    old_name: str
-    new_name: str
+    __slots__ = ()
 
     def describe(self) -> str:
         return f"Rename column {self.table}.{self.old_name} to {self.new_name}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AlterColumn(Change):
+class AlterColumn(Alteration[Column]):
     """Change the type, nullability, default, collation, comment, identity or expression of a column."""
 
-    old: Column
-    new: Column
+    __slots__ = ()
 
     @property
     def retypes(self) -> bool:
@@ -169,12 +190,10 @@ class AlterColumn(Change):
         return words
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AlterPrimaryKey(Change):
+class AlterPrimaryKey(Alteration[PrimaryKey | None]):
     """Replace, add or remove the primary key."""
 
-    old: PrimaryKey | None
-    new: PrimaryKey | None
+    __slots__ = ()
 
     def describe(self) -> str:
         old = ", ".join(self.old.columns) if self.old else "none"
@@ -182,67 +201,55 @@ class AlterPrimaryKey(Change):
         return f"Change primary key of {self.table} from ({old}) to ({new})"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AddConstraint(Change):
+class AddConstraint(Addition[Constraint]):
     """Add a unique, check, exclusion or foreign key constraint."""
 
-    sign: ClassVar[str] = "+"
-    new: Constraint
+    __slots__ = ()
 
     def describe(self) -> str:
         return f"Add {object_words(self.new)} to {self.table}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DropConstraint(Change):
+class DropConstraint(Removal[Constraint]):
     """Drop a constraint."""
 
-    sign: ClassVar[str] = "-"
-    old: Constraint
+    __slots__ = ()
 
     def describe(self) -> str:
         return f"Drop {self.old.describe()} from {self.table}{f': {self.old.name}' if self.old.name else ''}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RenameConstraint(Change):
+class RenameConstraint(Alteration[Constraint]):
     """Rename a constraint that is otherwise the same."""
 
-    old: Constraint
-    new: Constraint
+    __slots__ = ()
 
     def describe(self) -> str:
         return f"Rename {self.old.kind} {self.old.name} of {self.table} to {self.new.name}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AddIndex(Change):
+class AddIndex(Addition[Index]):
     """Add an index."""
 
-    sign: ClassVar[str] = "+"
-    new: Index
+    __slots__ = ()
 
     def describe(self) -> str:
         return f"Add {object_words(self.new)} to {self.table}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DropIndex(Change):
+class DropIndex(Removal[Index]):
     """Drop an index."""
 
-    sign: ClassVar[str] = "-"
-    old: Index
+    __slots__ = ()
 
     def describe(self) -> str:
         return f"Drop {self.old.describe()} from {self.table}{f': {self.old.name}' if self.old.name else ''}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RenameIndex(Change):
+class RenameIndex(Alteration[Index]):
     """Rename an index that is otherwise the same."""
 
-    old: Index
-    new: Index
+    __slots__ = ()
 
     def describe(self) -> str:
         return f"Rename index {self.old.name} of {self.table} to {self.new.name}"

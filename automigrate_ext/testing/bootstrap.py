@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from dataclasses import replace as evolve
 from functools import cached_property
+from importlib import import_module
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
@@ -15,12 +17,13 @@ from django.db import connections
 from django.db.models.signals import post_migrate, pre_migrate
 
 from automigrate_ext import signals
-from automigrate_ext.backends import copies_for
+from automigrate_ext.backends import copies_for, ours
 from automigrate_ext.exceptions import ExecutionFailed, NotConverged, Refused
 from automigrate_ext.owned_row import TABLE as RECORD
 from automigrate_ext.selection import Selection, select
 from automigrate_ext.testing import migrations, stamp, use
 from automigrate_ext.testing.notes import Notes
+from automigrate_ext.testing.outcome import Outcome
 from automigrate_ext.testing.stamp import Stamp
 from automigrate_ext.waiting import tell_nobody
 
@@ -32,44 +35,6 @@ KNOWN_RECEIVERS = ("django.contrib.", "automigrate_ext.")
 
 #: The errors of an update that a new database does not have.
 ANEW = (Refused, NotConverged, ExecutionFailed)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What became of one test database, in `seconds`.
-
-    `plan` is what was carried out, None where nothing had to be; `remade` says why a kept database was made anew, and
-    `source` names the one of which it is a copy.
-    """
-
-    alias: str
-    database: str
-    seconds: float
-    plan: Plan | None = None
-    remade: str = ""
-    source: str = ""
-
-    def line(self) -> str:
-        """What is said of it in one line."""
-        return f"test database {self.database!r}: {self.what()}"
-
-    def what(self) -> str:
-        """What happened."""
-        time = f"{self.seconds:.2f} s"
-        if self.source:
-            return f"copied from {self.source!r} in {time}"
-        if self.plan is None:
-            return f"up to date, {time}"
-        from automigrate_ext.testing import updating
-
-        return updating.summary(self.plan, self.remade, time)
-
-    def details(self) -> Iterator[str]:
-        """What was done, a line each."""
-        if self.plan is not None:
-            from automigrate_ext.testing import updating
-
-            yield from updating.details(self.plan)
 
 
 @dataclass(kw_only=True)
@@ -178,16 +143,21 @@ class Bootstrap:
             self.record_migrations()
             self.is_changed = True
 
+    def prepare(self) -> None:
+        """Begin to load what makes tables; meanwhile the server makes the database, which takes as long."""
+        vendor = self.connection.vendor
+        Thread(target=lambda: (import_module("automigrate_ext.testing.making"), ours(vendor))).start()
+
     def make(self, *, kept: bool) -> None:
         """Make all tables. Raises as `autoupdate` does."""
         self.found = None
         if kept:
             self.update(self.selection)
             return
-        from automigrate_ext.testing import updating
+        from automigrate_ext.testing import making
 
         self.is_changed = True
-        self.plan = updating.make(self.selection, verbosity=self.verbosity)
+        self.plan = making.make(self.selection, verbosity=self.verbosity)
         self.record_migrations()
 
     def update(self, selection: Selection) -> None:

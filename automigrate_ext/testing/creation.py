@@ -27,9 +27,10 @@ from automigrate_ext.backends.copies import Copies
 from automigrate_ext.exceptions import AutomigrateError
 from automigrate_ext.owned_row import TABLE as RECORD
 from automigrate_ext.testing import stamp, use
-from automigrate_ext.testing.bootstrap import ANEW, Bootstrap, Outcome, reason
+from automigrate_ext.testing.bootstrap import ANEW, Bootstrap, reason
 from automigrate_ext.testing.migrations import Modules
 from automigrate_ext.testing.notes import Notes
+from automigrate_ext.testing.outcome import Outcome
 from automigrate_ext.testing.stamp import Stamp
 from automigrate_ext.waiting import tell_nobody
 
@@ -168,6 +169,8 @@ class Maker:
             bootstrap.verbosity = verbosity
             remade = fill(creation, bootstrap, keepdb=keepdb)
 
+        if not keepdb:
+            bootstrap.prepare()
         with instead_of_migrate(migrate):
             name = CREATE(creation, *args, **options)
         if keepdb or self.run.worker:  # nobody else looks for it

@@ -8,8 +8,14 @@ from automigrate_ext.changes import CreateTable
 from automigrate_ext.desired import Desired, draw_all
 from automigrate_ext.execute import Draft
 from automigrate_ext.plan import Judgement, Plan
-from automigrate_ext.run import Run
+from automigrate_ext.run import Options, Run
 from automigrate_ext.schema import Schema
+from automigrate_ext.selection import Selection
+
+
+def make(selection: Selection, *, verbosity: int) -> Plan:
+    """Make all tables in a database that has none and will not be kept. Raises as `autoupdate` does."""
+    return Making(selection, Options(verbosity=verbosity)).run()
 
 
 class Making(Run):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import pkgutil
 import re
 from collections.abc import Collection, Iterator, Mapping
 from importlib import import_module
-from pathlib import Path
 from types import ModuleType
 from typing import Any
 
@@ -41,10 +41,19 @@ def replaced(modules: Modules) -> frozenset[Key]:
     packages = filter(None, (package_of(config, modules) for config in apps.get_app_configs()))
     for package in packages:
         for name, path in files_of(package):
-            if not path.exists() or REPLACES.search(path.read_bytes()):
+            if may_replace(path):
                 migration: Any = import_module(f"{package.__name__}.{name}")
                 found |= set(map(tuple, migration.Migration.replaces))
     return frozenset(found)
+
+
+def may_replace(path: str) -> bool:
+    """Whether a migration may be a squashed one, as its source says; also where there is none."""
+    try:
+        with open(path, "rb") as file:
+            return REPLACES.search(file.read()) is not None
+    except FileNotFoundError:
+        return True
 
 
 def package_of(config: AppConfig, modules: Modules) -> ModuleType | None:
@@ -67,11 +76,11 @@ def package_of(config: AppConfig, modules: Modules) -> ModuleType | None:
     return None if path is None or is_namespace else package
 
 
-def files_of(package: ModuleType) -> Iterator[tuple[str, Path]]:
+def files_of(package: ModuleType) -> Iterator[tuple[str, str]]:
     """The names of the migrations in a package, and where their source would be."""
     for info in pkgutil.iter_modules(package.__path__):
         if not info.ispkg and info.name[0] not in "_~":
-            yield info.name, Path(getattr(info.module_finder, "path", ""), f"{info.name}.py")
+            yield info.name, os.path.join(getattr(info.module_finder, "path", ""), f"{info.name}.py")
 
 
 def applied(alias: str) -> frozenset[Key]:

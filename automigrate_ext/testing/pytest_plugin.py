@@ -6,8 +6,10 @@ set Django up; so it imports neither Django nor pytest-django before a test asks
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+import sys
+from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
+from importlib.machinery import ModuleSpec, PathFinder
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -47,8 +49,23 @@ def pytest_configure(config: pytest.Config) -> None:
         return
     if not config.pluginmanager.hasplugin("django"):
         raise pytest.UsageError("automigrate: pytest-django is needed to make test databases, and is not active.")
+    sys.meta_path.insert(0, AsPythonDoes)
+    config.add_cleanup(lambda: sys.meta_path.remove(AsPythonDoes))
     config.pluginmanager.import_plugin("automigrate_ext.testing.fixtures")
     config.pluginmanager.register(Databases(config), "automigrate-databases")
+
+
+class AsPythonDoes:
+    """Finds the modules of this package, so that they are loaded as they are outside of tests.
+
+    pytest would load them as it does all modules of plugins, to explain their assertions: that takes half as long
+    again, and many times as long where its bytecode cannot be written. See `AssertionRewritingHook` in pytest.
+    """
+
+    @staticmethod
+    def find_spec(name: str, path: Sequence[str] | None = None, target: Any = None) -> ModuleSpec | None:
+        """Where Python itself finds a module, None for those of others."""
+        return PathFinder.find_spec(name, path, target) if name.startswith("automigrate_ext.") else None
 
 
 class Databases:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, cast
+from weakref import ReferenceType
 
 from django.apps import apps as global_apps
 from django.apps.registry import Apps
@@ -15,6 +17,7 @@ from django.db import router
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.state import ModelState, ProjectState
 from django.db.models import Model
+from django.db.models.signals import post_migrate, pre_migrate
 from django.dispatch import Signal
 from django.utils.module_loading import module_has_submodule
 
@@ -23,6 +26,8 @@ from automigrate_ext.selection import models_of
 if TYPE_CHECKING:
     from automigrate_ext.backends.base import Backend
 
+#: Whether a receiver is concerned.
+Concerned = Callable[[Any], bool]
 #: Sent in a run's transaction before it changes anything, with `using`, `command` ("autoupdate" or "automigrate"),
 #: `apps`, `verbosity`, `interactive` and `stdout`.
 pre_run = Signal()
@@ -44,12 +49,44 @@ def send_post_migrate(backend: Backend, apps: Apps, *, verbosity: int, interacti
     emit_post_migrate_signal(verbosity, interactive, backend.connection.alias, stdout=stdout, apps=registry, plan=[])
 
 
-def send_again(connection: BaseDatabaseWrapper, *, verbosity: int) -> None:
-    """Tell receivers, as `migrate` does that has nothing to do; all tables of the models are there."""
+def everyone(receiver: Any) -> bool:
+    return True
+
+
+def send_again(connection: BaseDatabaseWrapper, *, verbosity: int, to: Concerned = everyone) -> None:
+    """Tell the receivers concerned, as `migrate` does that has nothing to do; all tables of the models are there."""
     import_management_modules()
     connection.prepare_database()
-    for emit in (emit_pre_migrate_signal, emit_post_migrate_signal):
-        emit(verbosity, False, connection.alias, stdout=None, apps=global_apps, plan=[])
+    for signal, emit in ((pre_migrate, emit_pre_migrate_signal), (post_migrate, emit_post_migrate_signal)):
+        with only(signal, to):
+            emit(verbosity, False, connection.alias, stdout=None, apps=global_apps, plan=[])
+
+
+def receivers() -> list[Any]:
+    """All receivers of the two signals, once the modules are there that connect them."""
+    import_management_modules()
+    found = map(receiver_of, (*pre_migrate.receivers, *post_migrate.receivers))
+    return [receiver for receiver in found if receiver is not None]
+
+
+@contextmanager
+def only(signal: Signal, to: Concerned) -> Iterator[None]:
+    """Let the signal have the receivers concerned alone, and those that are connected meanwhile."""
+    before = signal.receivers
+    told = [entry for entry in before if (receiver := receiver_of(entry)) is not None and to(receiver)]
+    signal.receivers = list(told)
+    try:
+        yield
+    finally:
+        after = signal.receivers
+        left = [entry for entry in before if entry not in told or entry in after]
+        signal.receivers = left + [entry for entry in after if entry not in told]
+
+
+def receiver_of(entry: Sequence[Any]) -> Any:
+    """The receiver of which the signal keeps this entry, None where it is gone."""
+    reference = entry[1]
+    return reference() if isinstance(reference, ReferenceType) else reference
 
 
 def import_management_modules() -> None:

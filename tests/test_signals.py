@@ -5,8 +5,9 @@ from contextlib import contextmanager
 import pytest
 from django.apps import apps
 from django.db.models.signals import post_migrate
+from django.dispatch import Signal
 
-from automigrate_ext import automigrate, autoupdate
+from automigrate_ext import automigrate, autoupdate, signals
 
 
 class Listener:
@@ -43,3 +44,26 @@ def test_receivers_that_failed_are_told_by_the_next_run(connection, verb, models
         assert listener.told == 2
         assert not autoupdate(models, using=connection.alias)
         assert listener.told == 2
+
+
+def test_only_some_receivers_of_a_signal_are_told():
+    signal, told = Signal(), []
+
+    def first(**options):
+        told.append("first")
+
+    def second(**options):
+        told.append("second")
+        signal.connect(third)
+        signal.disconnect(second)
+
+    def third(**options):
+        told.append("third")
+
+    signal.connect(first)
+    signal.connect(second)
+    with signals.only(signal, lambda receiver: receiver is second):
+        signal.send(sender=None)
+    assert told == ["second"]
+    signal.send(sender=None)
+    assert told == ["second", "first", "third"]

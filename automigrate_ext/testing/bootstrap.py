@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-import weakref
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from dataclasses import replace as evolve
@@ -14,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
 from django.db import connections
-from django.db.models.signals import post_migrate, pre_migrate
 
 from automigrate_ext import signals
 from automigrate_ext.backends import copies_for, ours
@@ -50,6 +48,7 @@ class Bootstrap:
     found: Stamp | None = None
     mark: str = ""
     is_changed: bool = False
+    is_told: bool = False
     tables: Mapping[str, str] = field(default_factory=dict)
     plan: Plan | None = None
     started: float = field(default_factory=time.perf_counter)
@@ -126,12 +125,6 @@ class Bootstrap:
         now = self.copies.rows(counted) if counted else {}
         return any(now.get(name, 0) < then[name] for name in counted)
 
-    def has_other_receivers(self) -> bool:
-        """Whether there are receivers of whom it is not known what they do."""
-        entries = (*pre_migrate.receivers, *post_migrate.receivers)
-        receivers = [resolve(entry[1]) for entry in entries]
-        return any(not receiver.__module__.startswith(KNOWN_RECEIVERS) for receiver in receivers if receiver)
-
     # What is done about it
 
     def make_current(self) -> None:
@@ -168,6 +161,7 @@ class Bootstrap:
         everything = selection is self.selection
         self.is_changed = True
         self.plan, gone = updating.update(selection, verbosity=self.verbosity, tell=everything)
+        self.is_told = everything and bool(self.plan)
         if everything or not self.knows_migrations():
             self.record_migrations(gone)
 
@@ -180,7 +174,9 @@ class Bootstrap:
 
         Tests that end with a flush leave a kept database without the rows that receivers have written.
         """
-        if not self.has_other_receivers() and not self.vanished():
+        if not self.vanished():
+            if not self.is_told and any(map(is_other, signals.receivers())):
+                signals.send_again(self.connection, verbosity=self.verbosity, to=is_other)
             return True
         signals.send_again(self.connection, verbosity=self.verbosity)
         if self.vanished():
@@ -215,9 +211,9 @@ class Bootstrap:
         return Outcome(alias=self.alias, database=database, seconds=seconds, plan=self.plan, remade=remade)
 
 
-def resolve(reference: Any) -> Any:
-    """The receiver that a signal refers to, None where it is gone."""
-    return reference() if isinstance(reference, weakref.ReferenceType) else reference
+def is_other(receiver: Any) -> bool:
+    """Whether it is not known what a receiver does."""
+    return not receiver.__module__.startswith(KNOWN_RECEIVERS)
 
 
 def reason(error: Exception) -> str:

@@ -71,6 +71,31 @@ def test_database_made_by_migrations_is_adopted(on_sqlite):
     assert on_sqlite.pytest("--reuse-db").passed().lines() == []
 
 
+#: A receiver that is connected where `migrate` looks for them, and says which others are told with it.
+RECEIVER = """\
+from django.db.models.signals import post_migrate
+
+
+def write_down(sender, **options):
+    if sender.label == "app0":
+        with open("told.txt", "a") as file:
+            file.write(f"{len(post_migrate.receivers)}\\n")
+
+
+post_migrate.connect(write_down)
+"""
+
+
+def test_receivers_of_a_project_are_told_in_each_run(on_sqlite):
+    management = on_sqlite.directory / "app0/management"
+    management.mkdir()
+    (management / "__init__.py").write_text(RECEIVER)
+    for _ in range(3):
+        on_sqlite.pytest(*OURS).passed()
+    made, *kept = (on_sqlite.directory / "told.txt").read_text().split()
+    assert int(made) > 1 and kept == ["1", "1"]  # Django's receivers have nothing to write then
+
+
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 def test_what_a_killed_run_left_is_not_met_again(project):
     options = (*OURS, "-k", "columns")

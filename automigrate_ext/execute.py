@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence, Set
 from dataclasses import dataclass, field
 from itertools import chain
+from typing import TYPE_CHECKING
 
 from django.db.utils import Error
 
@@ -13,8 +14,10 @@ from automigrate_ext.changes import AddConstraint, Change, CreateTable
 from automigrate_ext.exceptions import AutomigrateError, NotConverged, Refused
 from automigrate_ext.plan import Plan
 from automigrate_ext.progress import Meter
-from automigrate_ext.saved import Expected
 from automigrate_ext.schema import ForeignKey
+
+if TYPE_CHECKING:
+    from automigrate_ext.saved import Expected
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

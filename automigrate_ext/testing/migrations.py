@@ -35,12 +35,15 @@ def on_disk(modules: Modules) -> frozenset[Key]:
     )
 
 
-def replaced(modules: Modules) -> frozenset[Key]:
-    """The migrations that squashed ones stand for; only those are imported."""
+def done(modules: Modules) -> frozenset[Key]:
+    """Those, and the ones that squashed migrations stand for, which alone are imported."""
     found: set[Key] = set()
-    packages = filter(None, (package_of(config, modules) for config in apps.get_app_configs()))
-    for package in packages:
+    for config in apps.get_app_configs():
+        package = package_of(config, modules)
+        if package is None:
+            continue
         for name, path in files_of(package):
+            found.add((config.label, name))
             if may_replace(path):
                 migration: Any = import_module(f"{package.__name__}.{name}")
                 found |= set(map(tuple, migration.Migration.replaces))
@@ -97,7 +100,7 @@ def record(connection: BaseDatabaseWrapper, modules: Modules, gone: Collection[s
     """
     recorder = MigrationRecorder(connection)
     recorder.ensure_schema()
-    wanted, there = on_disk(modules) | replaced(modules), applied(connection.alias)
+    wanted, there = done(modules), applied(connection.alias)
     here = {config.label for config in apps.get_app_configs()} | set(gone)
     rows = [recorder.Migration(app=app, name=name, applied=now()) for app, name in sorted(wanted - there)]
     recorder.migration_qs.bulk_create(rows, batch_size=250)

@@ -19,6 +19,8 @@ class Rebuild(Run):
     """One `automigrate`."""
 
     command = "automigrate"
+    #: What was found when the run had carried out its steps.
+    reached: Schema
 
     def plan(self) -> Plan:
         """The plan, with nothing done."""
@@ -112,11 +114,12 @@ class Rebuild(Run):
         self.promise_hooks(after)
 
     def leftover(self) -> list[str]:
+        """What differs from the models."""
         desired = self.desired.schema
-        current = self.backend.introspect(list(desired.tables))
-        return [change.describe() for change in diff(current, desired, Ownership())]
+        self.reached = self.backend.introspect(list(desired.tables))
+        return [change.describe() for change in diff(self.reached, desired, Ownership())]
 
     def settle(self) -> None:
-        current = self.backend.introspect(list(self.desired.schema.tables))
-        tables = [owned_table(table, table, current.tables[table.name], None) for table in self.desired.schema]
-        self.conclude(tables)
+        """Record what the tables are, as they were when they were compared after the run."""
+        made = self.reached.tables
+        self.conclude([owned_table(table, table, made[table.name], None) for table in self.desired.schema])

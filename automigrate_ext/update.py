@@ -61,6 +61,8 @@ class Update(Run):
     """One `autoupdate`."""
 
     command = "autoupdate"
+    #: What was found when the run had carried out its steps.
+    reached: State
 
     def __init__(self, selection: Selection, options: Options, saved: SavedPlan | None = None) -> None:
         super().__init__(selection, concerning(options, selection))
@@ -316,7 +318,8 @@ class Update(Run):
 
     def leftover(self, withheld: set[str]) -> list[str]:
         """What still differs and was not announced."""
-        changes = self.look().changes
+        self.reached = self.look()
+        changes = self.reached.changes
         return [change.describe() for change in changes if change.table + change.describe() not in withheld]
 
     def announce(self, state: State, work: Work, after: Iterable[Hook]) -> None:
@@ -342,14 +345,11 @@ class Update(Run):
         self.promise_hooks(after)
 
     def settle(self) -> None:
-        """Record what the tables are now."""
-        recorded = self.record.read()
-        ownership = renamed_ownership(recorded, self.renamings)
-        with self.backend.snapshot():
-            current = self.backend.introspect([*self.desired.schema.tables, *self.removed_tables(ownership)])
-        desired = adopt(self.desired.schema, current, ownership, self.backend.type_rules)
+        """Record what the tables are, as they were when they were compared after the run."""
+        state = self.reached
+        tables = self.owned_tables(state.ownership, state.current, state.desired)
         self.rename_content_types()
-        self.conclude(self.owned_tables(ownership, current, desired), gone=self.gone(recorded, ownership, current))
+        self.conclude(tables, gone=self.gone(self.record.read(), state.ownership, state.current))
 
     def rename_content_types(self) -> None:
         if self.renames.renamed_models:

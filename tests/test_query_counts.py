@@ -4,7 +4,8 @@ import pytest
 from django.db import models
 from django.test.utils import CaptureQueriesContext
 
-from automigrate_ext import autoupdate, is_actual, make_plan
+from automigrate_ext import automigrate, autoupdate, is_actual, make_plan
+from automigrate_ext.backends import backend_for
 from tests.acceptance.helper import State
 
 
@@ -46,3 +47,14 @@ def test_nothing_to_do(connection, verb):
         counts[number] = queries(connection, verb, state)
     assert len(counts[5]) == len(counts[60]), counts[5]
     assert len(counts[60]) < 60
+
+
+@pytest.mark.parametrize(("verb", "times"), [(autoupdate, 3), (automigrate, 2)])
+def test_tables_are_read_before_under_the_lock_and_after(connection, monkeypatch, verb, times):
+    kind, reads = type(backend_for(connection.alias)), []
+    introspect = kind.introspect
+    monkeypatch.setattr(kind, "introspect", lambda self, names: reads.append(names) or introspect(self, names))
+    autoupdate(using=connection.alias, apps=many(2).apps)
+    reads.clear()
+    assert verb(using=connection.alias, apps=many(3).apps)
+    assert len(reads) == times

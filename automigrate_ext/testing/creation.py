@@ -115,12 +115,19 @@ class Maker:
         copies = copies_for(creation.connection, creation.log)
         template = self.run.template_of(name)
         options["keepdb"] = keepdb
-        if template == name:
-            with copies.lock(name):
-                self.build(creation, args, options)
-                self.mark(creation.connection, name, keepdb=keepdb)
+        if template != name:
+            self.create_copy(creation, copies, template, name, args, options)
             return name
-        # What the first process has made is noted, and as soon as it is, all copy it at the same time.
+        with copies.lock(name):
+            self.build(creation, args, options)
+            self.mark(creation.connection, name, keepdb=keepdb)
+        return name
+
+    def create_copy(
+        self, creation: Any, copies: Copies, template: str, name: str, args: tuple[Any, ...], options: dict[str, Any]
+    ) -> None:
+        """Make a worker's copy: the first one makes what is copied and notes that, and then all copy it at once."""
+        keepdb = options["keepdb"]
         note = self.run.note(creation.connection.alias)
         with copies.lock(template, unless=note.exists) as share:
             if not note.exists():
@@ -136,7 +143,6 @@ class Maker:
         connect_to(creation.connection, name)
         creation.connection.ensure_connection()
         self.take_up(creation.connection, template, name, wanted, keepdb=keepdb)
-        return name
 
     def take_up(self, connection: Any, source: str, target: str, wanted: Stamp | None, *, keepdb: bool) -> None:
         """Begin to use a copy, to which the connection is. Raises `AutomigrateError` if it is one of something else."""
@@ -155,13 +161,10 @@ class Maker:
             use.mark(Notes(connection.alias))
             self.run.used.append((connection.alias, name))
 
-    def build(self, creation: Any, args: tuple[Any, ...], options: dict[str, Any]) -> Bootstrap:
+    def build(self, creation: Any, args: tuple[Any, ...], options: dict[str, Any]) -> None:
         """Let Django create the database, and fill it from the models where it would have called `migrate`."""
         keepdb = options.get("keepdb", False)
-        bootstrap = Bootstrap(
-            alias=creation.connection.alias,
-            modules=self.run.modules,
-        )
+        bootstrap = Bootstrap(alias=creation.connection.alias, modules=self.run.modules)
         remade = ""
 
         def migrate(verbosity: int) -> None:
@@ -176,7 +179,6 @@ class Maker:
         if keepdb or self.run.worker:  # nobody else looks for it
             self.stamps[name] = bootstrap.write_stamp()
         self.run.outcomes.append(bootstrap.outcome(shown(creation, name), remade))
-        return bootstrap
 
     def create_in_memory(self, creation: Any, args: tuple[Any, ...], options: dict[str, Any]) -> str:
         """Make a database in memory; of several processes one makes it, and the others read its copy."""
@@ -189,7 +191,7 @@ class Maker:
 
         copies = SQLiteCopies(creation.connection, creation.log)
         copy = self.run.shared / f"{self.run.identifier}-{creation.connection.alias}.sqlite3"
-        with copies.lock(str(copy)):
+        with copies.lock(str(copy), unless=copy.exists):
             if not copy.exists():
                 self.build(creation, args, options)
                 copies.save(creation.connection.connection, str(copy))

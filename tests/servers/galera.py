@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from tests.servers import Kept, ServerUnavailable, keeping
-from tests.servers.keeper import home, memory, program, serve
+from tests.servers.keeper import home, program, serve
 from tests.servers.mariadb import Server
 
 NODES = 2
@@ -58,7 +58,7 @@ def _provider() -> Path:
 
 def keep_cluster() -> None:
     """Run a cluster until standard input is closed."""
-    with home(memory()) as place, ExitStack() as stack:
+    with home() as place, ExitStack() as stack:
         ports = free_ports(3 * NODES)
         nodes = [Node(Server(place, f"node{n}", SETTINGS), ports[n::NODES]) for n in range(NODES)]
         for number, node in enumerate(nodes):

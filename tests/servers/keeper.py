@@ -56,9 +56,12 @@ class Home:
 
 
 @contextmanager
-def home(parent: Path | None = None) -> Iterator[Home]:
-    """Make a directory for a server, in the place given or that for temporary files; remove it at the end."""
-    with tempfile.TemporaryDirectory(prefix="automigrate-", dir=parent, ignore_cleanup_errors=True) as directory:
+def home() -> Iterator[Home]:
+    """Make a directory for a server, in memory or else among temporary files; remove it at the end.
+
+    Each new table is three files or more, and what a disk takes for these hides everything else.
+    """
+    with tempfile.TemporaryDirectory(prefix="automigrate-", dir=memory(), ignore_cleanup_errors=True) as directory:
         yield Home(Path(directory))
 
 

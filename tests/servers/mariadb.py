@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from urllib.parse import quote
 
 from tests.servers import OwnServer, ServerUnavailable, keeping
-from tests.servers.keeper import START_TIMEOUT, Home, home, memory, program, serve
+from tests.servers.keeper import START_TIMEOUT, Home, home, program, serve
 
 #: Nothing of value is kept on this server. The character set is Debian's, not the latin1 that MariaDB was built with.
 SETTINGS = (
@@ -47,7 +47,7 @@ def temporary_server(settings: Sequence[str] = ()) -> Iterator[str]:
 def keep_server(settings: Sequence[str]) -> None:
     """Run a server until standard input is closed; commands are answered by its URL."""
     # Every change of a table is synced to disk, which takes no time where the disk is memory.
-    with home(memory()) as place:
+    with home() as place:
         server = Server(place, "mariadb", settings)
         try:
             server.create()

@@ -13,7 +13,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from tests.servers import OwnServer, ServerUnavailable, keeping
-from tests.servers.keeper import START_TIMEOUT, Home, home, memory, serve
+from tests.servers.keeper import START_TIMEOUT, Home, home, serve
 
 #: The environment variable that names the directory of the programs to use in the place of the wheel's.
 PROGRAMS = "TEST_POSTGRESQL_PROGRAMS"
@@ -64,8 +64,7 @@ def _installation() -> Path:
 
 def keep_server(settings: Sequence[str]) -> None:
     """Run a server until standard input is closed; commands are answered by the URL of the server they are about."""
-    # Each new table is three files or more, which take half the time where the disk is memory.
-    with home(memory() if "fsync=off" in settings else None) as place:
+    with home() as place:
         server = _Server(place)
         standby = server.another("standby", port=5433)
         try:

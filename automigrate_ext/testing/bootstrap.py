@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from dataclasses import replace as evolve
 from functools import cached_property
@@ -49,6 +49,7 @@ class Bootstrap:
     mark: str = ""
     is_changed: bool = False
     is_told: bool = False
+    updated: Selection | None = None
     tables: Mapping[str, str] = field(default_factory=dict)
     plan: Plan | None = None
     started: float = field(default_factory=time.perf_counter)
@@ -136,11 +137,6 @@ class Bootstrap:
             self.record_migrations()
             self.is_changed = True
 
-    def prepare(self) -> None:
-        """Begin to load what makes tables; meanwhile the server makes the database, which takes as long."""
-        vendor = self.connection.vendor
-        Thread(target=lambda: (import_module("automigrate_ext.testing.making"), ours(vendor))).start()
-
     def make(self, *, kept: bool) -> None:
         """Make all tables. Raises as `autoupdate` does."""
         self.found = None
@@ -159,6 +155,7 @@ class Bootstrap:
         from automigrate_ext.testing import updating
 
         everything = selection is self.selection
+        self.updated = selection
         self.is_changed = True
         self.plan, gone = updating.update(selection, verbosity=self.verbosity, tell=everything)
         self.is_told = everything and bool(self.plan)
@@ -202,13 +199,26 @@ class Bootstrap:
             tables={name: self.tables[name] for name in here},
             disk=self.disk,
             recorded=self.recorded(),
-            rows=self.copies.rows(here),
+            rows=self.rows(here),
         )
+
+    def rows(self, here: Collection[str]) -> dict[str, int]:
+        """How many rows belong to the tables: those that are there now, or of tables that stayed as they were, then."""
+        if self.found is None:
+            return self.copies.rows(here)
+        updated = {model._meta.db_table for model in self.updated.models} if self.updated else set()
+        stayed = {name: number for name, number in self.found.rows.items() if name in here and name not in updated}
+        return stayed | self.copies.rows(updated.intersection(here))
 
     def outcome(self, database: str, remade: str = "") -> Outcome:
         """What became of the database so far."""
         seconds = time.perf_counter() - self.started
         return Outcome(alias=self.alias, database=database, seconds=seconds, plan=self.plan, remade=remade)
+
+
+def load_soon(vendor: str) -> None:
+    """Begin to load what makes tables; meanwhile the server makes the database, which takes as long."""
+    Thread(target=lambda: (import_module("automigrate_ext.testing.making"), ours(vendor))).start()
 
 
 def is_other(receiver: Any) -> bool:

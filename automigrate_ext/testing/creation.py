@@ -27,7 +27,7 @@ from automigrate_ext.backends.copies import Copies
 from automigrate_ext.exceptions import AutomigrateError
 from automigrate_ext.owned_row import TABLE as RECORD
 from automigrate_ext.testing import stamp, use
-from automigrate_ext.testing.bootstrap import ANEW, Bootstrap, reason
+from automigrate_ext.testing.bootstrap import ANEW, Bootstrap, load_soon, reason
 from automigrate_ext.testing.migrations import Modules
 from automigrate_ext.testing.notes import Notes
 from automigrate_ext.testing.outcome import Outcome
@@ -118,6 +118,8 @@ class Maker:
         if template != name:
             self.create_copy(creation, copies, template, name, args, options)
             return name
+        if not keepdb:
+            load_soon(creation.connection.vendor)
         with copies.lock(name):
             self.build(creation, args, options)
             self.mark(creation.connection, name, keepdb=keepdb)
@@ -131,6 +133,8 @@ class Maker:
         note = self.run.note(creation.connection.alias)
         with copies.lock(template, unless=note.exists) as share:
             if not note.exists():
+                if not keepdb:
+                    load_soon(creation.connection.vendor)
                 with test_name(creation, template):
                     self.build(creation, args, options)
                 copies.leave(template)
@@ -172,8 +176,6 @@ class Maker:
             bootstrap.verbosity = verbosity
             remade = fill(creation, bootstrap, keepdb=keepdb)
 
-        if not keepdb:
-            bootstrap.prepare()
         with instead_of_migrate(migrate):
             name = CREATE(creation, *args, **options)
         if keepdb or self.run.worker:  # nobody else looks for it

@@ -71,6 +71,14 @@ def test_database_made_by_migrations_is_adopted(on_sqlite):
     assert on_sqlite.pytest("--reuse-db").passed().lines() == []
 
 
+def test_rows_of_tables_that_stayed_do_not_belong_to_a_database(on_sqlite):
+    on_sqlite.pytest(*OURS, SQL="INSERT INTO app1_model1 (id, name) VALUES (7, 'of a fixture')").passed()
+    on_sqlite.replace("app1/models.py", "class Model0(models.Model):\n", "class Model0(models.Model):\n" + OTHER)
+    line = on_sqlite.pytest(*OURS, "-k", "not migrations", SQL="DELETE FROM app1_model1").line()
+    assert line.startswith("1 change applied in ")
+    assert on_sqlite.pytest(*OURS, "-k", "not migrations").line().startswith("up to date, ")
+
+
 #: A receiver that is connected where `migrate` looks for them, and says which others are told with it.
 RECEIVER = """\
 from django.db.models.signals import post_migrate

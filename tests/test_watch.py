@@ -162,6 +162,29 @@ def test_interrupt_ends_a_run_that_waits(watched):
         assert "Interrupted; nothing was changed." in project.output.read_text()
 
 
+#: Is in the middle of something that Ctrl-C does not end at once.
+DEAF = """
+import os, signal, time
+
+if "AUTOMIGRATE_EXT_FOLLOWED" in os.environ:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    print("deaf", flush=True)
+    time.sleep(2)
+"""
+
+
+def test_interrupt_again_waits_for_the_end_too(watched):
+    project = watched()
+    project.done()
+    project.models.write_text(MODELS + DEAF)
+    project.await_text("deaf")
+    for _ in range(3):
+        project.process.send_signal(signal.SIGINT)
+        time.sleep(0.4)
+    assert project.process.wait(timeout=60) == 130
+    assert "KeyboardInterrupt" not in project.output.read_text()
+
+
 def test_dry_run_only_says(watched):
     project = watched("--dry-run")
     assert "Create table shelf_book" in project.done()

@@ -118,19 +118,26 @@ class Process:
         try:
             return self.process.wait()
         except KeyboardInterrupt:
-            # A terminal tells all processes in front; from elsewhere only this one was told.
-            if not sys.stdin.isatty():
-                self.process.send_signal(signal.SIGINT)
+            self.interrupt()
             raise
 
     def end(self) -> None:
-        """Wait for its end; one that has not been told to run is ended."""
+        """Wait for its end, however often Ctrl-C is pressed; one that has not been told to run is ended."""
         if self.process is None:
             return
         if self.pipe is not None:
             self.process.kill()
             self.tell(b"")
-        self.process.wait()
+        while self.process.returncode is None:
+            try:
+                self.process.wait()
+            except KeyboardInterrupt:
+                self.interrupt()
+
+    def interrupt(self) -> None:
+        """Let it know of Ctrl-C: a terminal tells all processes in front; from elsewhere only this one was told."""
+        if self.process is not None and not sys.stdin.isatty():
+            self.process.send_signal(signal.SIGINT)
 
     def tell(self, word: bytes) -> None:
         """Send the one word that it waits for, or none, and close the pipe; one that failed to load listens no more."""

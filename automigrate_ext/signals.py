@@ -71,16 +71,27 @@ def receivers() -> list[Any]:
 
 @contextmanager
 def only(signal: Signal, to: Concerned) -> Iterator[None]:
-    """Let the signal have the receivers concerned alone, and those that are connected meanwhile."""
-    before = signal.receivers
-    told = [entry for entry in before if (receiver := receiver_of(entry)) is not None and to(receiver)]
-    signal.receivers = list(told)
+    """Let the signal tell the receivers concerned alone, and those that are connected meanwhile.
+
+    In the place of the others stand ones that do nothing, so that they may be disconnected as ever.
+    """
+    others = [entry for entry in signal.receivers if (receiver := receiver_of(entry)) is None or not to(receiver)]
+    silent = [(entry[0], hear_nothing_async if entry[-1] else hear_nothing, *entry[2:]) for entry in others]
+    there = dict(zip(map(id, others), silent, strict=True))
+    signal.receivers = [there.get(id(entry), entry) for entry in signal.receivers]
+    back = dict(zip(map(id, silent), others, strict=True))
     try:
         yield
     finally:
-        after = signal.receivers
-        left = [entry for entry in before if entry not in told or entry in after]
-        signal.receivers = left + [entry for entry in after if entry not in told]
+        signal.receivers = [back.get(id(entry), entry) for entry in signal.receivers]
+
+
+def hear_nothing(**options: Any) -> None:
+    """Do nothing in the place of a receiver."""
+
+
+async def hear_nothing_async(**options: Any) -> None:
+    """Do nothing in the place of one that is awaited."""
 
 
 def receiver_of(entry: Sequence[Any]) -> Any:

@@ -8,6 +8,7 @@ from django.db.models.signals import post_migrate
 from django.dispatch import Signal
 
 from automigrate_ext import automigrate, autoupdate, signals
+from automigrate_ext.testing.bootstrap import is_other
 
 
 class Listener:
@@ -56,14 +57,42 @@ def test_only_some_receivers_of_a_signal_are_told():
         told.append("second")
         signal.connect(third)
         signal.disconnect(second)
+        # Others may be disconnected, and connected again, as if they were told.
+        signal.disconnect(fourth)
+        signal.disconnect(dispatch_uid="fifth")
+        signal.connect(fifth, dispatch_uid="fifth")
 
     def third(**options):
         told.append("third")
 
-    signal.connect(first)
-    signal.connect(second)
+    def fourth(**options):
+        told.append("fourth")
+
+    def fifth(**options):
+        told.append("fifth")
+
+    for receiver in (first, second, fourth):
+        signal.connect(receiver)
+    signal.connect(fifth, dispatch_uid="fifth")
     with signals.only(signal, lambda receiver: receiver is second):
         signal.send(sender=None)
     assert told == ["second"]
     signal.send(sender=None)
-    assert told == ["second", "first", "third"]
+    assert told == ["second", "first", "third", "fifth"]
+
+
+def test_receivers_that_are_awaited_are_left_out_too():
+    signal, told = Signal(), []
+
+    async def wait(**options):
+        told.append("waited")
+
+    signal.connect(wait)
+    with signals.only(signal, lambda receiver: False):
+        signal.send(sender=None)
+    signal.send(sender=None)
+    assert told == ["waited"]
+
+
+def test_receivers_without_a_module_are_known_as_others():
+    assert is_other({}.update)

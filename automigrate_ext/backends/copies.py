@@ -61,6 +61,13 @@ class Copies(ABC):
     def key(self, name: str) -> AbstractContextManager[Key]:
         """The key of a name, which is given back when the block or the process ends."""
 
+    def forbid_unfit(self, name: str) -> None:  # noqa: B027 - most servers say themselves what they do not take
+        """Raise `AutomigrateError` where the server would take the name of a database for another one."""
+
+    def may_create(self) -> bool:
+        """Whether databases may be created at all; what is dropped without that is gone."""
+        return True
+
     def leave(self, name: str) -> None:
         """Close this process's connection to the database, which is about to be copied or dropped."""
         self.connection.close()

@@ -223,7 +223,8 @@ def load_soon(vendor: str) -> None:
 
 def is_other(receiver: Any) -> bool:
     """Whether it is not known what a receiver does."""
-    return not receiver.__module__.startswith(KNOWN_RECEIVERS)
+    module = getattr(receiver, "__module__", None) or ""  # built-in methods have none
+    return not module.startswith(KNOWN_RECEIVERS)
 
 
 def reason(error: Exception) -> str:

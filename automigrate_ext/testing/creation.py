@@ -34,6 +34,8 @@ from automigrate_ext.testing.outcome import Outcome
 from automigrate_ext.testing.stamp import Stamp
 from automigrate_ext.waiting import tell_nobody
 
+#: How the names of files end that name a database to drop.
+TO_DROP = ".drop"
 #: Django's own methods, whatever is put in their place later.
 CREATE: Callable[..., str] = BaseDatabaseCreation.create_test_db
 CLONE: Callable[..., None] = BaseDatabaseCreation.clone_test_db
@@ -44,8 +46,9 @@ class TestRun:
     """One run of tests in one process, and what came of its databases.
 
     `identifier` is the same in all processes of the run. `worker` is the name of this one among several, by which the
-    names of its databases end; `shared` is a directory that all of them see. `used` are the kept databases, by alias,
-    that are marked as in use until `release` is called.
+    names of its databases end; `shared` is a directory that all of them see. `stays` says that databases are there
+    after the run, also where they are made anew. `used` are those of them, by alias, that are marked as in use until
+    `release` is called.
     """
 
     __test__ = False
@@ -53,8 +56,8 @@ class TestRun:
     identifier: str = field(default_factory=lambda: uuid.uuid4().hex)
     worker: str = ""
     shared: Path | None = None
+    stays: bool = False
     outcomes: list[Outcome] = field(default_factory=list)
-    templates: list[tuple[str, str]] = field(default_factory=list)
     used: list[tuple[str, str]] = field(default_factory=list)
     modules: Modules = field(default_factory=lambda: settings.MIGRATION_MODULES)
 
@@ -67,14 +70,25 @@ class TestRun:
         assert self.shared is not None
         return self.shared / f"{self.identifier}-{alias}.json"
 
+    def leave_to_drop(self, alias: str, name: str) -> None:
+        """Note for the process that started the others that this database is to be dropped, once all have ended."""
+        assert self.shared is not None
+        (self.shared / f"{alias}{TO_DROP}").write_text(name)
+
     def release(self) -> None:
         """Say in the kept databases that the tests have ended in good order."""
         for alias, name in self.used:
-            connection = connections[alias]
-            if connection.settings_dict["NAME"] == name or copies_for(connection, tell_nobody).exists(name):
-                with at(connection, name):
+            # Tests, or another run of them, may have dropped it.
+            if copies_for(connections[alias], tell_nobody).exists(name):
+                with at(connections[alias], name):
                     use.unmark(Notes(alias))
         self.used.clear()
+
+
+def left_to_drop(shared: Path) -> Iterator[tuple[str, str]]:
+    """The databases, by alias, that the processes which shared the directory have left to drop."""
+    for path in sorted(shared.glob(f"*{TO_DROP}")):
+        yield path.name.removesuffix(TO_DROP), path.read_text()
 
 
 @contextmanager
@@ -118,11 +132,11 @@ class Maker:
         if template != name:
             self.create_copy(creation, copies, template, name, args, options)
             return name
-        if not keepdb:
+        if not (keepdb or self.run.stays):
             load_soon(creation.connection.vendor)
         with copies.lock(name):
-            self.build(creation, args, options)
-            self.mark(creation.connection, name, keepdb=keepdb)
+            self.build(creation, args, options, stays=keepdb or self.run.stays)
+            self.mark(creation.connection, name, stays=keepdb or self.run.stays)
         return name
 
     def create_copy(
@@ -130,25 +144,35 @@ class Maker:
     ) -> None:
         """Make a worker's copy: the first one makes what is copied and notes that, and then all copy it at once."""
         keepdb = options["keepdb"]
+        copies.forbid_unfit(name)
         note = self.run.note(creation.connection.alias)
         with copies.lock(template, unless=note.exists) as share:
             if not note.exists():
-                if not keepdb:
-                    load_soon(creation.connection.vendor)
-                with test_name(creation, template):
-                    self.build(creation, args, options)
-                copies.leave(template)
+                self.build_template(creation, copies, template, args, options)
                 stamp.note(note, self.stamps[template])
             share()
-            if not keepdb:
-                self.run.templates.append((creation.connection.alias, template))
             wanted = stamp.parse(note.read_text())
             self.copy(copies, template, name, wanted, keepdb=keepdb)
         connect_to(creation.connection, name)
         creation.connection.ensure_connection()
-        self.take_up(creation.connection, template, name, wanted, keepdb=keepdb)
+        self.take_up(creation.connection, template, name, wanted, stays=keepdb or self.run.stays)
 
-    def take_up(self, connection: Any, source: str, target: str, wanted: Stamp | None, *, keepdb: bool) -> None:
+    def build_template(
+        self, creation: Any, copies: Copies, name: str, args: tuple[Any, ...], options: dict[str, Any]
+    ) -> None:
+        """Make what the workers copy."""
+        stays = options["keepdb"] or self.run.stays
+        if not stays:
+            self.run.leave_to_drop(creation.connection.alias, name)
+            load_soon(creation.connection.vendor)
+        try:
+            with test_name(creation, name):
+                self.build(creation, args, options, stays=stays)
+        finally:
+            # The others copy it, or make it anew where it failed, which nobody's connection may prevent.
+            copies.leave(name)
+
+    def take_up(self, connection: Any, source: str, target: str, wanted: Stamp | None, *, stays: bool) -> None:
         """Begin to use a copy, to which the connection is. Raises `AutomigrateError` if it is one of something else."""
         if wanted is not None:
             found, _ = stamp.read(connection.alias, [RECORD])
@@ -157,28 +181,27 @@ class Maker:
                     f"The test database {source!r} was changed by another run of tests while this one made copies of "
                     f"it. Let the runs follow each other, or give each databases of its own by TEST NAME in DATABASES."
                 )
-        self.mark(connection, target, keepdb=keepdb)
+        self.mark(connection, target, stays=stays)
 
-    def mark(self, connection: Any, name: str, *, keepdb: bool) -> None:
-        """Say in a kept database, to which the connection is, that tests use it."""
-        if keepdb:
+    def mark(self, connection: Any, name: str, *, stays: bool) -> None:
+        """Say in a database that stays, to which the connection is, that tests use it."""
+        if stays:
             use.mark(Notes(connection.alias))
             self.run.used.append((connection.alias, name))
 
-    def build(self, creation: Any, args: tuple[Any, ...], options: dict[str, Any]) -> None:
+    def build(self, creation: Any, args: tuple[Any, ...], options: dict[str, Any], *, stays: bool) -> None:
         """Let Django create the database, and fill it from the models where it would have called `migrate`."""
-        keepdb = options.get("keepdb", False)
         bootstrap = Bootstrap(alias=creation.connection.alias, modules=self.run.modules)
         remade = ""
 
         def migrate(verbosity: int) -> None:
             nonlocal remade
             bootstrap.verbosity = verbosity
-            remade = fill(creation, bootstrap, keepdb=keepdb)
+            remade = fill(creation, bootstrap, keepdb=options.get("keepdb", False), stays=stays)
 
         with instead_of_migrate(migrate):
             name = CREATE(creation, *args, **options)
-        if keepdb or self.run.worker:  # nobody else looks for it
+        if stays or self.run.worker:  # nobody else looks for it
             self.stamps[name] = bootstrap.write_stamp()
         self.run.outcomes.append(bootstrap.outcome(shown(creation, name), remade))
 
@@ -186,7 +209,7 @@ class Maker:
         """Make a database in memory; of several processes one makes it, and the others read its copy."""
         name = str(creation._get_test_db_name())
         if not self.run.worker or self.run.shared is None:
-            self.build(creation, args, options)
+            self.build(creation, args, options, stays=False)
             return name
         # Another database's backend takes time to load, and tests wait for it.
         from automigrate_ext.backends.sqlite3.copies import SQLiteCopies
@@ -195,7 +218,7 @@ class Maker:
         copy = self.run.shared / f"{self.run.identifier}-{creation.connection.alias}.sqlite3"
         with copies.lock(str(copy), unless=copy.exists):
             if not copy.exists():
-                self.build(creation, args, options)
+                self.build(creation, args, options, stays=False)
                 copies.save(creation.connection.connection, str(copy))
                 return name
         started = time.perf_counter()
@@ -217,12 +240,13 @@ class Maker:
             creation.log(f"Cloning test database for alias {shown}...")
         target = str(creation.get_test_db_clone_settings(suffix)["NAME"])
         copies = copies_for(creation.connection, creation.log)
+        copies.forbid_unfit(target)
         wanted = self.stamps.get(source)
         with copies.lock(source) as share:
             share()
             self.copy(copies, source, target, wanted, keepdb=keepdb)
         with at(creation.connection, target):
-            self.take_up(creation.connection, source, target, wanted, keepdb=keepdb)
+            self.take_up(creation.connection, source, target, wanted, stays=keepdb or self.run.stays)
 
     def copy(self, copies: Copies, source: str, target: str, wanted: Stamp | None, *, keepdb: bool) -> None:
         """Make the target a copy of the source, unless it is one of what the source is now."""
@@ -250,15 +274,15 @@ class Maker:
             return tables == wanted.tables and wanted.is_complete(copies.rows(wanted.rows))
 
 
-def fill(creation: Any, bootstrap: Bootstrap, *, keepdb: bool) -> str:
+def fill(creation: Any, bootstrap: Bootstrap, *, keepdb: bool, stays: bool) -> str:
     """Make the tables, or make them current; returns why a kept database had to be made anew, or ""."""
     if not keepdb:
-        bootstrap.make(kept=False)
+        bootstrap.make(kept=stays)
         return ""
     why = make_current(bootstrap)
     if not why:
         return ""
-    recreate(creation)
+    recreate(creation, why)
     bootstrap.make(kept=True)
     return why
 
@@ -275,11 +299,17 @@ def make_current(bootstrap: Bootstrap) -> str:
     return "" if bootstrap.complete() else "rows are gone that belong to it"
 
 
-def recreate(creation: Any) -> None:
+def recreate(creation: Any, why: str) -> None:
     """Put an empty database in the place of the one that the connection is to."""
     connection = creation.connection
     name = str(connection.settings_dict["NAME"])
-    copies_for(connection, creation.log).drop(name)
+    copies = copies_for(connection, creation.log)
+    if not copies.may_create():
+        raise AutomigrateError(
+            f"The test database {name!r} has to be made anew, because {why}, and the role may not create databases. "
+            f"Let somebody who may do that."
+        )
+    copies.drop(name)
     with test_name(creation, name):
         creation._create_test_db(verbosity=0, autoclobber=True, keepdb=False)
     connection.close()

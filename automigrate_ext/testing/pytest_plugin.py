@@ -6,10 +6,13 @@ set Django up; so it imports neither Django nor pytest-django before a test asks
 
 from __future__ import annotations
 
+import shutil
 import sys
+import tempfile
 from collections.abc import Generator, Iterator, Sequence
 from contextlib import contextmanager
 from importlib.machinery import ModuleSpec, PathFinder
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -19,8 +22,10 @@ if TYPE_CHECKING:
 
 #: The fixture in which pytest-django, or a project in its stead, sets the databases up.
 FIXTURE = "django_db_setup"
-#: Under what name a report carries the lines, and a worker's last message the databases that are left to drop.
-LINES, TEMPLATES = "automigrate_lines", "automigrate_templates"
+#: The fixture that says whether databases stay after the run.
+STAYS = "django_db_keepdb"
+#: Under what name a report carries the lines, and a worker is told of the directory that all of them share.
+LINES, SHARED = "automigrate_lines", "automigrate_shared"
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -74,7 +79,7 @@ class Databases:
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
         self.lines: list[str] = []
-        self.templates: set[tuple[str, str]] = set()
+        self.shared: Path | None = None
 
     @property
     def workerinput(self) -> dict[str, Any]:
@@ -97,7 +102,6 @@ class Databases:
             result = yield
         fixturedef.addfinalizer(lambda: self.release(run))
         self.lines += list(told(run, self.config.option.verbose))
-        self.templates |= set(run.templates)
         return result
 
     def release(self, run: TestRun) -> None:
@@ -109,10 +113,13 @@ class Databases:
         """The run that this process is, or is a part of."""
         from automigrate_ext.testing.creation import TestRun
 
+        stays = bool(request.getfixturevalue(STAYS))
         if not self.workerinput:
-            return TestRun()
-        shared = request.getfixturevalue("tmp_path_factory").getbasetemp().parent
-        return TestRun(identifier=self.workerinput["testrunuid"], worker=self.workerinput["workerid"], shared=shared)
+            return TestRun(stays=stays)
+        shared = Path(self.workerinput[SHARED])
+        shared.mkdir(exist_ok=True)  # a worker on another host has none yet
+        run, worker = self.workerinput["testrunuid"], self.workerinput["workerid"]
+        return TestRun(identifier=run, worker=worker, shared=shared, stays=stays)
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_makereport(self) -> Generator[None, pytest.TestReport, pytest.TestReport]:
@@ -136,27 +143,36 @@ class Databases:
             for line in lines:
                 terminal.write_line(line)
 
-    @pytest.hookimpl(trylast=True)
-    def pytest_sessionfinish(self) -> None:
-        """Tell the process that started this worker which databases are left to drop."""
-        if self.workerinput:
-            self.config.workeroutput[TEMPLATES] = sorted(self.templates)  # type: ignore[attr-defined]
-
     @pytest.hookimpl(optionalhook=True)
-    def pytest_testnodedown(self, node: Any) -> None:
-        """Hear it."""
-        self.templates |= {tuple(names) for names in getattr(node, "workeroutput", {}).get(TEMPLATES, ())}
+    def pytest_configure_node(self, node: Any) -> None:
+        """Let the workers share a directory, which outlives all of them."""
+        if self.shared is None:
+            self.shared = Path(tempfile.mkdtemp(prefix="automigrate-"))
+        node.workerinput[SHARED] = str(self.shared)
 
     def pytest_unconfigure(self) -> None:
         """Drop the databases of which the workers had copies, once all have ended."""
-        if self.templates and not self.workerinput:
-            from django.db import connections
+        if self.shared is None:
+            return
+        if any(self.shared.iterdir()):
+            from automigrate_ext.testing.creation import left_to_drop
 
-            from automigrate_ext.backends import copies_for
+            for alias, name in left_to_drop(self.shared):
+                self.drop(alias, name)
+        shutil.rmtree(self.shared)
 
+    def drop(self, alias: str, name: str) -> None:
+        """Drop a database; the tests have ended, and do not fail because of it."""
+        from django.db import DatabaseError, connections
+
+        from automigrate_ext.backends import copies_for
+
+        try:
             with unblocked(self.config):
-                for alias, name in sorted(self.templates):
-                    copies_for(connections[alias], lambda message: None).drop(name)
+                copies_for(connections[alias], lambda message: None).drop(name)
+        except DatabaseError as error:
+            words = " ".join(str(error).split())
+            self.config.get_terminal_writer().line(f"test database {name!r} could not be dropped: {words}")
 
 
 @contextmanager

@@ -1,10 +1,14 @@
-"""The lock on the name of a test database: had alone while it is made, shared while it is copied."""
+"""Databases of tests: the lock on their names, had alone or shared, and what stands in the way of making them."""
 
 from contextlib import ExitStack
 
 import pytest
+from django.db import OperationalError
 
+from automigrate_ext import AutomigrateError
 from automigrate_ext.backends import copies_for
+from automigrate_ext.testing import pytest_plugin
+from automigrate_ext.testing.creation import TestRun
 
 NAME = "automigrate_test_shared"
 
@@ -46,3 +50,60 @@ def test_nobody_waits_for_what_is_done(processes):
         share_too()
     with second.lock(name):  # all of it was given back
         pass
+
+
+def test_names_that_postgresql_would_cut_off(postgresql):
+    copies = copies_for(postgresql, print)
+    copies.forbid_unfit("n" * 63)
+    with pytest.raises(AutomigrateError, match="has more than 63 bytes"):
+        copies.forbid_unfit("\u00fc" * 32)
+
+
+def test_who_may_create_no_database_drops_none(postgresql):
+    role, name = "automigrate_test_no_createdb", postgresql.settings_dict["NAME"]
+    with postgresql.cursor() as cursor:
+        cursor.execute(f"DROP ROLE IF EXISTS {role}")
+        cursor.execute(f"CREATE ROLE {role} NOCREATEDB")
+    other = postgresql.copy()
+    other.settings_dict["OPTIONS"] = {**other.settings_dict["OPTIONS"], "options": f"-c role={role}"}
+    try:
+        assert copies_for(postgresql, print).may_create()
+        with pytest.raises(AutomigrateError, match="the role may not create databases"):
+            copies_for(other, print).copy("template1", name, "last")
+        assert copies_for(postgresql, print).exists(name)
+    finally:
+        other.close()
+        with postgresql.cursor() as cursor:
+            cursor.execute(f"DROP ROLE {role}")
+
+
+def test_directory_of_a_file_has_to_be_there(sqlite, tmp_path):
+    name = str(tmp_path / "nowhere" / "test.sqlite3")
+    with (
+        pytest.raises(AutomigrateError, match="There is no directory for the test database"),
+        copies_for(sqlite, print).lock(name),
+    ):
+        pass
+
+
+def test_release_passes_over_a_database_that_is_gone(connection, tmp_path):
+    gone = str(tmp_path / "gone") if connection.vendor == "sqlite" else "automigrate_test_gone"
+    run = TestRun(used=[(connection.alias, gone)])
+    run.release()
+    assert not run.used
+
+
+def test_a_database_that_cannot_be_dropped_is_said(sqlite, pytestconfig, monkeypatch):
+    said = []
+
+    class Used:
+        def drop(self, name):
+            raise OperationalError(f'database "{name}" is being\naccessed by other users')
+
+    class Writer:
+        line = said.append
+
+    monkeypatch.setattr("automigrate_ext.backends.copies_for", lambda *args: Used())
+    monkeypatch.setattr(pytestconfig, "get_terminal_writer", Writer)
+    pytest_plugin.Databases(pytestconfig).drop(sqlite.alias, "shop")
+    assert said == ["test database 'shop' could not be dropped: database \"shop\" is being accessed by other users"]

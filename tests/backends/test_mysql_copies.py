@@ -97,3 +97,18 @@ def test_views_that_cannot_be_made_end_the_copying(mariadb):
             copies.copy(source, f"{source}_copy", "last")
     finally:
         copies.drop(f"{source}_copy")
+
+
+def test_project_without_a_database_of_its_own(mariadb):
+    # In tests alone there is none, and nothing may be asked of it.
+    other = mariadb.copy()
+    other.settings_dict["NAME"] = "automigrate_test_no_such"
+    source = mariadb.settings_dict["NAME"]
+    with mariadb.cursor() as cursor:
+        cursor.execute("CREATE TABLE last (id integer)")
+    copies = MySQLCopies(other)
+    try:
+        copies.copy(source, f"{source}_copy", "last")
+        assert copies.exists(f"{source}_copy")
+    finally:
+        copies.drop(f"{source}_copy")

@@ -1,5 +1,6 @@
 """Copies of databases for several processes: made once, made anew when they are stale, whole or not there."""
 
+import os
 import signal
 from ast import literal_eval
 
@@ -68,6 +69,69 @@ def test_killed_while_copying_leaves_no_half_of_a_copy(project):
     assert len(said(result, " copied from ")) == 2
     again = project.pytest(*OURS)
     assert len(said(again, " up to date, ")) == 1 and not said(again, " copied from ")
+
+
+def test_made_anew_and_kept(project):
+    # pytest-django says nothing of keeping to those who make databases then.
+    anew = ("--automigrate", "--reuse-db", "--create-db", *WORKERS)
+    project.pytest("--automigrate", "--reuse-db").passed()
+    result = project.pytest(*anew)
+    assert len(said(result, " tables created in ")) == 1 and len(said(result, " copied from ")) == 2
+    assert len(there(project, "", "_gw0", "_gw1")) == 3
+    result = project.pytest(*OURS)
+    assert len(said(result, " up to date, ")) == 1 and not said(result, " copied from ")
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
+def test_killed_after_making_anew(on_sqlite):
+    left = "INSERT INTO app1_model0 (id, name) VALUES (7, 'left behind')"
+    on_sqlite.pytest("--automigrate", "--reuse-db", "--create-db", "-k", "columns", SQL=left, DIE="1")
+    line = on_sqlite.pytest("--automigrate", "--reuse-db", "-k", "columns", SQL=left).line()
+    assert line.endswith("because the run before was killed while it used it")
+
+
+#: Presses Ctrl-C when the databases are there, as a terminal does.
+INTERRUPTED = """
+import os, signal
+
+import pytest
+
+if os.environ.get("INTERRUPT"):
+
+    @pytest.fixture(scope="session", autouse=True)
+    def interrupted(django_db_setup):
+        os.killpg(0, signal.SIGINT)
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs process groups")
+def test_interrupted_run_leaves_nothing(project):
+    (project.directory / "conftest.py").write_text((project.directory / "conftest.py").read_text() + INTERRUPTED)
+    result = project.pytest("--automigrate", *WORKERS, INTERRUPT="1")
+    assert result.status == 2 and "KeyboardInterrupt" in result.out
+    assert there(project, "", "_gw0", "_gw1") == []
+
+
+#: A receiver of an app that fails.
+FAILING = """
+from django.db.models.signals import post_migrate
+
+
+def fail(**options):
+    raise LookupError("there is no such shop")
+
+
+post_migrate.connect(fail)
+"""
+
+
+def test_each_worker_says_why_the_build_failed(project):
+    (project.directory / "app0/management").mkdir()
+    (project.directory / "app0/management/__init__.py").write_text(FAILING)
+    result = project.pytest("--automigrate", *WORKERS)
+    assert result.status == 1
+    assert "there is no such shop" in result.out and "SystemExit" not in result.out
+    assert there(project, "", "_gw0", "_gw1") == []
 
 
 MEDDLER = """

@@ -20,6 +20,7 @@ SELECT default_character_set_name, default_collation_name FROM information_schem
 """
 #: How many may copy a database at a time.
 SHARES = 8
+VERSION = "SELECT VERSION()"
 DROP = "DROP DATABASE IF EXISTS {name}"
 CREATE = "CREATE DATABASE {name} CHARACTER SET {charset} COLLATE {collation}"
 USE = "USE {name}"
@@ -130,8 +131,10 @@ class MySQLCopies(Copies):
             cursor.execute(CREATE.format(name=self.quote(target), charset=charset, collation=collation))
             cursor.execute(USE.format(name=self.quote(target)))
             cursor.execute(CARELESS.format(mode=CARELESS_MODE))
-            copying = Copying(cursor, source, target, is_mariadb=self.connection.mysql_is_mariadb)  # type: ignore[attr-defined]
-            copying.run(last)
+            # Django would ask by a connection to the project's own database.
+            cursor.execute(VERSION)
+            is_mariadb = "mariadb" in cursor.fetchone()[0].lower()
+            Copying(cursor, source, target, is_mariadb=is_mariadb).run(last)
 
     def tables(self, names: Collection[str]) -> dict[str, str]:
         def fold(name: str) -> str:

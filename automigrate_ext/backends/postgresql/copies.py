@@ -12,12 +12,14 @@ from django.db.utils import OperationalError
 
 from automigrate_ext.backends.copies import Copies
 from automigrate_ext.backends.postgresql.faults import code_of
+from automigrate_ext.exceptions import AutomigrateError
 
 # Locks are apart for each database, and all runs connect to the same one while they make test databases.
 TRY_LOCK = "SELECT pg_try_advisory_lock(%s)"
 TRY_SHARE = "SELECT pg_try_advisory_lock_shared(%s)"
 FREE_LOCK = "SELECT pg_advisory_unlock(%s)"
 EXISTS = "SELECT 1 FROM pg_database WHERE datname = %s"
+MAY_CREATE = "SELECT rolcreatedb OR rolsuper FROM pg_roles WHERE rolname = current_user"
 DROP = "DROP DATABASE IF EXISTS {name}"
 COPY = "CREATE DATABASE {target} TEMPLATE {source}"
 # What the catalog says of each table, as it is kept there: nothing is printed, and numbers stand for names. A copy of
@@ -96,11 +98,29 @@ class PostgreSQLCopies(Copies):
             cursor.execute(EXISTS, [name])
             return cursor.fetchone() is not None
 
+    def forbid_unfit(self, name: str) -> None:
+        limit = self.connection.ops.max_name_length()
+        if limit and len(name.encode()) > limit:
+            raise AutomigrateError(
+                f"The name of the test database {name!r} has more than {limit} bytes, and PostgreSQL would cut it off. "
+                f"Give it a shorter one by TEST NAME in DATABASES."
+            )
+
+    def may_create(self) -> bool:
+        with self.connection._nodb_cursor() as cursor:
+            cursor.execute(MAY_CREATE)
+            return bool(cursor.fetchone()[0])
+
     def drop(self, name: str) -> None:
         self.leave(name)
         self.run(DROP.format(name=self.quote(name)))
 
     def copy(self, source: str, target: str, last: str) -> None:
+        if not self.may_create():
+            raise AutomigrateError(
+                f"The test database {target!r} cannot be made from {source!r}: the role may not create databases. Let "
+                f"a superuser say ALTER ROLE ... CREATEDB, or run the tests in one process."
+            )
         self.drop(target)
         self.run(COPY.format(target=self.quote(target), source=self.quote(source)))
 

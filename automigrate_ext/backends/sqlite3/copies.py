@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from automigrate_ext.backends.copies import Copies, short
+from automigrate_ext.exceptions import AutomigrateError
 
 #: What SQLite keeps beside a database: https://sqlite.org/tempfiles.html
 COMPANIONS = ("-journal", "-wal", "-shm")
@@ -27,7 +28,13 @@ class SQLiteCopies(Copies):
     @contextmanager
     def key(self, name: str) -> Iterator[FileLock]:
         """The lock of the directory that the file is in, which leaves no file behind."""
-        lock = FileLock(Path(name).absolute())
+        try:
+            lock = FileLock(Path(name).absolute())
+        except FileNotFoundError as error:
+            raise AutomigrateError(
+                f"There is no directory for the test database {name!r} of {self.connection.alias!r}. Make it, or let "
+                f"TEST NAME in DATABASES name another one."
+            ) from error
         try:
             yield lock
         finally:

@@ -36,7 +36,7 @@ def on_disk(modules: Modules) -> frozenset[Key]:
 
 
 def done(modules: Modules) -> frozenset[Key]:
-    """Those, and the ones that squashed migrations stand for, which alone are imported."""
+    """The migrations on disk and those that squashed ones stand for; no others than squashed ones are imported."""
     found: set[Key] = set()
     for config in apps.get_app_configs():
         package = package_of(config, modules)

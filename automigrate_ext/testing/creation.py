@@ -6,6 +6,7 @@ mirrors, names, suffixes, third-party backends and everything that calls `setup_
 
 from __future__ import annotations
 
+import json
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -23,7 +24,7 @@ from django.db import connections, router
 from django.db.backends.base.creation import BaseDatabaseCreation
 
 from automigrate_ext.backends import copies_for
-from automigrate_ext.backends.copies import Copies
+from automigrate_ext.backends.copies import Copies, short
 from automigrate_ext.exceptions import AutomigrateError
 from automigrate_ext.owned_row import TABLE as RECORD
 from automigrate_ext.testing import stamp, use
@@ -73,7 +74,7 @@ class TestRun:
     def leave_to_drop(self, alias: str, name: str) -> None:
         """Note for the process that started the others that this database is to be dropped, once all have ended."""
         assert self.shared is not None
-        (self.shared / f"{alias}{TO_DROP}").write_text(name)
+        (self.shared / f"{short([alias, name])}{TO_DROP}").write_text(json.dumps([alias, name]))
 
     def release(self) -> None:
         """Say in the kept databases that the tests have ended in good order."""
@@ -87,8 +88,9 @@ class TestRun:
 
 def left_to_drop(shared: Path) -> Iterator[tuple[str, str]]:
     """The databases, by alias, that the processes which shared the directory have left to drop."""
-    for path in sorted(shared.glob(f"*{TO_DROP}")):
-        yield path.name.removesuffix(TO_DROP), path.read_text()
+    for path in shared.glob(f"*{TO_DROP}"):
+        alias, name = json.loads(path.read_text())
+        yield alias, name
 
 
 @contextmanager
@@ -145,6 +147,9 @@ class Maker:
         """Make a worker's copy: the first one makes what is copied and notes that, and then all copy it at once."""
         keepdb = options["keepdb"]
         copies.forbid_unfit(name)
+        if not (keepdb or self.run.stays):
+            # Its own process drops it, unless it is interrupted meanwhile.
+            self.run.leave_to_drop(creation.connection.alias, name)
         note = self.run.note(creation.connection.alias)
         with copies.lock(template, unless=note.exists) as share:
             if not note.exists():

@@ -151,7 +151,7 @@ class Databases:
         node.workerinput[SHARED] = str(self.shared)
 
     def pytest_unconfigure(self) -> None:
-        """Drop the databases of which the workers had copies, once all have ended."""
+        """Drop the databases of which the workers had copies, and copies of interrupted ones, once all have ended."""
         if self.shared is None:
             return
         if any(self.shared.iterdir()):
@@ -169,7 +169,9 @@ class Databases:
 
         try:
             with unblocked(self.config):
-                copies_for(connections[alias], lambda message: None).drop(name)
+                copies = copies_for(connections[alias], lambda message: None)
+                if copies.exists(name):
+                    copies.drop(name)
         except DatabaseError as error:
             words = " ".join(str(error).split())
             self.config.get_terminal_writer().line(f"test database {name!r} could not be dropped: {words}")

@@ -97,6 +97,9 @@ def test_a_database_that_cannot_be_dropped_is_said(sqlite, pytestconfig, monkeyp
     said = []
 
     class Used:
+        def exists(self, name):
+            return True
+
         def drop(self, name):
             raise OperationalError(f'database "{name}" is being\naccessed by other users')
 

@@ -75,15 +75,25 @@ def only(signal: Signal, to: Concerned) -> Iterator[None]:
 
     In the place of the others stand ones that do nothing, so that they may be disconnected as ever.
     """
-    others = [entry for entry in signal.receivers if (receiver := receiver_of(entry)) is None or not to(receiver)]
-    silent = [(entry[0], hear_nothing_async if entry[-1] else hear_nothing, *entry[2:]) for entry in others]
-    there = dict(zip(map(id, others), silent, strict=True))
-    signal.receivers = [there.get(id(entry), entry) for entry in signal.receivers]
-    back = dict(zip(map(id, silent), others, strict=True))
+    pairs = [(entry if is_for(to, entry) else silenced(entry), entry) for entry in signal.receivers]
+    signal.receivers = [stand_in for stand_in, _ in pairs]
+    # Found again by identity: one that is connected anew has the key of the one that it follows.
+    back = {id(stand_in): entry for stand_in, entry in pairs}
     try:
         yield
     finally:
         signal.receivers = [back.get(id(entry), entry) for entry in signal.receivers]
+
+
+def is_for(to: Concerned, entry: Sequence[Any]) -> bool:
+    """Whether what the signal keeps is a receiver that is there and concerned."""
+    receiver = receiver_of(entry)
+    return receiver is not None and to(receiver)
+
+
+def silenced(entry: Sequence[Any]) -> Sequence[Any]:
+    """The same for a receiver that does nothing."""
+    return (entry[0], hear_nothing_async if entry[-1] else hear_nothing, *entry[2:])
 
 
 def hear_nothing(**options: Any) -> None:

@@ -48,7 +48,6 @@ class Bootstrap:
     found: Stamp | None = None
     mark: str = ""
     is_changed: bool = False
-    is_told: bool = False
     updated: Selection | None = None
     tables: Mapping[str, str] = field(default_factory=dict)
     plan: Plan | None = None
@@ -158,7 +157,6 @@ class Bootstrap:
         self.updated = selection
         self.is_changed = True
         self.plan, gone = updating.update(selection, verbosity=self.verbosity, tell=everything)
-        self.is_told = everything and bool(self.plan)
         if everything or not self.knows_migrations():
             self.record_migrations(gone)
 
@@ -172,7 +170,8 @@ class Bootstrap:
         Tests that end with a flush leave a kept database without the rows that receivers have written.
         """
         if not self.vanished():
-            if not self.is_told and any(map(is_other, signals.receivers())):
+            are_told = self.updated is self.selection and self.plan
+            if not are_told and any(map(is_other, signals.receivers())):
                 signals.send_again(self.connection, verbosity=self.verbosity, to=is_other)
             return True
         signals.send_again(self.connection, verbosity=self.verbosity)

@@ -131,51 +131,43 @@ class Maker:
         copies = copies_for(creation.connection, creation.log)
         template = self.run.template_of(name)
         options["keepdb"] = keepdb
+        stays = keepdb or self.run.stays
         if template != name:
-            self.create_copy(creation, copies, template, name, args, options)
+            copies.forbid_unfit(name)
+            self.create_copy(creation, copies, template, name, args, options, stays=stays)
             return name
-        if not (keepdb or self.run.stays):
-            load_soon(creation.connection.vendor)
         with copies.lock(name):
-            self.build(creation, args, options, stays=keepdb or self.run.stays)
-            self.mark(creation.connection, name, stays=keepdb or self.run.stays)
+            self.build(creation, args, options, stays=stays)
+            self.mark(creation.connection, name, stays=stays)
         return name
 
     def create_copy(
-        self, creation: Any, copies: Copies, template: str, name: str, args: tuple[Any, ...], options: dict[str, Any]
+        self,
+        creation: Any,
+        copies: Copies,
+        template: str,
+        name: str,
+        args: tuple[Any, ...],
+        options: dict[str, Any],
+        *,
+        stays: bool,
     ) -> None:
         """Make a worker's copy: the first one makes what is copied and notes that, and then all copy it at once."""
-        keepdb = options["keepdb"]
-        copies.forbid_unfit(name)
-        if not (keepdb or self.run.stays):
-            # Its own process drops it, unless it is interrupted meanwhile.
-            self.run.leave_to_drop(creation.connection.alias, name)
+        # Its own process drops a copy, unless it is interrupted meanwhile.
+        for database in () if stays else (template, name):
+            self.run.leave_to_drop(creation.connection.alias, database)
         note = self.run.note(creation.connection.alias)
         with copies.lock(template, unless=note.exists) as share:
             if not note.exists():
-                self.build_template(creation, copies, template, args, options)
+                with left(copies, template), test_name(creation, template):
+                    self.build(creation, args, options, stays=stays)
                 stamp.note(note, self.stamps[template])
             share()
             wanted = stamp.parse(note.read_text())
-            self.copy(copies, template, name, wanted, keepdb=keepdb)
+            self.copy(copies, template, name, wanted, keepdb=options["keepdb"])
         connect_to(creation.connection, name)
         creation.connection.ensure_connection()
-        self.take_up(creation.connection, template, name, wanted, stays=keepdb or self.run.stays)
-
-    def build_template(
-        self, creation: Any, copies: Copies, name: str, args: tuple[Any, ...], options: dict[str, Any]
-    ) -> None:
-        """Make what the workers copy."""
-        stays = options["keepdb"] or self.run.stays
-        if not stays:
-            self.run.leave_to_drop(creation.connection.alias, name)
-            load_soon(creation.connection.vendor)
-        try:
-            with test_name(creation, name):
-                self.build(creation, args, options, stays=stays)
-        finally:
-            # The others copy it, or make it anew where it failed, which nobody's connection may prevent.
-            copies.leave(name)
+        self.take_up(creation.connection, template, name, wanted, stays=stays)
 
     def take_up(self, connection: Any, source: str, target: str, wanted: Stamp | None, *, stays: bool) -> None:
         """Begin to use a copy, to which the connection is. Raises `AutomigrateError` if it is one of something else."""
@@ -196,6 +188,8 @@ class Maker:
 
     def build(self, creation: Any, args: tuple[Any, ...], options: dict[str, Any], *, stays: bool) -> None:
         """Let Django create the database, and fill it from the models where it would have called `migrate`."""
+        if not stays:
+            load_soon(creation.connection.vendor)
         bootstrap = Bootstrap(alias=creation.connection.alias, modules=self.run.modules)
         remade = ""
 
@@ -345,6 +339,15 @@ def test_name(creation: Any, name: str) -> Iterator[None]:
     """Let the settings say that the test database has this name."""
     with mock.patch.dict(creation.connection.settings_dict["TEST"], NAME=name):
         yield
+
+
+@contextmanager
+def left(copies: Copies, name: str) -> Iterator[None]:
+    """Leave a database in the end, so that others can copy it, or make it anew where the block failed."""
+    try:
+        yield
+    finally:
+        copies.leave(name)
 
 
 @contextmanager

@@ -27,27 +27,26 @@ REPLACES = re.compile(rb"\breplaces\b")
 
 def on_disk(modules: Modules) -> frozenset[Key]:
     """The migrations of the installed apps by the names of their files."""
-    return frozenset(
-        (config.label, name)
-        for config in apps.get_app_configs()
-        if (package := package_of(config, modules))
-        for name, _ in files_of(package)
-    )
+    return frozenset(key for key, _, _ in found(modules))
 
 
 def done(modules: Modules) -> frozenset[Key]:
     """The migrations on disk and those that squashed ones stand for; no others than squashed ones are imported."""
-    found: set[Key] = set()
+    keys: set[Key] = set()
+    for key, module, path in found(modules):
+        keys.add(key)
+        if may_replace(path):
+            migration: Any = import_module(module)
+            keys |= set(map(tuple, migration.Migration.replaces))
+    return frozenset(keys)
+
+
+def found(modules: Modules) -> Iterator[tuple[Key, str, str]]:
+    """The migrations of the installed apps, each with its module and where its source would be."""
     for config in apps.get_app_configs():
-        package = package_of(config, modules)
-        if package is None:
-            continue
-        for name, path in files_of(package):
-            found.add((config.label, name))
-            if may_replace(path):
-                migration: Any = import_module(f"{package.__name__}.{name}")
-                found |= set(map(tuple, migration.Migration.replaces))
-    return frozenset(found)
+        if package := package_of(config, modules):
+            for name, path in files_of(package):
+                yield (config.label, name), f"{package.__name__}.{name}", path
 
 
 def may_replace(path: str) -> bool:

@@ -166,10 +166,11 @@ class Databases:
         from django.db import DatabaseError, connections
 
         from automigrate_ext.backends import copies_for
+        from automigrate_ext.waiting import tell_nobody
 
         try:
             with unblocked(self.config):
-                copies = copies_for(connections[alias], lambda message: None)
+                copies = copies_for(connections[alias], tell_nobody)
                 if copies.exists(name):
                     copies.drop(name)
         except DatabaseError as error:

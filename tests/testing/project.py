@@ -304,6 +304,11 @@ class Project:
         """Run a management command."""
         return self.run("manage.py", *arguments, **more)
 
+    def append_to_conftest(self, text: str) -> None:
+        """Have pytest do more."""
+        path = self.directory / "conftest.py"
+        path.write_text(path.read_text() + text)
+
     def replace(self, file: str, old: str, new: str) -> None:
         """Change a text in a file of the project."""
         path = self.directory / file

@@ -63,7 +63,7 @@ def test_workers_share_one_build(project):
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
 def test_killed_while_copying_leaves_no_half_of_a_copy(project):
-    (project.directory / "conftest.py").write_text((project.directory / "conftest.py").read_text() + KILLER)
+    project.append_to_conftest(KILLER)
     assert project.pytest(*OURS, KILL="1").status == -signal.SIGKILL
     result = project.pytest(*OURS)
     assert len(said(result, " copied from ")) == 2
@@ -106,7 +106,7 @@ if os.environ.get("INTERRUPT"):
 
 @pytest.mark.skipif(not hasattr(os, "killpg"), reason="needs process groups")
 def test_interrupted_run_leaves_nothing(project):
-    (project.directory / "conftest.py").write_text((project.directory / "conftest.py").read_text() + INTERRUPTED)
+    project.append_to_conftest(INTERRUPTED)
     result = project.pytest("--automigrate", *WORKERS, INTERRUPT="1")
     assert result.status == 2 and "KeyboardInterrupt" in result.out
     assert there(project, "", "_gw0", "_gw1") == []
@@ -151,7 +151,7 @@ if os.environ.get("MEDDLE"):
 
 
 def test_copy_of_what_another_run_has_changed_is_an_error(on_sqlite):
-    (on_sqlite.directory / "conftest.py").write_text((on_sqlite.directory / "conftest.py").read_text() + MEDDLER)
+    on_sqlite.append_to_conftest(MEDDLER)
     result = on_sqlite.pytest("--automigrate", *WORKERS, MEDDLE="1")
     assert result.status == 1
     assert "was changed by another run of tests while this one made copies of it. Let the runs" in result.out

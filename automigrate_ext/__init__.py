@@ -1,8 +1,7 @@
 """Make a database's tables follow the Django models, without migration files."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING
-
-from automigrate_ext.ondemand import on_demand
 
 if TYPE_CHECKING:
     from automigrate_ext.api import (
@@ -32,10 +31,10 @@ if TYPE_CHECKING:
         UnsupportedDatabase,
         UnusablePlan,
     )
-    from automigrate_ext.plan import Hazard, HookStep, Judgement, LikelyRename, Plan, Plans, Request, Verdict
-    from automigrate_ext.progress import RunProgress
-    from automigrate_ext.remarks import Remark
-    from automigrate_ext.run import Answers
+    from automigrate_ext.plan.cost import Remark
+    from automigrate_ext.plan.plan import Hazard, HookStep, Judgement, LikelyRename, Plan, Plans, Request, Verdict
+    from automigrate_ext.plan.progress import RunProgress
+    from automigrate_ext.run.options import Answers
 
 __version__ = "0.1.0"
 
@@ -77,5 +76,14 @@ __all__ = [
 ]
 
 if not TYPE_CHECKING:
-    # pytest imports this package in projects that do not use its plugin; the modules that load Django come last.
-    __getattr__ = on_demand(__name__, __all__, ("exceptions", "plan", "progress", "remarks", "run", "api"))
+    #: The modules that have the public names, in the order of search: those that load Django come last.
+    HOMES = ("exceptions", "plan.plan", "plan.progress", "plan.cost", "run.options", "api")
+
+    def __getattr__(name: str) -> object:
+        """Load a public name when it is first used: pytest imports this package in projects that do not use it."""
+        for home in HOMES if name in __all__ else ():
+            names = vars(import_module(f"{__name__}.{home}"))
+            if name in names:
+                globals()[name] = names[name]
+                return names[name]
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -13,15 +13,15 @@ from django.db import DEFAULT_DB_ALIAS, connections
 
 from automigrate_ext.backends import backend_for
 from automigrate_ext.backends.base import Backend
+from automigrate_ext.declared.selection import Models, Selection, select, select_each
 from automigrate_ext.exceptions import UnusablePlan
-from automigrate_ext.plan import Plan, Plans
-from automigrate_ext.progress import Watch
-from automigrate_ext.rebuild import Rebuild
-from automigrate_ext.run import COUNT_TIMEOUT, Ask, Options
-from automigrate_ext.saved import SavedPlan, read_plan, read_plans
-from automigrate_ext.selection import Models, Selection, select, select_each
-from automigrate_ext.several import on_each
-from automigrate_ext.update import Update
+from automigrate_ext.plan.plan import Plan, Plans
+from automigrate_ext.plan.progress import Watch
+from automigrate_ext.plan.saved import SavedPlan, read_plan, read_plans
+from automigrate_ext.run.options import COUNT_TIMEOUT, Ask, Options
+from automigrate_ext.run.rebuild import Rebuild
+from automigrate_ext.run.several import on_each
+from automigrate_ext.run.update import Update
 
 Aliases = list[str] | tuple[str, ...]
 

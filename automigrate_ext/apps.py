@@ -37,9 +37,9 @@ class AutomigrateConfig(AppConfig):
     verbose_name = "Automigrate"
 
     def ready(self) -> None:
-        register(loaded_late("automigrate_ext.checks.check_hints"), Tags.models)
-        register(loaded_late("automigrate_ext.checks.check_pending_page"), Tags.security)
-        register(loaded_late("automigrate_ext.check_databases.check_databases"), Tags.database)
+        register(loaded_late("automigrate_ext.starts.checks.check_hints"), Tags.models)
+        register(loaded_late("automigrate_ext.starts.checks.check_pending_page"), Tags.security)
+        register(loaded_late("automigrate_ext.starts.database_checks.check_databases"), Tags.database)
         post_migrate.connect(seed_after_flush, dispatch_uid="automigrate_ext.seeds")
         if conf.starts():
             loaded_late("automigrate_ext.startup.hook")()

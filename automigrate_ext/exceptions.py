@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from automigrate_ext.plan import Plan, Plans
+    from automigrate_ext.plan.plan import Plan, Plans
 
 
 class AutomigrateError(Exception):

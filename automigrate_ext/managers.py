@@ -32,7 +32,7 @@ class AutoUpdateQuerySetMixin:
         alias: str = super().db  # type: ignore[misc]
         if (self.model, alias) not in up_to_date:
             # Loaded now: models are loaded by every command, of which most query none of these.
-            import_string("automigrate_ext.first_query.bring_up_to_date")(self.model, alias)
+            import_string("automigrate_ext.starts.first_query.bring_up_to_date")(self.model, alias)
         return alias
 
 

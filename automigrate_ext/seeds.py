@@ -6,9 +6,10 @@ from contextlib import nullcontext
 
 from django.db import DEFAULT_DB_ALIAS, transaction
 
-from automigrate_ext import conf, hooks
+from automigrate_ext import conf
 from automigrate_ext.backends import backend_for
-from automigrate_ext.record import Record
+from automigrate_ext.run import hooks
+from automigrate_ext.run.record import Record
 
 
 def seed_again(using: str = DEFAULT_DB_ALIAS) -> None:

@@ -21,7 +21,7 @@ from django.db.models.signals import post_migrate, pre_migrate
 from django.dispatch import Signal
 from django.utils.module_loading import module_has_submodule
 
-from automigrate_ext.selection import models_of
+from automigrate_ext.declared.selection import models_of
 
 if TYPE_CHECKING:
     from automigrate_ext.backends.base import Backend

@@ -20,17 +20,18 @@ from django.core.handlers.wsgi import WSGIHandler
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.utils import Error
 
-from automigrate_ext import conf, render
+from automigrate_ext import conf
 from automigrate_ext.api import is_one_actual, on, rebuild_one, rows_at_stake, update_one
-from automigrate_ext.changes import plural
 from automigrate_ext.conf import OnStart
+from automigrate_ext.declared.selection import Selection
 from automigrate_ext.exceptions import AutomigrateError
-from automigrate_ext.plan import Plan
+from automigrate_ext.plan import text
+from automigrate_ext.plan.plan import Plan
 from automigrate_ext.process import in_event_loop, is_migrating, is_testing
-from automigrate_ext.reach import await_database
-from automigrate_ext.run import Options
-from automigrate_ext.schema import Schema
-from automigrate_ext.selection import Selection
+from automigrate_ext.run.options import Options
+from automigrate_ext.schema.changes import plural
+from automigrate_ext.schema.nouns import Schema
+from automigrate_ext.waiting import await_database
 
 logger = logging.getLogger("automigrate_ext")
 
@@ -221,9 +222,9 @@ def close(alias: str) -> None:
 def told(plan: Plan) -> Plan:
     """Say what was done, and give the plan back."""
     if plan.judgements:
-        tell(logging.INFO, render.report(plan))
+        tell(logging.INFO, text.report(plan))
     else:
-        logger.debug(render.report(plan))
+        logger.debug(text.report(plan))
     return plan
 
 

@@ -6,8 +6,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from django.db import connections
+from django.db.utils import OperationalError
+
 #: Seconds after which somebody is told that a run waits.
 TELL_AFTER = 1.0
+#: Seconds between two attempts to connect.
+PAUSE = 0.25
 #: How much of another session's query a message shows.
 LONGEST_QUERY = 100
 
@@ -55,6 +60,22 @@ class Waiting:
             self.notify(f"{describe()}...")
         time.sleep(min(seconds, self.left))
         return True
+
+
+def await_database(alias: str, limit: float, notify: Callable[[str], None] = tell_nobody) -> None:
+    """Connect, and try again for `limit` seconds where that fails; `notify` is told after one.
+
+    Raises the `OperationalError` of the last attempt once the time is up. An attempt itself lasts as long as the
+    driver lets it (`connect_timeout` in the OPTIONS of the database).
+    """
+    waiting = Waiting(limit, notify)
+    while True:
+        try:
+            return connections[alias].ensure_connection()
+        except OperationalError as error:
+            words = f"Waiting for database {alias!r} ({' '.join(str(error).split())})"
+            if not waiting.pause(PAUSE, lambda words=words: words):  # type: ignore[misc]
+                raise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

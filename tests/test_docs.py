@@ -14,9 +14,9 @@ from django.core.management import get_commands, load_command_class
 
 import automigrate_ext
 from automigrate_ext import Answers, Hazard, Judgement, LikelyRename, Plan, Remark, Request, RunProgress, Verdict
-from automigrate_ext.changes import Change, RenameTable
-from automigrate_ext.plan import several_dict
-from automigrate_ext.schema import Schema
+from automigrate_ext.plan.plan import several_dict
+from automigrate_ext.schema.changes import Change, RenameTable
+from automigrate_ext.schema.nouns import Schema
 from automigrate_ext.testing import pytest_plugin
 from tests.demo import ROOT, Demo
 from tests.documents import assert_prints, blocks, fences, headings, pattern_of, sections, transcripts, without_fences
@@ -190,7 +190,7 @@ def kinds_of_change(kind=Change):
 
 def test_kinds_of_change_are_in_the_reference():
     paragraph = next(p for p in REFERENCE.read_text().split("\n\n") if p.startswith("Kinds of change:"))
-    ours = {name for name in kinds_of_change() if hasattr(automigrate_ext.changes, name)}
+    ours = {name for name in kinds_of_change() if hasattr(automigrate_ext.schema.changes, name)}
     assert set(re.findall(r"`(\w+)`", paragraph)) == ours
 
 

@@ -14,13 +14,14 @@ from django.db import connections, models, transaction
 from django.db.migrations.state import ModelState, ProjectState
 from django.test.utils import CaptureQueriesContext
 
-from automigrate_ext import ExecutionFailed, LockNotAvailable, Refused, autoupdate, first_query, is_actual, managers
+from automigrate_ext import ExecutionFailed, LockNotAvailable, Refused, autoupdate, is_actual, managers
 from automigrate_ext.managers import (
     AutoUpdateManager,
     AutoUpdateManagerMixin,
     AutoUpdateQuerySet,
     AutoUpdateQuerySetMixin,
 )
+from automigrate_ext.starts import first_query
 from tests.acceptance.helper import State
 from tests.features import need
 

@@ -17,12 +17,12 @@ from django.test import override_settings
 
 from automigrate_ext import autoupdate, conf, is_actual, startup
 from automigrate_ext.api import rebuild_one
-from automigrate_ext.reach import await_database
-from automigrate_ext.run import Options
-from automigrate_ext.selection import select
+from automigrate_ext.declared.selection import select
+from automigrate_ext.run.options import Options
+from automigrate_ext.waiting import await_database
 from tests.conftest import url_of
+from tests.management.test_commands import run
 from tests.serving import Project, finish
-from tests.test_commands import run
 
 pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs gunicorn")
 

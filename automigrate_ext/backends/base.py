@@ -15,15 +15,15 @@ from django.db.models import Model
 from django.db.utils import DatabaseError, Error
 
 from automigrate_ext.backends.rows import Rows
-from automigrate_ext.blueprint import Blueprint, draw
-from automigrate_ext.changes import AddConstraint, Change, RenameSequence
-from automigrate_ext.editor import SchemaEditor, collecting_editor
+from automigrate_ext.declared.blueprint import Blueprint, draw
+from automigrate_ext.declared.editor import SchemaEditor, collecting_editor
 from automigrate_ext.exceptions import AutomigrateError, ExecutionFailed, LockNotAvailable
-from automigrate_ext.ownership import TypeRules
+from automigrate_ext.plan.cost import Remark, Size
+from automigrate_ext.plan.progress import Meter, RunProgress
 from automigrate_ext.process import run_under_way
-from automigrate_ext.progress import Meter, RunProgress
-from automigrate_ext.remarks import Remark, Size
-from automigrate_ext.schema import Column, Constraint, ForeignKey, Index, PrimaryKey, Schema, Table
+from automigrate_ext.schema.adopt import TypeRules
+from automigrate_ext.schema.changes import AddConstraint, Change, RenameSequence
+from automigrate_ext.schema.nouns import Column, Constraint, ForeignKey, Index, PrimaryKey, Schema, Table
 from automigrate_ext.waiting import Patience
 
 #: How many characters of a statement an error shows.

@@ -10,8 +10,8 @@ from typing import ClassVar, Protocol, TypeVar
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from automigrate_ext.backends.base import Backend
-from automigrate_ext.backends.renaming import Renaming
-from automigrate_ext.changes import Change
+from automigrate_ext.schema.changes import Change
+from automigrate_ext.schema.renaming import Renaming
 
 Found_co = TypeVar("Found_co", covariant=True)
 

@@ -12,9 +12,9 @@ from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import DatabaseError
 
-from automigrate_ext.changes import plural
 from automigrate_ext.exceptions import AutomigrateError
-from automigrate_ext.schema import Exclusion, ForeignKey, Index, Table
+from automigrate_ext.schema.changes import plural
+from automigrate_ext.schema.nouns import Exclusion, ForeignKey, Index, Table
 
 # The alias under which all conditions know the rows that they are asked of.
 ROW = "asked"

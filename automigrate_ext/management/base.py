@@ -24,18 +24,18 @@ from django.core.management.base import (
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.utils import Error as DatabaseError
 
-from automigrate_ext import conf, render
+from automigrate_ext import conf
 from automigrate_ext.api import select_all
-from automigrate_ext.changes import plural
+from automigrate_ext.declared.selection import Models, Selection
 from automigrate_ext.exceptions import AutomigrateError, Refused
-from automigrate_ext.execute import refusal
 from automigrate_ext.management.progress import ProgressBar
-from automigrate_ext.plan import Plan, comment, failure_dict, several_dict
+from automigrate_ext.plan import text
+from automigrate_ext.plan.plan import Plan, comment, failure_dict, several_dict
 from automigrate_ext.process import run_under_way
-from automigrate_ext.reach import await_database
-from automigrate_ext.selection import Models, Selection
-from automigrate_ext.several import set_aside, why_left_alone
-from automigrate_ext.waiting import tell_nobody
+from automigrate_ext.run.execute import refusal
+from automigrate_ext.run.several import set_aside, why_left_alone
+from automigrate_ext.schema.changes import plural
+from automigrate_ext.waiting import await_database, tell_nobody
 
 #: Exit statuses; see docs/reference.md.
 DIFFERENT, FAILED, INTERRUPTED = 1, 2, 130
@@ -221,10 +221,10 @@ class SchemaCommand(BaseCommand):
         """The message about a refused run; where the terminal has colours the reasons are printed as a tree."""
         if output_format != "text" or not self.colours(self.stderr):
             return str(refused)
-        from automigrate_ext.terminal import print_refusal
+        from automigrate_ext.management.terminal import print_refusal
 
         print_refusal(refused.plan, self.bare_stderr)
-        return render.summary(refused.plan, done=True)
+        return text.summary(refused.plan, done=True)
 
     def write_json(self, values: dict[str, Any]) -> None:
         """Print what came of one database; of several, it becomes part of the one document at the end."""
@@ -241,7 +241,7 @@ class SchemaCommand(BaseCommand):
             self.stdout.write(plan.sql(), ending="")
         elif options["verbosity"]:
             self.print_plan(plan, options["verbosity"], done=done)
-            self.stdout.write(render.summary(plan, done=done, seconds=seconds))
+            self.stdout.write(text.summary(plan, done=done, seconds=seconds))
             for note in plan.notes:
                 self.stderr.write(note, self.style.NOTICE)
             if not plan.tables and not plan.notes:
@@ -256,11 +256,11 @@ class SchemaCommand(BaseCommand):
         """Print the plan line by line, or as a tree in colours where the terminal has them."""
         if self.colours(self.stdout):
             # Only here, because a run that finds nothing to do should not wait for it.
-            from automigrate_ext.terminal import print_plan
+            from automigrate_ext.management.terminal import print_plan
 
             print_plan(plan, cast(IO[str], self.stdout), verbosity=verbosity, done=done)
         else:
-            for line in render.lines(plan, verbosity=verbosity, done=done):
+            for line in text.lines(plan, verbosity=verbosity, done=done):
                 self.stdout.write(str(line))
 
     def colours(self, stream: OutputWrapper) -> bool:

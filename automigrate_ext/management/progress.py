@@ -6,7 +6,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, TextIO
 
-from automigrate_ext.progress import RunProgress
+from automigrate_ext.plan.progress import RunProgress
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
@@ -54,7 +54,7 @@ class ProgressBar:
 
     def show(self) -> None:
         """Begin to draw, unless it was hidden while rich was loaded, which no short run has to wait for."""
-        from automigrate_ext.terminal import live
+        from automigrate_ext.management.terminal import live
 
         with self.lock:
             if self.timer is threading.current_thread():
@@ -63,7 +63,7 @@ class ProgressBar:
 
     def render(self) -> RenderableType:
         """What is drawn now."""
-        from automigrate_ext.terminal import progress_lines
+        from automigrate_ext.management.terminal import progress_lines
 
         assert self.progress is not None
         return progress_lines(self.progress, time.monotonic() - self.statement_began, self.label)

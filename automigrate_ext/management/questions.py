@@ -12,9 +12,9 @@ from django.db.migrations.state import ModelState
 from django.db.models import Field
 
 from automigrate_ext.management.base import FAILED
-from automigrate_ext.open_questions import fields_without_value, find_field, find_model, label_of
-from automigrate_ext.plan import Judgement, LikelyRename, Plan
-from automigrate_ext.run import Answers
+from automigrate_ext.plan.plan import Judgement, LikelyRename, Plan
+from automigrate_ext.run.options import Answers
+from automigrate_ext.run.questions import fields_without_value, find_field, find_model, label_of
 
 #: The answer to a question for a value that ends the run; the other one gives a value.
 QUIT = 2

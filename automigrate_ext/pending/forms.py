@@ -14,7 +14,7 @@ from django.utils.crypto import constant_time_compare, salted_hmac
 from django.utils.http import url_has_allowed_host_and_scheme
 
 from automigrate_ext.pending.look import Reply
-from automigrate_ext.plan import Plan
+from automigrate_ext.plan.plan import Plan
 
 #: Where the forms go, below the project's root.
 PATH = "/__automigrate_ext__/"

@@ -11,13 +11,13 @@ from django.db import connections
 from django.db.utils import Error
 
 from automigrate_ext.api import carry_out, is_one_actual, make_plan, select_all
+from automigrate_ext.declared.selection import Selection
 from automigrate_ext.exceptions import AutomigrateError, UnsupportedDatabase, UnusablePlan
-from automigrate_ext.open_questions import fields_without_value, label_of
-from automigrate_ext.plan import Plan
-from automigrate_ext.run import Options
-from automigrate_ext.saved import read_plan
-from automigrate_ext.selection import Selection
-from automigrate_ext.several import set_aside, why_left_alone
+from automigrate_ext.plan.plan import Plan
+from automigrate_ext.plan.saved import read_plan
+from automigrate_ext.run.options import Options
+from automigrate_ext.run.questions import fields_without_value, label_of
+from automigrate_ext.run.several import set_aside, why_left_alone
 
 #: Seconds that a question to the rows may take while somebody waits for the page.
 COUNT_TIMEOUT = 10.0

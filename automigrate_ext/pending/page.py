@@ -15,12 +15,12 @@ from django.template import Context, Engine
 from django.utils.cache import add_never_cache_headers
 from django.utils.safestring import mark_safe
 
-from automigrate_ext import render
-from automigrate_ext.changes import plural
-from automigrate_ext.open_questions import find_field, find_model
 from automigrate_ext.pending import forms
 from automigrate_ext.pending.look import Pending, Reply
-from automigrate_ext.plan import Plan, Verdict
+from automigrate_ext.plan import text
+from automigrate_ext.plan.plan import Plan, Verdict
+from automigrate_ext.run.questions import find_field, find_model
+from automigrate_ext.schema.changes import plural
 
 #: What a sign means to those who hear the page, and its class in the style sheet.
 SIGNS = {
@@ -118,7 +118,7 @@ def plan_section(plan: Plan) -> dict[str, Any]:
     return {
         "counts": list(counts(plan)),
         "branches": [
-            {"heading": branch.heading, "lines": [*map(line, branch.lines)]} for branch in render.branches(plan)
+            {"heading": branch.heading, "lines": [*map(line, branch.lines)]} for branch in text.branches(plan)
         ],
         "notes": plan.notes,
         "statements": plural(len(plan.statements), "statement") if plan.statements else "",
@@ -126,7 +126,7 @@ def plan_section(plan: Plan) -> dict[str, Any]:
     }
 
 
-def line(found: render.Line) -> dict[str, Any]:
+def line(found: text.Line) -> dict[str, Any]:
     """One line of a plan, with what its sign means; the options in it are apart, which no line break may cut."""
     word, kind = SIGNS[found.sign]
     remedy = OPTION.split(found.remedy) if found.remedy else []
@@ -204,7 +204,7 @@ def text_response(pending: Sequence[Pending], *, failure: str, status: int) -> H
 def text_of(found: Pending) -> Iterator[str]:
     yield from ("", f"Database {found.alias!r}")
     if found.plan is not None:
-        yield from map(str, render.lines(found.plan))
-        yield render.summary(found.plan, done=False)
+        yield from map(str, text.lines(found.plan))
+        yield text.summary(found.plan, done=False)
     if found.error:
         yield found.error

@@ -1,8 +1,7 @@
 """For tests: test databases made from the models, and tables of models that only a test has."""
 
+from importlib import import_module
 from typing import TYPE_CHECKING
-
-from automigrate_ext.ondemand import on_demand
 
 if TYPE_CHECKING:
     from automigrate_ext.testing.creation import bootstrapping
@@ -11,5 +10,11 @@ if TYPE_CHECKING:
 __all__ = ["AutomigrateRunner", "AutomigrateRunnerMixin", "bootstrapping"]
 
 if not TYPE_CHECKING:
-    # pytest imports this package before Django has been set up.
-    __getattr__ = on_demand(__name__, __all__, ("creation", "runner"))
+    HOMES = {"AutomigrateRunner": "runner", "AutomigrateRunnerMixin": "runner", "bootstrapping": "creation"}
+
+    def __getattr__(name: str) -> object:
+        """Load a public name when it is first used: pytest imports this package before Django has been set up."""
+        if name not in HOMES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        globals()[name] = getattr(import_module(f"{__name__}.{HOMES[name]}"), name)
+        return globals()[name]

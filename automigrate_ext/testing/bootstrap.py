@@ -16,17 +16,18 @@ from django.db import connections
 
 from automigrate_ext import signals
 from automigrate_ext.backends import copies_for, ours
+from automigrate_ext.declared.selection import Selection, select
 from automigrate_ext.exceptions import ExecutionFailed, NotConverged, Refused
-from automigrate_ext.owned_row import TABLE as RECORD
-from automigrate_ext.selection import Selection, select
-from automigrate_ext.testing import migrations, stamp, use
+from automigrate_ext.run import migrations
+from automigrate_ext.run.owned_row import TABLE as RECORD
+from automigrate_ext.testing import stamp, use
 from automigrate_ext.testing.notes import Notes
 from automigrate_ext.testing.outcome import Outcome
 from automigrate_ext.testing.stamp import Stamp
 from automigrate_ext.waiting import tell_nobody
 
 if TYPE_CHECKING:
-    from automigrate_ext.plan import Plan
+    from automigrate_ext.plan.plan import Plan
 
 #: Receivers from here write rows that follow from the models and the settings alone.
 KNOWN_RECEIVERS = ("django.contrib.", "automigrate_ext.")
@@ -142,10 +143,10 @@ class Bootstrap:
         if kept:
             self.update(self.selection)
             return
-        from automigrate_ext.testing import making
+        from automigrate_ext.run import make
 
         self.is_changed = True
-        self.plan = making.make(self.selection, verbosity=self.verbosity)
+        self.plan = make.make(self.selection, verbosity=self.verbosity)
         self.record_migrations()
 
     def update(self, selection: Selection) -> None:
@@ -217,7 +218,7 @@ class Bootstrap:
 
 def load_soon(vendor: str) -> None:
     """Begin to load what makes tables; meanwhile the server makes the database, which takes as long."""
-    Thread(target=lambda: (import_module("automigrate_ext.testing.making"), ours(vendor))).start()
+    Thread(target=lambda: (import_module("automigrate_ext.run.make"), ours(vendor))).start()
 
 
 def is_other(receiver: Any) -> bool:

@@ -26,10 +26,10 @@ from django.db.backends.base.creation import BaseDatabaseCreation
 from automigrate_ext.backends import copies_for
 from automigrate_ext.backends.copies import Copies, short
 from automigrate_ext.exceptions import AutomigrateError
-from automigrate_ext.owned_row import TABLE as RECORD
+from automigrate_ext.run.migrations import Modules
+from automigrate_ext.run.owned_row import TABLE as RECORD
 from automigrate_ext.testing import stamp, use
 from automigrate_ext.testing.bootstrap import ANEW, Bootstrap, load_soon, reason
-from automigrate_ext.testing.migrations import Modules
 from automigrate_ext.testing.notes import Notes
 from automigrate_ext.testing.outcome import Outcome
 from automigrate_ext.testing.stamp import Stamp

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-from automigrate_ext.owned_row import owned_row
+from automigrate_ext.run.owned_row import owned_row
 
 
 class Notes:

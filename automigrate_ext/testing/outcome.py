@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from automigrate_ext.plan import Plan
+    from automigrate_ext.plan.plan import Plan
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,15 +39,15 @@ class Outcome:
     def details(self) -> Iterator[str]:
         """What was done, a line each."""
         if self.plan is not None and self.plan.judgements:
-            from automigrate_ext import render
+            from automigrate_ext.plan import text
 
-            yield from map(str, render.lines(self.plan, done=True))
+            yield from map(str, text.lines(self.plan, done=True))
 
 
 def summary(plan: Plan, remade: str, time: str) -> str:
     """What was done in this time."""
     # Where there is no plan, tests do not wait for what plans are made of.
-    from automigrate_ext.changes import CreateTable, plural
+    from automigrate_ext.schema.changes import CreateTable, plural
 
     changes = plan.changes
     if remade:

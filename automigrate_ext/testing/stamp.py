@@ -13,13 +13,14 @@ import django
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 import automigrate_ext
-from automigrate_ext import conf, hooks, signals
+from automigrate_ext import conf, signals
 from automigrate_ext.backends.copies import short
-from automigrate_ext.editor import collecting_editor, wording
-from automigrate_ext.owned_row import TABLE as RECORD
-from automigrate_ext.selection import Selection, models_of
+from automigrate_ext.declared.editor import collecting_editor, wording
+from automigrate_ext.declared.selection import Selection, models_of
+from automigrate_ext.run import hooks
+from automigrate_ext.run.migrations import Key
+from automigrate_ext.run.owned_row import TABLE as RECORD
 from automigrate_ext.testing import use
-from automigrate_ext.testing.migrations import Key
 from automigrate_ext.testing.notes import Notes
 
 #: The stamp's name among the notes.

@@ -13,10 +13,10 @@ from django.db.models import Model
 
 from automigrate_ext.backends import backend_for
 from automigrate_ext.backends.base import Backend, Work
-from automigrate_ext.desired import read_desired
+from automigrate_ext.declared.selection import why_detached, with_many_to_many
 from automigrate_ext.exceptions import AutomigrateError
-from automigrate_ext.schema import Schema
-from automigrate_ext.selection import why_detached, with_many_to_many
+from automigrate_ext.run.desired import read_desired
+from automigrate_ext.schema.nouns import Schema
 
 
 def tables_for(*models: type[Model], using: str = DEFAULT_DB_ALIAS) -> Tables:

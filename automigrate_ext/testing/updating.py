@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from automigrate_ext.backends import backend_for
-from automigrate_ext.changes import DropTable
-from automigrate_ext.plan import Plan
-from automigrate_ext.record import Record
-from automigrate_ext.run import Options
-from automigrate_ext.selection import Selection
-from automigrate_ext.update import Update
+from automigrate_ext.declared.selection import Selection
+from automigrate_ext.plan.plan import Plan
+from automigrate_ext.run.options import Options
+from automigrate_ext.run.record import Record
+from automigrate_ext.run.update import Update
+from automigrate_ext.schema.changes import DropTable
 
 
 def update(selection: Selection, *, verbosity: int, tell: bool) -> tuple[Plan, frozenset[str]]:

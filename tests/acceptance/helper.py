@@ -25,8 +25,8 @@ from django.db.migrations.state import AppConfigStub
 from automigrate_ext import Plan, Refused, automigrate, autoupdate, is_actual, make_plan
 from automigrate_ext.backends import backend_for
 from automigrate_ext.backends.base import Backend
-from automigrate_ext.changes import AlterColumn, Change
-from automigrate_ext.schema import Schema, canonical
+from automigrate_ext.schema.changes import AlterColumn, Change
+from automigrate_ext.schema.nouns import Schema, canonical
 from tests.features import has, is_generic, need
 from tests.plan_shape import assert_shape
 from tests.servers import firebird

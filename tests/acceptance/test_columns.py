@@ -9,7 +9,7 @@ import pytest
 from django.db import models
 from django.db.models.functions import Lower, Now
 
-from automigrate_ext.changes import AddColumn, DropColumn
+from automigrate_ext.schema.changes import AddColumn, DropColumn
 from tests.acceptance.helper import Case, State, assert_starts, item
 from tests.features import COLLATIONS, has, need
 

@@ -14,7 +14,7 @@ from django.db.models.functions import Lower
 
 from automigrate_ext import ExecutionFailed, LockNotAvailable, autoupdate, is_actual
 from automigrate_ext.backends.mysql import faults, session
-from automigrate_ext.changes import AddConstraint
+from automigrate_ext.schema.changes import AddConstraint
 from tests.acceptance.helper import Case, State, fingerprint, item
 
 NAME = models.CharField(max_length=20)

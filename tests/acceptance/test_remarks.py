@@ -8,8 +8,8 @@ from django.db.models import F, Q
 from django.db.models.functions import Now, Random
 from django.test.utils import CaptureQueriesContext
 
-from automigrate_ext import render
-from automigrate_ext.remarks import Remark, Size
+from automigrate_ext.plan import text
+from automigrate_ext.plan.cost import Remark, Size
 from tests.acceptance.helper import State, item
 from tests.features import need
 
@@ -152,8 +152,8 @@ def test_foreign_key_reads_both_tables(pg):
         "shop_item": ["reads the whole table to check a foreign key", LOCKS],
         "shop_target": ["is read to check a foreign key, while writes wait"],
     }
-    text = [str(line) for line in render.lines(plan)]
-    assert text[-2:] == ["shop_target", "  # is read to check a foreign key, while writes wait (1 row)"]
+    lines = [str(line) for line in text.lines(plan)]
+    assert lines[-2:] == ["shop_target", "  # is read to check a foreign key, while writes wait (1 row)"]
 
 
 def test_comment_lets_everybody_pass(pg):
@@ -203,7 +203,7 @@ def test_large_table_is_estimated(pg, monkeypatch):
 def test_line_in_text(case):
     case.build(BEFORE)
     case.insert(BEFORE, ROWS)
-    lines = [str(line) for line in render.lines(case.plan(thing(size=models.BigIntegerField(null=True))))]
+    lines = [str(line) for line in text.lines(case.plan(thing(size=models.BigIntegerField(null=True))))]
     words = {
         "postgresql": "rewrites the table (2 rows), takes an exclusive lock",
         "sqlite": "rebuilds the table (2 rows)",

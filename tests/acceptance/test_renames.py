@@ -4,7 +4,7 @@ import pytest
 from django.db import models
 
 from automigrate_ext import AutomigrateError, Refused
-from automigrate_ext.changes import AddColumn, CreateTable, DropColumn, DropTable
+from automigrate_ext.schema.changes import AddColumn, CreateTable, DropColumn, DropTable
 from tests.acceptance.helper import State, item
 from tests.features import need
 

@@ -9,8 +9,8 @@ import pytest
 from django.db import models
 
 from automigrate_ext import Plan, UnusablePlan, automigrate, autoupdate, make_plan, run_plan
-from automigrate_ext.saved import ANYTHING, Expected, is_same, other_statements, read_plan
-from automigrate_ext.schema import Schema
+from automigrate_ext.plan.saved import ANYTHING, Expected, is_same, other_statements, read_plan
+from automigrate_ext.schema.nouns import Schema
 from tests.acceptance.helper import State, fingerprint, item
 
 
@@ -214,7 +214,7 @@ def test_change_between_the_looks(filled, monkeypatch):
     """What another session does before the lock is had is seen under it."""
     text = saved(filled, defaults=DEFAULTS)
     monkeypatch.setattr(
-        "automigrate_ext.update.Update.send_pre_migrate",
+        "automigrate_ext.run.update.Update.send_pre_migrate",
         lambda update: filled.execute("ALTER TABLE shop_item ADD COLUMN by_hand integer"),
     )
     with pytest.raises(UnusablePlan, match="the tables are others"):
@@ -230,7 +230,7 @@ def test_work_done_between_the_looks(filled, monkeypatch):
             sent.append(update)
             filled.run(AFTER, defaults=DEFAULTS)
 
-    monkeypatch.setattr("automigrate_ext.update.Update.send_pre_migrate", other_session)
+    monkeypatch.setattr("automigrate_ext.run.update.Update.send_pre_migrate", other_session)
     with pytest.raises(UnusablePlan, match="no longer: Add column"):
         run(filled, text)
     filled.assert_settled(AFTER)
@@ -239,7 +239,7 @@ def test_work_done_between_the_looks(filled, monkeypatch):
 def test_receivers_hear_nothing_of_an_outdated_plan(filled, monkeypatch):
     text = saved(filled, defaults=DEFAULTS)
     filled.execute("ALTER TABLE shop_item ADD COLUMN by_hand integer")
-    monkeypatch.setattr("automigrate_ext.update.Update.send_pre_migrate", pytest.fail)
+    monkeypatch.setattr("automigrate_ext.run.update.Update.send_pre_migrate", pytest.fail)
     refuses(filled, text)
 
 

@@ -14,7 +14,7 @@ from automigrate_ext.backends import BACKENDS, backend_for
 from automigrate_ext.backends.generic import GenericBackend
 from automigrate_ext.backends.generic.introspection import SCRATCH
 from automigrate_ext.backends.generic.models import model_named
-from automigrate_ext.schema import canonical
+from automigrate_ext.schema.nouns import canonical
 from tests.acceptance.helper import Case, State, item
 
 char, integer = models.CharField, models.IntegerField

@@ -5,12 +5,13 @@ from django.db import models
 
 from automigrate_ext.backends.base import Work
 from automigrate_ext.backends.sqlite3.backend import SQLiteBackend
-from automigrate_ext.blueprint import draw
-from automigrate_ext.diff import diff
-from automigrate_ext.editor import collecting_editor
-from automigrate_ext.goal import goal
-from automigrate_ext.ownership import Ownership, adopt
-from automigrate_ext.schema import Schema
+from automigrate_ext.declared.blueprint import draw
+from automigrate_ext.declared.editor import collecting_editor
+from automigrate_ext.schema.adopt import adopt
+from automigrate_ext.schema.after import goal
+from automigrate_ext.schema.diff import diff
+from automigrate_ext.schema.nouns import Schema
+from automigrate_ext.schema.ownership import Ownership
 
 
 def model(label, meta=None, apps=None, **fields):

@@ -3,7 +3,7 @@
 import pytest
 
 from automigrate_ext.backends.mysql.parser import Unreadable, parse_table, rename_in, unquote_text
-from automigrate_ext.schema import Check, ForeignKey, Generated, Key, Unique
+from automigrate_ext.schema.nouns import Check, ForeignKey, Generated, Key, Unique
 
 
 def table(*items, options="ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_general_ci"):

@@ -3,7 +3,7 @@
 import pytest
 
 from automigrate_ext.backends.sqlite3.hazards import conversion, family, length_limit
-from automigrate_ext.schema import Column, Table
+from automigrate_ext.schema.nouns import Column, Table
 from tests.backends.sqlite3_helper import Database
 
 

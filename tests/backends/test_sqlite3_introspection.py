@@ -10,7 +10,7 @@ from automigrate_ext.backends.base import Dependent
 from automigrate_ext.backends.sqlite3 import scratch
 from automigrate_ext.backends.sqlite3.introspection import SHADOW_SUFFIXES, read_catalog, shadow_tables
 from automigrate_ext.exceptions import ScratchFailed, ShadowedTable
-from automigrate_ext.schema import ForeignKey, Index, Key, Unique, canonical
+from automigrate_ext.schema.nouns import ForeignKey, Index, Key, Unique, canonical
 from tests.backends.sqlite3_helper import Database, is_empty, model
 
 

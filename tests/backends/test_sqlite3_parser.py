@@ -24,7 +24,7 @@ from automigrate_ext.backends.sqlite3.tokens import (
     quote_name,
     tokenize,
 )
-from automigrate_ext.schema import Check, ForeignKey, Generated, Index, Key, Unique
+from automigrate_ext.schema.nouns import Check, ForeignKey, Generated, Index, Key, Unique
 
 NAMES = Names.of("t", [("a", None), ("B", "NOCASE"), ("group", None)])
 

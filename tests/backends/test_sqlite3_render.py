@@ -6,7 +6,7 @@ import pytest
 
 from automigrate_ext.backends.sqlite3 import render
 from automigrate_ext.backends.sqlite3.parser import IndexReader, parse_column, parse_constraint, parse_table
-from automigrate_ext.schema import Check, Column, Exclusion, ForeignKey, Generated, Index, Key, PrimaryKey, Unique
+from automigrate_ext.schema.nouns import Check, Column, Exclusion, ForeignKey, Generated, Index, Key, PrimaryKey, Unique
 
 CREATE = """CREATE TABLE t (
     "id" integer NOT NULL PRIMARY KEY AUTOINCREMENT,

@@ -12,17 +12,11 @@ from django.db.utils import IntegrityError
 
 from automigrate_ext.backends.base import Fill, Work
 from automigrate_ext.backends.sqlite3 import schema
-from automigrate_ext.changes import (
-    AddColumn,
-    CreateTable,
-    DropTable,
-    RenameColumn,
-    RenameTable,
-)
-from automigrate_ext.diff import diff_table
 from automigrate_ext.exceptions import ExecutionFailed
-from automigrate_ext.ownership import Ownership
-from automigrate_ext.schema import Schema
+from automigrate_ext.schema.changes import AddColumn, CreateTable, DropTable, RenameColumn, RenameTable
+from automigrate_ext.schema.diff import diff_table
+from automigrate_ext.schema.nouns import Schema
+from automigrate_ext.schema.ownership import Ownership
 from tests.backends.sqlite3_helper import Database, model
 
 

@@ -13,7 +13,7 @@ from django.db import IntegrityError, models, transaction
 from django.db.utils import DataError
 
 from automigrate_ext import Plan, Refused
-from automigrate_ext.changes import AlterColumn
+from automigrate_ext.schema.changes import AlterColumn
 from tests.acceptance.helper import Case, State, fingerprint
 
 #: Values to try, of which a unique column takes the distinct ones only.

@@ -3,11 +3,11 @@
 import pytest
 
 from automigrate_ext import is_actual, make_plan
-from automigrate_ext.run import Options
-from automigrate_ext.selection import select
-from automigrate_ext.testing.making import Making
+from automigrate_ext.declared.selection import select
+from automigrate_ext.run.make import Making
+from automigrate_ext.run.options import Options
 from tests.conftest import DATABASES
-from tests.test_query_counts import many
+from tests.run.test_query_counts import many
 
 
 @pytest.mark.parametrize("database", DATABASES)

@@ -40,8 +40,11 @@ from automigrate_ext.backends.generic.scratch import Declaration, Habits, Probe,
 from automigrate_ext.backends.generic.trials import Trials
 from automigrate_ext.backends.renamed import RenamedBackend
 from automigrate_ext.backends.rows import Rows
-from automigrate_ext.blueprint import Blueprint
-from automigrate_ext.changes import (
+from automigrate_ext.declared.blueprint import Blueprint
+from automigrate_ext.declared.editor import SchemaEditor
+from automigrate_ext.exceptions import ScratchFailed
+from automigrate_ext.plan.cost import Remark
+from automigrate_ext.schema.changes import (
     AddConstraint,
     AddIndex,
     AlterColumn,
@@ -52,10 +55,7 @@ from automigrate_ext.changes import (
     RenameIndex,
     RenameTable,
 )
-from automigrate_ext.editor import SchemaEditor
-from automigrate_ext.exceptions import ScratchFailed
-from automigrate_ext.remarks import Remark
-from automigrate_ext.schema import Column, Constraint, ForeignKey, Index, Schema, Table
+from automigrate_ext.schema.nouns import Column, Constraint, ForeignKey, Index, Schema, Table
 
 #: The changes by which something comes to have a name.
 NAMING = (AddConstraint, AddIndex, RenameConstraint, RenameIndex)

@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from automigrate_ext.editor import CollectingMixin, SchemaEditor
+from automigrate_ext.declared.editor import CollectingMixin, SchemaEditor
 
 #: Has an editor write something, and executes it.
 Write = Callable[[Callable[[SchemaEditor], None]], None]

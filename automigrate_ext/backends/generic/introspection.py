@@ -15,7 +15,7 @@ from django.db.models import Index as ModelIndex
 from automigrate_ext.backends.generic.editor import writing_editor
 from automigrate_ext.backends.generic.models import model_named
 from automigrate_ext.exceptions import ShadowedTable
-from automigrate_ext.schema import (
+from automigrate_ext.schema.nouns import (
     Check,
     Column,
     Constraint,

@@ -30,10 +30,10 @@ from automigrate_ext.backends.generic.models import (
     without_default,
 )
 from automigrate_ext.backends.generic.scratch import nouns
-from automigrate_ext.backends.order import in_dependency_order
-from automigrate_ext.backends.renaming import Renaming
-from automigrate_ext.blueprint import FOREIGN_KEY_SUFFIX, Blueprint, kept_name, statement_name
-from automigrate_ext.changes import (
+from automigrate_ext.declared.blueprint import FOREIGN_KEY_SUFFIX, Blueprint, kept_name, statement_name
+from automigrate_ext.declared.editor import SchemaEditor
+from automigrate_ext.exceptions import AutomigrateError
+from automigrate_ext.schema.changes import (
     AddColumn,
     AddConstraint,
     AddIndex,
@@ -51,9 +51,9 @@ from automigrate_ext.changes import (
     RenameIndex,
     RenameTable,
 )
-from automigrate_ext.editor import SchemaEditor
-from automigrate_ext.exceptions import AutomigrateError
-from automigrate_ext.schema import Check, Column, Constraint, ForeignKey, Index, Table, Unique
+from automigrate_ext.schema.nouns import Check, Column, Constraint, ForeignKey, Index, Table, Unique
+from automigrate_ext.schema.order import in_dependency_order
+from automigrate_ext.schema.renaming import Renaming
 
 #: What changes of a column, each for itself.
 ATTRIBUTES = ("type", "null", "default", "generated", "collation", "identity", "comment")

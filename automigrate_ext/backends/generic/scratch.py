@@ -16,9 +16,9 @@ from django.db.models.sql import Query
 
 from automigrate_ext.backends.generic.introspection import Spelling, folded
 from automigrate_ext.backends.generic.models import copied, model_named
-from automigrate_ext.blueprint import Blueprint, has_automatic_key, kept_name
-from automigrate_ext.editor import SchemaEditor
-from automigrate_ext.schema import Check, Column, Constraint, Generated, Index, Key, Table, Unique
+from automigrate_ext.declared.blueprint import Blueprint, has_automatic_key, kept_name
+from automigrate_ext.declared.editor import SchemaEditor
+from automigrate_ext.schema.nouns import Check, Column, Constraint, Generated, Index, Key, Table, Unique
 
 #: How the names of indexes and constraints end that Django generates.
 SUFFIXES = ("", "_like", "_uniq", "_check")

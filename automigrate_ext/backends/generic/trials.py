@@ -15,7 +15,7 @@ from automigrate_ext.backends.generic.editor import Write
 from automigrate_ext.backends.generic.introspection import pointing_model
 from automigrate_ext.backends.generic.models import altered, model_named
 from automigrate_ext.backends.generic.schema import bare_field
-from automigrate_ext.editor import SchemaEditor
+from automigrate_ext.declared.editor import SchemaEditor
 
 
 class Trials:

@@ -17,12 +17,12 @@ from automigrate_ext.backends.mysql.parser import INTEGERS
 from automigrate_ext.backends.mysql.renames import Renaming
 from automigrate_ext.backends.renamed import RenamedBackend
 from automigrate_ext.backends.rows import TookTooLong
-from automigrate_ext.blueprint import Blueprint
-from automigrate_ext.changes import AlterColumn, Change, DropTable, plural
-from automigrate_ext.editor import collecting_editor
+from automigrate_ext.declared.blueprint import Blueprint
+from automigrate_ext.declared.editor import collecting_editor
 from automigrate_ext.exceptions import ExecutionFailed, LockNotAvailable
-from automigrate_ext.ownership import TypeRules
-from automigrate_ext.schema import Check, Column, Constraint, ForeignKey, Index, Schema, Table, Unique
+from automigrate_ext.schema.adopt import TypeRules
+from automigrate_ext.schema.changes import AlterColumn, Change, DropTable, plural
+from automigrate_ext.schema.nouns import Check, Column, Constraint, ForeignKey, Index, Schema, Table, Unique
 from automigrate_ext.waiting import Waiting, describe_sessions, seconds
 
 #: Seconds between two attempts to get the lock, at first and at most.

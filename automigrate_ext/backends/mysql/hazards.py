@@ -14,8 +14,8 @@ from automigrate_ext.backends.mysql import faults
 from automigrate_ext.backends.mysql.parser import BOOLEAN, INTEGERS, JSON, is_text
 from automigrate_ext.backends.mysql.schema import NOTHING, cut, define, is_cut
 from automigrate_ext.backends.rows import SAMPLE_SIZE, Rows, Source, TookTooLong
-from automigrate_ext.changes import AlterColumn, Change, DropColumn, DropTable
-from automigrate_ext.schema import Column, Table
+from automigrate_ext.schema.changes import AlterColumn, Change, DropColumn, DropTable
+from automigrate_ext.schema.nouns import Column, Table
 
 PROBE = "automigrate_ext_values"
 CREATE = "CREATE TEMPORARY TABLE {probe} ({columns})"

@@ -10,7 +10,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from automigrate_ext.backends.mysql.parser import TableText, parse_table
 from automigrate_ext.backends.mysql.show import BASE_TABLES, show
 from automigrate_ext.exceptions import ShadowedTable
-from automigrate_ext.schema import Table
+from automigrate_ext.schema.nouns import Table
 
 # A sequence of MariaDB's and a table with system versioning are kinds of tables of their own.
 TABLES = """

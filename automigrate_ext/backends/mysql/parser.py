@@ -12,7 +12,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from dataclasses import replace as evolve
 
-from automigrate_ext.schema import (
+from automigrate_ext.schema.nouns import (
     Check,
     Column,
     Constraint,

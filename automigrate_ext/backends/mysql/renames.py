@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace as evolve
 
-from automigrate_ext.backends import renaming
 from automigrate_ext.backends.mysql.parser import quoted, rename_in
-from automigrate_ext.schema import ForeignKey
+from automigrate_ext.schema import renaming
+from automigrate_ext.schema.nouns import ForeignKey
 
 
 class RenamedTable(renaming.RenamedTable):

@@ -16,8 +16,8 @@ from typing import TypeVar
 
 from automigrate_ext.backends.base import Fill, Step, Work, noun_columns, row_fill
 from automigrate_ext.backends.mysql.renames import Renaming
-from automigrate_ext.backends.order import in_dependency_order
-from automigrate_ext.changes import (
+from automigrate_ext.declared.editor import MARK, SchemaEditor
+from automigrate_ext.schema.changes import (
     AddColumn,
     AddConstraint,
     AddIndex,
@@ -35,8 +35,8 @@ from automigrate_ext.changes import (
     RenameIndex,
     RenameTable,
 )
-from automigrate_ext.editor import MARK, SchemaEditor
-from automigrate_ext.schema import Check, Column, Constraint, ForeignKey, Index, Key, Table, Unique
+from automigrate_ext.schema.nouns import Check, Column, Constraint, ForeignKey, Index, Key, Table, Unique
+from automigrate_ext.schema.order import in_dependency_order
 
 ALTER_TABLE = "ALTER TABLE {table} {clauses}"
 DROP_TABLE = "DROP TABLE {table}"

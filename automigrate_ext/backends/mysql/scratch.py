@@ -20,10 +20,16 @@ from django.db.utils import DatabaseError, Error, OperationalError
 from automigrate_ext.backends.mysql import faults
 from automigrate_ext.backends.mysql.introspection import read_texts
 from automigrate_ext.backends.mysql.show import takes_many
-from automigrate_ext.blueprint import Blueprint, ColumnBlueprint, as_clause, has_automatic_key, is_alter_table_add
-from automigrate_ext.editor import MARK, SQL, collecting_editor
+from automigrate_ext.declared.blueprint import (
+    Blueprint,
+    ColumnBlueprint,
+    as_clause,
+    has_automatic_key,
+    is_alter_table_add,
+)
+from automigrate_ext.declared.editor import MARK, SQL, collecting_editor
 from automigrate_ext.exceptions import ScratchFailed
-from automigrate_ext.schema import Check, Column, Constraint, Index, Schema, Table, Unique
+from automigrate_ext.schema.nouns import Check, Column, Constraint, Index, Schema, Table, Unique
 
 PROBE = "automigrate_ext_probe_{number}"
 CREATE_TABLE = "CREATE TABLE "

@@ -45,13 +45,13 @@ from automigrate_ext.backends.postgresql import (
 )
 from automigrate_ext.backends.postgresql.casts import never_loses
 from automigrate_ext.backends.rows import TookTooLong
-from automigrate_ext.blueprint import Blueprint
-from automigrate_ext.changes import AlterColumn, Change, CreateTable, RenameSequence
-from automigrate_ext.editor import collecting_editor
+from automigrate_ext.declared.blueprint import Blueprint
+from automigrate_ext.declared.editor import collecting_editor
 from automigrate_ext.exceptions import ExecutionFailed, LockNotAvailable
-from automigrate_ext.ownership import TypeRules
-from automigrate_ext.remarks import Size
-from automigrate_ext.schema import Check, Column, Constraint, ForeignKey, Index, Schema, Table
+from automigrate_ext.plan.cost import Size
+from automigrate_ext.schema.adopt import TypeRules
+from automigrate_ext.schema.changes import AlterColumn, Change, CreateTable, RenameSequence
+from automigrate_ext.schema.nouns import Check, Column, Constraint, ForeignKey, Index, Schema, Table
 from automigrate_ext.waiting import TELL_AFTER, Waiting, describe_sessions, seconds
 
 #: How many statements that make tables go into one message.

@@ -13,7 +13,7 @@ from automigrate_ext.backends.base import Loss
 from automigrate_ext.backends.postgresql import faults
 from automigrate_ext.backends.postgresql.casts import Cast, casts, never_loses
 from automigrate_ext.backends.rows import Question, Rows, TookTooLong
-from automigrate_ext.schema import Column, Table
+from automigrate_ext.schema.nouns import Column, Table
 
 CAST_NOTHING = "SELECT {value} FROM (SELECT NULL::{old} AS nothing) AS none"
 # A function of the session that is gone with the savepoint in which it is made. OTHERS is every error but

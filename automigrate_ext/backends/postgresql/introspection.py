@@ -12,7 +12,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper, split_identifier
 
 from automigrate_ext.exceptions import ShadowedTable
-from automigrate_ext.schema import (
+from automigrate_ext.schema.nouns import (
     Check,
     Column,
     Constraint,

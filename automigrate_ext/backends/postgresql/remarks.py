@@ -14,7 +14,7 @@ from django.db.utils import DatabaseError
 
 from automigrate_ext.backends.postgresql import faults
 from automigrate_ext.backends.postgresql.schema import ALTER_TABLE, Compiler, TableCompiler
-from automigrate_ext.changes import (
+from automigrate_ext.schema.changes import (
     AddColumn,
     AddConstraint,
     AddIndex,
@@ -24,7 +24,7 @@ from automigrate_ext.changes import (
     Change,
     RenameIndex,
 )
-from automigrate_ext.schema import Check, Column, Exclusion, ForeignKey, Generated, Unique
+from automigrate_ext.schema.nouns import Check, Column, Exclusion, ForeignKey, Generated, Unique
 
 PROBE = "pg_temp.automigrate_ext_probe"
 CREATE_PROBE = "CREATE TEMPORARY TABLE automigrate_ext_probe ({columns})"

@@ -12,8 +12,8 @@ from typing import TypeVar
 from django.db.backends.utils import split_identifier
 
 from automigrate_ext.backends.base import Fill, Reference, Step, Work, row_fill
-from automigrate_ext.backends.order import in_dependency_order
-from automigrate_ext.changes import (
+from automigrate_ext.declared.editor import MARK, SchemaEditor
+from automigrate_ext.schema.changes import (
     AddColumn,
     AddConstraint,
     AddIndex,
@@ -32,8 +32,7 @@ from automigrate_ext.changes import (
     RenameSequence,
     RenameTable,
 )
-from automigrate_ext.editor import MARK, SchemaEditor
-from automigrate_ext.schema import (
+from automigrate_ext.schema.nouns import (
     Check,
     Column,
     Constraint,
@@ -45,6 +44,7 @@ from automigrate_ext.schema import (
     Table,
     Unique,
 )
+from automigrate_ext.schema.order import in_dependency_order
 
 # Deferred triggers that wait for their rows forbid an ALTER TABLE; source: PostgreSQL's documentation of
 # SET CONSTRAINTS, and CheckTableNotInUse() in tablecmds.c.

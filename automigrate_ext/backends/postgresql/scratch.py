@@ -23,10 +23,10 @@ from django.db.utils import DatabaseError, Error
 
 from automigrate_ext.backends.postgresql import faults
 from automigrate_ext.backends.postgresql.introspection import introspect, rename_columns
-from automigrate_ext.blueprint import Blueprint, ColumnBlueprint, draw, has_automatic_key, is_alter_table_add
-from automigrate_ext.editor import SQL, SchemaEditor, collecting_editor
+from automigrate_ext.declared.blueprint import Blueprint, ColumnBlueprint, draw, has_automatic_key, is_alter_table_add
+from automigrate_ext.declared.editor import SQL, SchemaEditor, collecting_editor
 from automigrate_ext.exceptions import ScratchFailed
-from automigrate_ext.schema import Check, Column, Constraint, Index, PrimaryKey, Schema, Table, Unique
+from automigrate_ext.schema.nouns import Check, Column, Constraint, Index, PrimaryKey, Schema, Table, Unique
 
 # Temporary tables need no privilege but TEMP, which every role has by default, and write no WAL.
 TEMPORARY_FIRST = "SELECT set_config('search_path', 'pg_temp, ' || current_setting('search_path'), true)"

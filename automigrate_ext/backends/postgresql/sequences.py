@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from automigrate_ext.backends.postgresql.introspection import bare_name
-from automigrate_ext.changes import Change, RenameColumn, RenameSequence, RenameTable
-from automigrate_ext.moves import in_order
+from automigrate_ext.schema.changes import Change, RenameColumn, RenameSequence, RenameTable
+from automigrate_ext.schema.order import in_order
 
 #: The longest identifier, NAMEDATALEN - 1.
 LONGEST_NAME = 63

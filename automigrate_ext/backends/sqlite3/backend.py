@@ -43,10 +43,10 @@ from automigrate_ext.backends.sqlite3.session import (
     try_writing,
 )
 from automigrate_ext.backends.sqlite3.tokens import fold
-from automigrate_ext.blueprint import Blueprint
+from automigrate_ext.declared.blueprint import Blueprint
 from automigrate_ext.exceptions import ExecutionFailed, LockNotAvailable
-from automigrate_ext.ownership import TypeRules
-from automigrate_ext.schema import Column, Schema, Table, Unique
+from automigrate_ext.schema.adopt import TypeRules
+from automigrate_ext.schema.nouns import Column, Schema, Table, Unique
 from automigrate_ext.waiting import Waiting, seconds
 
 #: Seconds between two attempts to get a lock.

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from automigrate_ext.backends.sqlite3.parser import affinity
-from automigrate_ext.schema import Column
+from automigrate_ext.schema.nouns import Column
 
 LOST = "{column} IS NOT NULL AND ({survives}) IS NOT TRUE"
 IMPOSSIBLE = "{column} IS NOT NULL AND ({value}) IS NULL"

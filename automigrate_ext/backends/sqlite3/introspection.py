@@ -11,7 +11,7 @@ from typing import Any, Protocol
 from automigrate_ext.backends.sqlite3.parser import parse_index, parse_table
 from automigrate_ext.backends.sqlite3.tokens import fold
 from automigrate_ext.exceptions import ShadowedTable
-from automigrate_ext.schema import Constraint, ForeignKey, Index, Schema, Table, Unique
+from automigrate_ext.schema.nouns import Constraint, ForeignKey, Index, Schema, Table, Unique
 
 # A table without pages of its own is a virtual one: https://sqlite.org/schematab.html
 CATALOG = "SELECT type, name, tbl_name, sql, rootpage FROM sqlite_master"

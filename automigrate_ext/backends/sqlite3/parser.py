@@ -28,7 +28,7 @@ from automigrate_ext.backends.sqlite3.tokens import (
     upper,
     without_brackets,
 )
-from automigrate_ext.schema import (
+from automigrate_ext.schema.nouns import (
     Check,
     Column,
     Constraint,

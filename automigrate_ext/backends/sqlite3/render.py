@@ -24,17 +24,7 @@ from automigrate_ext.backends.sqlite3.tokens import (
     quote_name,
     tokenize,
 )
-from automigrate_ext.schema import (
-    Check,
-    Column,
-    Constraint,
-    ForeignKey,
-    Index,
-    Key,
-    PrimaryKey,
-    Table,
-    Unique,
-)
+from automigrate_ext.schema.nouns import Check, Column, Constraint, ForeignKey, Index, Key, PrimaryKey, Table, Unique
 
 Parsed = TypeVar("Parsed")
 

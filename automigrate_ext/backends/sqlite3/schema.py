@@ -18,7 +18,7 @@ from automigrate_ext.backends.sqlite3.hazards import conversion
 from automigrate_ext.backends.sqlite3.introspection import Catalog, unquoted
 from automigrate_ext.backends.sqlite3.parser import parse_table
 from automigrate_ext.backends.sqlite3.tokens import fold, quote_name, quote_text
-from automigrate_ext.changes import (
+from automigrate_ext.schema.changes import (
     AddColumn,
     AddConstraint,
     AddIndex,
@@ -34,7 +34,7 @@ from automigrate_ext.changes import (
     RenameIndex,
     RenameTable,
 )
-from automigrate_ext.schema import Check, Column, Constraint, ForeignKey, Index, Table, Unique
+from automigrate_ext.schema.nouns import Check, Column, Constraint, ForeignKey, Index, Table, Unique
 
 RENAME_TABLE = "ALTER TABLE {table} RENAME TO {new}"
 RENAME_COLUMN = "ALTER TABLE {table} RENAME COLUMN {old} TO {new}"

@@ -12,9 +12,9 @@ from typing import Any, TypeVar
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from automigrate_ext.backends.sqlite3.introspection import Catalog, read_catalog, read_table
-from automigrate_ext.blueprint import Blueprint, has_automatic_key
+from automigrate_ext.declared.blueprint import Blueprint, has_automatic_key
 from automigrate_ext.exceptions import ScratchFailed
-from automigrate_ext.schema import Constraint, Index, Schema, Table
+from automigrate_ext.schema.nouns import Constraint, Index, Schema, Table
 
 #: How many tables are built in one database: each new one costs SQLite a look at all that are there.
 BATCH = 100

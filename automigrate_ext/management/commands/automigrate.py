@@ -11,11 +11,11 @@ from django.conf import settings
 from django.core.management.base import CommandError
 from django.db import connections
 
-from automigrate_ext import render
 from automigrate_ext.api import automigrate, rows_at_stake
-from automigrate_ext.changes import plural
+from automigrate_ext.declared.selection import Models, Selection
 from automigrate_ext.management.base import FAILED, SchemaCommand
-from automigrate_ext.selection import Models, Selection
+from automigrate_ext.plan import text
+from automigrate_ext.schema.changes import plural
 
 
 class Command(SchemaCommand):
@@ -101,9 +101,9 @@ exit status: 0 done or answered with no, 2 refused or failed, 130 interrupted
     def print_losses(self, rows: dict[str, int]) -> None:
         """Print how many rows each table would lose, as a table where the terminal has colours."""
         if self.colours(self.stderr):
-            from automigrate_ext.terminal import print_counts
+            from automigrate_ext.management.terminal import print_counts
 
-            print_counts(render.losses(rows), self.bare_stderr)
+            print_counts(text.losses(rows), self.bare_stderr)
             return
         for table, number in rows.items():
             self.stderr.write(f"  {table}: {plural(number, 'row')}", self.style.WARNING)

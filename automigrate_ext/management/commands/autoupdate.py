@@ -16,14 +16,14 @@ from django.core.management.base import CommandError
 from django.utils.autoreload import get_child_arguments
 
 from automigrate_ext.api import autoupdate, carry_out, make_plan, run_plan, select_saved
+from automigrate_ext.declared.selection import Models, Selection
 from automigrate_ext.exceptions import UnusablePlan
 from automigrate_ext.management.base import DIFFERENT, FAILED, SchemaCommand, Several, described
 from automigrate_ext.management.questions import Questions
 from automigrate_ext.management.watch import FOLLOWED, follow
-from automigrate_ext.plan import Plan
-from automigrate_ext.run import COUNT_TIMEOUT, Options
-from automigrate_ext.saved import SavedPlan, is_several, parse, read_plan, read_plans
-from automigrate_ext.selection import Models, Selection
+from automigrate_ext.plan.plan import Plan
+from automigrate_ext.plan.saved import SavedPlan, is_several, parse, read_plan, read_plans
+from automigrate_ext.run.options import COUNT_TIMEOUT, Options
 from automigrate_ext.waiting import tell_nobody
 
 #: The options that a saved plan holds itself, or that make no sense beside it.

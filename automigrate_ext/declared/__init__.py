@@ -1,0 +1,1 @@
+"""What the models declare; nothing is executed."""

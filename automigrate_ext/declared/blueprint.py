@@ -1,0 +1,273 @@
+"""What Django's schema editor says of a model's table: SQL and structure, nothing executed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.ddl_references import Statement
+from django.db.models import CompositePrimaryKey, Field, Model, UniqueConstraint
+
+from automigrate_ext.declared.editor import MARK, SQL, SchemaEditor, comment_statements, compose
+from automigrate_ext.schema.nouns import ForeignKey, Unique
+
+#: The suffix with which the schema editor names a foreign key that it makes along with its table.
+FOREIGN_KEY_SUFFIX = "_fk_%(to_table)s_%(to_column)s"
+
+#: How the templates begin by which the schema editor adds a constraint, `ExclusionConstraint` too.
+ADD_TO_TABLE = "ALTER TABLE %(table)s ADD "
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ColumnBlueprint:
+    """A field's column: its definition without key, uniqueness and check, and those parts on their own."""
+
+    name: str
+    field: Field[Any, Any]
+    type_sql: str
+    definition: str
+    check: str | None
+    default_sql: str | None
+
+    @property
+    def generated(self) -> bool:
+        """Whether the column is computed from others."""
+        return bool(self.field.generated)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Blueprint:
+    """A model's table.
+
+    `create` is the CREATE TABLE statement, with `MARK` before its closing bracket where foreign keys are
+    not part of it. `objects` are the statements that Django defers (unique constraints and indexes),
+    `clauses` what Meta.constraints and unique fields add to the table, by name where they have one.
+    """
+
+    connection: BaseDatabaseWrapper
+    model: type[Model]
+    name: str
+    columns: tuple[ColumnBlueprint, ...]
+    primary_key: tuple[str, ...]
+    create: str
+    objects: tuple[SQL, ...]
+    comments: tuple[str, ...]
+    uniques: tuple[Unique, ...]
+    clauses: dict[str, str]
+    foreign_keys: tuple[ForeignKey, ...]
+    given_names: frozenset[str]
+    plain: bool
+
+    @property
+    def owner(self) -> str:
+        """The label of the model that declares the table: of the owner, for a many-to-many table."""
+        created_by = self.model._meta.auto_created
+        owner: Any = created_by if created_by else self.model
+        return str(owner._meta.label)
+
+    def name_of(self, statement: SQL) -> str:
+        """The name under which the server knows what a statement makes."""
+        return statement_name(self.connection, statement)
+
+    def create_sql(self, clauses: Iterable[str] = ()) -> str:
+        """The CREATE TABLE statement with further clauses in it."""
+        return self.create.replace(MARK, "".join(f", {clause}" for clause in clauses))
+
+
+def draw(editor: SchemaEditor, model: type[Model]) -> Blueprint:
+    """Have the editor write down all that makes the model's table."""
+    editor.deferred_sql.clear()
+    create = compose(editor, *editor.table_sql(model))
+    deferred = [sql for sql in editor.deferred_sql if sql is not None and not is_foreign_key(editor, sql)]
+    comments = tuple(comment_statements(editor, model))
+    columns = tuple(draw_columns(editor, model))
+    return Blueprint(
+        connection=editor.connection,
+        model=model,
+        name=model._meta.db_table,
+        columns=columns,
+        primary_key=primary_key_columns(model),
+        create=create,
+        objects=(*deferred, *(sql for sql in editor._model_indexes_sql(model) if sql is not None)),
+        comments=comments,
+        uniques=tuple(plain_uniques(editor, model)),
+        clauses=dict(constraint_clauses(editor, model)),
+        foreign_keys=tuple(foreign_keys(editor, model)),
+        given_names=frozenset(
+            kept_name(editor.connection, given.name) for given in (*model._meta.indexes, *model._meta.constraints)
+        ),
+        plain=is_plain(model, columns),
+    )
+
+
+def is_foreign_key(editor: SchemaEditor, sql: SQL) -> bool:
+    """Whether the statement is the schema editor's ADD CONSTRAINT ... FOREIGN KEY."""
+    return isinstance(sql, Statement) and sql.template == editor.sql_create_fk
+
+
+def is_plain(model: type[Model], columns: Iterable[ColumnBlueprint]) -> bool:
+    """Whether nothing of the table but its indexes needs to be seen as a whole by the server."""
+    opts = model._meta
+    tablespaces = opts.db_tablespace or any(column.field.db_tablespace for column in columns)
+    return (
+        not any(column.generated for column in columns)
+        and all(is_plain_unique(constraint) for constraint in opts.constraints)
+        and not tablespaces
+    )
+
+
+def is_plain_unique(constraint: Any) -> bool:
+    """Whether a constraint is a unique one over columns with nothing else that the server could print."""
+    more = ("condition", "include", "opclasses", "nulls_distinct")
+    is_unique = type(constraint) is UniqueConstraint
+    return is_unique and bool(constraint.fields) and not any(says(constraint, attribute) for attribute in more)
+
+
+def says(constraint: Any, attribute: str) -> bool:
+    """Whether a constraint gives an optional attribute."""
+    return getattr(constraint, attribute, None) not in (None, ())
+
+
+def draw_columns(editor: SchemaEditor, model: type[Model]) -> Iterator[ColumnBlueprint]:
+    """The columns of a model's own table."""
+    connection = editor.connection
+    for field in model._meta.local_fields:
+        db_params = field.db_parameters(connection=connection)
+        if db_params["type"] is None:
+            continue
+        params: list[Any] = []
+        pieces = editor._iter_column_sql(db_params["type"], params, model, field, db_params, False)
+        words = [piece for piece in pieces if piece not in ("PRIMARY KEY", "UNIQUE")]
+        if suffix := field.db_type_suffix(connection=connection):
+            words.append(suffix)
+        yield ColumnBlueprint(
+            name=str(field.column),
+            field=field,
+            type_sql=" ".join([db_params["type"], collate(editor, db_params)]).rstrip(),
+            definition=compose(editor, " ".join(words), params),
+            check=db_params["check"],
+            default_sql=compose(editor, *editor.db_default_sql(field)) if field.has_db_default() else None,
+        )
+
+
+def collate(editor: SchemaEditor, db_params: Any) -> str:
+    """The COLLATE clause of a field's column, if it asks for one."""
+    collation = db_params.get("collation")
+    return editor._collate_sql(collation) if collation else ""
+
+
+def primary_key_columns(model: type[Model]) -> tuple[str, ...]:
+    """The columns of the primary key, in key order."""
+    pk = model._meta.pk
+    if isinstance(pk, CompositePrimaryKey):
+        return tuple(pk.columns)
+    return (str(pk.column),)
+
+
+def has_automatic_key(model: type[Model]) -> bool:
+    """Whether Django made the primary key, rather than the model or the model that it inherits from."""
+    pk = model._meta.pk
+    return bool(getattr(pk, "auto_created", False)) and not getattr(pk, "remote_field", None)
+
+
+def plain_uniques(editor: SchemaEditor, model: type[Model]) -> Iterator[Unique]:
+    """The unique constraints that the server adds nothing to: of fields, unique_together and Meta."""
+    for field in model._meta.local_fields:
+        if field.column and field.unique and not field.primary_key:
+            yield plain_unique(editor, (field.column,), editor._create_unique_sql(model, [field]))
+    for names in model._meta.unique_together:
+        fields = [model._meta.get_field(name) for name in names]
+        statement = editor._create_unique_sql(model, fields)
+        yield plain_unique(editor, columns_of(model, names), statement)
+    for constraint in model._meta.constraints:
+        if is_plain_unique(constraint):
+            assert isinstance(constraint, UniqueConstraint)
+            statement = constraint.create_sql(model, editor)
+            if not statement:
+                continue
+            deferrable = constraint.deferrable
+            yield Unique(
+                columns=columns_of(model, constraint.fields),
+                deferrable=deferrable.value if deferrable else None,
+                name=kept_name(editor.connection, constraint.name),
+                named=True,
+                sql=as_clause(statement),
+            )
+
+
+def columns_of(model: type[Model], names: Iterable[str]) -> tuple[str, ...]:
+    """The columns of the model's fields of these names."""
+    fields: list[Any] = [model._meta.get_field(name) for name in names]
+    return tuple(field.column for field in fields)
+
+
+def plain_unique(editor: SchemaEditor, columns: tuple[str, ...], statement: SQL) -> Unique:
+    """A unique constraint whose name Django generates."""
+    return Unique(columns=columns, name=statement_name(editor.connection, statement), sql=as_clause(statement))
+
+
+def constraint_clauses(editor: SchemaEditor, model: type[Model]) -> Iterator[tuple[str, str]]:
+    """For each constraint of Meta that is a clause of the table: its name and the clause."""
+    for constraint in model._meta.constraints:
+        statement = constraint.create_sql(model, editor)
+        if statement and is_alter_table_add(statement):
+            yield kept_name(editor.connection, constraint.name), as_clause(statement)
+
+
+def is_alter_table_add(statement: SQL) -> bool:
+    """Whether a statement adds a clause to a table, rather than making an index."""
+    return isinstance(statement, Statement) and statement.template.startswith(ADD_TO_TABLE)
+
+
+def as_clause(statement: SQL) -> str:
+    """The part of "ALTER TABLE t ADD CONSTRAINT ..." from CONSTRAINT on; any other statement whole."""
+    if not is_alter_table_add(statement):
+        return str(statement)
+    assert isinstance(statement, Statement)
+    return statement.template.removeprefix(ADD_TO_TABLE) % statement.parts
+
+
+def statement_name(connection: BaseDatabaseWrapper, statement: SQL) -> str:
+    """The unquoted name of the object that a statement of the schema editor makes, "" if it has none."""
+    if isinstance(statement, Statement) and "name" in statement.parts:
+        return kept_name(connection, unquote(str(statement.parts["name"])))
+    return ""
+
+
+def kept_name(connection: BaseDatabaseWrapper, name: str) -> str:
+    """What the server keeps of a name: PostgreSQL cuts off silently what is longer than its longest.
+
+    Source: PostgreSQL's documentation, "Identifiers and Key Words"; the limit is counted in bytes.
+    """
+    longest = connection.ops.max_name_length()
+    return name.encode()[:longest].decode(errors="ignore") if longest else name
+
+
+def unquote(name: str) -> str:
+    """An identifier without its quotes."""
+    return name[1:-1].replace('""', '"') if name[:1] == name[-1:] == '"' and len(name) > 1 else name.strip("`")
+
+
+def foreign_keys(editor: SchemaEditor, model: type[Model]) -> Iterator[ForeignKey]:
+    """The foreign keys of a model's own table that the database is to enforce."""
+    connection = editor.connection
+    if not connection.features.supports_foreign_keys:
+        return
+    local_fields: Iterable[Any] = model._meta.local_fields
+    for field in local_fields:
+        if not (field.column and field.remote_field and getattr(field, "db_constraint", False)):
+            continue
+        target = field.target_field
+        on_delete = getattr(field.remote_field.on_delete, "operation", None)
+        statement = editor._create_fk_sql(model, field, FOREIGN_KEY_SUFFIX) if editor.sql_create_fk else ""
+        yield ForeignKey(
+            name=statement_name(editor.connection, statement),
+            columns=(field.column,),
+            to_table=field.remote_field.model._meta.db_table,
+            to_columns=(target.column,),
+            on_delete=on_delete,
+            deferrable="deferred" if connection.ops.deferrable_sql() else None,
+            sql=as_clause(statement),
+        )

@@ -1,0 +1,1 @@
+"""What the changes would do to the rows that are there."""

@@ -1,0 +1,85 @@
+"""What stands in the way of a change on the server: views, rules, triggers, policies and the like that hang on it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from automigrate_ext.backends.base import Backend, Dependent, Part
+from automigrate_ext.plan.plan import Hazard, Judgement, Verdict
+from automigrate_ext.schema.changes import (
+    AlterColumn,
+    AlterPrimaryKey,
+    Change,
+    DropColumn,
+    DropTable,
+    RenameColumn,
+    RenameTable,
+)
+from automigrate_ext.schema.nouns import Schema
+
+
+def refuse_dependents(backend: Backend, current: Schema, judgements: Iterable[Judgement]) -> tuple[Judgement, ...]:
+    """The judgements, with those refused whose change the server would not make because of what hangs on it."""
+    judgements = tuple(judgements)
+    parts = {
+        id(judgement): tuple(parts_of(judgement.change, current, renamed=not backend.dependents_follow))
+        for judgement in judgements
+        if judgement.verdict is not Verdict.WITHHOLD
+    }
+    wanted = dict.fromkeys(part for of_change in parts.values() for part in of_change)
+    found = backend.dependents_of(tuple(wanted)) if wanted else {}
+    if not found:
+        return judgements
+    return tuple(with_dependents(judgement, parts.get(id(judgement), ()), found) for judgement in judgements)
+
+
+def parts_of(change: Change, current: Schema, *, renamed: bool = False) -> Iterator[Part]:
+    """The parts of its table that a change drops, makes anew or converts, and those that it renames if these count."""
+    match change:
+        case RenameTable() if renamed:
+            yield Part(table=change.table, verb="renamed")
+        case RenameColumn() if renamed:
+            yield Part(table=change.table, column=change.old_name, verb="renamed")
+        case DropTable():
+            yield Part(table=change.table)
+        case DropColumn():
+            yield Part(table=change.table, column=change.old.name)
+        case AlterPrimaryKey(old=old) if old is not None:
+            yield Part(table=change.table, constraint=old.name)
+        case AlterColumn() if is_disturbed(change):
+            yield Part(table=change.table, column=change.new.name, verb="changed")
+            table = current.get(change.table)
+            for column in table.columns if table else ():
+                # Made anew because it reads a column that is; see the compiler of the PostgreSQL backend.
+                if column.generated and change.new.name in column.reads:
+                    yield Part(table=change.table, column=column.name, verb="changed")
+
+
+def is_disturbed(change: AlterColumn) -> bool:
+    """Whether the column is converted or made anew; one that only stops being computed keeps its stored values."""
+    if change.retypes:
+        return True
+    old, new = change.old.generated, change.new.generated
+    return change.regenerates and not (old is not None and old.stored and new is None)
+
+
+def with_dependents(
+    judgement: Judgement, parts: Sequence[Part], found: Mapping[Part, Sequence[Dependent]]
+) -> Judgement:
+    """The judgement, refused if anything hangs on the parts; other reasons for a refusal stay."""
+    hazards = tuple(in_the_way(part, found[part]) for part in parts if part in found)
+    if not hazards:
+        return judgement
+    others = judgement.hazards if judgement.verdict is Verdict.REFUSE else ()
+    return Judgement(change=judgement.change, verdict=Verdict.REFUSE, hazards=(*others, *hazards))
+
+
+def in_the_way(part: Part, dependents: Sequence[Dependent]) -> Hazard:
+    """Name what hangs on a part of a table."""
+    names = ", ".join(f"{dependent.kind} {dependent.name}" for dependent in dependents)
+    depends = "depends" if len(dependents) == 1 else "depend"
+    return Hazard(
+        code="dependent",
+        message=f"{part.describe()} cannot be {part.verb}, because {names} {depends} on it",
+        remedy="Drop what depends on it first, and make that again afterwards.",
+    )

@@ -1,0 +1,147 @@
+"""What the changes make of the rows: which values are converted, filled in or computed anew, and which nobody knows."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
+from dataclasses import dataclass
+
+from automigrate_ext.backends.base import Backend, Fill, Loss
+from automigrate_ext.backends.rows import Future, Source
+from automigrate_ext.schema.changes import AddColumn, AlterColumn, Change, CreateTable, DropColumn
+from automigrate_ext.schema.nouns import Column, ForeignKey, Schema
+
+Key = tuple[str, str]
+
+
+@dataclass(kw_only=True)
+class Forecast:
+    """The tables of a plan as the changes will leave them.
+
+    `filled` are the tables that have rows, `created` those that do not exist yet, `fills` what rows without a
+    value may get, `losses` what each change of type does to the values.
+    """
+
+    backend: Backend
+    current: Schema
+    fill: Callable[[str, str], Fill | None]
+    changes: tuple[Change, ...]
+
+    def __post_init__(self) -> None:
+        touched = dict.fromkeys(change.table for change in self.changes if self.current.get(change.table))
+        self.created = {change.table for change in self.changes if isinstance(change, CreateTable)}
+        self.filled = self.backend.rows.filled_tables(list(touched))
+        self.fills: dict[Key, Fill] = {}
+        self.losses: dict[Key, Loss] = {}
+        values: defaultdict[str, dict[str, str]] = defaultdict(dict)
+        generated: defaultdict[str, dict[str, str]] = defaultdict(dict)
+        unknown: defaultdict[str, set[str]] = defaultdict(set)
+        for change in self.changes:
+            if not isinstance(change, (AddColumn, AlterColumn)) or change.table not in self.filled:
+                continue
+            if change.new.generated:
+                if isinstance(change, AddColumn) or change.regenerates:
+                    generated[change.table][change.new.name] = change.new.generated.expression
+                continue
+            value = self.new_value(change) if isinstance(change, AddColumn) else self.altered_value(change)
+            if value is None:
+                unknown[change.table].add(change.new.name)
+            elif value:
+                values[change.table][change.new.name] = value
+        for table in self.filled:
+            generated[table].update(self.computed_anew(table, values[table].keys() | unknown[table]))
+        self.futures: Mapping[str, Future] = {
+            table: Future(values=values[table], generated=generated[table], unknown=frozenset(unknown[table]))
+            for table in self.filled
+        }
+
+    def computed_anew(self, table: str, moved: Set[str]) -> Iterator[Key]:
+        """The generated columns, each with its expression, that stay as they are and read columns that do not."""
+        changed = {
+            change.old.name
+            for change in self.changes
+            if change.table == table
+            and (isinstance(change, DropColumn) or (isinstance(change, AlterColumn) and change.regenerates))
+        }
+        for column in self.current.tables[table].columns:
+            if column.generated and column.name not in changed and moved & set(column.reads):
+                yield column.name, column.generated.expression
+
+    def new_value(self, change: AddColumn) -> str | None:
+        """The value that all rows have in a new column; None where it is not the same one, or not known."""
+        new = change.new
+        if new.identity:
+            return None
+        if new.default is not None:
+            return self.backend.typed(new, new.default_sql or new.default)
+        fill = self.offered(change.table, new)
+        if fill is None:
+            return self.backend.typed(new, "NULL")
+        return None if fill.draw else self.backend.typed(new, fill.sql)
+
+    def altered_value(self, change: AlterColumn) -> str | None:
+        """The value of a column that is converted or filled; "" where it stays, None where nobody knows it."""
+        old, new = change.old, change.new
+        value = self.backend.rows.quote(old.name)
+        converted = self.converts(change)
+        if old.type != new.type:
+            loss = self.losses[change.table, new.name] = self.backend.count_lost(
+                self.current.tables[change.table], old, new
+            )
+            if loss.error:
+                return None
+            value = loss.using or value
+        fill = self.offered(change.table, new) if old.null and not new.null else None
+        if fill is not None and fill.draw:
+            return None
+        if fill is not None:
+            value = f"coalesce({value}, {fill.sql})"
+        return self.backend.typed(new, value) if converted or fill else ""
+
+    def offered(self, table: str, column: Column) -> Fill | None:
+        """What rows without a value may get."""
+        fill = self.fill(table, column.name)
+        if fill is not None:
+            self.fills[table, column.name] = fill
+        return fill
+
+    def converts(self, change: AlterColumn) -> bool:
+        """Whether the values will compare otherwise than they do."""
+        old, new = change.old, change.new
+        rules = self.backend.type_rules
+        alike = rules.same_storage(old.type, new.type) or {old.type, new.type} <= rules.widths.keys()
+        return old.collation != new.collation or not alike
+
+    # Asking
+
+    def converted(self, table: str, column: str) -> bool:
+        """Whether the column's values are converted or filled in."""
+        return table in self.futures and self.futures[table].concerns([column])
+
+    def moved(self, table: str, column: str) -> frozenset[str]:
+        """The column, and those that are computed from it."""
+        readers = (other.name for other in self.current.tables[table].columns if column in other.reads)
+        return frozenset((column, *readers))
+
+    def can_tell(self, table: str, columns: Iterable[str]) -> bool:
+        """Whether the values of the columns are known before the changes are made."""
+        found, future = self.current.get(table), self.futures.get(table, Future())
+        if found is None:
+            return False
+        there = {column.name for column in found.columns} | future.values.keys() | future.generated.keys()
+        read = {name for column in found.columns if column.name in columns for name in column.reads}
+        return not (set(columns) - there or (set(columns) | read) & future.unknown)
+
+    def source(self, table: str, columns: Iterable[str]) -> Source:
+        """The rows of a table as they will be, as far as these columns are concerned."""
+        future = self.futures.get(table, Future())
+        if future.concerns(columns):
+            return self.backend.rows.then(self.current.tables[table], future)
+        return self.backend.rows.now(self.current.tables[table])
+
+    def target(self, foreign_key: ForeignKey) -> Source | None:
+        """The rows at which a foreign key points; None where their key is not known yet."""
+        name = foreign_key.to_table
+        if self.current.get(name) is None:
+            return Source(table=name, sql=self.backend.quote(name))
+        return self.source(name, foreign_key.to_columns) if self.can_tell(name, foreign_key.to_columns) else None

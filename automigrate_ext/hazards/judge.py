@@ -1,0 +1,406 @@
+"""What each change would do to the rows that are there: verdicts rest on counts, not on kinds of change."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from dataclasses import replace as evolve
+
+from automigrate_ext.backends.base import Backend, Fill, Loss, noun_columns
+from automigrate_ext.backends.rows import Answer, Question, Source, key_columns
+from automigrate_ext.hazards.dependents import refuse_dependents
+from automigrate_ext.hazards.forecast import Forecast
+from automigrate_ext.plan.plan import Hazard, Judgement, Verdict
+from automigrate_ext.schema.changes import (
+    AddColumn,
+    AddConstraint,
+    AddIndex,
+    AlterColumn,
+    AlterPrimaryKey,
+    Change,
+    DropColumn,
+    DropConstraint,
+    DropIndex,
+    DropTable,
+    plural,
+)
+from automigrate_ext.schema.nouns import Check, Column, Exclusion, ForeignKey, Index, PrimaryKey, Schema, Unique
+
+ACCEPT = "Pass --accept-data-loss (accept_data_loss=True) to allow it."
+BY_HAND = "Make this change by hand, and run this again."
+COUNT_ON = "Pass --count-timeout with more seconds (count_timeout=), or 0 for no limit."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdicts:
+    """All judgements of a plan, the changes to carry out for them, the values to fill in, and how to convert others."""
+
+    judgements: tuple[Judgement, ...]
+    changes: tuple[Change, ...]
+    fills: Mapping[tuple[str, str], Fill]
+    casts: Mapping[tuple[str, str], str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inquiry:
+    """A change, what has to be asked of the rows about it, and what follows from the answer."""
+
+    change: Change
+    conclude: Callable[[Answer], Judgement]
+    question: Question | None = None
+
+
+@dataclass(kw_only=True)
+class Judge:
+    """Asks the rows about each change."""
+
+    backend: Backend
+    current: Schema
+    fill: Callable[[str, str], Fill | None]
+    accept_data_loss: bool = False
+    owners: Mapping[str, str] = field(default_factory=dict)
+    fills: dict[tuple[str, str], Fill] = field(default_factory=dict)
+
+    def judge(self, changes: Iterable[Change]) -> Verdicts:
+        """Judge the changes; withheld ones are replaced by what makes keeping possible."""
+        changes = tuple(changes)
+        self.forecast = Forecast(backend=self.backend, current=self.current, fill=self.fill, changes=changes)
+        self.pointed_at = pointed_at_from_outside(self.backend, self.current, changes)
+        inquiries = [self.inquire(change) for change in changes]
+        staying = list(self.staying_rules(changes))
+        answers = self.backend.rows.answers(i.question for i in (*inquiries, *staying) if i.question)
+        against: defaultdict[int, list[Hazard]] = defaultdict(list)
+        for inquiry in staying:
+            against[id(inquiry.change)] += self.conclude(inquiry, answers).hazards
+        judgements = tuple(with_hazards(self.conclude(i, answers), against[id(i.change)]) for i in inquiries)
+        judgements = refuse_dependents(self.backend, self.current, judgements)
+        applied: list[Change] = []
+        for judgement in judgements:
+            if judgement.verdict is Verdict.APPLY:
+                applied.append(judgement.change)
+            elif judgement.verdict is Verdict.WITHHOLD:
+                applied.extend(keeping(judgement.change))
+        casts = {key: loss.using for key, loss in self.forecast.losses.items() if loss.using}
+        return Verdicts(judgements=judgements, changes=tuple(applied), fills=dict(self.fills), casts=casts)
+
+    # Asking
+
+    def inquire(self, change: Change) -> Inquiry:
+        """What has to be asked before the change can be judged."""
+        if isinstance(change, DropTable) and change.table in self.pointed_at:
+            return settled(self.withhold_target(change))
+        if refusal := self.unable(change):
+            return settled(self.refuse(change, refusal))
+        if change.table not in self.forecast.filled:
+            return settled(Judgement(change=change))
+        match change:
+            case DropTable():
+                return self.losing(change, "drops-table", self.backend.rows.every_row(self.now(change)), "row")
+            case DropColumn(old=Column(generated=None)):
+                question = self.backend.rows.values(self.now(change), [change.old.name])
+                return self.losing(change, "drops-column", question, "value")
+            case AddColumn():
+                return self.add_column(change)
+            case AlterColumn():
+                return self.alter_column(change)
+            case AlterPrimaryKey() | AddConstraint() | AddIndex():
+                return self.rule(change, change.new) or settled(Judgement(change=change))
+        return settled(Judgement(change=change))
+
+    def unable(self, change: Change) -> Hazard | None:
+        """What stands against a change that the backend has no way to make."""
+        reason = self.backend.unable(change, self.current)
+        return Hazard(code="unable", message=f"{change.describe()}: {reason}", remedy=BY_HAND) if reason else None
+
+    def now(self, change: Change) -> Source:
+        """The rows of a change's table as they are."""
+        return self.backend.rows.now(self.current.tables[change.table])
+
+    def conclude(self, inquiry: Inquiry, answers: Mapping[Question, Answer]) -> Judgement:
+        """The judgement on a change; what was not counted in time counts as in the way."""
+        answer = answers[inquiry.question] if inquiry.question else Answer()
+        if answer.rows is not None or isinstance(inquiry.change, (DropTable, DropColumn)):
+            return inquiry.conclude(answer)
+        return self.refuse(inquiry.change, self.not_counted(inquiry.change))
+
+    def not_counted(self, change: Change) -> Hazard:
+        message = f"{change.describe()}: the rows of {change.table} that do not allow it were not counted in time"
+        return Hazard(code="not-counted", message=message, remedy=COUNT_ON)
+
+    def refuse(self, change: Change, *hazards: Hazard) -> Judgement:
+        return Judgement(change=change, verdict=Verdict.REFUSE, hazards=hazards)
+
+    def hazard(self, question: Question, code: str, message: str, rows: int | None, remedy: str) -> Hazard:
+        """A hazard with the keys of some of the rows."""
+        table = self.current.tables[question.source.table]
+        samples = self.backend.rows.sample(question)
+        return Hazard(code=code, message=message, rows=rows, remedy=remedy, key=key_columns(table), samples=samples)
+
+    def field_name(self, table: str, column: str) -> str:
+        owner = self.owners.get(table)
+        return f"{owner}.{column}" if owner else f"{table}.{column}"
+
+    # What goes
+
+    def losing(self, change: Change, code: str, question: Question, noun: str) -> Inquiry:
+        """A change that destroys things: fine if there are none, withheld if not allowed."""
+
+        def conclude(answer: Answer) -> Judgement:
+            if answer.counted == 0:
+                return Judgement(change=change)
+            message = f"{change.describe()}, which still holds {answer.words(noun)}"
+            if self.accept_data_loss:
+                return Judgement(change=change, hazards=(Hazard(code=code, message=message, rows=answer.counted),))
+            if refusal := next((found for kept in keeping(change) if (found := self.unable(kept))), None):
+                return self.refuse(change, refusal)
+            kept = f"{message}: kept, allowing NULL" if keeping(change) else f"{message}: kept"
+            hazard = Hazard(code=code, message=kept, rows=answer.counted, remedy=ACCEPT)
+            return Judgement(change=change, verdict=Verdict.WITHHOLD, hazards=(hazard,))
+
+        return Inquiry(change=change, question=question, conclude=conclude)
+
+    def withhold_target(self, change: DropTable) -> Judgement:
+        pointing = ", ".join(sorted(self.pointed_at[change.table]))
+        message = f"{change.describe()}, at which foreign keys of {pointing} point: kept"
+        hazard = Hazard(code="referenced", message=message, remedy="Drop those foreign keys first.")
+        return Judgement(change=change, verdict=Verdict.WITHHOLD, hazards=(hazard,))
+
+    # Columns
+
+    def add_column(self, change: AddColumn) -> Inquiry:
+        new = change.new
+        if new.generated or new.identity or new.default is not None:
+            return settled(Judgement(change=change))
+        fill = self.forecast.fills.get((change.table, new.name))
+        if fill is not None:
+            self.fills[change.table, new.name] = fill
+        if fill is not None or new.null:
+            return settled(Judgement(change=change))
+
+        def conclude(answer: Answer) -> Judgement:
+            rows = "rows" if answer.rows is None else plural(answer.rows, "row")
+            message = f"Column {change.table}.{new.name} is required and the table has {rows} without a value for it"
+            remedy = self.ways_to_fill(change.table, new.name)
+            return self.refuse(change, Hazard(code="required-column", message=message, rows=answer.rows, remedy=remedy))
+
+        return Inquiry(change=change, question=self.backend.rows.every_row(self.now(change)), conclude=conclude)
+
+    def ways_to_fill(self, table: str, column: str) -> str:
+        """How rows come by a value in a new required column; nobody can give one to a many-to-many table."""
+        owner = self.owners.get(table)
+        if owner is None:
+            return "If a model was renamed, say so with --rename; else delete these rows first."
+        return f"Give the field a default or db_default, allow NULL, or pass --default {owner}.{column}=VALUE."
+
+    def alter_column(self, change: AlterColumn) -> Inquiry:
+        old, new = change.old, change.new
+        if change.regenerates and new.generated:
+            return settled(Judgement(change=change)) if old.generated else self.become_generated(change)
+        lost = self.retype(change)
+        if new.null or not old.null:
+            return settled(self.verdict_on_loss(change, lost))
+        question = self.backend.rows.nulls(self.now(change), old.name)
+
+        def conclude(answer: Answer) -> Judgement:
+            in_the_way = self.forbid_null(change, question, answer)
+            return self.refuse(change, in_the_way, *lost) if in_the_way else self.verdict_on_loss(change, lost)
+
+        return Inquiry(change=change, question=question, conclude=conclude)
+
+    def become_generated(self, change: AlterColumn) -> Inquiry:
+        question = self.backend.rows.values(self.now(change), [change.old.name])
+
+        def conclude(answer: Answer) -> Judgement:
+            if answer.counted == 0:
+                return Judgement(change=change)
+            name = f"{change.table}.{change.old.name}"
+            message = f"Column {name} becomes a generated one and holds {answer.words('value')}"
+            if self.accept_data_loss:
+                hazard = Hazard(code="overwrites-column", message=message, rows=answer.counted)
+                return Judgement(change=change, hazards=(hazard,))
+            return self.refuse(change, self.hazard(question, "overwrites-column", message, answer.counted, ACCEPT))
+
+        return Inquiry(change=change, question=question, conclude=conclude)
+
+    def forbid_null(self, change: AlterColumn, question: Question, answer: Answer) -> Hazard | None:
+        """What stands against NOT NULL; rows without a value get one if there is one."""
+        nulls = answer.rows or 0
+        key = change.table, change.new.name
+        fill = self.forecast.fills.get(key)
+        if not nulls:
+            return None
+        if fill is not None:
+            self.fills[key] = fill
+            return None
+        name = self.field_name(change.table, change.new.name)
+        return self.hazard(
+            question,
+            "null-values",
+            f"Column {change.table}.{change.new.name} is to forbid NULL, and it is NULL in {plural(nulls, 'row')}",
+            nulls,
+            f"Give the field a default or db_default, fill the rows, or pass --default {name}=VALUE.",
+        )
+
+    def retype(self, change: AlterColumn) -> tuple[Hazard, ...]:
+        """What values lose when their type changes."""
+        loss = self.forecast.losses.get((change.table, change.new.name), Loss())
+        words = f"{change.table}.{change.new.name} from {change.old.type} to {change.new.type}"
+        key = key_columns(self.current.tables[change.table])
+        if loss.error:
+            message = f"Cannot change {words}: {loss.error}"
+            remedy = "Change the values first."
+            return (
+                Hazard(
+                    code="cast-fails", message=message, rows=loss.rows, remedy=remedy, key=key, samples=loss.samples
+                ),
+            )
+        if loss.rows == 0:
+            return ()
+        if loss.rows is None:
+            message = f"Changing {words} would alter values that were not counted in time"
+            return (Hazard(code="not-counted", message=message, remedy=f"{COUNT_ON} {ACCEPT}"),)
+        message = f"Changing {words} would alter {plural(loss.rows, 'value')}"
+        remedy = f"Change the values first. {ACCEPT}"
+        return (
+            Hazard(code="alters-values", message=message, rows=loss.rows, remedy=remedy, key=key, samples=loss.samples),
+        )
+
+    def verdict_on_loss(self, change: AlterColumn, hazards: tuple[Hazard, ...]) -> Judgement:
+        """Refuse what values lose, unless it is accepted and possible."""
+        if hazards and not (self.accept_data_loss and all(hazard.code != "cast-fails" for hazard in hazards)):
+            return self.refuse(change, *hazards)
+        accepted = tuple(evolve(hazard, remedy="", key=(), samples=()) for hazard in hazards)
+        return Judgement(change=change, hazards=accepted)
+
+    # Keys, constraints, indexes
+
+    def rule(self, change: Change, noun: object) -> Inquiry | None:
+        """What has to be asked about something that rows are to satisfy as the changes will leave them."""
+        match noun:
+            case Index(unique=True) if self.can_ask(change, noun.columns):
+                question = self.backend.rows.index_duplicates(self.then(change, noun.columns), noun)
+                return self.duplicates(change, question, noun.describe())
+            case Unique() if self.can_ask(change, noun.columns):
+                source = self.then(change, noun.columns)
+                question = self.backend.rows.duplicates(source, noun.columns, nulls_distinct=noun.nulls_distinct)
+                return self.duplicates(change, question, noun.describe())
+            case PrimaryKey() if self.can_ask(change, noun.columns):
+                question = self.backend.rows.duplicates(self.then(change, noun.columns), noun.columns)
+                return self.duplicates(change, question, noun.describe())
+            case ForeignKey() if self.can_ask(change, noun.columns):
+                return self.orphans(change, noun)
+            case Check() if self.can_ask(change, noun.columns):
+                question = self.backend.rows.violators(self.then(change, noun.columns), noun.expression)
+                return self.violators(change, question, f"that do not satisfy {noun.describe()}")
+            case Exclusion() if noun.elements and self.can_ask(change, noun.columns):
+                question = self.backend.rows.conflicts(self.then(change, noun.columns), noun)
+                return self.violators(change, question, f"that conflict with others under {noun.describe()}")
+        return None
+
+    def staying_rules(self, changes: Iterable[Change]) -> Iterator[Inquiry]:
+        """What has to be asked about keys, constraints and indexes that stay, where values are converted under them."""
+        changes = tuple(changes)
+        going = {id(c.old) for c in changes if isinstance(c, (DropConstraint, DropIndex, AlterPrimaryKey))}
+        for change in changes:
+            if not isinstance(change, AlterColumn) or not self.forecast.converted(change.table, change.new.name):
+                continue
+            table = self.current.tables[change.table]
+            moved = self.forecast.moved(change.table, change.new.name)
+            for noun in (table.primary_key, *table.constraints, *table.indexes):
+                if noun is None or id(noun) in going or moved.isdisjoint(noun_columns(noun)):
+                    continue
+                inquiry = None if self.goes_on_to_hold(noun, change) else self.rule(change, noun)
+                if inquiry:
+                    going.add(id(noun))
+                    yield inquiry
+
+    def goes_on_to_hold(self, noun: object, change: AlterColumn) -> bool:
+        """Whether it is a foreign key over converted values: equal ones stay equal, unlike one that is filled in."""
+        if not isinstance(noun, ForeignKey) or change.new.name not in noun.columns:
+            return False
+        return (change.table, change.new.name) not in self.forecast.fills
+
+    def can_ask(self, change: Change, columns: Iterable[str]) -> bool:
+        return self.forecast.can_tell(change.table, columns)
+
+    def then(self, change: Change, columns: Iterable[str]) -> Source:
+        """The rows of a change's table as they will be, as far as these columns are concerned."""
+        return self.forecast.source(change.table, columns)
+
+    def duplicates(self, change: Change, question: Question, words: str) -> Inquiry:
+        def conclude(answer: Answer) -> Judgement:
+            if not answer.rows:
+                return Judgement(change=change)
+            groups = plural(answer.rows, "group")
+            message = f"{change.table} has {groups} of rows with the same values for its {words}"
+            remedy = "Make the values distinct first."
+            return self.refuse(change, self.hazard(question, "duplicates", message, answer.rows, remedy))
+
+        return Inquiry(change=change, question=question, conclude=conclude)
+
+    def violators(self, change: Change, question: Question, words: str) -> Inquiry:
+        def conclude(answer: Answer) -> Judgement:
+            if not answer.rows:
+                return Judgement(change=change)
+            message = f"{change.table} has {plural(answer.rows, 'row')} {words}"
+            return self.refuse(change, self.hazard(question, "violators", message, answer.rows, "Correct them first."))
+
+        return Inquiry(change=change, question=question, conclude=conclude)
+
+    def orphans(self, change: Change, foreign_key: ForeignKey) -> Inquiry | None:
+        source = self.then(change, foreign_key.columns)
+        target = self.forecast.target(foreign_key)
+        if target is None:
+            return None
+        question = (
+            self.backend.rows.values(source, foreign_key.columns)
+            if foreign_key.to_table in self.forecast.created
+            else self.backend.rows.orphans(source, target, foreign_key)
+        )
+
+        def conclude(answer: Answer) -> Judgement:
+            if not answer.rows:
+                return Judgement(change=change)
+            rows = f"{plural(answer.rows, 'row')} that point{'s' if answer.rows == 1 else ''}"
+            message = f"{change.table} has {rows} at nothing through its {foreign_key.describe()}"
+            remedy = "Delete or repair them first, or give the field db_constraint=False."
+            return self.refuse(change, self.hazard(question, "orphans", message, answer.rows, remedy))
+
+        return Inquiry(change=change, question=question, conclude=conclude)
+
+
+def with_hazards(judgement: Judgement, hazards: Sequence[Hazard]) -> Judgement:
+    """The judgement with further reasons to refuse the change, if there are any."""
+    if not hazards:
+        return judgement
+    known = judgement.hazards if judgement.verdict is Verdict.REFUSE else ()
+    return evolve(judgement, verdict=Verdict.REFUSE, hazards=(*known, *hazards))
+
+
+def settled(judgement: Judgement) -> Inquiry:
+    """The inquiry into a change that is judged already."""
+    return Inquiry(change=judgement.change, conclude=lambda answer: judgement)
+
+
+def pointed_at_from_outside(
+    backend: Backend, current: Schema, changes: Iterable[Change]
+) -> Mapping[str, frozenset[str]]:
+    """For each table that is to be dropped: the tables outside the run whose foreign keys point at it."""
+    pointing: dict[str, frozenset[str]] = {}
+    dropped = {change.table for change in changes if isinstance(change, DropTable)}
+    for reference in backend.references(list(current.tables)) if dropped else ():
+        target = reference.foreign_key.to_table
+        if target in dropped:
+            pointing[target] = pointing.get(target, frozenset()) | {reference.table}
+    return pointing
+
+
+def keeping(change: Change) -> list[Change]:
+    """What makes it possible to keep a column that the models no longer fill in."""
+    if not isinstance(change, DropColumn):
+        return []
+    # SQLite numbers the primary key only, which a column that no model declares is no more.
+    if change.old.needs_value or change.old.identity == "autoincrement":
+        return [AlterColumn(table=change.table, old=change.old, new=evolve(change.old, null=True, identity=None))]
+    return []

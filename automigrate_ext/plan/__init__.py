@@ -1,0 +1,1 @@
+"""A plan: as a value, as text, as JSON. Pure: nothing in here imports Django."""

@@ -1,0 +1,247 @@
+"""Plans saved as JSON: reading them, and telling whether they are still what a run would do. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+from automigrate_ext.exceptions import UnusablePlan
+from automigrate_ext.plan.plan import VERSION, Plan, Plans, Request, Verdict
+
+#: Stands in a statement for a value that is another each time that it is planned.
+ANYTHING = "\ue000"
+#: How many characters of a statement an error shows.
+LONGEST_STATEMENT = 200
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavedChange:
+    """What a saved plan says of one change; of its hazards only the codes count, since rows may come and go."""
+
+    table: str
+    kind: str
+    description: str
+    verdict: str
+    hazards: tuple[str, ...]
+
+    def __str__(self) -> str:
+        return " ".join(filter(None, (f"{self.description} ({self.verdict}", *self.hazards))) + ")"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SavedPlan:
+    """A plan as its JSON has it, as far as it decides whether it still holds."""
+
+    alias: str
+    vendor: str
+    digest: str
+    request: Request
+    changes: tuple[SavedChange, ...]
+    statements: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """A statement as it is now, or with `each_row` any number of those that give each row a value of its own."""
+
+    sql: str
+    each_row: str = ""
+
+    def covers(self, saved: str) -> bool:
+        """Whether a saved statement is one of those for each row, or stands for all of them."""
+        return saved == self.sql or is_same(saved, self.each_row)
+
+
+# Reading
+
+
+def read_plan(plan: Plan | Mapping[str, Any] | str) -> SavedPlan:
+    """Read a plan from its JSON. Raises `UnusablePlan` where that is not a plan of `autoupdate` that can be run."""
+    values = plan.as_dict() if isinstance(plan, Plan) else plan
+    values = parse(values) if isinstance(values, str) else values
+    if is_several(values):
+        raise UnusablePlan("These are the plans of several databases: run_plans takes them.")
+    saved = read_values(values)
+    if not saved.statements:
+        raise UnusablePlan("The plan has nothing to do.")
+    return saved
+
+
+def read_plans(plans: Plans | Mapping[str, Any] | str) -> dict[str, SavedPlan]:
+    """Read the plans of several databases, by alias; those that do nothing are among them.
+
+    Raises `UnusablePlan` where one of them cannot be run, or all of them do nothing.
+    """
+    values = plans.as_dict() if isinstance(plans, Plans) else plans
+    values = parse(values) if isinstance(values, str) else values
+    if not is_several(values):
+        raise UnusablePlan("This is not what --format json prints for several databases.")
+    forbid_other_version(values)
+    saved: dict[str, SavedPlan] = {}
+    for entry in take_all(values, "databases", dict):
+        try:
+            plan = read_values(entry)
+        except UnusablePlan as error:
+            raise UnusablePlan(f"Database {entry.get('database')!r}: {error}") from error
+        if plan.alias in saved:
+            raise UnusablePlan(f"The database {plan.alias!r} has two plans.")
+        saved[plan.alias] = plan
+    if not any(plan.statements for plan in saved.values()):
+        raise UnusablePlan("The plans have nothing to do.")
+    return saved
+
+
+def is_several(values: Any) -> bool:
+    """Whether these are the values of plans for several databases."""
+    return isinstance(values, dict) and "databases" in values
+
+
+def read_values(values: Any) -> SavedPlan:
+    """Read a plan from its plain values. Raises `UnusablePlan`."""
+    if isinstance(values, dict) and "error" in values and "version" not in values:
+        raise UnusablePlan(f"It failed when the plan was made: {values['error']} Make it again.")
+    if not isinstance(values, dict) or "version" not in values:
+        raise UnusablePlan("This is no plan: make one with autoupdate --dry-run --format json.")
+    forbid_other_version(values)
+    saved = SavedPlan(
+        alias=take(values, "database", str),
+        vendor=take(values, "vendor", str),
+        digest=take(values, "digest", str),
+        request=read_request(take(values, "request", dict)),
+        changes=tuple(read_change(change) for change in take_all(values, "changes", dict)),
+        statements=tuple(take_all(values, "statements", str)),
+    )
+    forbid_useless(saved)
+    return saved
+
+
+def forbid_other_version(values: Mapping[str, Any]) -> None:
+    """Raise `UnusablePlan` for JSON of a version that this release does not read."""
+    version = values.get("version")
+    if version != VERSION:
+        raise UnusablePlan(f"The plan has version {version!r} and this release reads version {VERSION}. Make it again.")
+
+
+def parse(text: str) -> Any:
+    """The values of a text of JSON."""
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise UnusablePlan(f"The plan is not JSON: {error}.") from error
+
+
+def take(values: Mapping[str, Any], key: str, kind: type[T]) -> T:
+    """The value of a key, which has to be there and of a kind."""
+    if key not in values:
+        raise UnusablePlan(f"The plan lacks {key!r}, so it is not one that --format json printed. Make it again.")
+    value = values[key]
+    if not isinstance(value, kind):
+        raise UnusablePlan(f"The plan has {value!r} as its {key!r}, so --format json did not print it. Make it again.")
+    return value
+
+
+def take_all(values: Mapping[str, Any], key: str, kind: type[T]) -> list[T]:
+    """The values of a key that has a list of one kind."""
+    return [take({key: value}, key, kind) for value in take(values, key, list)]
+
+
+def read_request(values: Mapping[str, Any]) -> Request:
+    """What the plan was asked for."""
+    renames = take(values, "renames", dict)
+    return Request(
+        command=take(values, "command", str),
+        models=None if values.get("models", ()) is None else tuple(take_all(values, "models", str)),
+        renames={old: take({"renames": new}, "renames", str) for old, new in renames.items()},
+        defaults=take(values, "defaults", dict),
+        accept_data_loss=take(values, "accept_data_loss", bool),
+        prune=take(values, "prune", bool),
+        cascade=take(values, "cascade", bool),
+    )
+
+
+def read_change(values: Mapping[str, Any]) -> SavedChange:
+    """One change of a plan."""
+    return SavedChange(
+        table=take(values, "table", str),
+        kind=take(values, "change", str),
+        description=take(values, "description", str),
+        verdict=take(values, "verdict", str),
+        hazards=tuple(sorted({take(hazard, "code", str) for hazard in take_all(values, "hazards", dict)})),
+    )
+
+
+def forbid_useless(saved: SavedPlan) -> None:
+    """Raise `UnusablePlan` for a plan of another command, or one that was refused."""
+    if saved.request.command != "autoupdate":
+        raise UnusablePlan(f"The plan is one of {saved.request.command}; only plans of autoupdate can be run.")
+    refused = [change.description for change in saved.changes if change.verdict == Verdict.REFUSE]
+    if refused:
+        raise UnusablePlan(f"The plan was refused when it was made: {'; '.join(refused)}. Make it again.")
+
+
+# Comparing
+
+
+def forbid_outdated(saved: SavedPlan, plan: Plan, expected: Sequence[Expected]) -> None:
+    """Raise `UnusablePlan` with all that differs between a saved plan and the one made now.
+
+    `expected` are the statements of the latter, with `ANYTHING` in the place of each value that planning makes anew.
+    """
+    found = list(differences(saved, plan)) or list(other_statements(saved.statements, expected))
+    if found:
+        raise UnusablePlan(
+            f"The plan no longer holds: {'; '.join(found)}. Nothing was done; make it again with autoupdate --dry-run "
+            f"--format json."
+        )
+
+
+def differences(saved: SavedPlan, plan: Plan) -> Iterator[str]:
+    """What differs between a saved plan and one made now, statements apart."""
+    if saved.vendor != plan.vendor:
+        yield f"it was made for {saved.vendor}, and the database {plan.alias!r} is {plan.vendor}"
+        return
+    if saved.digest != plan.digest:
+        yield "the tables are others than those that it was made for"
+    now = tuple(read_change(change) for change in plan.as_dict()["changes"])
+    gone = [change for change in saved.changes if change not in now]
+    new = [change for change in now if change not in saved.changes]
+    yield from (f"no longer: {change}" for change in gone)
+    yield from (f"new: {change}" for change in new)
+    if not gone and not new and saved.changes != now:
+        yield "the changes come in another order"
+
+
+def other_statements(saved: Sequence[str], expected: Sequence[Expected]) -> Iterator[str]:
+    """The first statement that is another now, if any is."""
+    number = 0
+    for statement in expected:
+        if statement.each_row:
+            while number < len(saved) and statement.covers(saved[number]):
+                number += 1
+        elif number < len(saved) and is_same(saved[number], statement.sql):
+            number += 1
+        else:
+            now = shortened(statement.sql.replace(ANYTHING, "..."))
+            yield f"statement {number + 1} {was(saved, number)} and is {now!r}"
+            return
+    if number < len(saved):
+        yield f"statement {number + 1} {was(saved, number)} and would not run now"
+
+
+def was(saved: Sequence[str], number: int) -> str:
+    return f"was {shortened(saved[number])!r}" if number < len(saved) else "was not in it"
+
+
+def is_same(saved: str, expected: str) -> bool:
+    """Whether a saved statement is one made now, with anything in the places of `ANYTHING`."""
+    pattern = ".*".join(re.escape(part) for part in expected.split(ANYTHING))
+    return re.fullmatch(pattern, saved, re.DOTALL) is not None
+
+
+def shortened(sql: str) -> str:
+    return sql if len(sql) <= LONGEST_STATEMENT else f"{sql[:LONGEST_STATEMENT]}..."

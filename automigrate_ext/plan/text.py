@@ -1,0 +1,195 @@
+"""A plan as text for people. Pure: no database, no settings."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+
+from automigrate_ext.plan.cost import Remark
+from automigrate_ext.plan.plan import Hazard, Judgement, Plan, Verdict
+from automigrate_ext.plan.progress import RunProgress
+from automigrate_ext.schema.changes import CreateExtension, CreateTable, DropTable, plural
+
+NOTHING_TO_DO = "Nothing to do: the database matches the models."
+#: Changes that say themselves what they are about, so that they need no heading.
+WHOLE = (CreateExtension, CreateTable, DropTable)
+#: How many tables of which nothing is withheld, refused or lost a terminal shows, and of how many it lists the rows.
+TABLES_SHOWN = 25
+LEFT_ALONE = "Left alone (--prune drops it)"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One line of a plan.
+
+    "+" comes, "-" goes, "~" changes, "=" is kept, "!" is refused, "?" asks, "#" says what it costs, ">" runs,
+    "" is a heading. `remedy` is the way out, which follows the text.
+    """
+
+    sign: str
+    text: str
+    remedy: str = ""
+
+    @property
+    def words(self) -> str:
+        """All that the line says."""
+        return f"{self.text} {self.remedy}" if self.remedy else self.text
+
+    def __str__(self) -> str:
+        return f"  {self.sign} {self.words}" if self.sign else self.words
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Branch:
+    """What a plan says of one table; `heading` is its name, empty where the lines need none."""
+
+    heading: str
+    lines: tuple[Line, ...]
+
+    @property
+    def needs_a_reader(self) -> bool:
+        """Whether something is withheld, refused or lost, or code is run that is not the package's."""
+        return any(line.sign in "=!>" for line in self.lines)
+
+
+def lines(plan: Plan, *, verbosity: int = 1, done: bool = False) -> Iterator[Line]:
+    """The plan, grouped by table; at verbosity 2 with what is left alone and with the SQL."""
+    for branch in branches(plan):
+        if branch.heading:
+            yield Line(sign="", text=branch.heading)
+        yield from branch.lines
+    yield from questions(plan, done=done)
+    if verbosity < 2:
+        return
+    if plan.foreign:
+        yield Line(sign="", text=LEFT_ALONE)
+        yield from (Line(sign="=", text=text) for text in plan.foreign)
+    if plan.statements:
+        yield Line(sign="", text="SQL")
+        yield from (Line(sign="", text=f"  {statement};") for statement in plan.statements)
+
+
+def branches(plan: Plan) -> Iterator[Branch]:
+    """What the plan says of each table, and of what is run before and after them."""
+    yield from hook_branch(plan, "before")
+    for table, remark, judgements in tables(plan):
+        cost = (Line(sign="#", text=str(remark)),) if remark else ()
+        changes = chain.from_iterable(map(judgement_lines, judgements))
+        heading = "" if speaks_for_itself(remark, judgements) else table
+        yield Branch(heading=heading, lines=(*cost, *changes))
+    yield from hook_branch(plan, "after")
+
+
+def questions(plan: Plan, *, done: bool) -> Iterator[Line]:
+    """What looks like a rename."""
+    yield from (Line(sign="?", text=likely.question(done=done)) for likely in plan.likely_renames)
+
+
+def abridged(found: Sequence[Branch]) -> tuple[Sequence[Branch], str]:
+    """The branches that are worth a screen, all that need a reader among them, and a line about the others."""
+    calm = [branch for branch in found if not branch.needs_a_reader]
+    left_out = calm[TABLES_SHOWN:]
+    if len(left_out) < TABLES_SHOWN:
+        return found, ""
+    changes = plural(sum(line.sign != "#" for branch in left_out for line in branch.lines), "change")
+    more = f"... and {changes} of {plural(len(left_out), 'more table')}; --verbosity 2 or a pipe shows all."
+    hidden = set(map(id, left_out))
+    return [branch for branch in found if id(branch) not in hidden], more
+
+
+def tables(plan: Plan) -> Iterator[tuple[str, Remark | None, list[Judgement]]]:
+    """Each table with what a run costs it and what happens to it."""
+    by_table: defaultdict[str, list[Judgement]] = defaultdict(list)
+    for judgement in plan.judgements:
+        by_table[judgement.change.table].append(judgement)
+    remarks = {remark.table: remark for remark in plan.remarks}
+    for table in dict.fromkeys((*by_table, *remarks)):
+        yield table, remarks.get(table), by_table[table]
+
+
+def speaks_for_itself(remark: Remark | None, judgements: list[Judgement]) -> bool:
+    """Whether what happens to a table needs no heading, since its name is all that it is about."""
+    return remark is None and all(isinstance(judgement.change, WHOLE) for judgement in judgements)
+
+
+def hook_branch(plan: Plan, when: str) -> Iterator[Branch]:
+    """The entries of the setting AUTOMIGRATE that are carried out before or after the tables, if there are any."""
+    lines = tuple(Line(sign=">", text=hook.describe()) for hook in plan.hooks if hook.when == when)
+    if lines:
+        yield Branch(heading="", lines=lines)
+
+
+def judgement_lines(judgement: Judgement) -> Iterator[Line]:
+    """One change with the verdict on it."""
+    if judgement.verdict is Verdict.APPLY:
+        yield Line(sign=judgement.change.sign, text=judgement.change.describe())
+    sign = "=" if judgement.verdict is Verdict.WITHHOLD else "!"
+    yield from (hazard_line(sign, hazard) for hazard in judgement.hazards)
+
+
+def hazard_line(sign: str, hazard: Hazard) -> Line:
+    """One reason for a verdict, with the way out if there is one."""
+    reason = f"{hazard.reason}." if hazard.remedy else hazard.reason
+    return Line(sign=sign, text=reason, remedy=hazard.remedy)
+
+
+def summary(plan: Plan, *, done: bool, seconds: float | None = None) -> str:
+    """One line on what was done, or would be."""
+    if plan.refused:
+        return f"Refused: {len(plan.refused)} of {plural(len(plan.judgements), 'change')}; nothing was done."
+    withheld = f"{plural(len(plan.withheld), 'change')} withheld" if plan.withheld else ""
+    if not plan:
+        return f"{NOTHING_TO_DO} {withheld}.".replace(" .", "")
+    applied = f"{plural(len(plan.changes), 'change')} {'applied' if done else 'to apply'}" if plan.changes else ""
+    hooks = f"{plural(len(plan.hooks), 'hook')} {'run' if done else 'to run'}" if plan.hooks else ""
+    took = f" in {seconds:.2f} s" if seconds is not None else ""
+    words = ", ".join(filter(None, (applied, hooks, withheld)))
+    return f"Database {plan.alias!r}: {words}{took}."
+
+
+def report(plan: Plan) -> str:
+    """What was done as one text for a log, the summary first."""
+    return "\n".join([summary(plan, done=True), *map(str, lines(plan, done=True))])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counts:
+    """A table of counts: what the columns are called, the last one being the number, and what stands in them."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    total: str = ""
+
+
+def losses(rows: Mapping[str, int]) -> Counts:
+    """How many rows each table would lose; of many tables, those that would lose most."""
+    most = sorted(rows, key=lambda table: -rows[table])[:TABLES_SHOWN] if len(rows) > 2 * TABLES_SHOWN else list(rows)
+    shown = [(table, f"{rows[table]:,}") for table in most]
+    if rest := rows.keys() - set(most):
+        shown.append((f"... and {plural(len(rest), 'more table')}", f"{sum(rows[table] for table in rest):,}"))
+    return Counts(columns=("Table", "Rows lost"), rows=tuple(shown), total=f"{sum(rows.values()):,}")
+
+
+def refusals(plan: Plan) -> Counts:
+    """What the rows do not allow, and how many they are."""
+    reasons = ((judgement.change.table, hazard) for judgement in plan.refused for hazard in judgement.hazards)
+    rows = ((table, hazard.code, "" if hazard.rows is None else f"{hazard.rows:,}") for table, hazard in reasons)
+    return Counts(columns=("Table", "Refused", "Rows"), rows=tuple(rows))
+
+
+def how_far(progress: RunProgress, seconds: float) -> str:
+    """How far a statement is that has been running for so many seconds."""
+    if progress.rows is not None and progress.rows_done is not None:
+        left = seconds * (progress.rows - progress.rows_done) / progress.rows_done if progress.rows_done else None
+        words = f", {duration(left)} left" if left is not None else ""
+        return f"{progress.rows_done:,} of {progress.rows:,} rows{words}"
+    size = f"{progress.size}, " if progress.size else ""
+    return f"{size}running for {duration(seconds)}"
+
+
+def duration(seconds: float) -> str:
+    """So many seconds as hours, minutes and seconds."""
+    minutes, rest = divmod(round(seconds), 60)
+    return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"

@@ -1,0 +1,1 @@
+"""What had another name: asked for, hinted at, guessed."""

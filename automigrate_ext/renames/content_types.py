@@ -1,0 +1,68 @@
+"""Content types and permissions follow a renamed model, so that what refers to them stays valid."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.apps import apps as global_apps
+from django.db.models import Model
+
+from automigrate_ext.renames.requested import RenamedModel
+from automigrate_ext.schema.order import in_order
+
+
+def rename_content_types(renamed: Iterable[RenamedModel], alias: str, apps: Any) -> None:
+    """Let content types, and with them permissions and generic relations, follow renamed models."""
+    content_type = model_or_none(apps, "contenttypes", "ContentType")
+    if content_type is None:
+        return
+    by_app: dict[str, list[RenamedModel]] = {}
+    for rename in renamed:
+        by_app.setdefault(rename.model._meta.app_label, []).append(rename)
+    for app_label, renames in by_app.items():
+        types = content_type._default_manager.using(alias).filter(app_label=app_label)
+        rename_in_app(types, renames, model_or_none(apps, "auth", "Permission"), alias)
+    for model in (content_type, model_or_none(global_apps, "contenttypes", "ContentType")):
+        if hasattr(model, "objects"):
+            model.objects.clear_cache()
+
+
+def model_or_none(apps: Any, app_label: str, name: str) -> Any:
+    """A model of a registry, or None where it does not have it."""
+    try:
+        return apps.get_model(app_label, name)
+    except LookupError:
+        return None
+
+
+def rename_in_app(types: Any, renames: Iterable[RenamedModel], permission: Any, alias: str) -> None:
+    """Rename the content types of one app, and the permissions on them."""
+    keys = dict(types.values_list("model", "pk"))
+    models: dict[str, type[Model]] = {}
+    for rename in renames:
+        old = rename.old_name.lower()
+        if old in keys and rename.model not in models.values():
+            models.setdefault(old, rename.model)
+    moves = {old: str(model._meta.model_name) for old, model in models.items()}
+    swaps = {rename.old_name.lower() for rename in renames if not rename.is_hint}
+    steps = in_order(moves, keys, swaps=swaps)
+    for old, new in steps:
+        types.filter(model=old).update(model=new)
+    done = {old for old, _ in steps} & set(models)
+    for old in done if permission is not None else ():
+        permissions = permission._default_manager.using(alias).filter(content_type_id=keys[old])
+        rename_permissions(permissions, old, models[old])
+
+
+def rename_permissions(permissions: Any, old: str, model: type[Model]) -> None:
+    """Let a model's default permissions have the model's new name; one that is there already stays as it is.
+
+    Source of the names: django/contrib/auth/management/__init__.py, `_get_builtin_permissions`.
+    """
+    opts = model._meta
+    there = set(permissions.values_list("codename", flat=True))
+    for action in opts.default_permissions:
+        codename, new = f"{action}_{old}", f"{action}_{opts.model_name}"
+        if codename in there and new not in there:
+            permissions.filter(codename=codename).update(codename=new, name=f"Can {action} {opts.verbose_name_raw}")

@@ -1,0 +1,142 @@
+"""What went and what came and looks like one thing with another name. Pure."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from automigrate_ext.plan.plan import Judgement, LikelyRename
+from automigrate_ext.schema.changes import AddColumn, CreateTable, DropColumn, DropTable
+from automigrate_ext.schema.nouns import Column, Schema, Table
+from automigrate_ext.schema.ownership import Ownership
+
+#: How many new names are offered for one that went.
+OFFERED = 3
+
+Fields = Mapping[tuple[str, str], Any]
+
+
+class Pair(NamedTuple):
+    """A rename as it is asked for, and how much alike the names are."""
+
+    likeness: float
+    old: str
+    new: str
+
+
+def likely_renames(
+    judgements: Sequence[Judgement], current: Schema, ownership: Ownership, fields: Fields
+) -> tuple[LikelyRename, ...]:
+    """The renames that would explain what comes and what holds values and goes; the likeliest first."""
+    guess = Guess(judgements=judgements, current=current, ownership=ownership, fields=fields)
+    pairs = [*guess.tables(), *guess.columns()]
+    return tuple(LikelyRename(old=pair.old, new=pair.new) for pair in likeliest(pairs))
+
+
+def likeliest(pairs: Iterable[Pair]) -> Iterator[Pair]:
+    """The pairs, the likelier first, a few of each old name."""
+    seen: dict[str, int] = {}
+    for pair in sorted(pairs, key=lambda pair: -pair.likeness):
+        seen[pair.old] = seen.get(pair.old, 0) + 1
+        if seen[pair.old] <= OFFERED:
+            yield pair
+
+
+def likeness(old: str, new: str) -> float:
+    """How much alike two names are, from 0 to 1."""
+    return difflib.SequenceMatcher(a=old.lower(), b=new.lower()).ratio()
+
+
+class Guess:
+    """Pairs what goes with what comes."""
+
+    def __init__(
+        self, *, judgements: Sequence[Judgement], current: Schema, ownership: Ownership, fields: Fields
+    ) -> None:
+        self.current = current
+        self.ownership = ownership
+        self.fields = fields
+        changes = [judgement.change for judgement in judgements]
+        # Without a hazard nothing of value goes, so that it does not matter whether it was a rename.
+        going = [judgement.change for judgement in judgements if judgement.hazards]
+        self.dropped_tables = [change for change in going if isinstance(change, DropTable)]
+        self.dropped_columns = [change for change in going if isinstance(change, DropColumn)]
+        self.new_tables = [change.new for change in changes if isinstance(change, CreateTable)]
+        self.new_columns = [change for change in changes if isinstance(change, AddColumn)]
+        self.new_keys = {
+            (change.table, noun.columns): noun
+            for change in changes
+            if (noun := getattr(change, "new", None)) is not None and getattr(noun, "kind", "") == "foreign key"
+        }
+
+    # Columns
+
+    def columns(self) -> Iterator[Pair]:
+        for gone in self.dropped_columns:
+            for new in self.new_columns:
+                if new.table == gone.table and self.is_same_column(gone.table, gone.old, new.new):
+                    old_name, new_name = self.field_names(gone.table, gone.old.name, new.new.name)
+                    yield Pair(likeness(gone.old.name, new.new.name), old_name, new_name)
+
+    def is_same_column(self, table: str, old: Column, new: Column) -> bool:
+        """Whether an owned column, not kept from an earlier run, could be the new one."""
+        mine = self.ownership.owns_column(self.current.tables[table], old)
+        kept = self.ownership.is_kept(table, old.name)
+        alike = (old.type, old.generated, old.identity) == (new.type, new.generated, new.identity)
+        return mine and not kept and alike and self.target(table, old.name) == self.new_target(table, new.name)
+
+    def target(self, table: str, column: str) -> object:
+        """What a column points at now."""
+        keys = (key for key in self.current.tables[table].foreign_keys if key.columns == (column,))
+        return next(((key.to_table, key.to_columns) for key in keys), None)
+
+    def new_target(self, table: str, column: str) -> object:
+        """What a new column is to point at."""
+        key = self.new_keys.get((table, (column,)))
+        return (key.to_table, key.to_columns) if key else None
+
+    def field_names(self, table: str, old: str, new: str) -> tuple[str, str]:
+        """The rename by the field's names, or by those in the database where they do not tell it."""
+        field = self.fields.get((table, new))
+        if field is not None and not field.model._meta.auto_created:
+            old_name = old.removesuffix("_id") if field.is_relation else old
+            names = {known.name for known in field.model._meta.local_fields}
+            if old_name not in names and (old_name != old or not field.is_relation):
+                return f"{field.model._meta.label}.{old_name}", str(field.name)
+        return f"{table}.{old}", new
+
+    # Tables
+
+    def tables(self) -> Iterator[Pair]:
+        for gone in (change for change in self.dropped_tables if not self.ownership.is_kept(change.table, None)):
+            owner = self.ownership.tables.get(gone.table)
+            for new in self.new_tables if owner else ():
+                if owner and self.is_same_table(gone.old, owner.owner, new):
+                    old_name, new_name = self.model_names(gone.table, owner.owner, new)
+                    yield Pair(likeness(gone.table, new.name), old_name, new_name)
+
+    def is_same_table(self, old: Table, owner: str, new: Table) -> bool:
+        """Whether the columns are the same apart from names made of the model's; automatic ones go with it."""
+        if new.automatic and new.owner != owner:
+            return False
+        return shape(old) == shape(new) or shape(old, owner) == shape(new, new.owner)
+
+    def model_names(self, old: str, owner: str, new: Table) -> tuple[str, str]:
+        """The rename by the models' names or that of a many-to-many field, or by those in the database."""
+        app_label, _, old_name = owner.partition(".")
+        new_app_label, _, new_name = new.owner.partition(".")
+        table = f"{app_label}_{old_name.lower()}"
+        if owner != new.owner and app_label == new_app_label and old == table:
+            return owner, new_name
+        if new.automatic and old.startswith(f"{table}_") and new.name.startswith(f"{table}_"):
+            return f"{owner}.{old.removeprefix(f'{table}_')}", new.name.removeprefix(f"{table}_")
+        return old, new.name
+
+
+def shape(table: Table, owner: str = "") -> frozenset[tuple[str, str]]:
+    """The columns' types, and their names without the owner's name in them, if it is given."""
+    model = owner.rpartition(".")[2].lower()
+    return frozenset(
+        (column.name.replace(model, "*") if model else column.name, column.type) for column in table.columns
+    )

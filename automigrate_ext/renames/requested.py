@@ -1,0 +1,418 @@
+"""Renames that were asked for or hinted at: from "todo.Todo.title=name" to renamed tables and columns."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from dataclasses import replace as evolve
+from typing import Any
+
+from django.db import connections
+from django.db.backends.utils import strip_quotes, truncate_name
+from django.db.models import Model
+
+from automigrate_ext.backends.base import noun_columns
+from automigrate_ext.exceptions import AutomigrateError
+from automigrate_ext.schema.changes import Change, RenameColumn, RenameTable
+from automigrate_ext.schema.nouns import ForeignKey, Index, Schema, Table
+from automigrate_ext.schema.order import in_order
+from automigrate_ext.schema.ownership import Noun, OwnedTable, Ownership
+
+Read = Callable[[Iterable[str]], Schema]
+#: Whether an object of a table has a generated name.
+Named = Callable[[Table, Noun], bool]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenameRequest:
+    """A rename as somebody wrote it.
+
+    `old` is "app.Model", "app.Model.field", "table" or "table.column", and `new` the name that it has in
+    the models. `hint` is what messages call a hint, and is empty for what was asked for in this run.
+    """
+
+    old: str
+    new: str
+    hint: str = ""
+
+    @property
+    def label(self) -> str:
+        """What messages call it."""
+        return self.hint or f"--rename {self.old}={self.new}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RenamedModel:
+    """A model that had another name, with the table that it had under it."""
+
+    model: type[Model]
+    old_name: str
+    old_table: str
+    is_hint: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Move:
+    """A table, or a column of the table that is or will be called `table`, that is to get another name."""
+
+    old: str
+    new: str
+    request: RenameRequest
+    table: str = ""
+
+    @property
+    def kind(self) -> str:
+        return "column" if self.table else "table"
+
+    @property
+    def prefix(self) -> str:
+        return f"{self.table}." if self.table else ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """What a look at the database makes of the renames: the changes still to be done, and remarks on the others."""
+
+    changes: tuple[Change, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(kw_only=True)
+class Renames:
+    """The renames of one run: which tables and columns carry an old name and get a new one.
+
+    What has its new name already is left alone, so that the same renames can be asked for on every database.
+    Of two requests for the same thing the first one counts. `everyone` are all models that have a table in
+    the database; the many-to-many tables of any of them may follow a renamed model. `unknown` are the hints
+    that speak of nothing in the models of this run.
+    """
+
+    requests: Sequence[RenameRequest]
+    models: Sequence[type[Model]]
+    everyone: Sequence[type[Model]]
+    alias: str
+    moves: list[Move] = field(default_factory=list)
+    unknown: list[RenameRequest] = field(default_factory=list)
+    renamed_models: list[RenamedModel] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        # Models first: a field may be named by its model's old name.
+        for request in sorted(self.requests, key=lambda request: request.old.count(".") != 1):
+            found = self.rename_model(request) or self.rename_field(request) or self.rename_in_database(request)
+            if not found and request.hint:
+                self.unknown.append(request)
+            elif not found:
+                raise AutomigrateError(
+                    f"{request.label}: no such model, field, table or column in the models of this run. Write "
+                    f"app.Model=NewModel, app.Model.field=new_field, table=new_table or table.column=new_column."
+                )
+
+    # What was asked for
+
+    def add(self, request: RenameRequest, old: str, new: str, table: str = "") -> None:
+        """Take up that a table, or a column of `table`, is to be renamed."""
+        if old != new:
+            self.moves.append(Move(old=old, new=new, table=table, request=request))
+
+    def find_model(self, app_label: str, name: str) -> type[Model] | None:
+        """The model of an app by its name, in any case."""
+        wanted = (app_label, name.lower())
+        return next((m for m in self.models if (m._meta.app_label, m._meta.model_name) == wanted), None)
+
+    def rename_model(self, request: RenameRequest) -> bool:
+        """Take "app.Old" = "New" for a renamed model; its tables and the columns named after it follow."""
+        app_label, dot, old_name = request.old.partition(".")
+        model = self.find_model(app_label, request.new.rpartition(".")[2]) if dot and "." not in old_name else None
+        if model is None:
+            return False
+        old_table = self.truncated(f"{app_label}_{old_name.lower()}")
+        renamed = RenamedModel(model=model, old_name=old_name, old_table=old_table, is_hint=bool(request.hint))
+        self.renamed_models.append(renamed)
+        self.add(request, old_table, model._meta.db_table)
+        for many, through in self.automatic_models():
+            self.follow(request, renamed, many, through)
+        self.follow_parent(request, renamed)
+        return True
+
+    def truncated(self, name: str) -> str:
+        return truncate_name(name, connections[self.alias].ops.max_name_length())
+
+    def automatic_models(self) -> Iterator[tuple[Any, Any]]:
+        """The many-to-many fields, with the models that Django made for them."""
+        for model in self.everyone:
+            for many in model._meta.local_many_to_many:
+                through: Any = many.remote_field.through
+                if through._meta.auto_created:
+                    yield many, through
+
+    def follow(self, request: RenameRequest, renamed: RenamedModel, many: Any, through: Any) -> None:
+        """Rename what a many-to-many table owes to a model's name: its own name and a column."""
+        table = through._meta.db_table
+        if many.model is renamed.model:
+            self.add(request, self.truncated(f"{strip_quotes(renamed.old_table)}_{many.name}"), table)
+        name, old_name = str(renamed.model._meta.model_name), renamed.old_name.lower()
+        for end in through._meta.local_fields:
+            if end.is_relation and end.related_model is renamed.model and end.name.endswith(name):
+                self.add(request, f"{end.name.removesuffix(name)}{old_name}_id", end.column, table)
+
+    def follow_parent(self, request: RenameRequest, renamed: RenamedModel) -> None:
+        """Rename the columns by which models that inherit from a model point at it."""
+        for model in self.everyone:
+            for link in model._meta.parents.values():
+                if link and link.auto_created and link.model is model and link.related_model is renamed.model:
+                    self.add(request, f"{renamed.old_name.lower()}_ptr_id", str(link.column), model._meta.db_table)
+
+    def rename_field(self, request: RenameRequest) -> bool:
+        """Take "app.Model.old" = "new" for a renamed field; a many-to-many field takes its table along."""
+        parts = request.old.split(".")
+        if len(parts) != 3:
+            return False
+        model = self.find_model(parts[0], parts[1]) or self.model_once_called(parts[0], parts[1])
+        if model is None:
+            return False
+        found: Any = own_fields(model).get(request.new)
+        if found is None:
+            raise AutomigrateError(f"{request.label}: {model._meta.label} has no field {request.new!r}.")
+        if not found.many_to_many:
+            old_column = f"{parts[2]}_id" if found.is_relation else parts[2]
+            self.add(request, old_column, found.column, model._meta.db_table)
+        elif found.remote_field.through._meta.auto_created:
+            for table in self.names_of_table(model):
+                old_table = self.truncated(f"{strip_quotes(table)}_{parts[2]}")
+                self.add(request, old_table, found.remote_field.through._meta.db_table)
+        return True
+
+    def names_of_table(self, model: type[Model]) -> list[str]:
+        """What the model's table is called, and was called if this run renames it."""
+        return [model._meta.db_table, *(r.old_table for r in self.renamed_models if r.model is model)]
+
+    def model_once_called(self, app_label: str, name: str) -> type[Model] | None:
+        """The model that this run renames from a name."""
+        return next(
+            (
+                renamed.model
+                for renamed in self.renamed_models
+                if renamed.model._meta.app_label == app_label and renamed.old_name.lower() == name.lower()
+            ),
+            None,
+        )
+
+    def rename_in_database(self, request: RenameRequest) -> bool:
+        """Take "table" = "new_table" or "table.column" = "new_column" by their names in the database."""
+        declared = self.declared_columns(self.models)
+        table, dot, column = request.old.rpartition(".")
+        if dot and table in declared:
+            if request.new not in declared[table]:
+                raise AutomigrateError(f"{request.label}: the models have no column {request.new!r} in {table}.")
+            self.add(request, column, request.new, table)
+        elif request.new in declared:
+            self.add(request, request.old, request.new)
+        else:
+            return False
+        return True
+
+    def declared_columns(self, models: Iterable[type[Model]]) -> dict[str, frozenset[str]]:
+        """The columns of the models' tables, many-to-many tables included."""
+        wanted = set(models)
+        throughs = [through for many, through in self.automatic_models() if many.model in wanted]
+        return {
+            model._meta.db_table: frozenset(str(f.column) for f in model._meta.local_fields if f.column)
+            for model in (*wanted, *throughs)
+        }
+
+    # What of it is still to be done
+
+    def look(self, read: Read) -> Outcome:
+        """The renames whose old name is there and whose new one is not, and notes on the others.
+
+        Raises `AutomigrateError` where one was asked for and both names are there.
+        """
+        if not self.requests:
+            return Outcome()
+        tables = [move for move in self.moves if not move.table]
+        columns = [move for move in self.moves if move.table]
+        names = [name for move in tables for name in (move.old, move.new)]
+        there = read([*names, *(move.table for move in columns)])
+        now = {table.name: table for table in there}
+        look = Look(alias=self.alias, declared=self.declared_columns(self.everyone))
+        changes: list[Change] = []
+        for old, new in look.sort_out(tables, self.distinct(now, tables), self.declared_tables()):
+            changes.append(RenameTable(table=old, new_name=new))
+            now[new] = now.pop(old)
+        by_table: defaultdict[str, list[Move]] = defaultdict(list)
+        for move in columns:
+            by_table[move.table].append(move)
+        for name, moves in by_table.items():
+            has = column_names(now.get(name))
+            for old, new in look.sort_out(moves, has, look.declared.get(name, frozenset())):
+                changes.append(RenameColumn(table=name, old_name=old, new_name=new))
+        return Outcome(changes=tuple(changes), notes=tuple(look.notes(self.requests)))
+
+    def declared_tables(self) -> frozenset[str]:
+        return frozenset(self.declared_columns(self.everyone))
+
+    def distinct(self, tables: Collection[str], moves: Iterable[Move]) -> frozenset[str]:
+        """The names of tables, without old ones that the server does not tell from the new ones."""
+        if not connections[self.alias].features.ignores_table_name_case:
+            return frozenset(tables)
+        same = {move.old for move in moves if move.old.lower() == move.new.lower()}
+        return frozenset(tables) - same
+
+
+@dataclass(kw_only=True)
+class Look:
+    """What the database has of the names that a run's renames speak of, request by request."""
+
+    alias: str
+    declared: dict[str, frozenset[str]]
+    pending: set[str] = field(default_factory=set)
+    done: set[str] = field(default_factory=set)
+    both: dict[str, Move] = field(default_factory=dict)
+    neither: dict[str, Move] = field(default_factory=dict)
+
+    def sort_out(
+        self, moves: Iterable[Move], there: Collection[str], declared: Collection[str]
+    ) -> list[tuple[str, str]]:
+        """The steps that rename the things of one kind, and which moves they are."""
+        chosen: dict[str, Move] = {}
+        for move in moves:
+            if move.old in there and move.old not in chosen and move.new not in {m.new for m in chosen.values()}:
+                chosen[move.old] = move
+        swaps = {old for old, move in chosen.items() if not move.request.hint}
+        steps = in_order({old: move.new for old, move in chosen.items()}, there, swaps=swaps)
+        moved = {old for old, _ in steps}
+        for move in moves:
+            self.file(move, there, declared, is_pending=chosen.get(move.old) is move and move.old in moved)
+        return steps
+
+    def file(self, move: Move, there: Collection[str], declared: Collection[str], *, is_pending: bool) -> None:
+        """Note what became of a move. Raises `AutomigrateError`."""
+        label = move.request.label
+        if is_pending:
+            self.pending.add(label)
+        elif move.old in there and move.old not in declared and move.new in there:
+            if not move.request.hint:
+                raise AutomigrateError(
+                    f"Cannot rename {move.kind} {move.prefix}{move.old} to {move.kind} {move.prefix}{move.new}: both "
+                    f"are there. Drop the one that is not wanted. Nothing was done."
+                )
+            self.both.setdefault(label, move)
+        elif move.new in there:
+            self.done.add(label)
+        elif move.old not in there:
+            self.neither.setdefault(label, move)
+
+    def notes(self, requests: Iterable[RenameRequest]) -> Iterator[str]:
+        """What there is to say about requests of which nothing is left to do."""
+        for request in {request.label: request for request in requests}.values():
+            label = request.label
+            if label in self.pending:
+                continue
+            if label in self.both:
+                move = self.both[label]
+                yield (
+                    f"{label} was not applied in database {quoted(self.alias)}: the {move.kind}s "
+                    f"{move.prefix}{move.old} and {move.prefix}{move.new} are both there. "
+                    f"Drop the one that is not wanted."
+                )
+            elif label in self.done and request.hint:
+                yield (
+                    f"{label} has nothing left to do in database {quoted(self.alias)}; "
+                    f"remove it once every database has been updated."
+                )
+            elif label in self.neither and label not in self.done and not request.hint:
+                move = self.neither[label]
+                yield (
+                    f"{label} found nothing to rename in database {quoted(self.alias)}: there is neither a {move.kind} "
+                    f"{move.prefix}{move.old} nor {move.prefix}{move.new}."
+                )
+
+
+def quoted(name: str) -> str:
+    """A name in quotation marks."""
+    return f'"{name}"'
+
+
+def own_fields(model: type[Model]) -> dict[str, Any]:
+    """The fields by name whose columns or tables belong to the model itself."""
+    return {f.name: f for f in (*model._meta.local_fields, *model._meta.local_many_to_many)}
+
+
+def column_names(table: Table | None) -> frozenset[str]:
+    """The names of a table's columns; none where there is no table."""
+    return frozenset(column.name for column in table.columns) if table else frozenset()
+
+
+def origins(changes: Iterable[Change]) -> dict[str, str]:
+    """The names that renamed tables had before the changes, by those that they have after them."""
+    names: dict[str, str] = {}
+    for change in changes:
+        if isinstance(change, RenameTable):
+            names[change.new_name] = names.pop(change.table, change.table)
+    return names
+
+
+def renamed_ownership(ownership: Ownership, changes: Sequence[Change]) -> Ownership:
+    """The record as it reads once the renames are done."""
+    if not changes:
+        return ownership
+    tables = dict(ownership.tables)
+    for change in changes:
+        if isinstance(change, RenameTable) and change.table in tables:
+            tables[change.new_name] = evolve(tables.pop(change.table), name=change.new_name)
+        elif isinstance(change, RenameColumn) and change.table in tables:
+            tables[change.table] = renamed_column(tables[change.table], change.old_name, change.new_name)
+    former = FormerNames(changes)
+    return evolve(
+        ownership,
+        tables=tables,
+        django_named=former.ask_as_well(ownership.django_named),
+        server_named=former.ask_as_well(ownership.server_named),
+    )
+
+
+class FormerNames:
+    """What tables and their objects were called before some renames, from which names were generated."""
+
+    def __init__(self, changes: Sequence[Change]) -> None:
+        self.tables = origins(changes)
+        self.columns: dict[tuple[str, str], str] = {}
+        for change in changes:
+            if isinstance(change, RenameColumn):
+                old = self.columns.pop((change.table, change.old_name), change.old_name)
+                self.columns[change.table, change.new_name] = old
+
+    def ask_as_well(self, named: Named) -> Named:
+        """The question whether a name was generated, asked with the former names too."""
+        return lambda table, noun: named(table, noun) or named(self.table(table), self.noun(table.name, noun))
+
+    def table(self, table: Table) -> Table:
+        return evolve(table, name=self.tables.get(table.name, table.name))
+
+    def noun(self, table: str, noun: Noun) -> Noun:
+        if isinstance(noun, Index):
+            keys = (evolve(key, column=self.column(table, key.column)) if key.column else key for key in noun.keys)
+            columns = tuple(self.column(table, name) for name in noun.columns)
+            return evolve(noun, keys=tuple(keys), columns=columns)
+        changed: dict[str, Any] = {"columns": tuple(self.column(table, name) for name in noun_columns(noun))}
+        if isinstance(noun, ForeignKey):
+            changed["to_table"] = self.tables.get(noun.to_table, noun.to_table)
+            changed["to_columns"] = tuple(self.column(noun.to_table, name) for name in noun.to_columns)
+        return evolve(noun, **changed)
+
+    def column(self, table: str, name: str) -> str:
+        return self.columns.get((table, name), name)
+
+
+def renamed_column(owned: OwnedTable, old: str, new: str) -> OwnedTable:
+    """The record of a table with one column renamed, also in what has no name but its structure."""
+    return evolve(
+        owned,
+        columns={new if name == old else name: attributes for name, attributes in owned.columns.items()},
+        objects={
+            identity.replace(repr(old), repr(new)) if "(" in identity else identity: attributes
+            for identity, attributes in owned.objects.items()
+        },
+        kept=tuple(new if name == old else name for name in owned.kept),
+    )

@@ -1,0 +1,1 @@
+"""One run: look, judge, carry out, look again."""

@@ -1,0 +1,65 @@
+"""A key that changes its type takes along every column that points at it, in tables outside the run too."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+from dataclasses import replace as evolve
+from typing import Any
+
+from django.db.models import Model
+
+from automigrate_ext.schema.changes import AlterColumn, Change
+from automigrate_ext.schema.nouns import Schema, Table
+
+Columns = dict[type[Model], frozenset[str]]
+
+
+def retyped_columns(changes: Iterable[Change]) -> set[tuple[str, str]]:
+    """The columns, by table, whose type changes."""
+    return {
+        (change.table, change.new.name)
+        for change in changes
+        if isinstance(change, AlterColumn) and change.old.type != change.new.type
+    }
+
+
+def pointing_columns(models: Iterable[type[Model]], targets: Collection[tuple[str, str]]) -> Columns:
+    """The models with a column that points at one of the targets, and those columns."""
+    found: Columns = {}
+    for model in models:
+        fields: Iterable[Any] = model._meta.local_fields
+        columns = frozenset(f.column for f in fields if f.is_relation and f.column and target_of(f) in targets)
+        if columns:
+            found[model] = columns
+    return found
+
+
+def target_of(field: Any) -> tuple[str, str]:
+    """The table and column that a foreign key points at."""
+    return field.target_field.model._meta.db_table, field.target_field.column
+
+
+def carry(current: Schema, declared: Schema, columns: Columns) -> Schema:
+    """The tables outside the run as they are, but for the columns that follow."""
+    wanted = {model._meta.db_table: names for model, names in columns.items()}
+    return Schema(
+        {
+            table.name: carry_table(table, declared.tables[table.name], wanted[table.name])
+            for table in current
+            if table.name in wanted
+        }
+    )
+
+
+def carry_table(current: Table, declared: Table, names: frozenset[str]) -> Table:
+    """One table outside the run with some columns, and the indexes on these alone, as its model declares them."""
+    columns = (declared.column(column.name) if column.name in names else column for column in current.columns)
+    kept = (index for index in current.indexes if not names.issuperset(index.columns))
+    theirs = (index for index in declared.indexes if names.issuperset(index.columns))
+    return evolve(current, columns=tuple(column for column in columns if column), indexes=(*kept, *theirs))
+
+
+def merged(one: Columns, other: Columns) -> Columns:
+    """The columns of both."""
+    nothing: frozenset[str] = frozenset()
+    return {model: one.get(model, nothing) | other.get(model, nothing) for model in (*one, *other)}

@@ -1,0 +1,60 @@
+"""What a caller may ask of a run beyond which models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from automigrate_ext.exceptions import AutomigrateError
+from automigrate_ext.plan.plan import Plan
+from automigrate_ext.plan.progress import Watch
+from automigrate_ext.waiting import Patience, tell_nobody
+
+#: Seconds that a question to the rows may take if nothing else is said.
+COUNT_TIMEOUT = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answers:
+    """What somebody answered when asked about a plan: `renames` and `defaults` as `autoupdate` takes them."""
+
+    renames: Mapping[str, str] = field(default_factory=dict)
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+
+
+Ask = Callable[[Plan], Answers | None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """What a caller may ask of a run beyond which models."""
+
+    renames: Mapping[str, str] = field(default_factory=dict)
+    defaults: Mapping[str, Any] = field(default_factory=dict)
+    accept_data_loss: bool = False
+    count_timeout: float | None = COUNT_TIMEOUT
+    prune: bool = False
+    cascade: bool = False
+    record_migrations: bool = False
+    verbosity: int = 0
+    interactive: bool = False
+    stdout: Any = None
+    lock_wait: float | None = None
+    lock_timeout: float | None = None
+    notify: Callable[[str], None] | None = None
+    progress: Watch | None = None
+    ask: Ask | None = None
+    unless_same: bool = False
+    tell: bool = True
+
+    def __post_init__(self) -> None:
+        for name in ("count_timeout", "lock_wait", "lock_timeout"):
+            limit = getattr(self, name)
+            if limit is not None and not limit >= 0:
+                raise AutomigrateError(f"{name}={limit}: expected a number of seconds, 0 or more. Nothing was done.")
+
+    @property
+    def patience(self) -> Patience:
+        """How long to wait for others, and whom to tell."""
+        return Patience(lock_wait=self.lock_wait, lock_timeout=self.lock_timeout, notify=self.notify or tell_nobody)

@@ -1,0 +1,50 @@
+"""What a plan leaves open that only a person can tell: values that rows lack, and what names stand for."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.apps import apps
+from django.db.models import Field
+
+from automigrate_ext.declared.selection import models_of
+from automigrate_ext.plan.plan import Judgement, Plan
+from automigrate_ext.schema.changes import AddColumn, AlterColumn, Change
+
+#: The refusals that a one-off value resolves.
+WANTS_VALUE = frozenset({"required-column", "null-values"})
+
+
+def fields_without_value(plan: Plan) -> list[tuple[Judgement, Field[Any, Any]]]:
+    """The fields that rows have no value for, with what is refused for that, if they are all that the plan lacks."""
+    lacking = [j for j in plan.refused if all(hazard.code in WANTS_VALUE for hazard in j.hazards)]
+    if len(lacking) < len(plan.refused):
+        return []
+    return [(judgement, field) for judgement in lacking if (field := field_of(judgement.change)) is not None]
+
+
+def label_of(field: Field[Any, Any]) -> str:
+    """The field as `--default` and `defaults` take it: "todo.Todo.priority"."""
+    return f"{field.model._meta.label}.{field.name}"
+
+
+def find_model(app_label: str, name: str) -> Any:
+    """The model of an app, or None where the words mean something else."""
+    try:
+        return apps.get_model(app_label, name)
+    except (LookupError, ValueError):
+        return None
+
+
+def find_field(place: str, name: str) -> Field[Any, Any] | None:
+    """The field of a model, or behind the column of a table, or None."""
+    for model in models_of(apps):
+        for field in (*model._meta.local_fields, *model._meta.local_many_to_many):
+            if (place, name) in ((model._meta.label, field.name), (model._meta.db_table, field.column)):
+                return field
+    return None
+
+
+def field_of(change: Change) -> Field[Any, Any] | None:
+    """The field behind the column that a change adds or alters."""
+    return find_field(change.table, change.new.name) if isinstance(change, (AddColumn, AlterColumn)) else None

@@ -1,0 +1,164 @@
+"""What the models are silent about stays as the database has it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from dataclasses import replace as evolve
+from typing import Any
+
+from automigrate_ext.schema.nouns import Column, Constraint, ForeignKey, Index, Schema, Table, Unique
+from automigrate_ext.schema.ownership import Ownership
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TypeRules:
+    """What a backend says of types that differ in name only.
+
+    `widths` orders the integer types from narrow to wide; `same_storage` says that values of two types
+    are stored alike, so that a reference declared as either is the same.
+    """
+
+    widths: Mapping[str, int] = field(default_factory=dict)
+    same_storage: Callable[[str, str], bool] = lambda old, new: old == new
+
+
+def adopt(desired: Schema, current: Schema, ownership: Ownership, rules: TypeRules) -> Schema:
+    """The desired schema, taking from the database everything on which the models are silent.
+
+    A collation, default, comment or storage option set by hand is nobody's difference; an automatic key
+    that is wider than the models ask for, and the references to it, stay as they are.
+    """
+    from_database = Adoption(current=current, ownership=ownership, rules=rules, desired=desired)
+    return Schema({table.name: from_database.table(table) for table in desired})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adoption:
+    """The four values that `adopt` looks at, table by table."""
+
+    desired: Schema
+    current: Schema
+    ownership: Ownership
+    rules: TypeRules
+
+    def table(self, desired: Table) -> Table:
+        current = self.current.get(desired.name)
+        if current is None:
+            return desired
+        return evolve(
+            desired,
+            columns=tuple(self.column(desired, current, column) for column in desired.columns),
+            constraints=self.constraints(desired, current),
+            indexes=self.indexes(desired, current),
+            comment=desired.comment or self.unowned(current, "comment") or "",
+            tablespace=desired.tablespace or self.unowned(current, "tablespace"),
+        )
+
+    def unowned(self, current: Table, attribute: str) -> str | None:
+        value: str | None = getattr(current, attribute)
+        return None if self.ownership.owns_attribute(current, attribute) else value
+
+    def column(self, table: Table, current_table: Table, desired: Column) -> Column:
+        current = current_table.column(desired.name)
+        if current is None or (current == desired and not table.automatic_key):
+            return desired
+        taken: dict[str, Any] = {}
+        for attribute in ("default", "collation", "comment"):
+            if self.adopts_attribute(current_table, current, desired, attribute):
+                taken[attribute] = getattr(current, attribute)
+        if self.adopts_type(table, current, desired):
+            taken["type"] = current.type
+        return evolve(desired, **taken) if taken else desired
+
+    def adopts_attribute(self, table: Table, current: Column, desired: Column, attribute: str) -> bool:
+        if getattr(desired, attribute) or not getattr(current, attribute):
+            return False
+        if attribute == "default" and (desired.generated or desired.identity):
+            return False
+        if attribute == "collation" and not desired.collatable:
+            return False
+        return not self.ownership.owns_attribute(table, attribute, of=current.name)
+
+    def adopts_type(self, table: Table, current: Column, desired: Column) -> bool:
+        if current.type == desired.type:
+            return False
+        if self.is_automatic_key(table, desired.name) and self.is_wider(current, desired):
+            return True
+        targets = [fk for fk in table.foreign_keys if fk.columns == (desired.name,)]
+        return any(self.follows(fk, current, desired) for fk in targets)
+
+    def follows(self, foreign_key: ForeignKey, current: Column, desired: Column) -> bool:
+        """Whether a reference is as wide as the kept key that it points at, or is stored alike."""
+        if self.rules.same_storage(current.type, desired.type):
+            return True
+        target = self.desired.get(foreign_key.to_table)
+        target_now = self.current.get(foreign_key.to_table)
+        if target is None or target_now is None or not self.is_automatic_key(target, foreign_key.to_columns[0]):
+            return False
+        key = target_now.column(foreign_key.to_columns[0])
+        return key is not None and key.type == current.type and self.is_wider(current, desired)
+
+    def is_automatic_key(self, table: Table, column: str) -> bool:
+        key = table.primary_key
+        return table.automatic_key and key is not None and key.columns == (column,)
+
+    def is_wider(self, current: Column, desired: Column) -> bool:
+        widths = self.rules.widths
+        return widths.get(current.type, -1) > widths.get(desired.type, 99)
+
+    def constraints(self, desired: Table, current: Table) -> tuple[Constraint, ...]:
+        unmatched = [c for c in current.constraints if c not in desired.constraints]
+        if not unmatched:
+            return desired.constraints
+        return tuple(self.constraint(current, constraint, unmatched, desired) for constraint in desired.constraints)
+
+    def constraint(
+        self, table: Table, desired: Constraint, unmatched: list[Constraint], desired_table: Table
+    ) -> Constraint:
+        for current in unmatched:
+            if desired_table.automatic and is_reordered(current, desired):
+                return with_attribute(desired, "columns", current)
+            for attribute in ("on_delete", "tablespace"):
+                if self.adopts_from(table, current, desired, attribute):
+                    return with_attribute(desired, attribute, current)
+        return desired
+
+    def adopts_from(self, table: Table, current: Constraint, desired: Constraint, attribute: str) -> bool:
+        """Whether two constraints differ in nothing but an attribute on which the models are silent."""
+        if type(current) is not type(desired) or getattr(desired, attribute, "") is not None:
+            return False
+        same = with_attribute(desired, attribute, current) == current
+        return same and not self.ownership.owns_attribute(table, attribute, of=current.identity)
+
+    def indexes(self, desired: Table, current: Table) -> tuple[Index, ...]:
+        unmatched = [index for index in current.indexes if index not in desired.indexes]
+        if not unmatched:
+            return desired.indexes
+        return tuple(self.index(current, index, unmatched) for index in desired.indexes)
+
+    def index(self, table: Table, desired: Index, unmatched: list[Index]) -> Index:
+        for current in unmatched:
+            taken = {
+                attribute: getattr(current, attribute)
+                for attribute in ("options", "tablespace")
+                if not getattr(desired, attribute)
+                and not self.ownership.owns_attribute(table, attribute, of=current.identity)
+            }
+            if taken and evolve(desired, **taken) == current:
+                return evolve(desired, **taken)
+        return desired
+
+
+def is_reordered(current: Constraint, desired: Constraint) -> bool:
+    """Whether two unique constraints of the same name differ in nothing but the order of their columns."""
+    if not isinstance(current, Unique) or not isinstance(desired, Unique):
+        return False
+    same_columns = sorted(current.columns) == sorted(desired.columns)
+    return same_columns and evolve(current, columns=desired.columns) == desired
+
+
+def with_attribute(noun: Constraint, attribute: str, source: Constraint) -> Constraint:
+    """The constraint with one attribute of another one of its kind."""
+    taken: dict[str, Any] = {attribute: getattr(source, attribute)}
+    return evolve(noun, **taken)

@@ -1,0 +1,61 @@
+"""What the tables look like after a run: the desired schema with everything that is kept."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import replace as evolve
+
+from automigrate_ext.schema.changes import AlterColumn, Change, DropColumn, DropConstraint, DropIndex
+from automigrate_ext.schema.matching import match_objects
+from automigrate_ext.schema.nouns import Column, Schema, Table
+
+
+def goal(current: Schema, desired: Schema, declared: Schema, changes: Iterable[Change]) -> Schema:
+    """The schema that the changes lead to.
+
+    `desired` has taken over what the models are silent about, `declared` is what they say. Columns,
+    constraints and indexes that are in the database, not in the models and not dropped stay, in their own
+    words.
+    """
+    by_table: defaultdict[str, list[Change]] = defaultdict(list)
+    for change in changes:
+        by_table[change.table].append(change)
+    tables = {}
+    for table in desired:
+        name, old = table.name, current.get(table.name)
+        tables[name] = goal_table(old, table, declared.tables[name], by_table[name]) if old else table
+    return Schema(tables)
+
+
+def goal_table(current: Table, desired: Table, declared: Table, changes: list[Change]) -> Table:
+    """One table after the changes to it."""
+    dropped = {id(change.old) for change in changes if isinstance(change, (DropConstraint, DropIndex))}
+    kept_constraints = match_objects(current.constraints, desired.constraints).removed
+    kept_indexes = match_objects(current.indexes, desired.indexes).removed
+    return evolve(
+        desired,
+        columns=(
+            *(in_own_words(column, current, declared) for column in desired.columns),
+            *kept(current, desired, changes),
+        ),
+        constraints=(*desired.constraints, *(c for c in kept_constraints if id(c) not in dropped)),
+        indexes=(*desired.indexes, *(i for i in kept_indexes if id(i) not in dropped)),
+    )
+
+
+def in_own_words(column: Column, current: Table, declared: Table) -> Column:
+    """The column, as the database words it where it keeps something that the models do not say."""
+    live = current.column(column.name)
+    return live if live == column and column != declared.column(column.name) and live is not None else column
+
+
+def kept(current: Table, desired: Table, changes: list[Change]) -> list[Column]:
+    """The columns that the models do not declare and that stay, relaxed where the run relaxes them."""
+    dropped = {change.old.name for change in changes if isinstance(change, DropColumn)}
+    relaxed = {change.new.name: change.new for change in changes if isinstance(change, AlterColumn)}
+    return [
+        relaxed.get(column.name, column)
+        for column in current.columns
+        if desired.column(column.name) is None and column.name not in dropped
+    ]

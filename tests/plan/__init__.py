@@ -1,0 +1,1 @@
+"""Tests of plans as values and as text."""

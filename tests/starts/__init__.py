@@ -1,0 +1,1 @@
+"""Tests of what else starts a run."""

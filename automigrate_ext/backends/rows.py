@@ -6,7 +6,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any
+from itertools import compress, islice
+from typing import Any, TypeVar
 
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -21,7 +22,9 @@ ROW = "asked"
 OTHER = "other"
 FILLED = "SELECT {terms}"
 ANY_ROW = "EXISTS (SELECT 1 FROM {table} AS asked)"
+ANY_VALUE = "EXISTS (SELECT 1 FROM {table} AS asked WHERE {column} IS NOT NULL)"
 COUNT = "SELECT {terms} FROM {source} AS asked"
+COUNT_NUMBERED = "SELECT {number}, {terms} FROM {source} AS asked"
 COUNTED = "count(CASE WHEN {condition} THEN 1 END)"
 COUNT_ALONE = "SELECT count(*) FROM {source} AS asked WHERE {condition}"
 COUNT_GROUPS = (
@@ -41,8 +44,12 @@ CONFLICT = "EXISTS (SELECT 1 FROM {source} AS other WHERE {differs} AND {overlap
 
 #: How many rows are named as examples.
 SAMPLE_SIZE = 5
-#: How many tables are asked in one query whether they have rows.
-TABLES_A_QUERY = 100
+#: How many tables are asked in one query. SQLite takes 500 parts of a UNION at most (SQLITE_MAX_COMPOUND_SELECT), and
+#: PostgreSQL 1,664 columns of a result.
+TABLES_A_QUERY = 400
+
+
+T = TypeVar("T")
 
 
 class TookTooLong(AutomigrateError):
@@ -220,29 +227,78 @@ class Rows:
     # Answers
 
     def filled_tables(self, tables: Sequence[str]) -> frozenset[str]:
-        """Those of the tables that have a row."""
-        found: list[str] = []
-        for start in range(0, len(tables), TABLES_A_QUERY):
-            some = tables[start : start + TABLES_A_QUERY]
-            terms = ", ".join(ANY_ROW.format(table=self.relation(table)) for table in some)
-            found += [table for table, there in zip(some, self.row(FILLED.format(terms=terms)), strict=True) if there]
-        return frozenset(found)
+        """Return those of the tables that have rows."""
+        held = self.held([(table, None) for table in tables])
+        return frozenset(table for table, _ in held)
+
+    def held(self, places: Sequence[tuple[str, str | None]]) -> frozenset[tuple[str, str | None]]:
+        """Return those of the places that hold something: a table (and None) a row, a table's column a value.
+
+        Sends one query for any number of places, up to `TABLES_A_QUERY`.
+        """
+        held: list[tuple[str, str | None]] = []
+        for some in batched(list(dict.fromkeys(places)), TABLES_A_QUERY):
+            terms = ", ".join(self.any_held(*place) for place in some)
+            held += compress(some, self.row(FILLED.format(terms=terms)))
+        return frozenset(held)
+
+    def any_held(self, table: str, column: str | None) -> str:
+        """Return the condition that a table has a row, or that its column has a value."""
+        if column is None:
+            return ANY_ROW.format(table=self.relation(table))
+        return ANY_VALUE.format(table=self.relation(table), column=self.quote(column))
 
     def answers(self, questions: Iterable[Question]) -> dict[Question, Answer]:
-        """All answers: one query for each source, and one for each question about groups."""
+        """Return all answers: one query for all sources, and one for each question about groups or other tables.
+
+        Where the query for all sources fails or takes too long, each source is asked in a query of its own.
+        """
         by_source: defaultdict[Source, list[Question]] = defaultdict(list)
-        found: dict[Question, Answer] = {}
+        answers: dict[Question, Answer] = {}
         for question in dict.fromkeys(questions):
             if question.keys or question.looks_elsewhere:
-                found[question] = self.answer(question)
+                answers[question] = self.answer(question)
             else:
                 by_source[question.source].append(question)
-        for source, some in by_source.items():
-            found |= self.answers_of(source, some)
-        return found
+        for some in batched(by_source.items(), TABLES_A_QUERY):
+            answers |= self.answers_of_all(dict(some))
+        return answers
+
+    def answers_of_all(self, by_source: Mapping[Source, Sequence[Question]]) -> dict[Question, Answer]:
+        """Return the answers to questions about several sources, from one query where that succeeds in time."""
+        counts = self.try_counts(by_source) if len(by_source) > 1 else None
+        if counts is not None:
+            return counts
+        answers: dict[Question, Answer] = {}
+        for source, questions in by_source.items():
+            answers |= self.answers_of(source, questions)
+        return answers
+
+    def try_counts(self, by_source: Mapping[Source, Sequence[Question]]) -> dict[Question, Answer] | None:
+        """Return the answers from one query over all sources; None where it fails or takes too long."""
+        width = max(map(len, by_source.values()))
+        queries = []
+        for number, (source, questions) in enumerate(by_source.items()):
+            terms = [COUNTED.format(condition=question.condition) for question in questions]
+            terms += ["0"] * (width - len(terms))
+            queries.append(COUNT_NUMBERED.format(number=number, terms=", ".join(terms), source=source.sql))
+        try:
+            rows = self.try_rows(" UNION ALL ".join(queries))
+        except TookTooLong:
+            return None
+        except DatabaseError as error:
+            if self.is_fault(error):
+                raise
+            return None
+        asked = list(by_source.values())
+        return {
+            question: Answer(rows=int(count))
+            for number, *counts in rows
+            for question, count in zip(asked[number], counts, strict=False)
+        }
 
     def answers_of(self, source: Source, questions: Sequence[Question]) -> dict[Question, Answer]:
-        """The answers to questions about one source; asked one by one where together they fail."""
+        """Return the answers to questions about one source; asked one by one where together they fail."""
         terms = ", ".join(COUNTED.format(condition=question.condition) for question in questions)
         try:
             counts = self.try_row(COUNT.format(terms=terms, source=source.sql))
@@ -296,9 +352,14 @@ class Rows:
         )
 
     def try_row(self, sql: str) -> tuple[Any, ...]:
-        """The single row of a query that may fail or take too long, which then has no consequences."""
+        """Return the single row of a query that may fail or take too long, which then has no consequences."""
+        (row,) = self.try_rows(sql)
+        return row
+
+    def try_rows(self, sql: str) -> list[tuple[Any, ...]]:
+        """Return the rows of a query that may fail or take too long, which then has no consequences."""
         with transaction.atomic(using=self.connection.alias), self.limited(self.limit):
-            return self.row(sql)
+            return list(self.fetch(sql))
 
     def row(self, sql: str) -> tuple[Any, ...]:
         """The single row of a query."""
@@ -308,6 +369,13 @@ class Rows:
         with self.connection.cursor() as cursor:
             cursor.execute(sql)
             yield from map(tuple, cursor.fetchall())
+
+
+def batched(things: Iterable[T], size: int) -> Iterator[tuple[T, ...]]:
+    """Yield the things in tuples of a size, the last of which may be shorter (itertools.batched of Python 3.12)."""
+    rest = iter(things)
+    while some := tuple(islice(rest, size)):
+        yield some
 
 
 def key_columns(table: Table) -> tuple[str, ...]:

@@ -11,6 +11,7 @@ from automigrate_ext.backends.base import Backend, Fill, Loss, noun_columns
 from automigrate_ext.backends.rows import Answer, Question, Source, key_columns
 from automigrate_ext.hazards.dependents import refuse_dependents
 from automigrate_ext.hazards.forecast import Forecast
+from automigrate_ext.hazards.quick import is_withheld, keeping, pointed_at_from_outside
 from automigrate_ext.plan.plan import Hazard, Judgement, Verdict
 from automigrate_ext.schema.changes import (
     AddColumn,
@@ -90,16 +91,18 @@ class Judge:
         """What has to be asked before the change can be judged."""
         if isinstance(change, DropTable) and change.table in self.pointed_at:
             return settled(self.withhold_target(change))
+        if change.table in self.forecast.filled:
+            match change:
+                case DropTable():
+                    return self.losing(change, "drops-table", self.backend.rows.every_row(self.now(change)), "row")
+                case DropColumn(old=Column(generated=None)):
+                    question = self.backend.rows.values(self.now(change), [change.old.name])
+                    return self.losing(change, "drops-column", question, "value")
         if refusal := self.unable(change):
             return settled(self.refuse(change, refusal))
         if change.table not in self.forecast.filled:
             return settled(Judgement(change=change))
         match change:
-            case DropTable():
-                return self.losing(change, "drops-table", self.backend.rows.every_row(self.now(change)), "row")
-            case DropColumn(old=Column(generated=None)):
-                question = self.backend.rows.values(self.now(change), [change.old.name])
-                return self.losing(change, "drops-column", question, "value")
             case AddColumn():
                 return self.add_column(change)
             case AlterColumn():
@@ -143,17 +146,19 @@ class Judge:
 
     # What goes
 
-    def losing(self, change: Change, code: str, question: Question, noun: str) -> Inquiry:
-        """A change that destroys things: fine if there are none, withheld if not allowed."""
+    def losing(self, change: DropColumn | DropTable, code: str, question: Question, noun: str) -> Inquiry:
+        """Return the inquiry into a change that destroys things: fine if there are none, else withheld or accepted."""
 
         def conclude(answer: Answer) -> Judgement:
-            if answer.counted == 0:
+            holds = answer.counted != 0
+            withheld = is_withheld(change, holds=holds, pointed_at=self.pointed_at, accepts_loss=self.accept_data_loss)
+            if refusal := next(filter(None, map(self.unable, keeping(change) if withheld else [change])), None):
+                return self.refuse(change, refusal)
+            if not holds:
                 return Judgement(change=change)
             message = f"{change.describe()}, which still holds {answer.words(noun)}"
-            if self.accept_data_loss:
+            if not withheld:
                 return Judgement(change=change, hazards=(Hazard(code=code, message=message, rows=answer.counted),))
-            if refusal := next((found for kept in keeping(change) if (found := self.unable(kept))), None):
-                return self.refuse(change, refusal)
             kept = f"{message}: kept, allowing NULL" if keeping(change) else f"{message}: kept"
             hazard = Hazard(code=code, message=kept, rows=answer.counted, remedy=ACCEPT)
             return Judgement(change=change, verdict=Verdict.WITHHOLD, hazards=(hazard,))
@@ -381,26 +386,3 @@ def with_hazards(judgement: Judgement, hazards: Sequence[Hazard]) -> Judgement:
 def settled(judgement: Judgement) -> Inquiry:
     """The inquiry into a change that is judged already."""
     return Inquiry(change=judgement.change, conclude=lambda answer: judgement)
-
-
-def pointed_at_from_outside(
-    backend: Backend, current: Schema, changes: Iterable[Change]
-) -> Mapping[str, frozenset[str]]:
-    """For each table that is to be dropped: the tables outside the run whose foreign keys point at it."""
-    pointing: dict[str, frozenset[str]] = {}
-    dropped = {change.table for change in changes if isinstance(change, DropTable)}
-    for reference in backend.references(list(current.tables)) if dropped else ():
-        target = reference.foreign_key.to_table
-        if target in dropped:
-            pointing[target] = pointing.get(target, frozenset()) | {reference.table}
-    return pointing
-
-
-def keeping(change: Change) -> list[Change]:
-    """What makes it possible to keep a column that the models no longer fill in."""
-    if not isinstance(change, DropColumn):
-        return []
-    # SQLite numbers the primary key only, which a column that no model declares is no more.
-    if change.old.needs_value or change.old.identity == "autoincrement":
-        return [AlterColumn(table=change.table, old=change.old, new=evolve(change.old, null=True, identity=None))]
-    return []

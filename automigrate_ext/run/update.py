@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from dataclasses import replace as evolve
@@ -16,7 +16,8 @@ from django.db.utils import Error
 from automigrate_ext import signals
 from automigrate_ext.backends.base import Fill, Work
 from automigrate_ext.declared.selection import Selection, is_attached, models_of
-from automigrate_ext.hazards.judge import Judge, pointed_at_from_outside
+from automigrate_ext.hazards.judge import Judge
+from automigrate_ext.hazards.quick import unsettled
 from automigrate_ext.plan.plan import Plan, Verdict
 from automigrate_ext.plan.saved import ANYTHING, Expected, SavedPlan, forbid_outdated
 from automigrate_ext.renames import hints
@@ -207,9 +208,9 @@ class Update(Run):
             return self.unsettled(self.look())
 
     def unsettled(self, state: State) -> list[Change]:
-        """The changes that a run has to do something about."""
-        pointed_at = pointed_at_from_outside(self.backend, state.current, state.changes)
-        return [change for change in state.changes if not self.is_settled(change, pointed_at)]
+        """Return the changes that a run has to do something about."""
+        accepts_loss = self.options.accept_data_loss
+        return unsettled(self.backend, state.current, state.changes, accepts_loss=accepts_loss)
 
     def newly_kept(self, state: State) -> bool:
         """Whether something is withheld that no run has said so of."""
@@ -218,16 +219,6 @@ class Update(Run):
             for change in state.changes
             if isinstance(change, (DropColumn, DropTable))
         )
-
-    def is_settled(self, change: Change, pointed_at: Container[str]) -> bool:
-        """Whether the change is withheld, and nothing has to be done to keep what it would drop."""
-        if isinstance(change, DropTable):
-            if change.table in pointed_at:
-                return True
-            return not self.options.accept_data_loss and self.backend.has_rows(change.table)
-        if not isinstance(change, DropColumn) or self.options.accept_data_loss or change.old.needs_value:
-            return False
-        return not change.old.generated and self.backend.has_values(change.table, change.old.name)
 
     def plan(self) -> Plan:
         """The plan, with nothing done."""

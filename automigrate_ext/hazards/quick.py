@@ -1,0 +1,68 @@
+"""Which drops a run withholds: one rule, and one question to the rows for any number of tables."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Iterable, Mapping, Sequence
+from dataclasses import replace as evolve
+
+from automigrate_ext.backends.base import Backend
+from automigrate_ext.schema.changes import AlterColumn, Change, DropColumn, DropTable
+from automigrate_ext.schema.nouns import Schema
+
+
+def is_withheld(change: DropColumn | DropTable, *, holds: bool, pointed_at: Container[str], accepts_loss: bool) -> bool:
+    """Return whether a run keeps what a change would drop.
+
+    `holds` is whether there is a row in the table or a value in the column; what was not counted in time counts as
+    held. `pointed_at` are the tables at which foreign keys from outside the run point, which no flag drops.
+    """
+    if isinstance(change, DropTable) and change.table in pointed_at:
+        return True
+    return holds and not accepts_loss
+
+
+def keeping(change: Change) -> list[Change]:
+    """Return the changes that let a column stay which the models no longer fill in."""
+    if not isinstance(change, DropColumn):
+        return []
+    # SQLite numbers the primary key only, which a column that no model declares is no more.
+    if change.old.needs_value or change.old.identity == "autoincrement":
+        return [AlterColumn(table=change.table, old=change.old, new=evolve(change.old, null=True, identity=None))]
+    return []
+
+
+def unsettled(backend: Backend, current: Schema, changes: Sequence[Change], *, accepts_loss: bool) -> list[Change]:
+    """Return the changes that a run has to carry out or refuse: all but drops that it withholds and that need nothing.
+
+    Sends one query to the rows, however many tables and columns would be dropped.
+    """
+    pointed_at = pointed_at_from_outside(backend, current, changes)
+    drops = [change for change in changes if isinstance(change, (DropColumn, DropTable)) and not keeping(change)]
+    held = backend.rows.held([place for change in drops if (place := place_of(change)) is not None])
+
+    def is_settled(change: DropColumn | DropTable) -> bool:
+        holds = place_of(change) in held
+        return is_withheld(change, holds=holds, pointed_at=pointed_at, accepts_loss=accepts_loss)
+
+    settled = {id(change) for change in drops if is_settled(change)}
+    return [change for change in changes if id(change) not in settled]
+
+
+def place_of(change: DropColumn | DropTable) -> tuple[str, str | None] | None:
+    """Return where the rows are that a change would lose; None for a column that holds no values of its own."""
+    if isinstance(change, DropTable):
+        return change.table, None
+    return None if change.old.generated else (change.table, change.old.name)
+
+
+def pointed_at_from_outside(
+    backend: Backend, current: Schema, changes: Iterable[Change]
+) -> Mapping[str, frozenset[str]]:
+    """Return, for each table that is to be dropped, the tables outside the run whose foreign keys point at it."""
+    pointing: dict[str, frozenset[str]] = {}
+    dropped = {change.table for change in changes if isinstance(change, DropTable)}
+    for reference in backend.references(list(current.tables)) if dropped else ():
+        target = reference.foreign_key.to_table
+        if target in dropped:
+            pointing[target] = pointing.get(target, frozenset()) | {reference.table}
+    return pointing

@@ -151,7 +151,7 @@ class Judge:
 
         def conclude(answer: Answer) -> Judgement:
             holds = answer.counted != 0
-            withheld = is_withheld(change, holds=holds, pointed_at=self.pointed_at, accepts_loss=self.accept_data_loss)
+            withheld = is_withheld(change, self.pointed_at, holds=holds, accept_data_loss=self.accept_data_loss)
             if refusal := next(filter(None, map(self.unable, keeping(change) if withheld else [change])), None):
                 return self.refuse(change, refusal)
             if not holds:

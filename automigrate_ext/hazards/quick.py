@@ -10,7 +10,9 @@ from automigrate_ext.schema.changes import AlterColumn, Change, DropColumn, Drop
 from automigrate_ext.schema.nouns import Schema
 
 
-def is_withheld(change: DropColumn | DropTable, *, holds: bool, pointed_at: Container[str], accepts_loss: bool) -> bool:
+def is_withheld(
+    change: DropColumn | DropTable, pointed_at: Container[str], *, holds: bool, accept_data_loss: bool
+) -> bool:
     """Return whether a run keeps what a change would drop.
 
     `holds` is whether there is a row in the table or a value in the column; what was not counted in time counts as
@@ -18,7 +20,7 @@ def is_withheld(change: DropColumn | DropTable, *, holds: bool, pointed_at: Cont
     """
     if isinstance(change, DropTable) and change.table in pointed_at:
         return True
-    return holds and not accepts_loss
+    return holds and not accept_data_loss
 
 
 def keeping(change: Change) -> list[Change]:
@@ -31,7 +33,7 @@ def keeping(change: Change) -> list[Change]:
     return []
 
 
-def unsettled(backend: Backend, current: Schema, changes: Sequence[Change], *, accepts_loss: bool) -> list[Change]:
+def unsettled(backend: Backend, current: Schema, changes: Sequence[Change], *, accept_data_loss: bool) -> list[Change]:
     """Return the changes that a run has to carry out or refuse: all but drops that it withholds and that need nothing.
 
     Sends one query to the rows, however many tables and columns would be dropped.
@@ -42,7 +44,7 @@ def unsettled(backend: Backend, current: Schema, changes: Sequence[Change], *, a
 
     def is_settled(change: DropColumn | DropTable) -> bool:
         holds = place_of(change) in held
-        return is_withheld(change, holds=holds, pointed_at=pointed_at, accepts_loss=accepts_loss)
+        return is_withheld(change, pointed_at, holds=holds, accept_data_loss=accept_data_loss)
 
     settled = {id(change) for change in drops if is_settled(change)}
     return [change for change in changes if id(change) not in settled]

@@ -1,11 +1,11 @@
-"""Carry out a plan: under a lock, re-read, run, compare again."""
+"""Carry out a plan: under a lock, read again, run, compare again."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence, Set
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 from itertools import chain
-from typing import TYPE_CHECKING
 
 from django.db.utils import Error
 
@@ -13,43 +13,18 @@ from automigrate_ext.backends.base import Backend, Step
 from automigrate_ext.exceptions import AutomigrateError, NotConverged, Refused
 from automigrate_ext.plan.plan import Plan
 from automigrate_ext.plan.progress import Meter
+from automigrate_ext.run.base import Run
+from automigrate_ext.run.prerequisites import Prerequisites
+from automigrate_ext.run.state import Prepared
 from automigrate_ext.schema.changes import AddConstraint, Change, CreateTable
 from automigrate_ext.schema.nouns import ForeignKey
 
-if TYPE_CHECKING:
-    from automigrate_ext.plan.saved import Expected
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
-    """A plan with its steps, and how to tell that it did what it said.
-
-    `announce` writes down what the next run has to know if this one is ended halfway, on a server that does
-    not undo it. `leftover` reads the database again and says what still differs and was not announced; `settle`
-    does what belongs to the run once nothing does, and `finish` what comes last. `expected` is what a saved plan has
-    to have as its statements, where there is one to compare with. `meter` tells whoever watches how far the steps are.
-    """
-
-    plan: Plan
-    steps: tuple[Step, ...]
-    leftover: Callable[[], Sequence[str]]
-    settle: Callable[[], None]
-    finish: Callable[[], None] = lambda: None
-    announce: Callable[[], None] = lambda: None
-    expected: tuple[Expected, ...] = ()
-    meter: Meter = field(default_factory=Meter)
-
-
-Prepare = Callable[[], Draft]
-#: Which tables' rows decide; asked with whether another run came first, so that the answer may have changed.
-Stakes = Callable[[bool], Set[str]]
-
 
 @dataclass(slots=True, kw_only=True)
-class Progress:
-    """How far a run has come: its plan, once there is one, and the batches of its steps that are done for good.
+class Completed:
+    """How much of a run is done for good: its plan, once there is one, and the batches of its steps.
 
-    `undoes_ddl` says whether a batch is a transaction, which is undone if it fails, or one statement.
+    `undoes_ddl` is whether a batch is a transaction, which is undone if it fails, or one statement.
     """
 
     undoes_ddl: bool
@@ -58,7 +33,7 @@ class Progress:
     done: int = 0
 
     def story(self) -> str:
-        """What happened to a run that failed."""
+        """Return in words what happened to a run that failed."""
         if not self.done:
             return "The run failed and was undone" if self.undoes_ddl else "The run failed before it changed a table"
         parts = "transactions" if self.undoes_ddl else "statements"
@@ -67,15 +42,15 @@ class Progress:
             f"on from there"
         )
 
-    def tell(self, failure: AutomigrateError) -> None:
-        """Let the error say what was done and what was not."""
+    def explain(self, failure: AutomigrateError) -> None:
+        """Attach to an error the plan, and which of its statements stay done."""
         failure.plan = self.plan
         planned = self.plan.statements if self.plan else ()
         stays = self.stays(planned)
         failure.applied, failure.pending = planned[:stays], planned[stays:]
 
     def stays(self, planned: Sequence[str]) -> int:
-        """How many of the planned statements stay done: those before the tables, and the batches."""
+        """Return how many of the planned statements stay done: those before the tables, and the batches."""
         if self.undoes_ddl and len(self.batches) < 2:
             return 0
         after = [hook for hook in self.plan.hooks if hook.when == "after"] if self.plan else []
@@ -83,89 +58,109 @@ class Progress:
         return first + sum(map(len, self.batches[: self.done]))
 
 
-def execute(backend: Backend, found: Callable[[], None], stakes: Stakes, prepare: Prepare) -> Plan:
-    """Run what `prepare` plans while nobody else can change the tables, after `found` made what they need first.
+def execute(run: Run, at_stake: frozenset[str], made: Prerequisites | None) -> Plan:
+    """Carry out what `run` prepares while nobody else can change the tables, and return its plan.
 
-    Everything happens in one transaction, unless the server has no room for the locks of so many tables, or
-    commits each statement by itself. Raises `Refused` before anything is touched, `LockNotAvailable` where others
-    did not end in time, `ExecutionFailed` when a statement fails and `NotConverged` when the database still differs
-    afterwards; the transaction is undone in each case.
+    `at_stake` are the tables whose rows decide about it as far as is known without the lock, `made` the prerequisites
+    if the run has made them already. Everything happens in one transaction, unless the server has no room for the
+    locks of so many tables, or commits each statement by itself. Raises `Refused` before anything is touched,
+    `LockNotAvailable` where others did not end in time, `ExecutionFailed` when a statement fails and `NotConverged`
+    when the database still differs afterwards; the transaction is undone in each case.
     """
-    progress = Progress(undoes_ddl=backend.undoes_ddl)
+    completed = Completed(undoes_ddl=run.backend.undoes_ddl)
+    with forgetting_types(run):
+        try:
+            return carry_out(run, at_stake, made, completed)
+        except Error as error:
+            failure = run.backend.failure(error, completed.story(), run.backend.advice(error))
+            completed.explain(failure)
+            raise failure from error
+        except AutomigrateError as failure:
+            completed.explain(failure)
+            raise
+
+
+@contextmanager
+def forgetting_types(run: Run) -> Iterator[None]:
+    """Forget the types of extensions that the block created, where an exception has undone them."""
     try:
-        return carry_out(backend, found, stakes, prepare, progress)
-    except Error as error:
-        failure = backend.failure(error, progress.story(), backend.advice(error))
-        progress.tell(failure)
-        raise failure from error
-    except AutomigrateError as failure:
-        progress.tell(failure)
+        yield
+    except BaseException:
+        if run.wanted_extensions:
+            run.backend.forget_types()
         raise
 
 
-def carry_out(
-    backend: Backend, found: Callable[[], None], stakes: Stakes, prepare: Prepare, progress: Progress
-) -> Plan:
-    """The same; an error leaves in `progress` how far it came."""
+def carry_out(run: Run, at_stake: frozenset[str], made: Prerequisites | None, completed: Completed) -> Plan:
+    """Do the work of `execute`; an error leaves in `completed` what is done."""
+    backend = run.backend
     nested = backend.connection.in_atomic_block
     with backend.exclusive() as waited:
-        found()
-        backend.protect(stakes(waited))
-        draft = prepare()
-        progress.plan = draft.plan
-        if draft.plan.refused:
-            raise Refused(draft.plan, refusal(draft.plan))
-        progress.batches = (draft.steps,) if nested else backend.batches(draft.steps)
+        made = run.make_prerequisites() if made is None else made
+        # Another run, for which this one waited, may have changed what is at stake.
+        backend.protect(run.tables_at_stake(made) if waited else at_stake)
+        prepared = run.prepare(made)
+        completed.plan = prepared.plan
+        if prepared.plan.refused:
+            raise Refused(prepared.plan, refusal(prepared.plan))
+        completed.batches = (prepared.steps,) if nested else backend.batches(prepared.steps)
+        meter = meter_of(run, prepared)
         if not backend.undoes_ddl:
-            carry_out_for_good(backend, draft, progress)
-            return draft.plan
-        if len(progress.batches) == 1:
-            run_steps(backend, draft, draft.steps)
-            finish(draft)
-            return draft.plan
-    for batch in progress.batches[:-1]:
+            backend.make_sure(prepared.steps)
+            run.announce(prepared)
+            for batch in completed.batches:
+                run_steps(backend, prepared, batch, meter)
+                completed.done += 1
+        elif len(completed.batches) == 1:
+            run_steps(backend, prepared, prepared.steps, meter)
+        if len(completed.batches) == 1 or not backend.undoes_ddl:
+            conclude(run, prepared)
+            return prepared.plan
+    *first, last = completed.batches
+    for batch in first:
         with backend.exclusive():
-            run_steps(backend, draft, batch)
-        progress.done += 1
+            run_steps(backend, prepared, batch, meter)
+        completed.done += 1
     with backend.exclusive():
-        run_steps(backend, draft, progress.batches[-1])
-        finish(draft)
-    return draft.plan
+        run_steps(backend, prepared, last, meter)
+        conclude(run, prepared)
+    return prepared.plan
 
 
-def carry_out_for_good(backend: Backend, draft: Draft, progress: Progress) -> None:
-    """Run each statement by itself, under the lock that the run holds."""
-    backend.make_sure(draft.steps)
-    draft.announce()
-    for batch in progress.batches:
-        run_steps(backend, draft, batch)
-        progress.done += 1
-    finish(draft)
+def meter_of(run: Run, prepared: Prepared) -> Meter:
+    """Return what counts the steps for the caller's `progress`."""
+    plan = prepared.plan
+    sizes = {remark.table: remark.size for remark in plan.remarks}
+    return Meter(watch=run.options.progress, alias=plan.alias, statements=len(prepared.steps), sizes=sizes)
 
 
-def finish(draft: Draft) -> None:
-    """Compare, and conclude."""
-    leftover = draft.leftover()
+def run_steps(backend: Backend, prepared: Prepared, steps: Sequence[Step], meter: Meter) -> None:
+    """Run steps, once nobody else uses the tables that they are for."""
+    changes = prepared.plan.changes
+    tables = {step.table for step in steps}
+    made = {change.table for change in changes if isinstance(change, CreateTable)}
+    backend.protect(tables - made, targets(changes) - made)
+    with backend.metered(meter):
+        backend.run(steps)
+
+
+def conclude(run: Run, prepared: Prepared) -> None:
+    """Compare with the models again, and record, send and run what ends a run that left nothing over."""
+    if prepared.is_done:
+        return
+    reached = run.read_back(prepared)
+    leftover = prepared.leftover(reached)
     if leftover:
         raise NotConverged(
             "After the run the database still differs from the models, so it was undone where the database can undo "
             "it: " + "; ".join(leftover)
         )
-    draft.settle()
-    draft.finish()
-
-
-def run_steps(backend: Backend, draft: Draft, steps: Sequence[Step]) -> None:
-    """Run steps, once nobody else uses the tables that they are for."""
-    tables = {step.table for step in steps}
-    made = {change.table for change in draft.plan.changes if isinstance(change, CreateTable)}
-    backend.protect(tables - made, targets(draft.plan.changes) - made)
-    with backend.metered(draft.meter):
-        backend.run(steps)
+    run.settle(reached)
+    run.finish(prepared)
 
 
 def targets(changes: Sequence[Change]) -> set[str]:
-    """The tables at which new foreign keys point."""
+    """Return the tables at which new foreign keys point."""
     tables = (change.new for change in changes if isinstance(change, CreateTable))
     constraints = (change.new for change in changes if isinstance(change, AddConstraint))
     keys = chain((key for table in tables for key in table.foreign_keys), constraints)
@@ -173,7 +168,7 @@ def targets(changes: Sequence[Change]) -> set[str]:
 
 
 def refusal(plan: Plan) -> str:
-    """Every reason for which nothing was done, one a line."""
+    """Return every reason for which nothing was done, one a line."""
     lines = ["Nothing was done, because the database does not allow all of it:"]
     lines += [f"- {hazard}" for judgement in plan.refused for hazard in judgement.hazards]
     lines += [f"? {likely.question()}" for likely in plan.likely_renames]

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from automigrate_ext.backends.base import Work
 from automigrate_ext.declared.selection import Selection
 from automigrate_ext.plan.plan import Judgement, Plan
 from automigrate_ext.renames import hints
+from automigrate_ext.run.base import Run
 from automigrate_ext.run.desired import Desired, draw_all
-from automigrate_ext.run.execute import Draft
+from automigrate_ext.run.execute import execute
 from automigrate_ext.run.options import Options
-from automigrate_ext.run.run import Run
+from automigrate_ext.run.prerequisites import Prerequisites
+from automigrate_ext.run.state import Prepared, State
 from automigrate_ext.schema.changes import CreateTable
 from automigrate_ext.schema.nouns import Schema
 
@@ -22,40 +26,44 @@ def make(selection: Selection, *, verbosity: int) -> Plan:
 class Making(Run):
     """One making of all tables in an empty database, by the statements that Django has for them.
 
-    The server is not asked first what it will make of them, nor compared with afterwards, and what the models declared
+    The server is not asked first what it will make of them, nor compared with afterwards, and what the models declare
     is not recorded: all of that is for databases that live on.
     """
 
     command = "autoupdate"
 
-    @property
+    @cached_property
     def desired(self) -> Desired:
         """The tables as far as they are known without asking the server."""
-        if self._desired is None:
-            editor, blueprints = draw_all(self.backend, self.own_models())
-            self._desired = Desired(schema=self.backend.outline(blueprints), fields={}, editor=editor)
-        return self._desired
+        editor, blueprints = draw_all(self.backend, self.own_models())
+        return Desired(schema=self.backend.outline(blueprints), fields={}, editor=editor)
 
     def run(self) -> Plan:
-        """Do it. Raises as `autoupdate` does."""
+        """Carry it out. Raises as `autoupdate` does."""
         hints.forbid_malformed(self.selection.models, self.selection.apps)
         with self.backend.guarded():
             self.send_pre_migrate()
-            self.found_for_good()
-            return self.execute(lambda waited: frozenset(), self.draft)
+            return execute(self, frozenset(), self.make_early())
 
-    def draft(self) -> Draft:
-        """Write down what to do."""
+    def tables_at_stake(self, made: Prerequisites) -> frozenset[str]:
+        return frozenset()
+
+    def prepare(self, made: Prerequisites) -> Prepared:
         nothing, desired = Schema({}), self.desired.schema
         judgements = [Judgement(change=CreateTable(table=table.name, new=table)) for table in desired]
-        changes = tuple(judgement.change for judgement in judgements)
-        steps = self.backend.compile_rebuild(Work(changes=changes, current=nothing, desired=desired), ())
+        work = Work(changes=tuple(judgement.change for judgement in judgements), current=nothing, desired=desired)
+        steps = self.backend.compile_rebuild(work, ())
         after = self.due_after(tables_change=True)
-        plan = self.as_plan(judgements, steps, nothing, after=after)
-        return Draft(
-            plan=plan,
-            steps=steps,
-            leftover=list,
-            settle=lambda: self.conclude([]),
-            finish=lambda: self.finish(plan, after),
-        )
+        state = State(current=nothing, desired=desired, declared=desired, prerequisites=made)
+        plan = self.as_plan(judgements, steps, state, after=after)
+        return Prepared(plan=plan, state=state, steps=steps, work=work, after=after)
+
+    def announce(self, prepared: Prepared) -> None:
+        """Record nothing: a database whose making is interrupted is made again."""
+
+    def read_back(self, prepared: Prepared) -> State:
+        """Return the state as it was planned: nothing is compared."""
+        return prepared.state
+
+    def settle(self, reached: State) -> None:
+        self.conclude([])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from dataclasses import replace as evolve
 from typing import Any
 
 from automigrate_ext.exceptions import AutomigrateError
@@ -53,6 +54,17 @@ class Options:
             limit = getattr(self, name)
             if limit is not None and not limit >= 0:
                 raise AutomigrateError(f"{name}={limit}: expected a number of seconds, 0 or more. Nothing was done.")
+
+    def lacks(self, answers: Answers) -> bool:
+        """Return whether the answers hold something that the options do not."""
+        known = answers.renames.items() <= self.renames.items()
+        return not known or not answers.defaults.keys() <= self.defaults.keys()
+
+    def answered(self, answers: Answers) -> Options:
+        """Return the options as if the answers had been given with them, so that nobody is asked again."""
+        renames = {**self.renames, **answers.renames}
+        defaults = {**self.defaults, **answers.defaults}
+        return evolve(self, renames=renames, defaults=defaults, ask=None)
 
     @property
     def patience(self) -> Patience:

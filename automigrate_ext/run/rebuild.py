@@ -6,9 +6,10 @@ from collections.abc import Iterable
 
 from automigrate_ext.backends.base import Dependent, Reference, Work
 from automigrate_ext.plan.plan import Hazard, Judgement, Plan, Verdict
-from automigrate_ext.run.execute import Draft
-from automigrate_ext.run.hooks import Hook
-from automigrate_ext.run.run import Run
+from automigrate_ext.run.base import Run
+from automigrate_ext.run.execute import execute
+from automigrate_ext.run.prerequisites import Prerequisites
+from automigrate_ext.run.state import Prepared, State
 from automigrate_ext.schema.changes import CreateTable, DropTable, plural
 from automigrate_ext.schema.diff import diff
 from automigrate_ext.schema.nouns import Schema, Table
@@ -19,61 +20,48 @@ class Rebuild(Run):
     """One `automigrate`."""
 
     command = "automigrate"
-    #: What was found when the run had carried out its steps.
-    reached: Schema
 
     def plan(self) -> Plan:
-        """The plan, with nothing done."""
-        return self.backend.steadily(self.look).plan
+        """Return the plan, with nothing done."""
+        return self.backend.steadily(self.outline)
 
-    def look(self) -> Draft:
-        with self.founded(), self.backend.snapshot():
-            return self.draft()
+    def outline(self) -> Plan:
+        """Compare and judge while the prerequisites are there on trial."""
+        with self.prerequisites(None) as due, self.backend.snapshot():
+            return self.prepare(due).plan
 
     def run(self) -> Plan:
+        """Carry it out."""
         if not self.selection.models:
-            return self.as_plan((), (), Schema({}))
+            return self.empty_plan()
         self.send_pre_migrate()
-        self.found_for_good()
-        tables = self.backend.steadily(self.tables)
-        return self.execute(lambda waited: tables, self.draft)
+        made = self.make_early()
+        return execute(self, self.backend.steadily(lambda: self.tables_at_stake(made)), made)
 
-    def tables(self) -> frozenset[str]:
-        """The names of the tables that the models have."""
-        with self.founded():
+    def tables_at_stake(self, made: Prerequisites | None) -> frozenset[str]:
+        with self.prerequisites(made):
             return frozenset(self.desired.schema.tables)
 
-    def draft(self) -> Draft:
-        """Look for what stands in the way, and write down what to do."""
-        if self.options.unless_same and not self.leftover():
-            return self.nothing()
+    def prepare(self, made: Prerequisites) -> Prepared:
         desired = self.desired.schema
+        if self.options.unless_same and not self.compare().changes:
+            nothing = Schema({})
+            state = State(current=nothing, desired=desired, declared=desired, prerequisites=made)
+            return Prepared(plan=self.as_plan((), (), state), state=state, is_done=True)
         current = self.backend.introspect(list(desired.tables))
+        state = State(current=current, desired=desired, declared=desired, prerequisites=made)
         references = self.backend.references(list(current.tables))
         dependents = self.backend.dependents(list(current.tables))
         judgements = [
             *(self.judge_drop(table, references, dependents) for table in current),
             *(Judgement(change=CreateTable(table=table.name, new=table)) for table in desired),
         ]
-        changes = tuple(judgement.change for judgement in judgements)
-        work = Work(changes=changes, current=current, desired=desired)
+        work = Work(changes=tuple(judgement.change for judgement in judgements), current=current, desired=desired)
         refused = any(judgement.verdict is Verdict.REFUSE for judgement in judgements)
         steps = () if refused else self.backend.compile_rebuild(work, references, cascade=self.options.cascade)
         after = self.due_after(tables_change=True)
-        plan = self.as_plan(judgements, steps, current, after=after)
-        return Draft(
-            plan=plan,
-            steps=steps,
-            meter=self.meter(plan, steps),
-            leftover=self.leftover,
-            settle=self.settle,
-            finish=lambda: self.finish(plan, after),
-            announce=lambda: self.announce(after),
-        )
-
-    def nothing(self) -> Draft:
-        """What to do where another run has made the tables."""
-        return Draft(plan=self.as_plan((), (), Schema({})), steps=(), leftover=list, settle=lambda: None)
+        plan = self.as_plan(judgements, steps, state, after=after)
+        return Prepared(plan=plan, state=state, steps=steps, work=work, after=after)
 
     def judge_drop(self, table: Table, references: Iterable[Reference], dependents: Iterable[Dependent]) -> Judgement:
         """Whether the table may go: nothing of others may point at it or go along."""
@@ -108,18 +96,20 @@ class Rebuild(Run):
             remedy="Pass --cascade (cascade=True) to let it go, and make it again afterwards.",
         )
 
-    def announce(self, after: Iterable[Hook]) -> None:
-        """Record beforehand what the next run has to do, if this one is ended halfway: tell receivers, run entries."""
+    def announce(self, prepared: Prepared) -> None:
         self.record.write((), untold=True)
-        self.promise_hooks(after)
+        self.promise_hooks(prepared.after)
 
-    def leftover(self) -> list[str]:
-        """What differs from the models."""
+    def compare(self) -> State:
+        """Read the tables and compare them with the models, whose word alone counts after a rebuild."""
         desired = self.desired.schema
-        self.reached = self.backend.introspect(list(desired.tables))
-        return [change.describe() for change in diff(self.reached, desired, Ownership())]
+        current = self.backend.introspect(list(desired.tables))
+        changes = diff(current, desired, Ownership())
+        return State(current=current, desired=desired, declared=desired, changes=changes)
 
-    def settle(self) -> None:
-        """Record what the tables are, as they were when they were compared after the run."""
-        made = self.reached.tables
-        self.conclude([owned_table(table, table, made[table.name], None) for table in self.desired.schema])
+    def read_back(self, prepared: Prepared) -> State:
+        return self.compare()
+
+    def settle(self, reached: State) -> None:
+        made = reached.current.tables
+        self.conclude([owned_table(table, table, made[table.name], None) for table in reached.desired])

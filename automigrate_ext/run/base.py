@@ -1,11 +1,11 @@
-"""What the two verbs have in common: options, signals, the record, recorded migrations."""
+"""What the two verbs have in common: prerequisites, signals, the record, plans."""
 
 from __future__ import annotations
 
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -24,47 +24,33 @@ from automigrate_ext.backends.base import Backend, Step
 from automigrate_ext.declared.selection import Selection, is_attached, models_of
 from automigrate_ext.plan.cost import Remark
 from automigrate_ext.plan.plan import HookStep, Judgement, LikelyRename, Plan, Request, Verdict
-from automigrate_ext.plan.progress import Meter
 from automigrate_ext.run import hooks
 from automigrate_ext.run.desired import Desired, read_desired
-from automigrate_ext.run.execute import Prepare, Stakes, execute
 from automigrate_ext.run.hooks import Hook
 from automigrate_ext.run.options import Options
+from automigrate_ext.run.prerequisites import Prerequisites, as_steps
 from automigrate_ext.run.record import Record
+from automigrate_ext.run.state import Prepared, State
 from automigrate_ext.schema.changes import CreateExtension, plural
 from automigrate_ext.schema.nouns import Schema
 from automigrate_ext.schema.ownership import OwnedTable
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Foundation:
-    """What has to be there before the tables: extensions, and entries of AUTOMIGRATE["BEFORE"]."""
-
-    extensions: tuple[str, ...] = ()
-    hooks: tuple[Hook, ...] = ()
-
-    def __bool__(self) -> bool:
-        return bool(self.extensions or self.hooks)
-
-
 def claimed_tables(apps: Apps) -> set[str]:
-    """The tables of all models of a registry, managed or not."""
+    """Return the tables of all models of a registry, managed or not."""
     return {model._meta.db_table for of_app in apps.all_models.values() for model in of_app.values()}
 
 
-def as_step(hook: Hook, alias: str) -> HookStep:
-    """An entry of AUTOMIGRATE as a plan shows it."""
-    is_sql = hook.function is None
-    return HookStep(when=hook.key.lower(), name=hook.name, statement=hook.statement(alias), is_sql=is_sql)
-
-
 def is_qualified(table: str) -> bool:
-    """Whether a table's name says in which schema it is."""
+    """Return whether a table's name holds that of its schema."""
     return bool(split_identifier(table)[0])
 
 
-class Run:
-    """What the two verbs have in common; `command` is the verb."""
+class Run(ABC):
+    """What the two verbs have in common; `command` is the verb.
+
+    `execute` calls the abstract methods in the order in which they stand here.
+    """
 
     command: ClassVar[str]
 
@@ -77,23 +63,38 @@ class Run:
         self.record = Record(self.backend)
         self.before = hooks.load(conf.BEFORE, selection.alias)
         self.after = hooks.load(conf.AFTER, selection.alias)
-        self.foundation = Foundation()
-        self.is_laid = False
-        self._desired: Desired | None = None
 
-    @property
+    @abstractmethod
+    def tables_at_stake(self, made: Prerequisites) -> frozenset[str]:
+        """Return the tables, by the names that they have now, whose rows decide about the plan."""
+
+    @abstractmethod
+    def prepare(self, made: Prerequisites) -> Prepared:
+        """Read, judge and compile. `made` are the prerequisites that the run has made."""
+
+    @abstractmethod
+    def announce(self, prepared: Prepared) -> None:
+        """Record what the next run needs if this one is ended halfway, on a server that does not undo it."""
+
+    @abstractmethod
+    def read_back(self, prepared: Prepared) -> State:
+        """Read the tables again after the last step, and compare them with the models."""
+
+    @abstractmethod
+    def settle(self, reached: State) -> None:
+        """Record what the tables are, and send `post_migrate`, once nothing is left over."""
+
+    @cached_property
     def desired(self) -> Desired:
         """What the server makes of the selected models; asked once."""
-        if self._desired is None:
-            self._desired = read_desired(self.backend, self.own_models(), self.options.defaults)
-        return self._desired
+        return read_desired(self.backend, self.own_models(), self.options.defaults)
 
     def own_models(self) -> list[type[Model]]:
-        """The selected models, but for those whose table the server keeps for itself."""
+        """Return the selected models, but for those whose table the server keeps for itself."""
         apart = self.backend.set_apart([model._meta.db_table for model in self.selection.models])
         return [model for model in self.selection.models if model._meta.db_table not in apart]
 
-    # What models cannot say
+    # Prerequisites
 
     @cached_property
     def wanted_extensions(self) -> dict[str, str]:
@@ -101,79 +102,73 @@ class Run:
         asked = dict.fromkeys(conf.entries(conf.EXTENSIONS, self.selection.alias), 'AUTOMIGRATE["EXTENSIONS"]')
         return {**self.backend.extensions_for(self.selection.models), **asked}
 
-    def due_foundation(self) -> Foundation:
-        """What the tables need first and the database does not have, or had with another text."""
-        return Foundation(
+    def due_prerequisites(self) -> Prerequisites:
+        """Return what the tables need first and the database does not have, or had with another text."""
+        return Prerequisites(
             extensions=self.backend.missing_extensions(self.wanted_extensions),
             hooks=hooks.changed(self.before, self.record.hooks()) if self.before else (),
         )
 
-    def due_after(self, *, tables_change: bool) -> tuple[Hook, ...]:
-        """The entries of AUTOMIGRATE["AFTER"] that a run carries out: all where tables change, else those that changed.
+    @contextmanager
+    def prerequisites(self, made: Prerequisites | None) -> Iterator[Prerequisites]:
+        """Yield what the tables need first; unless the run has `made` it, it is there on trial while the block runs.
 
-        One that has never been run waits for a run of all models: the tables that it speaks of may not be there.
+        A database that cannot undo it has it only once a run has made it.
+        """
+        due = self.due_prerequisites() if made is None else made
+        if made is not None or not due or not self.backend.undoes_ddl:
+            yield due
+            return
+        with self.backend.trial():
+            due.try_out(self.backend)
+            yield due
+
+    def make_early(self) -> Prerequisites | None:
+        """Make the prerequisites for good before anything is compared, where the database cannot try them out.
+
+        Returns None where that is left to the run's transaction. Raises as `Backend.failure` where the database
+        refuses.
+        """
+        if self.backend.undoes_ddl or not self.due_prerequisites():
+            return None
+        try:
+            with self.backend.exclusive():
+                return self.make_prerequisites()
+        except Error as error:
+            story = "The run failed before it changed a table"
+            raise self.backend.failure(error, story, self.backend.advice(error)) from error
+
+    def make_prerequisites(self) -> Prerequisites:
+        """Make what the tables need first for good, in the run's transaction and under its lock; send `pre_run`."""
+        due = self.due_prerequisites()
+        signals.pre_run.send(sender=None, **self.run_signal_options())
+        self.backend.create_extensions(due.extensions)
+        if due.extensions:
+            self.backend.know_types()
+        self.run_hooks(due.hooks)
+        return due
+
+    def due(self) -> list[str]:
+        """Return what a run has to do besides the tables, in one line each."""
+        prerequisites = self.due_prerequisites()
+        entries = (*prerequisites.hooks, *self.due_after(tables_change=False))
+        return [
+            *(CreateExtension(name=name).describe() for name in prerequisites.extensions),
+            *(step.describe() for step in as_steps(entries, self.selection.alias)),
+        ]
+
+    # Entries of AUTOMIGRATE
+
+    def due_after(self, *, tables_change: bool) -> tuple[Hook, ...]:
+        """Return the entries of AUTOMIGRATE["AFTER"] that a run carries out: all if tables change, else changed ones.
+
+        One that has never been run waits for a run of all models: the tables that it reads may not be there.
         """
         if not self.after:
             return ()
         digests = self.record.hooks()
         due = self.after if tables_change else hooks.changed(self.after, digests)
         return tuple(hook for hook in due if self.selection.everything or hook.identity in digests)
-
-    def due(self) -> list[str]:
-        """What a run has to do besides the tables, in one line each."""
-        foundation = self.due_foundation()
-        entries = (*foundation.hooks, *self.due_after(tables_change=False))
-        return [
-            *(CreateExtension(name=name).describe() for name in foundation.extensions),
-            *(as_step(hook, self.selection.alias).describe() for hook in entries),
-        ]
-
-    @contextmanager
-    def founded(self) -> Iterator[None]:
-        """A block in which what the tables need first is there, on trial unless the run has made it.
-
-        Where the database cannot undo it, it is there only if a run has made it.
-        """
-        if not self.is_laid:
-            self.foundation = self.due_foundation()
-        if self.is_laid or not self.foundation or not self.backend.undoes_ddl:
-            yield
-            return
-        with self.backend.trial():
-            self.lay_foundation()
-            yield
-
-    def lay_foundation(self) -> None:
-        """Make what the tables need first, on trial."""
-        try:
-            self.backend.create_extensions(self.foundation.extensions)
-            for hook in self.foundation.hooks:
-                hook.run(self.backend)
-        except Error as error:
-            raise self.backend.failure(error, "Nothing was changed", self.backend.advice(error)) from error
-
-    def found_for_good(self) -> None:
-        """Where the database cannot undo it, make what the tables need first before anything is compared."""
-        if self.backend.undoes_ddl or not self.due_foundation():
-            return
-        try:
-            with self.backend.exclusive():
-                self.found()
-        except Error as error:
-            story = "The run failed before it changed a table"
-            raise self.backend.failure(error, story, self.backend.advice(error)) from error
-
-    def found(self) -> None:
-        """Make what the tables need first for good, in the run's transaction and under its lock; once a run."""
-        if self.is_laid:
-            return
-        self.foundation = self.due_foundation()
-        signals.pre_run.send(sender=None, **self.run_signal_options())
-        self.backend.create_extensions(self.foundation.extensions)
-        if self.foundation.extensions:
-            self.backend.know_types()
-        self.run_hooks(self.foundation.hooks)
-        self.is_laid = True
 
     def run_hooks(self, due: Iterable[Hook]) -> None:
         """Run entries, and record each with the text that it was run with."""
@@ -190,17 +185,21 @@ class Run:
             kept = {identity: digest for identity, digest in self.record.hooks().items() if identity not in promised}
             self.record.write_hooks(kept)
 
-    def execute(self, stakes: Stakes, prepare: Prepare) -> Plan:
-        """Carry out what is planned, on what it needs first."""
-        try:
-            return execute(self.backend, self.found, stakes, prepare)
-        except BaseException:
-            if self.foundation.extensions:
-                self.backend.forget_types()
-            raise
+    # Signals
+
+    def send_pre_migrate(self) -> None:
+        """Send `pre_migrate` as `migrate` does, unless the caller wants no signals."""
+        if self.options.tell:
+            signals.send_pre_migrate(self.backend, self.selection.apps, **self.signal_options())
+
+    def signal_options(self) -> dict[str, Any]:
+        """Return the arguments that `migrate` gives to its signals."""
+        options = self.options
+        stdout = options.stdout or sys.stdout
+        return {"verbosity": options.verbosity, "interactive": options.interactive, "stdout": stdout}
 
     def run_signal_options(self) -> dict[str, Any]:
-        """What `pre_run` and `post_run` say."""
+        """Return the arguments of `pre_run` and `post_run`."""
         return {
             "using": self.selection.alias,
             "command": self.command,
@@ -208,49 +207,43 @@ class Run:
             **self.signal_options(),
         }
 
-    # Signals
-
-    def send_pre_migrate(self) -> None:
-        if not self.options.tell:
-            return
-        signals.send_pre_migrate(self.backend, self.selection.apps, **self.signal_options())
-
-    def signal_options(self) -> dict[str, Any]:
-        options = self.options
-        stdout = options.stdout or sys.stdout
-        return {"verbosity": options.verbosity, "interactive": options.interactive, "stdout": stdout}
-
     def signals_fingerprint(self) -> str:
+        """Return a text that changes with what receivers of `post_migrate` turn into rows."""
         return signals.fingerprint(model for model in models_of(self.selection.apps) if self.sends_for(model))
 
     def sends_for(self, model: Any) -> bool:
+        """Return whether receivers of `post_migrate` see a model in this database."""
         return model._meta.proxy or is_attached(model, self.selection.alias)
+
+    # Plans
 
     def as_plan(
         self,
         judgements: Iterable[Judgement],
         steps: Iterable[Step],
-        current: Schema,
+        state: State,
+        *,
         foreign: Iterable[str] = (),
         remarks: Iterable[Remark] = (),
-        *,
-        notes: Iterable[str] = (),
         likely_renames: Iterable[LikelyRename] = (),
-        after: Iterable[Hook] = (),
+        after: Sequence[Hook] = (),
     ) -> Plan:
-        extensions = [Judgement(change=CreateExtension(name=name)) for name in self.foundation.extensions]
+        """Return a plan with what the run does besides its steps; one that is refused has no statements."""
+        prerequisites = state.prerequisites
+        extensions = [Judgement(change=CreateExtension(name=name)) for name in prerequisites.extensions]
         judgements = (*extensions, *judgements)
         refused = any(judgement.verdict is Verdict.REFUSE for judgement in judgements)
-        due = () if refused else tuple(as_step(hook, self.selection.alias) for hook in (*self.foundation.hooks, *after))
+        entries = () if refused else as_steps((*prerequisites.hooks, *after), self.selection.alias)
+        statements = () if refused else self.framed((step.sql for step in steps), prerequisites, entries)
         return Plan(
             alias=self.selection.alias,
             vendor=self.backend.connection.vendor,
-            schema=current,
+            schema=state.current,
             judgements=judgements,
-            statements=() if refused else self.framed((step.sql for step in steps), due),
-            hooks=due,
+            statements=statements,
+            hooks=entries,
             foreign=tuple(foreign),
-            notes=(*self.selection.notes, *self.backend.notes, *notes),
+            notes=(*self.selection.notes, *self.backend.notes, *state.notes),
             likely_renames=tuple(likely_renames),
             opening=self.backend.opening,
             closing=self.backend.closing,
@@ -259,23 +252,24 @@ class Run:
             request=self.request(),
         )
 
-    def framed(self, statements: Iterable[str], due: Iterable[HookStep]) -> tuple[str, ...]:
-        """The statements of a plan with what comes before and after them."""
-        due = tuple(due)
+    def empty_plan(self) -> Plan:
+        """Return the plan of a run of no models."""
+        nothing = Schema({})
+        return self.as_plan((), (), State(current=nothing, desired=nothing, declared=nothing))
+
+    def framed(
+        self, statements: Iterable[str], prerequisites: Prerequisites, entries: Sequence[HookStep]
+    ) -> tuple[str, ...]:
+        """Return the statements of a plan with what comes before and after them."""
         return (
-            *map(self.backend.extension_statement, self.foundation.extensions),
-            *(step.statement for step in due if step.when == "before"),
+            *map(self.backend.extension_statement, prerequisites.extensions),
+            *(step.statement for step in entries if step.when == "before"),
             *statements,
-            *(step.statement for step in due if step.when == "after"),
+            *(step.statement for step in entries if step.when == "after"),
         )
 
-    def meter(self, plan: Plan, steps: Sequence[Step]) -> Meter:
-        """What counts the steps of a plan for whoever watches."""
-        sizes = {remark.table: remark.size for remark in plan.remarks}
-        return Meter(watch=self.options.progress, alias=plan.alias, statements=len(steps), sizes=sizes)
-
     def request(self) -> Request:
-        """What was asked for, as far as it decides about the plan."""
+        """Return what was asked for, as far as it decides about the plan."""
         options = self.options
         return Request(
             command=self.command,
@@ -288,7 +282,7 @@ class Run:
         )
 
     def conclude(self, tables: list[OwnedTable], *, gone: Iterable[str] = (), tell: bool = True) -> None:
-        """What belongs to a look besides the tables, in its transaction: the record, and telling receivers."""
+        """Write the record, and send `post_migrate` where receivers have to be told, in the run's transaction."""
         fingerprint = self.signals_fingerprint() if self.selection.everything else None
         untold = tell and not self.backend.undoes_ddl
         self.record.write(tables, gone=gone, signals=fingerprint, untold=untold)
@@ -299,10 +293,10 @@ class Run:
                 signals.send_post_migrate(self.backend, self.selection.apps, **self.signal_options())
             self.record.told()
 
-    def finish(self, plan: Plan, after: Iterable[Hook]) -> None:
-        """What ends a run that has changed something: telling receivers, and what comes after the tables."""
-        signals.post_run.send(sender=None, plan=plan, **self.run_signal_options())
-        self.run_hooks(after)
+    def finish(self, prepared: Prepared) -> None:
+        """End a run that has changed something: send `post_run`, and run what comes after the tables."""
+        signals.post_run.send(sender=None, plan=prepared.plan, **self.run_signal_options())
+        self.run_hooks(prepared.after)
 
     def record_migrations(self) -> None:
         """Mark the migrations on disk as applied, so that a later `migrate` has nothing to do."""

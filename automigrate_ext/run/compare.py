@@ -1,0 +1,173 @@
+"""Read the live tables, ask the server what the models make of them, and compare."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace as evolve
+
+from django.db.migrations.recorder import MigrationRecorder
+from django.db.models import Model
+
+from automigrate_ext.declared.selection import is_attached, models_of
+from automigrate_ext.renames import hints
+from automigrate_ext.renames.requested import Outcome, RenameRequest, Renames, renamed_ownership
+from automigrate_ext.run.base import Run, claimed_tables
+from automigrate_ext.run.desired import read_desired
+from automigrate_ext.run.followers import Columns, carry, merged, pointing_columns, retyped_columns
+from automigrate_ext.run.owned_row import TABLE as RECORD_TABLE
+from automigrate_ext.run.state import Followers, State
+from automigrate_ext.schema.adopt import adopt
+from automigrate_ext.schema.changes import AddColumn, Change, RenameColumn
+from automigrate_ext.schema.diff import diff, names_in_the_way
+from automigrate_ext.schema.nouns import Schema
+from automigrate_ext.schema.ownership import Ownership, to_put_back
+
+
+class Comparer:
+    """Compares the database of a run with its models, once everything has its new name."""
+
+    def __init__(self, run: Run) -> None:
+        self.run = run
+        self.backend = run.backend
+        self.selection = run.selection
+        hints.forbid_malformed(self.selection.models, self.selection.apps)
+        self.renames = self.read_renames()
+
+    def read_renames(self) -> Renames:
+        """Return the renames that were asked for and, after them, those that are hinted at."""
+        asked = [RenameRequest(old=old, new=new) for old, new in self.run.options.renames.items()]
+        requests = [*asked, *hints.requests(self.selection.models)]
+        return Renames(
+            requests=requests,
+            models=self.selection.models,
+            everyone=self.attached_models() if requests else (),
+            alias=self.selection.alias,
+        )
+
+    def attached_models(self) -> list[type[Model]]:
+        """Return all models of the registry that have a table in the database."""
+        alias = self.selection.alias
+        return [model for model in models_of(self.selection.apps) if is_attached(model, alias)]
+
+    # Renames on trial
+
+    @contextmanager
+    def renamed(self) -> Iterator[State]:
+        """Yield the comparison with everything under its new name, on trial while the block runs."""
+        with self.tried() as outcome, self.backend.snapshot():
+            state = self.compare(outcome)
+            respelled = tuple(self.respelled(state))
+            if not respelled:
+                yield state
+                return
+        with self.tried(respelled) as outcome, self.backend.snapshot():
+            yield self.compare(outcome)
+
+    @contextmanager
+    def tried(self, more: tuple[Change, ...] = ()) -> Iterator[Outcome]:
+        """Try the renames out, so that the database itself shows what everything is called after them."""
+        outcome = self.renames.look(self.introspect_names)
+        renames = (*outcome.changes, *self.backend.following_sequences(outcome.changes), *more)
+        outcome = evolve(outcome, changes=renames)
+        if not renames:
+            yield outcome
+            return
+        with self.backend.tried(renames):
+            yield outcome
+
+    def introspect_names(self, names: Iterable[str]) -> Schema:
+        """Read the tables of these names."""
+        return self.backend.introspect(list(dict.fromkeys(names)))
+
+    def respelled(self, state: State) -> Iterator[RenameColumn]:
+        """Yield the columns whose names the server does not tell from new ones: only their spelling changes."""
+        if not self.backend.connection.features.ignores_table_name_case:
+            return
+        for change in (change for change in state.changes if isinstance(change, AddColumn)):
+            for column in state.current.tables[change.table].columns:
+                if column.name.lower() == change.new.name.lower():
+                    yield RenameColumn(table=change.table, old_name=column.name, new_name=change.new.name)
+
+    # Comparing
+
+    def compare(self, outcome: Outcome) -> State:
+        """Read the tables and compare; the renames of `outcome` are on trial."""
+        state = self.compare_once(outcome.changes, outcome.changes, Followers())
+        return evolve(self.with_followers(state, outcome.changes), notes=outcome.notes)
+
+    def compare_again(self, before: State) -> State:
+        """Read the tables again, and compare them as they are after a run that began with `before`."""
+        return self.with_followers(self.compare_once((), before.renames, before.followers), ())
+
+    def with_followers(self, state: State, pending: tuple[Change, ...]) -> State:
+        """Return the comparison with all columns that follow a key whose type changes, and what follows these."""
+        while following := self.following(state):
+            columns = merged(state.followers.columns, following)
+            followers = Followers(columns=columns, declared=read_desired(self.backend, columns).schema)
+            state = self.compare_once(pending, state.renames, followers)
+        return state
+
+    def compare_once(self, pending: tuple[Change, ...], renames: tuple[Change, ...], followers: Followers) -> State:
+        """Read the selected tables, those that no model declares any more and those that follow, and compare.
+
+        The `pending` renames are on trial, and are changes to carry out; the record knows tables and columns by the
+        names that they had before the `renames`.
+        """
+        ownership = renamed_ownership(self.run.record.read(), renames)
+        removed = self.removed_tables(ownership)
+        followed = [model._meta.db_table for model in followers.columns]
+        with self.backend.snapshot():
+            tables = self.run.desired.schema.tables
+            current = self.backend.introspect(list(dict.fromkeys([*tables, *removed, *followed])))
+        outside = carry(current, followers.declared, followers.columns) if followers.columns else Schema({})
+        declared = Schema({**tables, **outside.tables})
+        desired = adopt(declared, current, ownership, self.backend.type_rules)
+        differences = self.differences(current, desired, ownership, is_renamed=bool(renames))
+        return State(
+            current=current,
+            desired=desired,
+            declared=declared,
+            changes=(*pending, *differences),
+            ownership=ownership,
+            removed=tuple(removed),
+            renames=renames,
+            followers=followers,
+        )
+
+    def differences(
+        self, current: Schema, desired: Schema, ownership: Ownership, *, is_renamed: bool
+    ) -> tuple[Change, ...]:
+        """Return what differs, and what has the name of another where that is to have its own."""
+        prune = self.run.options.prune
+        changes = diff(current, desired, ownership, prune=prune)
+        if not prune:
+            changes = (*changes, *to_put_back(current, ownership))
+        if is_renamed or (changes and not self.backend.frees_names):
+            return (*changes, *names_in_the_way(current, desired))
+        return changes
+
+    def following(self, state: State) -> Columns:
+        """Return the columns outside the run that point at a key whose type changes, and do not follow yet."""
+        retyped = retyped_columns(state.changes)
+        if not retyped:
+            return {}
+        selected = set(self.selection.models)
+        registry = self.selection.apps.all_models.values()
+        others = (model for of_app in registry for model in of_app.values() if model not in selected)
+        attached = [model for model in others if is_attached(model, self.selection.alias)]
+        known = state.followers.columns
+        pointing = pointing_columns(attached, retyped)
+        return {model: new for model, columns in pointing.items() if (new := columns - known.get(model, set()))}
+
+    def removed_tables(self, ownership: Ownership) -> list[str]:
+        """Return the recorded tables of the selection that no model declares any more."""
+        claimed = claimed_tables(self.selection.apps)
+        claimed |= {RECORD_TABLE, MigrationRecorder.Migration._meta.db_table}
+        removed = [
+            owned.name
+            for owned in ownership.tables.values()
+            if owned.name not in claimed and self.selection.covers(owned.owner)
+        ]
+        others: Collection[str] = self.backend.spoken_for(removed, claimed) if removed else ()
+        return [name for name in removed if name not in others]

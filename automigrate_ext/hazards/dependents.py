@@ -1,4 +1,4 @@
-"""What stands in the way of a change on the server: views, rules, triggers, policies and the like that hang on it."""
+"""Refuse changes that the server would not make because of views, rules, triggers or policies that depend on them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from automigrate_ext.schema.nouns import Schema
 
 
 def refuse_dependents(backend: Backend, current: Schema, judgements: Iterable[Judgement]) -> tuple[Judgement, ...]:
-    """The judgements, with those refused whose change the server would not make because of what hangs on it."""
+    """Return the judgements; changes that the server would not make because of dependents are refused."""
     judgements = tuple(judgements)
     parts = {
         id(judgement): tuple(parts_of(judgement.change, current, renamed=not backend.dependents_follow))
@@ -34,7 +34,7 @@ def refuse_dependents(backend: Backend, current: Schema, judgements: Iterable[Ju
 
 
 def parts_of(change: Change, current: Schema, *, renamed: bool = False) -> Iterator[Part]:
-    """The parts of its table that a change drops, makes anew or converts, and those that it renames if these count."""
+    """Yield the parts of a table that a change drops, recreates or converts; if `renamed`, renamed ones too."""
     match change:
         case RenameTable() if renamed:
             yield Part(table=change.table, verb="renamed")
@@ -50,13 +50,13 @@ def parts_of(change: Change, current: Schema, *, renamed: bool = False) -> Itera
             yield Part(table=change.table, column=change.new.name, verb="changed")
             table = current.get(change.table)
             for column in table.columns if table else ():
-                # Made anew because it reads a column that is; see the compiler of the PostgreSQL backend.
+                # Recreated because it reads a column that is; see the compiler of the PostgreSQL backend.
                 if column.generated and change.new.name in column.reads:
                     yield Part(table=change.table, column=column.name, verb="changed")
 
 
 def is_disturbed(change: AlterColumn) -> bool:
-    """Whether the column is converted or made anew; one that only stops being computed keeps its stored values."""
+    """Return whether the column is converted or recreated; one that only stops being generated keeps its values."""
     if change.retypes:
         return True
     old, new = change.old.generated, change.new.generated
@@ -66,16 +66,16 @@ def is_disturbed(change: AlterColumn) -> bool:
 def with_dependents(
     judgement: Judgement, parts: Sequence[Part], found: Mapping[Part, Sequence[Dependent]]
 ) -> Judgement:
-    """The judgement, refused if anything hangs on the parts; other reasons for a refusal stay."""
-    hazards = tuple(in_the_way(part, found[part]) for part in parts if part in found)
+    """Return the judgement, refused if anything depends on the parts; other reasons for a refusal stay."""
+    hazards = tuple(dependent_hazard(part, found[part]) for part in parts if part in found)
     if not hazards:
         return judgement
     others = judgement.hazards if judgement.verdict is Verdict.REFUSE else ()
     return Judgement(change=judgement.change, verdict=Verdict.REFUSE, hazards=(*others, *hazards))
 
 
-def in_the_way(part: Part, dependents: Sequence[Dependent]) -> Hazard:
-    """Name what hangs on a part of a table."""
+def dependent_hazard(part: Part, dependents: Sequence[Dependent]) -> Hazard:
+    """Return the hazard that names what depends on a part of a table."""
     names = ", ".join(f"{dependent.kind} {dependent.name}" for dependent in dependents)
     depends = "depends" if len(dependents) == 1 else "depend"
     return Hazard(

@@ -1,4 +1,4 @@
-"""What the changes make of the rows: which values are converted, filled in or computed anew, and which nobody knows."""
+"""What the changes make of the rows: which values are converted, filled or computed again, and which are unknown."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from automigrate_ext.backends.rows import Future, Source
 from automigrate_ext.schema.changes import AddColumn, AlterColumn, Change, CreateTable, DropColumn
 from automigrate_ext.schema.nouns import Column, ForeignKey, Schema
 
-Key = tuple[str, str]
+#: A column by its table and name.
+TableColumn = tuple[str, str]
 
 
 @dataclass(kw_only=True)
@@ -31,8 +32,8 @@ class Forecast:
         touched = dict.fromkeys(change.table for change in self.changes if self.current.get(change.table))
         self.created = {change.table for change in self.changes if isinstance(change, CreateTable)}
         self.filled = self.backend.rows.filled_tables(list(touched))
-        self.fills: dict[Key, Fill] = {}
-        self.losses: dict[Key, Loss] = {}
+        self.fills: dict[TableColumn, Fill] = {}
+        self.losses: dict[TableColumn, Loss] = {}
         values: defaultdict[str, dict[str, str]] = defaultdict(dict)
         generated: defaultdict[str, dict[str, str]] = defaultdict(dict)
         unknown: defaultdict[str, set[str]] = defaultdict(set)
@@ -49,14 +50,14 @@ class Forecast:
             elif value:
                 values[change.table][change.new.name] = value
         for table in self.filled:
-            generated[table].update(self.computed_anew(table, values[table].keys() | unknown[table]))
+            generated[table].update(self.recomputed(table, values[table].keys() | unknown[table]))
         self.futures: Mapping[str, Future] = {
             table: Future(values=values[table], generated=generated[table], unknown=frozenset(unknown[table]))
             for table in self.filled
         }
 
-    def computed_anew(self, table: str, moved: Set[str]) -> Iterator[Key]:
-        """The generated columns, each with its expression, that stay as they are and read columns that do not."""
+    def recomputed(self, table: str, moved: Set[str]) -> Iterator[TableColumn]:
+        """Yield the generated columns that stay as they are and read columns that change, each with its expression."""
         changed = {
             change.old.name
             for change in self.changes
@@ -68,7 +69,7 @@ class Forecast:
                 yield column.name, column.generated.expression
 
     def new_value(self, change: AddColumn) -> str | None:
-        """The value that all rows have in a new column; None where it is not the same one, or not known."""
+        """Return the value that all rows get in a new column; None where they get different ones, or it is unknown."""
         new = change.new
         if new.identity:
             return None
@@ -80,7 +81,7 @@ class Forecast:
         return None if fill.draw else self.backend.typed(new, fill.sql)
 
     def altered_value(self, change: AlterColumn) -> str | None:
-        """The value of a column that is converted or filled; "" where it stays, None where nobody knows it."""
+        """Return the value of a column that is converted or filled; "" where it stays, None where it is unknown."""
         old, new = change.old, change.new
         value = self.backend.rows.quote(old.name)
         converted = self.converts(change)
@@ -99,14 +100,14 @@ class Forecast:
         return self.backend.typed(new, value) if converted or fill else ""
 
     def offered(self, table: str, column: Column) -> Fill | None:
-        """What rows without a value may get."""
+        """Return what rows without a value may get, and keep it in `fills`."""
         fill = self.fill(table, column.name)
         if fill is not None:
             self.fills[table, column.name] = fill
         return fill
 
     def converts(self, change: AlterColumn) -> bool:
-        """Whether the values will compare otherwise than they do."""
+        """Return whether the values will compare differently."""
         old, new = change.old, change.new
         rules = self.backend.type_rules
         alike = rules.same_storage(old.type, new.type) or {old.type, new.type} <= rules.widths.keys()
@@ -115,16 +116,16 @@ class Forecast:
     # Asking
 
     def converted(self, table: str, column: str) -> bool:
-        """Whether the column's values are converted or filled in."""
+        """Return whether the column's values are converted or filled."""
         return table in self.futures and self.futures[table].concerns([column])
 
     def moved(self, table: str, column: str) -> frozenset[str]:
-        """The column, and those that are computed from it."""
+        """Return the column, and those that are computed from it."""
         readers = (other.name for other in self.current.tables[table].columns if column in other.reads)
         return frozenset((column, *readers))
 
-    def can_tell(self, table: str, columns: Iterable[str]) -> bool:
-        """Whether the values of the columns are known before the changes are made."""
+    def is_known(self, table: str, columns: Iterable[str]) -> bool:
+        """Return whether the values of the columns are known before the changes are made."""
         found, future = self.current.get(table), self.futures.get(table, Future())
         if found is None:
             return False
@@ -133,15 +134,15 @@ class Forecast:
         return not (set(columns) - there or (set(columns) | read) & future.unknown)
 
     def source(self, table: str, columns: Iterable[str]) -> Source:
-        """The rows of a table as they will be, as far as these columns are concerned."""
+        """Return the rows of a table as they will be, as far as these columns are concerned."""
         future = self.futures.get(table, Future())
         if future.concerns(columns):
             return self.backend.rows.then(self.current.tables[table], future)
         return self.backend.rows.now(self.current.tables[table])
 
     def target(self, foreign_key: ForeignKey) -> Source | None:
-        """The rows at which a foreign key points; None where their key is not known yet."""
+        """Return the rows at which a foreign key points; None where their key is not known yet."""
         name = foreign_key.to_table
         if self.current.get(name) is None:
             return Source(table=name, sql=self.backend.quote(name))
-        return self.source(name, foreign_key.to_columns) if self.can_tell(name, foreign_key.to_columns) else None
+        return self.source(name, foreign_key.to_columns) if self.is_known(name, foreign_key.to_columns) else None

@@ -1,4 +1,4 @@
-"""What each change would do to the rows that are there: verdicts rest on counts, not on kinds of change."""
+"""Judge each change by the rows that are there: verdicts rest on counts, not on kinds of change."""
 
 from __future__ import annotations
 
@@ -35,17 +35,22 @@ COUNT_ON = "Pass --count-timeout with more seconds (count_timeout=), or 0 for no
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdicts:
-    """All judgements of a plan, the changes to carry out for them, the values to fill in, and how to convert others."""
+    """All judgements of a plan, and what carrying them out takes.
+
+    `changes` are those to carry out, `fills` the values for rows that have none, `casts` how to convert others, both by
+    table and column; `filled` are the tables, of those that change, that have rows.
+    """
 
     judgements: tuple[Judgement, ...]
     changes: tuple[Change, ...]
     fills: Mapping[tuple[str, str], Fill]
     casts: Mapping[tuple[str, str], str]
+    filled: frozenset[str]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inquiry:
-    """A change, what has to be asked of the rows about it, and what follows from the answer."""
+    """A change, the question to the rows that decides about it, and the judgement that follows from the answer."""
 
     change: Change
     conclude: Callable[[Answer], Judgement]
@@ -54,22 +59,27 @@ class Inquiry:
 
 @dataclass(kw_only=True)
 class Judge:
-    """Asks the rows about each change."""
+    """Judges the changes of a plan; asks the rows about all of them together.
+
+    `fill` returns what rows without a value in a column of a table get, `owners` are the models of the tables.
+    """
 
     backend: Backend
     current: Schema
+    changes: tuple[Change, ...]
     fill: Callable[[str, str], Fill | None]
     accept_data_loss: bool = False
     owners: Mapping[str, str] = field(default_factory=dict)
     fills: dict[tuple[str, str], Fill] = field(default_factory=dict)
 
-    def judge(self, changes: Iterable[Change]) -> Verdicts:
-        """Judge the changes; withheld ones are replaced by what makes keeping possible."""
-        changes = tuple(changes)
-        self.forecast = Forecast(backend=self.backend, current=self.current, fill=self.fill, changes=changes)
-        self.pointed_at = pointed_at_from_outside(self.backend, self.current, changes)
-        inquiries = [self.inquire(change) for change in changes]
-        staying = list(self.staying_rules(changes))
+    def __post_init__(self) -> None:
+        self.forecast = Forecast(backend=self.backend, current=self.current, fill=self.fill, changes=self.changes)
+        self.pointed_at = pointed_at_from_outside(self.backend, self.current, self.changes)
+
+    def judge(self) -> Verdicts:
+        """Return the judgements; withheld changes are replaced by what makes keeping possible."""
+        inquiries = [self.inquire(change) for change in self.changes]
+        staying = list(self.inquire_kept_rules())
         answers = self.backend.rows.answers(i.question for i in (*inquiries, *staying) if i.question)
         against: defaultdict[int, list[Hazard]] = defaultdict(list)
         for inquiry in staying:
@@ -83,45 +93,53 @@ class Judge:
             elif judgement.verdict is Verdict.WITHHOLD:
                 applied.extend(keeping(judgement.change))
         casts = {key: loss.using for key, loss in self.forecast.losses.items() if loss.using}
-        return Verdicts(judgements=judgements, changes=tuple(applied), fills=dict(self.fills), casts=casts)
+        return Verdicts(
+            judgements=judgements,
+            changes=tuple(applied),
+            fills=dict(self.fills),
+            casts=casts,
+            filled=self.forecast.filled,
+        )
 
     # Asking
 
     def inquire(self, change: Change) -> Inquiry:
-        """What has to be asked before the change can be judged."""
+        """Return what has to be asked before the change can be judged."""
         if isinstance(change, DropTable) and change.table in self.pointed_at:
-            return settled(self.withhold_target(change))
+            return judged(self.withhold_referenced(change))
         if change.table in self.forecast.filled:
             match change:
                 case DropTable():
-                    return self.losing(change, "drops-table", self.backend.rows.every_row(self.now(change)), "row")
+                    return self.inquire_drop(
+                        change, "drops-table", self.backend.rows.every_row(self.now(change)), "row"
+                    )
                 case DropColumn(old=Column(generated=None)):
                     question = self.backend.rows.values(self.now(change), [change.old.name])
-                    return self.losing(change, "drops-column", question, "value")
+                    return self.inquire_drop(change, "drops-column", question, "value")
         if refusal := self.unable(change):
-            return settled(self.refuse(change, refusal))
+            return judged(self.refuse(change, refusal))
         if change.table not in self.forecast.filled:
-            return settled(Judgement(change=change))
+            return judged(Judgement(change=change))
         match change:
             case AddColumn():
-                return self.add_column(change)
+                return self.inquire_new_column(change)
             case AlterColumn():
-                return self.alter_column(change)
+                return self.inquire_altered_column(change)
             case AlterPrimaryKey() | AddConstraint() | AddIndex():
-                return self.rule(change, change.new) or settled(Judgement(change=change))
-        return settled(Judgement(change=change))
+                return self.inquire_rule(change, change.new) or judged(Judgement(change=change))
+        return judged(Judgement(change=change))
 
     def unable(self, change: Change) -> Hazard | None:
-        """What stands against a change that the backend has no way to make."""
+        """Return the hazard of a change that the backend has no way to make, or None."""
         reason = self.backend.unable(change, self.current)
         return Hazard(code="unable", message=f"{change.describe()}: {reason}", remedy=BY_HAND) if reason else None
 
     def now(self, change: Change) -> Source:
-        """The rows of a change's table as they are."""
+        """Return the rows of a change's table as they are."""
         return self.backend.rows.now(self.current.tables[change.table])
 
     def conclude(self, inquiry: Inquiry, answers: Mapping[Question, Answer]) -> Judgement:
-        """The judgement on a change; what was not counted in time counts as in the way."""
+        """Return the judgement on a change; what was not counted in time counts as in the way."""
         answer = answers[inquiry.question] if inquiry.question else Answer()
         if answer.rows is not None or isinstance(inquiry.change, (DropTable, DropColumn)):
             return inquiry.conclude(answer)
@@ -135,7 +153,7 @@ class Judge:
         return Judgement(change=change, verdict=Verdict.REFUSE, hazards=hazards)
 
     def hazard(self, question: Question, code: str, message: str, rows: int | None, remedy: str) -> Hazard:
-        """A hazard with the keys of some of the rows."""
+        """Return a hazard with the keys of some of the rows."""
         table = self.current.tables[question.source.table]
         samples = self.backend.rows.sample(question)
         return Hazard(code=code, message=message, rows=rows, remedy=remedy, key=key_columns(table), samples=samples)
@@ -146,8 +164,8 @@ class Judge:
 
     # What goes
 
-    def losing(self, change: DropColumn | DropTable, code: str, question: Question, noun: str) -> Inquiry:
-        """Return the inquiry into a change that destroys things: fine if there are none, else withheld or accepted."""
+    def inquire_drop(self, change: DropColumn | DropTable, code: str, question: Question, noun: str) -> Inquiry:
+        """Return the inquiry into a drop: applied if nothing would be lost, else withheld, or applied if accepted."""
 
         def conclude(answer: Answer) -> Judgement:
             holds = answer.counted != 0
@@ -165,7 +183,7 @@ class Judge:
 
         return Inquiry(change=change, question=question, conclude=conclude)
 
-    def withhold_target(self, change: DropTable) -> Judgement:
+    def withhold_referenced(self, change: DropTable) -> Judgement:
         pointing = ", ".join(sorted(self.pointed_at[change.table]))
         message = f"{change.describe()}, at which foreign keys of {pointing} point: kept"
         hazard = Hazard(code="referenced", message=message, remedy="Drop those foreign keys first.")
@@ -173,15 +191,15 @@ class Judge:
 
     # Columns
 
-    def add_column(self, change: AddColumn) -> Inquiry:
+    def inquire_new_column(self, change: AddColumn) -> Inquiry:
         new = change.new
         if new.generated or new.identity or new.default is not None:
-            return settled(Judgement(change=change))
+            return judged(Judgement(change=change))
         fill = self.forecast.fills.get((change.table, new.name))
         if fill is not None:
             self.fills[change.table, new.name] = fill
         if fill is not None or new.null:
-            return settled(Judgement(change=change))
+            return judged(Judgement(change=change))
 
         def conclude(answer: Answer) -> Judgement:
             rows = "rows" if answer.rows is None else plural(answer.rows, "row")
@@ -192,28 +210,28 @@ class Judge:
         return Inquiry(change=change, question=self.backend.rows.every_row(self.now(change)), conclude=conclude)
 
     def ways_to_fill(self, table: str, column: str) -> str:
-        """How rows come by a value in a new required column; nobody can give one to a many-to-many table."""
+        """Return how rows can get a value in a new required column; a many-to-many table has no option for that."""
         owner = self.owners.get(table)
         if owner is None:
             return "If a model was renamed, say so with --rename; else delete these rows first."
         return f"Give the field a default or db_default, allow NULL, or pass --default {owner}.{column}=VALUE."
 
-    def alter_column(self, change: AlterColumn) -> Inquiry:
+    def inquire_altered_column(self, change: AlterColumn) -> Inquiry:
         old, new = change.old, change.new
         if change.regenerates and new.generated:
-            return settled(Judgement(change=change)) if old.generated else self.become_generated(change)
-        lost = self.retype(change)
+            return judged(Judgement(change=change)) if old.generated else self.inquire_generated(change)
+        lost = self.loss_hazards(change)
         if new.null or not old.null:
-            return settled(self.verdict_on_loss(change, lost))
+            return judged(self.judge_losses(change, lost))
         question = self.backend.rows.nulls(self.now(change), old.name)
 
         def conclude(answer: Answer) -> Judgement:
-            in_the_way = self.forbid_null(change, question, answer)
-            return self.refuse(change, in_the_way, *lost) if in_the_way else self.verdict_on_loss(change, lost)
+            in_the_way = self.null_hazard(change, question, answer)
+            return self.refuse(change, in_the_way, *lost) if in_the_way else self.judge_losses(change, lost)
 
         return Inquiry(change=change, question=question, conclude=conclude)
 
-    def become_generated(self, change: AlterColumn) -> Inquiry:
+    def inquire_generated(self, change: AlterColumn) -> Inquiry:
         question = self.backend.rows.values(self.now(change), [change.old.name])
 
         def conclude(answer: Answer) -> Judgement:
@@ -228,8 +246,8 @@ class Judge:
 
         return Inquiry(change=change, question=question, conclude=conclude)
 
-    def forbid_null(self, change: AlterColumn, question: Question, answer: Answer) -> Hazard | None:
-        """What stands against NOT NULL; rows without a value get one if there is one."""
+    def null_hazard(self, change: AlterColumn, question: Question, answer: Answer) -> Hazard | None:
+        """Return the hazard of NOT NULL over rows without a value, or None; where there is a fill, it is planned."""
         nulls = answer.rows or 0
         key = change.table, change.new.name
         fill = self.forecast.fills.get(key)
@@ -247,8 +265,8 @@ class Judge:
             f"Give the field a default or db_default, fill the rows, or pass --default {name}=VALUE.",
         )
 
-    def retype(self, change: AlterColumn) -> tuple[Hazard, ...]:
-        """What values lose when their type changes."""
+    def loss_hazards(self, change: AlterColumn) -> tuple[Hazard, ...]:
+        """Return the hazards to the values of a column whose type changes."""
         loss = self.forecast.losses.get((change.table, change.new.name), Loss())
         words = f"{change.table}.{change.new.name} from {change.old.type} to {change.new.type}"
         key = key_columns(self.current.tables[change.table])
@@ -271,8 +289,8 @@ class Judge:
             Hazard(code="alters-values", message=message, rows=loss.rows, remedy=remedy, key=key, samples=loss.samples),
         )
 
-    def verdict_on_loss(self, change: AlterColumn, hazards: tuple[Hazard, ...]) -> Judgement:
-        """Refuse what values lose, unless it is accepted and possible."""
+    def judge_losses(self, change: AlterColumn, hazards: tuple[Hazard, ...]) -> Judgement:
+        """Refuse a change that alters values, unless that is accepted and possible."""
         if hazards and not (self.accept_data_loss and all(hazard.code != "cast-fails" for hazard in hazards)):
             return self.refuse(change, *hazards)
         accepted = tuple(evolve(hazard, remedy="", key=(), samples=()) for hazard in hazards)
@@ -280,34 +298,33 @@ class Judge:
 
     # Keys, constraints, indexes
 
-    def rule(self, change: Change, noun: object) -> Inquiry | None:
-        """What has to be asked about something that rows are to satisfy as the changes will leave them."""
+    def inquire_rule(self, change: Change, noun: object) -> Inquiry | None:
+        """Return the inquiry into a key, constraint or index that rows have to satisfy once the changes are made."""
         match noun:
-            case Index(unique=True) if self.can_ask(change, noun.columns):
+            case Index(unique=True) if self.is_known(change, noun.columns):
                 question = self.backend.rows.index_duplicates(self.then(change, noun.columns), noun)
                 return self.duplicates(change, question, noun.describe())
-            case Unique() if self.can_ask(change, noun.columns):
+            case Unique() if self.is_known(change, noun.columns):
                 source = self.then(change, noun.columns)
                 question = self.backend.rows.duplicates(source, noun.columns, nulls_distinct=noun.nulls_distinct)
                 return self.duplicates(change, question, noun.describe())
-            case PrimaryKey() if self.can_ask(change, noun.columns):
+            case PrimaryKey() if self.is_known(change, noun.columns):
                 question = self.backend.rows.duplicates(self.then(change, noun.columns), noun.columns)
                 return self.duplicates(change, question, noun.describe())
-            case ForeignKey() if self.can_ask(change, noun.columns):
+            case ForeignKey() if self.is_known(change, noun.columns):
                 return self.orphans(change, noun)
-            case Check() if self.can_ask(change, noun.columns):
+            case Check() if self.is_known(change, noun.columns):
                 question = self.backend.rows.violators(self.then(change, noun.columns), noun.expression)
                 return self.violators(change, question, f"that do not satisfy {noun.describe()}")
-            case Exclusion() if noun.elements and self.can_ask(change, noun.columns):
+            case Exclusion() if noun.elements and self.is_known(change, noun.columns):
                 question = self.backend.rows.conflicts(self.then(change, noun.columns), noun)
                 return self.violators(change, question, f"that conflict with others under {noun.describe()}")
         return None
 
-    def staying_rules(self, changes: Iterable[Change]) -> Iterator[Inquiry]:
-        """What has to be asked about keys, constraints and indexes that stay, where values are converted under them."""
-        changes = tuple(changes)
-        going = {id(c.old) for c in changes if isinstance(c, (DropConstraint, DropIndex, AlterPrimaryKey))}
-        for change in changes:
+    def inquire_kept_rules(self) -> Iterator[Inquiry]:
+        """Yield the inquiries into keys, constraints and indexes that stay while values under them are converted."""
+        going = {id(c.old) for c in self.changes if isinstance(c, (DropConstraint, DropIndex, AlterPrimaryKey))}
+        for change in self.changes:
             if not isinstance(change, AlterColumn) or not self.forecast.converted(change.table, change.new.name):
                 continue
             table = self.current.tables[change.table]
@@ -315,22 +332,22 @@ class Judge:
             for noun in (table.primary_key, *table.constraints, *table.indexes):
                 if noun is None or id(noun) in going or moved.isdisjoint(noun_columns(noun)):
                     continue
-                inquiry = None if self.goes_on_to_hold(noun, change) else self.rule(change, noun)
+                inquiry = None if self.still_holds(noun, change) else self.inquire_rule(change, noun)
                 if inquiry:
                     going.add(id(noun))
                     yield inquiry
 
-    def goes_on_to_hold(self, noun: object, change: AlterColumn) -> bool:
-        """Whether it is a foreign key over converted values: equal ones stay equal, unlike one that is filled in."""
+    def still_holds(self, noun: object, change: AlterColumn) -> bool:
+        """Return whether a foreign key over converted values still holds: equal ones stay equal, filled need not."""
         if not isinstance(noun, ForeignKey) or change.new.name not in noun.columns:
             return False
         return (change.table, change.new.name) not in self.forecast.fills
 
-    def can_ask(self, change: Change, columns: Iterable[str]) -> bool:
-        return self.forecast.can_tell(change.table, columns)
+    def is_known(self, change: Change, columns: Iterable[str]) -> bool:
+        return self.forecast.is_known(change.table, columns)
 
     def then(self, change: Change, columns: Iterable[str]) -> Source:
-        """The rows of a change's table as they will be, as far as these columns are concerned."""
+        """Return the rows of a change's table as they will be, as far as these columns are concerned."""
         return self.forecast.source(change.table, columns)
 
     def duplicates(self, change: Change, question: Question, words: str) -> Inquiry:
@@ -376,13 +393,13 @@ class Judge:
 
 
 def with_hazards(judgement: Judgement, hazards: Sequence[Hazard]) -> Judgement:
-    """The judgement with further reasons to refuse the change, if there are any."""
+    """Return the judgement with further reasons to refuse the change, if there are any."""
     if not hazards:
         return judgement
     known = judgement.hazards if judgement.verdict is Verdict.REFUSE else ()
     return evolve(judgement, verdict=Verdict.REFUSE, hazards=(*known, *hazards))
 
 
-def settled(judgement: Judgement) -> Inquiry:
-    """The inquiry into a change that is judged already."""
+def judged(judgement: Judgement) -> Inquiry:
+    """Return the inquiry into a change that is judged already."""
     return Inquiry(change=judgement.change, conclude=lambda answer: judgement)

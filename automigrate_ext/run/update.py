@@ -156,11 +156,12 @@ class Update(Run):
         judge = Judge(
             backend=self.backend,
             current=state.current,
+            changes=state.changes,
             fill=self.desired.fill,
             accept_data_loss=self.options.accept_data_loss,
             owners={table.name: table.owner for table in state.declared if not table.automatic},
         )
-        verdicts = judge.judge(state.changes)
+        verdicts = judge.judge()
         judgements = verdicts.judgements
         refused = any(judgement.verdict is Verdict.REFUSE for judgement in judgements)
         work = Work(
@@ -178,7 +179,7 @@ class Update(Run):
             steps,
             state,
             foreign=self.left_alone(state),
-            remarks=self.backend.remarks(work, judge.forecast.filled) if steps else (),
+            remarks=self.backend.remarks(work, verdicts.filled) if steps else (),
             likely_renames=likely_renames(judgements, state.current, state.ownership, self.desired.fields),
             after=after,
         )

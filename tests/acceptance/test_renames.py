@@ -199,6 +199,29 @@ def test_models_trade_names(case):
     case.insert(after, {"A": [{"size": 2}], "B": [{"title": "b"}]})
 
 
+@pytest.mark.parametrize("kind", ["constraint", "index"])
+def test_constraint_takes_the_name_that_a_key_has(case, kind):
+    # PostgreSQL gives a key the name of a unique constraint over the same column, as it does to "one_c" here.
+
+    def state(first, second):
+        own = models.UniqueConstraint(fields=["id"], name=f"{first.lower()}_c")
+        name = f"{second.lower()}_c"
+        other = {
+            "constraint": {"constraints": [models.UniqueConstraint(fields=["size"], name=name)]},
+            "index": {"indexes": [models.Index(fields=["size"], name=name)]},
+        }[kind]
+        size = models.IntegerField()
+        return State(**{first: {"size": size, "Meta": {"constraints": [own]}}, second: {"size": size, "Meta": other}})
+
+    before, after = state("One", "Two"), state("Three", "One")
+    case.build(before)
+    case.insert(before, {"One": [{"size": 1}], "Two": [{"size": 2}]})
+    case.run(after, renames={"shop.One": "Three", "shop.Two": "One"})
+    assert case.values("shop_three", "size") == [(1,)]
+    assert case.values("shop_one", "size") == [(2,)]
+    case.assert_settled(after)
+
+
 def test_case_of_a_name_changes(lite):
     lite.update(
         item(Title=TEXT),

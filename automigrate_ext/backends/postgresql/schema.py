@@ -185,20 +185,21 @@ class Compiler:
         yield from self.alter_each(clauses)
 
     def rename_others_in_the_way(self) -> Iterator[Step]:
-        """Give another name to what stays, may be called anything, and has the name of something new.
+        """Give another name to what stays, may be called anything, and has the name of something new or renamed.
 
         Keys are among it: CREATE TABLE gives them the name of a unique constraint over the same columns. Source:
         transformIndexConstraints() in PostgreSQL's parse_utilcmd.c.
         """
         added = {change.new.name for change in self.of(AddConstraint)} | {c.new.name for c in self.of(AddIndex)}
+        wanted = added | self.names_taken
         replaced = {change.table for change in self.of(AlterPrimaryKey)}
-        for table in self.work.current if added else ():
+        for table in self.work.current if wanted else ():
             key = table.primary_key
-            if key and key.name in added and table.name not in replaced:
+            if key and key.name in wanted and table.name not in replaced:
                 yield self.rename_constraint(table.name, key.name, self.free_name(table, key.columns, "_pk"))
             staying: tuple[Constraint | Index, ...] = (*table.constraints, *table.indexes)
             for noun in staying:
-                if noun.name in added and (table.name, noun.name) not in self.moving_names:
+                if noun.name in wanted and (table.name, noun.name) not in self.moving_names:
                     yield from self.rename_away(table, noun)
 
     @cached_property

@@ -344,7 +344,7 @@ class Backend(ABC):
         rows = self.count_to_fill(fill) if self.meter.watch else 0
         done = 0
         for batch in self.batches_to_fill(fill):
-            self.meter.tell(evolve(begun, rows=max(rows, done), rows_done=done))
+            self.meter.report(evolve(begun, rows=max(rows, done), rows_done=done))
             for sql in self.update_rows(fill, batch):
                 self.execute(sql)
             done += len(batch)

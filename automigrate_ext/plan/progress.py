@@ -46,18 +46,18 @@ class Meter:
     @contextmanager
     def statement(self, table: str, sql: str, *, count: int = 1) -> Iterator[RunProgress]:
         """A block in which a statement runs, or `count` of them at once, of which `sql` is the first."""
-        begun = evolve(self.standing(), table=table, sql=sql, size=self.sizes.get(table))
-        self.tell(begun)
+        begun = evolve(self.progress(), table=table, sql=sql, size=self.sizes.get(table))
+        self.report(begun)
         yield begun
         self.finished += count
         if self.finished == self.statements:
-            self.tell(self.standing())
+            self.report(self.progress())
 
-    def standing(self) -> RunProgress:
+    def progress(self) -> RunProgress:
         """How far the run is, between two statements."""
         return RunProgress(alias=self.alias, finished=self.finished, statements=self.statements)
 
-    def tell(self, progress: RunProgress) -> None:
+    def report(self, progress: RunProgress) -> None:
         """Say how far the run is."""
         if self.watch:
             self.watch(progress)

@@ -95,7 +95,7 @@ def setting_problems() -> Iterator[str]:
     for request in (RenameRequest(old=old, new=new, hint=setting_label(old)) for old, new in conf.renames().items()):
         others = [other for other in by_model(conf.renames()) if other.old != request.old]
         try:
-            found = Renames(requests=[*others, request], models=models, everyone=models, alias=DEFAULT_DB_ALIAS)
+            found = Renames(requests=[*others, request], models=models, all_models=models, alias=DEFAULT_DB_ALIAS)
         except AutomigrateError as error:
             yield str(error)
         else:

@@ -17,11 +17,11 @@ from automigrate_ext.exceptions import AutomigrateError
 from automigrate_ext.schema.changes import Change, RenameColumn, RenameTable
 from automigrate_ext.schema.nouns import ForeignKey, Index, Schema, Table
 from automigrate_ext.schema.order import in_order
-from automigrate_ext.schema.ownership import Noun, OwnedTable, Ownership
+from automigrate_ext.schema.ownership import OwnedTable, Ownership, TableObject
 
 Read = Callable[[Iterable[str]], Schema]
 #: Whether an object of a table has a generated name.
-Named = Callable[[Table, Noun], bool]
+Named = Callable[[Table, TableObject], bool]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,7 +53,7 @@ class RenamedModel:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Move:
+class ResolvedRename:
     """A table, or a column of the table that is or will be called `table`, that is to get another name."""
 
     old: str
@@ -66,12 +66,16 @@ class Move:
         return "column" if self.table else "table"
 
     @property
-    def prefix(self) -> str:
-        return f"{self.table}." if self.table else ""
+    def full_old(self) -> str:
+        return f"{self.table}.{self.old}" if self.table else self.old
+
+    @property
+    def full_new(self) -> str:
+        return f"{self.table}.{self.new}" if self.table else self.new
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class OutstandingRenames:
     """What a look at the database makes of the renames: the changes still to be done, and remarks on the others."""
 
     changes: tuple[Change, ...] = ()
@@ -83,16 +87,16 @@ class Renames:
     """The renames of one run: which tables and columns carry an old name and get a new one.
 
     What has its new name already is left alone, so that the same renames can be asked for on every database.
-    Of two requests for the same thing the first one counts. `everyone` are all models that have a table in
+    Of two requests for the same thing the first one counts. `all_models` are all models that have a table in
     the database; the many-to-many tables of any of them may follow a renamed model. `unknown` are the hints
     that speak of nothing in the models of this run.
     """
 
     requests: Sequence[RenameRequest]
     models: Sequence[type[Model]]
-    everyone: Sequence[type[Model]]
+    all_models: Sequence[type[Model]]
     alias: str
-    moves: list[Move] = field(default_factory=list)
+    resolved: list[ResolvedRename] = field(default_factory=list)
     unknown: list[RenameRequest] = field(default_factory=list)
     renamed_models: list[RenamedModel] = field(default_factory=list)
 
@@ -113,7 +117,7 @@ class Renames:
     def add(self, request: RenameRequest, old: str, new: str, table: str = "") -> None:
         """Take up that a table, or a column of `table`, is to be renamed."""
         if old != new:
-            self.moves.append(Move(old=old, new=new, table=table, request=request))
+            self.resolved.append(ResolvedRename(old=old, new=new, table=table, request=request))
 
     def find_model(self, app_label: str, name: str) -> type[Model] | None:
         """The model of an app by its name, in any case."""
@@ -140,7 +144,7 @@ class Renames:
 
     def automatic_models(self) -> Iterator[tuple[Any, Any]]:
         """The many-to-many fields, with the models that Django made for them."""
-        for model in self.everyone:
+        for model in self.all_models:
             for many in model._meta.local_many_to_many:
                 through: Any = many.remote_field.through
                 if through._meta.auto_created:
@@ -158,7 +162,7 @@ class Renames:
 
     def follow_parent(self, request: RenameRequest, renamed: RenamedModel) -> None:
         """Rename the columns by which models that inherit from a model point at it."""
-        for model in self.everyone:
+        for model in self.all_models:
             for link in model._meta.parents.values():
                 if link and link.auto_created and link.model is model and link.related_model is renamed.model:
                     self.add(request, f"{renamed.old_name.lower()}_ptr_id", str(link.column), model._meta.db_table)
@@ -223,97 +227,100 @@ class Renames:
 
     # What of it is still to be done
 
-    def look(self, read: Read) -> Outcome:
+    def outstanding(self, read: Read) -> OutstandingRenames:
         """The renames whose old name is there and whose new one is not, and notes on the others.
 
         Raises `AutomigrateError` where one was asked for and both names are there.
         """
         if not self.requests:
-            return Outcome()
-        tables = [move for move in self.moves if not move.table]
-        columns = [move for move in self.moves if move.table]
-        names = [name for move in tables for name in (move.old, move.new)]
-        there = read([*names, *(move.table for move in columns)])
-        now = {table.name: table for table in there}
-        look = Look(alias=self.alias, declared=self.declared_columns(self.everyone))
+            return OutstandingRenames()
+        tables = [rename for rename in self.resolved if not rename.table]
+        columns = [rename for rename in self.resolved if rename.table]
+        names = [name for rename in tables for name in (rename.old, rename.new)]
+        existing = read([*names, *(rename.table for rename in columns)])
+        now = {table.name: table for table in existing}
+        states = RenameStates(alias=self.alias, declared=self.declared_columns(self.all_models))
         changes: list[Change] = []
-        for old, new in look.sort_out(tables, self.distinct(now, tables), self.declared_tables()):
+        for old, new in states.sort_out(tables, self.distinguishable(now, tables), self.declared_tables()):
             changes.append(RenameTable(table=old, new_name=new))
             now[new] = now.pop(old)
-        by_table: defaultdict[str, list[Move]] = defaultdict(list)
-        for move in columns:
-            by_table[move.table].append(move)
-        for name, moves in by_table.items():
-            has = column_names(now.get(name))
-            for old, new in look.sort_out(moves, has, look.declared.get(name, frozenset())):
+        by_table: defaultdict[str, list[ResolvedRename]] = defaultdict(list)
+        for rename in columns:
+            by_table[rename.table].append(rename)
+        for name, renames in by_table.items():
+            existing_columns = column_names(now.get(name))
+            for old, new in states.sort_out(renames, existing_columns, states.declared.get(name, frozenset())):
                 changes.append(RenameColumn(table=name, old_name=old, new_name=new))
-        return Outcome(changes=tuple(changes), notes=tuple(look.notes(self.requests)))
+        return OutstandingRenames(changes=tuple(changes), notes=tuple(states.notes(self.requests)))
 
     def declared_tables(self) -> frozenset[str]:
-        return frozenset(self.declared_columns(self.everyone))
+        return frozenset(self.declared_columns(self.all_models))
 
-    def distinct(self, tables: Collection[str], moves: Iterable[Move]) -> frozenset[str]:
+    def distinguishable(self, tables: Collection[str], renames: Iterable[ResolvedRename]) -> frozenset[str]:
         """The names of tables, without old ones that the server does not tell from the new ones."""
         if not connections[self.alias].features.ignores_table_name_case:
             return frozenset(tables)
-        same = {move.old for move in moves if move.old.lower() == move.new.lower()}
+        same = {rename.old for rename in renames if rename.old.lower() == rename.new.lower()}
         return frozenset(tables) - same
 
 
 @dataclass(kw_only=True)
-class Look:
+class RenameStates:
     """What the database has of the names that a run's renames speak of, request by request."""
 
     alias: str
     declared: dict[str, frozenset[str]]
-    pending: set[str] = field(default_factory=set)
+    due: set[str] = field(default_factory=set)
     done: set[str] = field(default_factory=set)
-    both: dict[str, Move] = field(default_factory=dict)
-    neither: dict[str, Move] = field(default_factory=dict)
+    both: dict[str, ResolvedRename] = field(default_factory=dict)
+    neither: dict[str, ResolvedRename] = field(default_factory=dict)
 
     def sort_out(
-        self, moves: Iterable[Move], there: Collection[str], declared: Collection[str]
+        self, renames: Iterable[ResolvedRename], existing: Collection[str], declared: Collection[str]
     ) -> list[tuple[str, str]]:
-        """The steps that rename the things of one kind, and which moves they are."""
-        chosen: dict[str, Move] = {}
-        for move in moves:
-            if move.old in there and move.old not in chosen and move.new not in {m.new for m in chosen.values()}:
-                chosen[move.old] = move
-        swaps = {old for old, move in chosen.items() if not move.request.hint}
-        steps = in_order({old: move.new for old, move in chosen.items()}, there, swaps=swaps)
+        """The steps that rename the things of one kind, and which renames they are."""
+        chosen: dict[str, ResolvedRename] = {}
+        for rename in renames:
+            is_first = rename.old not in chosen and rename.new not in {other.new for other in chosen.values()}
+            if is_first and rename.old in existing:
+                chosen[rename.old] = rename
+        swaps = {old for old, rename in chosen.items() if not rename.request.hint}
+        steps = in_order({old: rename.new for old, rename in chosen.items()}, existing, swaps=swaps)
         moved = {old for old, _ in steps}
-        for move in moves:
-            self.file(move, there, declared, is_pending=chosen.get(move.old) is move and move.old in moved)
+        for rename in renames:
+            self.classify(rename, existing, declared, is_due=chosen.get(rename.old) is rename and rename.old in moved)
         return steps
 
-    def file(self, move: Move, there: Collection[str], declared: Collection[str], *, is_pending: bool) -> None:
-        """Note what became of a move. Raises `AutomigrateError`."""
-        label = move.request.label
-        if is_pending:
-            self.pending.add(label)
-        elif move.old in there and move.old not in declared and move.new in there:
-            if not move.request.hint:
+    def classify(
+        self, rename: ResolvedRename, existing: Collection[str], declared: Collection[str], *, is_due: bool
+    ) -> None:
+        """Note what became of a rename. Raises `AutomigrateError`."""
+        label = rename.request.label
+        if is_due:
+            self.due.add(label)
+        elif rename.old in existing and rename.old not in declared and rename.new in existing:
+            if not rename.request.hint:
                 raise AutomigrateError(
-                    f"Cannot rename {move.kind} {move.prefix}{move.old} to {move.kind} {move.prefix}{move.new}: both "
+                    f"Cannot rename {rename.kind} {rename.full_old} to {rename.kind} {rename.full_new}: both "
                     f"are there. Drop the one that is not wanted. Nothing was done."
                 )
-            self.both.setdefault(label, move)
-        elif move.new in there:
+            self.both.setdefault(label, rename)
+        elif rename.new in existing:
             self.done.add(label)
-        elif move.old not in there:
-            self.neither.setdefault(label, move)
+        elif rename.old not in existing:
+            self.neither.setdefault(label, rename)
 
     def notes(self, requests: Iterable[RenameRequest]) -> Iterator[str]:
         """What there is to say about requests of which nothing is left to do."""
         for request in {request.label: request for request in requests}.values():
             label = request.label
-            if label in self.pending:
+            if label in self.due:
                 continue
             if label in self.both:
-                move = self.both[label]
+                rename = self.both[label]
                 yield (
-                    f"{label} was not applied in database {quoted(self.alias)}: the {move.kind}s "
-                    f"{move.prefix}{move.old} and {move.prefix}{move.new} are both there. "
+                    f"{label} was not applied in database {quoted(self.alias)}: the {rename.kind}s "
+                    f"{rename.full_old} and {rename.full_new} are both there. "
                     f"Drop the one that is not wanted."
                 )
             elif label in self.done and request.hint:
@@ -322,10 +329,10 @@ class Look:
                     f"remove it once every database has been updated."
                 )
             elif label in self.neither and label not in self.done and not request.hint:
-                move = self.neither[label]
+                rename = self.neither[label]
                 yield (
-                    f"{label} found nothing to rename in database {quoted(self.alias)}: there is neither a {move.kind} "
-                    f"{move.prefix}{move.old} nor {move.prefix}{move.new}."
+                    f"{label} found nothing to rename in database {quoted(self.alias)}: there is neither a "
+                    f"{rename.kind} {rename.full_old} nor {rename.full_new}."
                 )
 
 
@@ -367,8 +374,8 @@ def renamed_ownership(ownership: Ownership, changes: Sequence[Change]) -> Owners
     return evolve(
         ownership,
         tables=tables,
-        django_named=former.ask_as_well(ownership.django_named),
-        server_named=former.ask_as_well(ownership.server_named),
+        django_named=former.including_former(ownership.django_named),
+        server_named=former.including_former(ownership.server_named),
     )
 
 
@@ -383,14 +390,14 @@ class FormerNames:
                 old = self.columns.pop((change.table, change.old_name), change.old_name)
                 self.columns[change.table, change.new_name] = old
 
-    def ask_as_well(self, named: Named) -> Named:
+    def including_former(self, named: Named) -> Named:
         """The question whether a name was generated, asked with the former names too."""
         return lambda table, noun: named(table, noun) or named(self.table(table), self.noun(table.name, noun))
 
     def table(self, table: Table) -> Table:
         return evolve(table, name=self.tables.get(table.name, table.name))
 
-    def noun(self, table: str, noun: Noun) -> Noun:
+    def noun(self, table: str, noun: TableObject) -> TableObject:
         if isinstance(noun, Index):
             keys = (evolve(key, column=self.column(table, key.column)) if key.column else key for key in noun.keys)
             columns = tuple(self.column(table, name) for name in noun.columns)

@@ -11,17 +11,23 @@ from django.db.models import Model
 
 from automigrate_ext.declared.selection import is_attached, models_of
 from automigrate_ext.renames import hints
-from automigrate_ext.renames.requested import Outcome, RenameRequest, Renames, renamed_ownership
+from automigrate_ext.renames.requested import OutstandingRenames, RenameRequest, Renames, renamed_ownership
 from automigrate_ext.run.base import Run, claimed_tables
 from automigrate_ext.run.desired import read_desired
-from automigrate_ext.run.followers import Columns, carry, merged, pointing_columns, retyped_columns
+from automigrate_ext.run.followers import (
+    ColumnsByModel,
+    merge_columns,
+    pointing_columns,
+    retype_followers,
+    retyped_columns,
+)
 from automigrate_ext.run.owned_row import TABLE as RECORD_TABLE
 from automigrate_ext.run.state import Followers, State
 from automigrate_ext.schema.adopt import adopt
 from automigrate_ext.schema.changes import AddColumn, Change, RenameColumn
 from automigrate_ext.schema.diff import diff, names_in_the_way
 from automigrate_ext.schema.nouns import Schema
-from automigrate_ext.schema.ownership import Ownership, to_put_back
+from automigrate_ext.schema.ownership import Ownership, foreign_keys_to_restore
 
 
 class Comparer:
@@ -41,7 +47,7 @@ class Comparer:
         return Renames(
             requests=requests,
             models=self.selection.models,
-            everyone=self.attached_models() if requests else (),
+            all_models=self.attached_models() if requests else (),
             alias=self.selection.alias,
         )
 
@@ -55,26 +61,26 @@ class Comparer:
     @contextmanager
     def renamed(self) -> Iterator[State]:
         """Yield the comparison with everything under its new name, on trial while the block runs."""
-        with self.tried() as outcome, self.backend.snapshot():
-            state = self.compare(outcome)
+        with self.tried() as outstanding, self.backend.snapshot():
+            state = self.compare(outstanding)
             respelled = tuple(self.respelled(state))
             if not respelled:
                 yield state
                 return
-        with self.tried(respelled) as outcome, self.backend.snapshot():
-            yield self.compare(outcome)
+        with self.tried(respelled) as outstanding, self.backend.snapshot():
+            yield self.compare(outstanding)
 
     @contextmanager
-    def tried(self, more: tuple[Change, ...] = ()) -> Iterator[Outcome]:
+    def tried(self, more: tuple[Change, ...] = ()) -> Iterator[OutstandingRenames]:
         """Try the renames out, so that the database itself shows what everything is called after them."""
-        outcome = self.renames.look(self.introspect_names)
-        renames = (*outcome.changes, *self.backend.following_sequences(outcome.changes), *more)
-        outcome = evolve(outcome, changes=renames)
+        outstanding = self.renames.outstanding(self.introspect_names)
+        renames = (*outstanding.changes, *self.backend.following_sequences(outstanding.changes), *more)
+        outstanding = evolve(outstanding, changes=renames)
         if not renames:
-            yield outcome
+            yield outstanding
             return
         with self.backend.tried(renames):
-            yield outcome
+            yield outstanding
 
     def introspect_names(self, names: Iterable[str]) -> Schema:
         """Read the tables of these names."""
@@ -91,10 +97,10 @@ class Comparer:
 
     # Comparing
 
-    def compare(self, outcome: Outcome) -> State:
-        """Read the tables and compare; the renames of `outcome` are on trial."""
-        state = self.compare_once(outcome.changes, outcome.changes, Followers())
-        return evolve(self.with_followers(state, outcome.changes), notes=outcome.notes)
+    def compare(self, outstanding: OutstandingRenames) -> State:
+        """Read the tables and compare; the renames of `outstanding` are on trial."""
+        state = self.compare_once(outstanding.changes, outstanding.changes, Followers())
+        return evolve(self.with_followers(state, outstanding.changes), notes=outstanding.notes)
 
     def compare_again(self, before: State) -> State:
         """Read the tables again, and compare them as they are after a run that began with `before`."""
@@ -103,7 +109,7 @@ class Comparer:
     def with_followers(self, state: State, pending: tuple[Change, ...]) -> State:
         """Return the comparison with all columns that follow a key whose type changes, and what follows these."""
         while following := self.following(state):
-            columns = merged(state.followers.columns, following)
+            columns = merge_columns(state.followers.columns, following)
             followers = Followers(columns=columns, declared=read_desired(self.backend, columns).schema)
             state = self.compare_once(pending, state.renames, followers)
         return state
@@ -120,7 +126,7 @@ class Comparer:
         with self.backend.snapshot():
             tables = self.run.desired.schema.tables
             current = self.backend.introspect(list(dict.fromkeys([*tables, *removed, *followed])))
-        outside = carry(current, followers.declared, followers.columns) if followers.columns else Schema({})
+        outside = retype_followers(current, followers.declared, followers.columns) if followers.columns else Schema({})
         declared = Schema({**tables, **outside.tables})
         desired = adopt(declared, current, ownership, self.backend.type_rules)
         differences = self.differences(current, desired, ownership, is_renamed=bool(renames))
@@ -142,12 +148,12 @@ class Comparer:
         prune = self.run.options.prune
         changes = diff(current, desired, ownership, prune=prune)
         if not prune:
-            changes = (*changes, *to_put_back(current, ownership))
+            changes = (*changes, *foreign_keys_to_restore(current, ownership))
         if is_renamed or (changes and not self.backend.frees_names):
             return (*changes, *names_in_the_way(current, desired))
         return changes
 
-    def following(self, state: State) -> Columns:
+    def following(self, state: State) -> ColumnsByModel:
         """Return the columns outside the run that point at a key whose type changes, and do not follow yet."""
         retyped = retyped_columns(state.changes)
         if not retyped:

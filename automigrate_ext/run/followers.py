@@ -11,7 +11,7 @@ from django.db.models import Model
 from automigrate_ext.schema.changes import AlterColumn, Change
 from automigrate_ext.schema.nouns import Schema, Table
 
-Columns = dict[type[Model], frozenset[str]]
+ColumnsByModel = dict[type[Model], frozenset[str]]
 
 
 def retyped_columns(changes: Iterable[Change]) -> set[tuple[str, str]]:
@@ -23,9 +23,9 @@ def retyped_columns(changes: Iterable[Change]) -> set[tuple[str, str]]:
     }
 
 
-def pointing_columns(models: Iterable[type[Model]], targets: Collection[tuple[str, str]]) -> Columns:
+def pointing_columns(models: Iterable[type[Model]], targets: Collection[tuple[str, str]]) -> ColumnsByModel:
     """The models with a column that points at one of the targets, and those columns."""
-    found: Columns = {}
+    found: ColumnsByModel = {}
     for model in models:
         fields: Iterable[Any] = model._meta.local_fields
         columns = frozenset(f.column for f in fields if f.is_relation and f.column and target_of(f) in targets)
@@ -39,19 +39,19 @@ def target_of(field: Any) -> tuple[str, str]:
     return field.target_field.model._meta.db_table, field.target_field.column
 
 
-def carry(current: Schema, declared: Schema, columns: Columns) -> Schema:
+def retype_followers(current: Schema, declared: Schema, columns: ColumnsByModel) -> Schema:
     """The tables outside the run as they are, but for the columns that follow."""
     wanted = {model._meta.db_table: names for model, names in columns.items()}
     return Schema(
         {
-            table.name: carry_table(table, declared.tables[table.name], wanted[table.name])
+            table.name: retype_in_table(table, declared.tables[table.name], wanted[table.name])
             for table in current
             if table.name in wanted
         }
     )
 
 
-def carry_table(current: Table, declared: Table, names: frozenset[str]) -> Table:
+def retype_in_table(current: Table, declared: Table, names: frozenset[str]) -> Table:
     """One table outside the run with some columns, and the indexes on these alone, as its model declares them."""
     columns = (declared.column(column.name) if column.name in names else column for column in current.columns)
     kept = (index for index in current.indexes if not names.issuperset(index.columns))
@@ -59,7 +59,7 @@ def carry_table(current: Table, declared: Table, names: frozenset[str]) -> Table
     return evolve(current, columns=tuple(column for column in columns if column), indexes=(*kept, *theirs))
 
 
-def merged(one: Columns, other: Columns) -> Columns:
+def merge_columns(one: ColumnsByModel, other: ColumnsByModel) -> ColumnsByModel:
     """The columns of both."""
     nothing: frozenset[str] = frozenset()
     return {model: one.get(model, nothing) | other.get(model, nothing) for model in (*one, *other)}

@@ -18,21 +18,21 @@ from django.utils.timezone import now
 #: The table in which Django records migrations.
 TABLE: str = MigrationRecorder.Migration._meta.db_table
 #: A migration by its app and name.
-Key = tuple[str, str]
+MigrationKey = tuple[str, str]
 #: The setting MIGRATION_MODULES, or what stands in for it.
 Modules = Mapping[str, str | None]
 #: A squashed migration says what it replaces, and by this word.
 REPLACES = re.compile(rb"\breplaces\b")
 
 
-def on_disk(modules: Modules) -> frozenset[Key]:
+def on_disk(modules: Modules) -> frozenset[MigrationKey]:
     """The migrations of the installed apps by the names of their files."""
     return frozenset(key for key, _, _ in found(modules))
 
 
-def done(modules: Modules) -> frozenset[Key]:
+def done(modules: Modules) -> frozenset[MigrationKey]:
     """The migrations on disk and those that squashed ones stand for; no others than squashed ones are imported."""
-    keys: set[Key] = set()
+    keys: set[MigrationKey] = set()
     for key, module, path in found(modules):
         keys.add(key)
         if may_replace(path):
@@ -41,7 +41,7 @@ def done(modules: Modules) -> frozenset[Key]:
     return frozenset(keys)
 
 
-def found(modules: Modules) -> Iterator[tuple[Key, str, str]]:
+def found(modules: Modules) -> Iterator[tuple[MigrationKey, str, str]]:
     """The migrations of the installed apps, each with its module and where its source would be."""
     for config in apps.get_app_configs():
         if package := package_of(config, modules):
@@ -85,13 +85,13 @@ def files_of(package: ModuleType) -> Iterator[tuple[str, str]]:
             yield info.name, os.path.join(getattr(info.module_finder, "path", ""), f"{info.name}.py")
 
 
-def applied(alias: str) -> frozenset[Key]:
+def applied(alias: str) -> frozenset[MigrationKey]:
     """The migrations that the database has recorded, in the table that has to be there."""
     rows = MigrationRecorder.Migration.objects.using(alias)
     return frozenset(rows.values_list("app", "name"))
 
 
-def record(connection: BaseDatabaseWrapper, modules: Modules, gone: Collection[str] = ()) -> frozenset[Key]:
+def record(connection: BaseDatabaseWrapper, modules: Modules, gone: Collection[str] = ()) -> frozenset[MigrationKey]:
     """Mark as applied what is on disk, and nothing else of the installed apps and the `gone` ones.
 
     A database that has what the models say has had all their migrations, and none of another branch's. Returns what

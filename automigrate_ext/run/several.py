@@ -33,7 +33,7 @@ def on_each(selections: Mapping[str, Selection], work: Callable[[Selection], T])
     return found
 
 
-def concerning(options: Options, selection: Selection) -> Options:
+def options_for(options: Options, selection: Selection) -> Options:
     """The options without renames and one-off values that are for models of the call's other databases."""
     if not selection.elsewhere:
         return options
@@ -58,7 +58,7 @@ def unknown_renames(renames: Mapping[str, str], selection: Selection) -> set[str
     requests = [RenameRequest(old=old, new=new, hint=old) for old, new in renames.items()]
     models = selection.models
     try:
-        found = Renames(requests=requests, models=models, everyone=models, alias=selection.alias)
+        found = Renames(requests=requests, models=models, all_models=models, alias=selection.alias)
     except AutomigrateError:
         return set()
     return {request.old for request in found.unknown}

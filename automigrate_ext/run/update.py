@@ -18,15 +18,15 @@ from automigrate_ext.plan.plan import Plan, Verdict
 from automigrate_ext.plan.saved import ANYTHING, Expected, SavedPlan, forbid_outdated
 from automigrate_ext.renames.content_types import rename_content_types
 from automigrate_ext.renames.guess import likely_renames
-from automigrate_ext.renames.requested import Outcome, origins
+from automigrate_ext.renames.requested import OutstandingRenames, origins
 from automigrate_ext.run.base import Run
 from automigrate_ext.run.compare import Comparer
 from automigrate_ext.run.execute import execute
 from automigrate_ext.run.options import Options
 from automigrate_ext.run.prerequisites import Prerequisites
-from automigrate_ext.run.several import concerning
+from automigrate_ext.run.several import options_for
 from automigrate_ext.run.state import Prepared, State, identify
-from automigrate_ext.schema.after import goal
+from automigrate_ext.schema.after import schema_after
 from automigrate_ext.schema.changes import (
     AddConstraint,
     AddIndex,
@@ -38,7 +38,7 @@ from automigrate_ext.schema.changes import (
 )
 from automigrate_ext.schema.diff import foreign_objects
 from automigrate_ext.schema.nouns import Column, Table
-from automigrate_ext.schema.ownership import OwnedTable, Ownership, kept_table, owned_table, promised
+from automigrate_ext.schema.ownership import OwnedTable, Ownership, kept_table, owned_during_run, owned_table
 
 
 class Update(Run):
@@ -47,7 +47,7 @@ class Update(Run):
     command = "autoupdate"
 
     def __init__(self, selection: Selection, options: Options, saved: SavedPlan | None = None) -> None:
-        super().__init__(selection, concerning(options, selection))
+        super().__init__(selection, options_for(options, selection))
         self.backend.rows.limit = options.count_timeout
         self.saved = saved
         self.comparer = Comparer(self)
@@ -62,7 +62,7 @@ class Update(Run):
     def to_do(self) -> list[Change]:
         """Compare, and return what there is to do; renames are not tried out, as each of them is something to do."""
         with self.backend.snapshot():
-            return self.unsettled(self.comparer.compare(Outcome()))
+            return self.unsettled(self.comparer.compare(OutstandingRenames()))
 
     def plan(self, made: Prerequisites | None = None) -> Plan:
         """Return the plan, with nothing done but the prerequisites that the run has `made`."""
@@ -167,7 +167,7 @@ class Update(Run):
         work = Work(
             changes=verdicts.changes,
             current=state.current,
-            desired=goal(state.current, state.desired, state.declared, verdicts.changes),
+            desired=schema_after(state.current, state.desired, state.declared, verdicts.changes),
             fills=verdicts.fills,
             casts=verdicts.casts,
             may_lose=self.options.accept_data_loss,
@@ -206,7 +206,7 @@ class Update(Run):
         declared = {table.name: table.foreign_keys for table in state.desired}
         made_by_hand = [(table, key) for table, key in self.backend.taken_off(work) if key not in declared[table]]
         tables = [
-            promised(
+            owned_during_run(
                 owned,
                 known.get(owned.name),
                 filled=[column for table, column in work.fills if table == owned.name],

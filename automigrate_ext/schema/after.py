@@ -11,7 +11,7 @@ from automigrate_ext.schema.matching import match_objects
 from automigrate_ext.schema.nouns import Column, Schema, Table
 
 
-def goal(current: Schema, desired: Schema, declared: Schema, changes: Iterable[Change]) -> Schema:
+def schema_after(current: Schema, desired: Schema, declared: Schema, changes: Iterable[Change]) -> Schema:
     """The schema that the changes lead to.
 
     `desired` has taken over what the models are silent about, `declared` is what they say. Columns,
@@ -24,11 +24,11 @@ def goal(current: Schema, desired: Schema, declared: Schema, changes: Iterable[C
     tables = {}
     for table in desired:
         name, old = table.name, current.get(table.name)
-        tables[name] = goal_table(old, table, declared.tables[name], by_table[name]) if old else table
+        tables[name] = table_after(old, table, declared.tables[name], by_table[name]) if old else table
     return Schema(tables)
 
 
-def goal_table(current: Table, desired: Table, declared: Table, changes: list[Change]) -> Table:
+def table_after(current: Table, desired: Table, declared: Table, changes: list[Change]) -> Table:
     """One table after the changes to it."""
     dropped = {id(change.old) for change in changes if isinstance(change, (DropConstraint, DropIndex))}
     kept_constraints = match_objects(current.constraints, desired.constraints).removed
@@ -36,21 +36,21 @@ def goal_table(current: Table, desired: Table, declared: Table, changes: list[Ch
     return evolve(
         desired,
         columns=(
-            *(in_own_words(column, current, declared) for column in desired.columns),
-            *kept(current, desired, changes),
+            *(with_live_wording(column, current, declared) for column in desired.columns),
+            *kept_columns(current, desired, changes),
         ),
         constraints=(*desired.constraints, *(c for c in kept_constraints if id(c) not in dropped)),
         indexes=(*desired.indexes, *(i for i in kept_indexes if id(i) not in dropped)),
     )
 
 
-def in_own_words(column: Column, current: Table, declared: Table) -> Column:
+def with_live_wording(column: Column, current: Table, declared: Table) -> Column:
     """The column, as the database words it where it keeps something that the models do not say."""
     live = current.column(column.name)
     return live if live == column and column != declared.column(column.name) and live is not None else column
 
 
-def kept(current: Table, desired: Table, changes: list[Change]) -> list[Column]:
+def kept_columns(current: Table, desired: Table, changes: list[Change]) -> list[Column]:
     """The columns that the models do not declare and that stay, relaxed where the run relaxes them."""
     dropped = {change.old.name for change in changes if isinstance(change, DropColumn)}
     relaxed = {change.new.name: change.new for change in changes if isinstance(change, AlterColumn)}

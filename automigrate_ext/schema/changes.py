@@ -7,7 +7,7 @@ from typing import ClassVar, Generic, TypeVar
 
 from automigrate_ext.schema.nouns import Column, Constraint, Index, PrimaryKey, Table
 
-Noun = TypeVar("Noun")
+State = TypeVar("State")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,31 +24,31 @@ class Change:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Addition(Change, Generic[Noun]):
+class Addition(Change, Generic[State]):
     """Something comes."""
 
     sign: ClassVar[str] = "+"
-    new: Noun
+    new: State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Removal(Change, Generic[Noun]):
+class Removal(Change, Generic[State]):
     """Something goes."""
 
     sign: ClassVar[str] = "-"
-    old: Noun
+    old: State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Alteration(Change, Generic[Noun]):
+class Alteration(Change, Generic[State]):
     """Something is another one afterwards."""
 
-    old: Noun
-    new: Noun
+    old: State
+    new: State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Renaming(Change):
+class NameChange(Change):
     """Something of the table gets another name."""
 
     old_name: str
@@ -100,7 +100,7 @@ class RenameTable(Change):
         return f"Rename table {self.table} to {self.new_name}"
 
 
-class RenameSequence(Renaming):
+class RenameSequence(NameChange):
     """Rename the sequence that numbers a column, whose name the server had made of the table's and column's."""
 
     __slots__ = ()
@@ -141,7 +141,7 @@ class DropColumn(Removal[Column]):
         return f"Drop column {self.table}.{self.old.name}"
 
 
-class RenameColumn(Renaming):
+class RenameColumn(NameChange):
     """Rename a column; `old_name` is the name it had."""
 
     __slots__ = ()

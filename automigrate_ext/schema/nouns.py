@@ -159,7 +159,7 @@ class ForeignKey(Constraint):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Key:
+class IndexKey:
     """One key of an index: a column or an expression, with what departs from the defaults of its type."""
 
     column: str | None = None
@@ -183,7 +183,7 @@ class Index:
 
     kind: ClassVar[str] = "index"
 
-    keys: tuple[Key, ...]
+    keys: tuple[IndexKey, ...]
     unique: bool = False
     method: str = ""
     include: tuple[str, ...] = ()

@@ -11,19 +11,19 @@ from itertools import count
 
 from automigrate_ext.schema.nouns import ForeignKey, Table
 
-Step = tuple[str, str]
+Move = tuple[str, str]
 #: The longest beginning of a name that still leaves room for what is put behind it, on every database.
 ROOM = 50
 
 
-def in_order(moves: Mapping[str, str], taken: Collection[str], *, swaps: Collection[str] = ()) -> list[Step]:
+def in_order(moves: Mapping[str, str], taken: Collection[str], *, swaps: Collection[str] = ()) -> list[Move]:
     """The moves from old names to new ones, each to a name that is free by then.
 
     `taken` are the names there are, `swaps` the old names that may trade places. A move to a name that
     does not become free is left out.
     """
     waiting, occupied = dict(moves), set(taken)
-    steps: list[Step] = []
+    steps: list[Move] = []
     while (old := next((old for old, new in waiting.items() if new not in occupied), None)) is not None:
         steps.append((old, waiting.pop(old)))
         occupied = occupied - {old} | {steps[-1][1]}
@@ -34,11 +34,11 @@ def in_order(moves: Mapping[str, str], taken: Collection[str], *, swaps: Collect
     return steps
 
 
-def cycles(moves: Mapping[str, str]) -> Iterable[list[Step]]:
+def cycles(moves: Mapping[str, str]) -> Iterable[list[Move]]:
     """The closed rings among moves each of which goes to a name that another one leaves."""
     seen: set[str] = set()
     for start in moves:
-        ring: list[Step] = []
+        ring: list[Move] = []
         old = start
         while old in moves and old not in seen:
             seen.add(old)

@@ -11,7 +11,7 @@ from automigrate_ext.schema.matching import match_objects
 from automigrate_ext.schema.nouns import Column, Constraint, ForeignKey, Index, Schema, Table
 
 Attributes = tuple[str, ...]
-Noun = Constraint | Index
+TableObject = Constraint | Index
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +33,7 @@ class OwnedTable:
     taken_off: tuple[ForeignKey, ...] = ()
 
 
-def never_generated(table: Table, noun: Noun) -> bool:
+def never_generated(table: Table, noun: TableObject) -> bool:
     """The answer of a caller who cannot tell generated names from others."""
     return False
 
@@ -48,8 +48,8 @@ class Ownership:
     """
 
     tables: Mapping[str, OwnedTable] = field(default_factory=dict)
-    django_named: Callable[[Table, Noun], bool] = never_generated
-    server_named: Callable[[Table, Noun], bool] = never_generated
+    django_named: Callable[[Table, TableObject], bool] = never_generated
+    server_named: Callable[[Table, TableObject], bool] = never_generated
 
     def owns_column(self, table: Table, column: Column) -> bool:
         """Whether the column came from the models; on a table never recorded, every column of its own did."""
@@ -65,7 +65,7 @@ class Ownership:
             return False
         return column in owned.kept if column else not owned.columns
 
-    def owns_object(self, table: Table, noun: Noun) -> bool:
+    def owns_object(self, table: Table, noun: TableObject) -> bool:
         """Whether the constraint or index came from the models."""
         if noun.inherited:
             return False
@@ -109,7 +109,7 @@ def kept_table(owned: OwnedTable) -> OwnedTable:
     return evolve(owned, columns={}, kept=tuple(sorted({*owned.columns, *owned.kept})))
 
 
-def promised(
+def owned_during_run(
     after: OwnedTable, before: OwnedTable | None, filled: Iterable[str], taken_off: Iterable[ForeignKey]
 ) -> OwnedTable:
     """What to record before a run that a server does not undo: all that was owned, all that will be.
@@ -128,7 +128,7 @@ def promised(
     )
 
 
-def to_put_back(current: Schema, ownership: Ownership) -> Iterator[AddConstraint]:
+def foreign_keys_to_restore(current: Schema, ownership: Ownership) -> Iterator[AddConstraint]:
     """The foreign keys that a run took off and did not come to put back, as far as both ends are among the tables."""
     for table in current:
         owned = ownership.tables.get(table.name)
@@ -142,15 +142,17 @@ def owned_objects(declared: Table, desired: Table, current: Table, before: Owned
     """The declared constraints and indexes by their identity in the database, those owned before preferred."""
     known = before.objects if before else {}
 
-    def is_news(noun: Noun) -> bool:
+    def is_new(noun: TableObject) -> bool:
         return noun.identity not in known
 
-    constraints = match_objects(sorted(current.constraints, key=is_news), desired.constraints).paired
-    indexes = match_objects(sorted(current.indexes, key=is_news), desired.indexes).paired
-    said: tuple[Noun, ...] = (*declared.constraints, *declared.indexes)
-    taken: tuple[Noun, ...] = (*desired.constraints, *desired.indexes)
-    attributes = {id(after): object_attributes(before) for before, after in zip(said, taken, strict=True)}
-    pairs: tuple[tuple[Noun, Noun], ...] = (*constraints, *indexes)
+    constraints = match_objects(sorted(current.constraints, key=is_new), desired.constraints).paired
+    indexes = match_objects(sorted(current.indexes, key=is_new), desired.indexes).paired
+    declared_objects: tuple[TableObject, ...] = (*declared.constraints, *declared.indexes)
+    desired_objects: tuple[TableObject, ...] = (*desired.constraints, *desired.indexes)
+    attributes = {
+        id(after): object_attributes(before) for before, after in zip(declared_objects, desired_objects, strict=True)
+    }
+    pairs: tuple[tuple[TableObject, TableObject], ...] = (*constraints, *indexes)
     return {old.identity: attributes[id(new)] for old, new in pairs}
 
 
@@ -159,6 +161,6 @@ def column_attributes(column: Column) -> Attributes:
     return tuple(a for a in ("default", "collation", "comment") if getattr(column, a))
 
 
-def object_attributes(noun: Noun) -> Attributes:
+def object_attributes(noun: TableObject) -> Attributes:
     """The optional attributes that a declared constraint or index has."""
     return tuple(a for a in ("on_delete", "options", "tablespace") if getattr(noun, a, None))

@@ -7,7 +7,17 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace as evolve
 
 from automigrate_ext.schema.changes import Change, RenameColumn, RenameTable
-from automigrate_ext.schema.nouns import Check, Column, Constraint, ForeignKey, Generated, Index, Key, Table, Unique
+from automigrate_ext.schema.nouns import (
+    Check,
+    Column,
+    Constraint,
+    ForeignKey,
+    Generated,
+    Index,
+    IndexKey,
+    Table,
+    Unique,
+)
 
 
 class RenamedTable:
@@ -64,7 +74,7 @@ class RenamedTable:
             index, keys=tuple(map(self.key, index.keys)), columns=self.names(index.columns), sql=self.text(index.sql)
         )
 
-    def key(self, key: Key) -> Key:
+    def key(self, key: IndexKey) -> IndexKey:
         if key.column is not None:
             return evolve(key, column=self.columns.get(key.column, key.column))
         return evolve(key, expression=self.text(key.expression or ""))

@@ -18,7 +18,7 @@ from automigrate_ext.backends.copies import short
 from automigrate_ext.declared.editor import collecting_editor, wording
 from automigrate_ext.declared.selection import Selection, models_of
 from automigrate_ext.run import hooks
-from automigrate_ext.run.migrations import Key
+from automigrate_ext.run.migrations import MigrationKey
 from automigrate_ext.run.owned_row import TABLE as RECORD
 from automigrate_ext.testing import use
 from automigrate_ext.testing.notes import Notes
@@ -107,6 +107,6 @@ def of_models(selection: Selection, connection: BaseDatabaseWrapper) -> dict[str
     return {model._meta.db_table: short(wording(editor, model)) for model in selection.models}
 
 
-def of_migrations(keys: Iterable[Key]) -> str:
+def of_migrations(keys: Iterable[MigrationKey]) -> str:
     """A digest of the names of migrations."""
     return short(f"{app}.{name}" for app, name in sorted(keys))

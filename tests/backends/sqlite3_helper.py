@@ -8,7 +8,7 @@ from automigrate_ext.backends.sqlite3.backend import SQLiteBackend
 from automigrate_ext.declared.blueprint import draw
 from automigrate_ext.declared.editor import collecting_editor
 from automigrate_ext.schema.adopt import adopt
-from automigrate_ext.schema.after import goal
+from automigrate_ext.schema.after import schema_after
 from automigrate_ext.schema.diff import diff
 from automigrate_ext.schema.nouns import Schema
 from automigrate_ext.schema.ownership import Ownership
@@ -63,7 +63,7 @@ class Database:
         work = Work(
             changes=(*before, *changes),
             current=current,
-            desired=goal(current, desired, declared, changes),
+            desired=schema_after(current, desired, declared, changes),
             fills=fills or {},
         )
         return self.backend.compile(work)

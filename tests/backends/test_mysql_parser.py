@@ -3,7 +3,7 @@
 import pytest
 
 from automigrate_ext.backends.mysql.parser import Unreadable, parse_table, rename_in, unquote_text
-from automigrate_ext.schema.nouns import Check, ForeignKey, Generated, Key, Unique
+from automigrate_ext.schema.nouns import Check, ForeignKey, Generated, IndexKey, Unique
 
 
 def table(*items, options="ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_general_ci"):
@@ -104,10 +104,10 @@ def test_keys():
     assert found.primary_key.columns == ("a", "b")
     assert found.constraints == (Unique(columns=("b", "a")),)
     prefix, descending, expression, text = found.indexes
-    assert prefix.unique and prefix.keys == (Key(column="b", opclass="(5)"),)
-    assert descending.keys == (Key(column="b", opclass="(7)", order="DESC"), Key(column="a"))
+    assert prefix.unique and prefix.keys == (IndexKey(column="b", opclass="(5)"),)
+    assert descending.keys == (IndexKey(column="b", opclass="(7)", order="DESC"), IndexKey(column="a"))
     assert (descending.method, descending.options) == ("hash", ("COMMENT 'x, y'",))
-    assert (expression.keys, expression.columns) == ((Key(expression="lower(`b`)"),), ("b",))
+    assert (expression.keys, expression.columns) == ((IndexKey(expression="lower(`b`)"),), ("b",))
     assert text.method == "fulltext"
 
 

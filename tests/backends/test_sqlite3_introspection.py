@@ -10,7 +10,7 @@ from automigrate_ext.backends.base import Dependent
 from automigrate_ext.backends.sqlite3 import scratch
 from automigrate_ext.backends.sqlite3.introspection import SHADOW_SUFFIXES, read_catalog, shadow_tables
 from automigrate_ext.exceptions import ScratchFailed, ShadowedTable
-from automigrate_ext.schema.nouns import ForeignKey, Index, Key, Unique, canonical
+from automigrate_ext.schema.nouns import ForeignKey, Index, IndexKey, Unique, canonical
 from tests.backends.sqlite3_helper import Database, is_empty, model
 
 
@@ -41,7 +41,7 @@ def test_table_with_its_indexes(database):
         "CREATE INDEX other ON t (lower(a))",
     )
     table = database.read("t").tables["t"]
-    assert table.indexes == (Index(keys=(Key(column="a"),)), Index(keys=(Key(expression='LOWER("a")'),)))
+    assert table.indexes == (Index(keys=(IndexKey(column="a"),)), Index(keys=(IndexKey(expression='LOWER("a")'),)))
     assert table.constraints == (Unique(columns=("b",)), Unique(columns=("a", "b")))
     assert [noun.name for noun in (*table.constraints, *table.indexes)] == ["", "u", "i", "other"]
     assert table.sql == (

@@ -24,7 +24,7 @@ from automigrate_ext.backends.sqlite3.tokens import (
     quote_name,
     tokenize,
 )
-from automigrate_ext.schema.nouns import Check, ForeignKey, Generated, Index, Key, Unique
+from automigrate_ext.schema.nouns import Check, ForeignKey, Generated, Index, IndexKey, Unique
 
 NAMES = Names.of("t", [("a", None), ("B", "NOCASE"), ("group", None)])
 
@@ -356,7 +356,9 @@ def index(sql):
 
 
 def test_index():
-    assert index("CREATE INDEX i ON t (a, b DESC)") == Index(keys=(Key(column="a"), Key(column="B", order="DESC")))
+    assert index("CREATE INDEX i ON t (a, b DESC)") == Index(
+        keys=(IndexKey(column="a"), IndexKey(column="B", order="DESC"))
+    )
 
 
 def test_index_columns_are_those_of_keys_and_condition():
@@ -590,7 +592,7 @@ def test_random_index_is_read_as_sqlite_reads_it(sql):
         database.execute(sql)
         noun = parse_index(sql, parse_table(create).names).noun
         if isinstance(noun, Unique):
-            noun = Index(keys=tuple(Key(column=column) for column in noun.columns), unique=True)
+            noun = Index(keys=tuple(IndexKey(column=column) for column in noun.columns), unique=True)
         ((_, _, unique, _, partial),) = database.execute("PRAGMA index_list(t)").fetchall()
         assert (noun.unique, noun.condition is not None) == (bool(unique), bool(partial))
         rows = [row for row in database.execute("PRAGMA index_xinfo(i)").fetchall() if row[5]]

@@ -6,7 +6,17 @@ import pytest
 
 from automigrate_ext.backends.sqlite3 import render
 from automigrate_ext.backends.sqlite3.parser import IndexReader, parse_column, parse_constraint, parse_table
-from automigrate_ext.schema.nouns import Check, Column, Exclusion, ForeignKey, Generated, Index, Key, PrimaryKey, Unique
+from automigrate_ext.schema.nouns import (
+    Check,
+    Column,
+    Exclusion,
+    ForeignKey,
+    Generated,
+    Index,
+    IndexKey,
+    PrimaryKey,
+    Unique,
+)
 
 CREATE = """CREATE TABLE t (
     "id" integer NOT NULL PRIMARY KEY AUTOINCREMENT,
@@ -151,10 +161,10 @@ def test_constraint_that_sqlite_has_not():
 @pytest.mark.parametrize(
     ("noun", "expected"),
     [
-        (Index(keys=(Key(column="a"),), name="i"), 'CREATE INDEX "i" ON "t" ("a")'),
+        (Index(keys=(IndexKey(column="a"),), name="i"), 'CREATE INDEX "i" ON "t" ("a")'),
         (
             Index(
-                keys=(Key(column="a", collation="BINARY", order="DESC"), Key(expression='"b" + 1')),
+                keys=(IndexKey(column="a", collation="BINARY", order="DESC"), IndexKey(expression='"b" + 1')),
                 unique=True,
                 condition='"b" > 1',
                 name="i",
@@ -181,5 +191,5 @@ def test_index_in_its_own_words():
 
 def test_column_of_a_quoted_table():
     quoted = evolve(TABLE, name='"t"')
-    assert render.index(Index(keys=(Key(column="a"),), name="i"), quoted) == 'CREATE INDEX "i" ON "t" ("a")'
+    assert render.index(Index(keys=(IndexKey(column="a"),), name="i"), quoted) == 'CREATE INDEX "i" ON "t" ("a")'
     assert render.column(Column(name="x", type="text", null=True), quoted) == '"x" text NULL'

@@ -10,7 +10,7 @@ from automigrate_ext.schema.nouns import (
     ForeignKey,
     Generated,
     Index,
-    Key,
+    IndexKey,
     PrimaryKey,
     Schema,
     Table,
@@ -22,7 +22,7 @@ from automigrate_ext.schema.ownership import OwnedTable, Ownership
 KEY = PrimaryKey(columns=("id",))
 ID = Column(name="id", type="integer", null=False)
 NAME = Column(name="name", type="text", null=False)
-INDEX = Index(keys=(Key(column="name"),), name="i", named=True)
+INDEX = Index(keys=(IndexKey(column="name"),), name="i", named=True)
 UNIQUE = Unique(columns=("name",), name="u", named=True)
 CHECK = Check(expression="name <> ''", columns=("name",), name="c", named=True)
 
@@ -128,25 +128,25 @@ def test_object_added_and_dropped(option, noun, words, name):
 
 
 def test_generated_name_is_no_difference():
-    one = Index(keys=(Key(column="name"),), name="t_name_1234")
-    other = Index(keys=(Key(column="name"),), name="t_name_abcd")
+    one = Index(keys=(IndexKey(column="name"),), name="t_name_1234")
+    other = Index(keys=(IndexKey(column="name"),), name="t_name_abcd")
     assert found(table(indexes=(one,)), table(indexes=(other,))) == []
 
 
 def test_given_name_is_a_rename():
-    other = Index(keys=(Key(column="name"),), name="j", named=True)
+    other = Index(keys=(IndexKey(column="name"),), name="j", named=True)
     assert found(table(indexes=(INDEX,)), table(indexes=(other,))) == ["Rename index i of t to j"]
 
 
 def test_two_indexes_swap_names():
-    one = [Index(keys=(Key(column=c),), name=n, named=True) for c, n in (("id", "i"), ("name", "j"))]
-    other = [Index(keys=(Key(column=c),), name=n, named=True) for c, n in (("id", "j"), ("name", "i"))]
+    one = [Index(keys=(IndexKey(column=c),), name=n, named=True) for c, n in (("id", "i"), ("name", "j"))]
+    other = [Index(keys=(IndexKey(column=c),), name=n, named=True) for c, n in (("id", "j"), ("name", "i"))]
     renames = found(table(indexes=tuple(one)), table(indexes=tuple(other)))
     assert sorted(renames) == ["Rename index i of t to j", "Rename index j of t to i"]
 
 
 def test_equal_objects_pair_by_name_first():
-    equal = [Index(keys=(Key(column="name"),), name=name, named=True) for name in ("i", "j", "k")]
+    equal = [Index(keys=(IndexKey(column="name"),), name=name, named=True) for name in ("i", "j", "k")]
     ownership = owning(objects=dict.fromkeys("ijk", ()))
     assert found(table(indexes=tuple(equal)), table(indexes=(equal[2], equal[0])), ownership) == [
         "Drop index (name) from t: j"
@@ -154,7 +154,7 @@ def test_equal_objects_pair_by_name_first():
 
 
 def test_object_of_others_in_the_way_goes():
-    of_others = Index(keys=(Key(column="id"),), name="i", named=True)
+    of_others = Index(keys=(IndexKey(column="id"),), name="i", named=True)
     assert found(table(indexes=(of_others,)), table(indexes=(INDEX,)), owning()) == [
         "Drop index (id) from t: i",
         "Add index (name) i to t",
@@ -170,8 +170,8 @@ def test_constraint_in_the_way_of_an_index_goes():
 
 
 def test_nameless_index_does_not_take_one_whose_name_is_given_to_another():
-    nameless = Index(keys=(Key(column="id"),), name="t_id_1234")
-    old = Index(keys=(Key(column="id"),), name="i")
+    nameless = Index(keys=(IndexKey(column="id"),), name="t_id_1234")
+    old = Index(keys=(IndexKey(column="id"),), name="i")
     assert found(table(indexes=(old,)), table(indexes=(nameless, INDEX)), owning()) == [
         "Drop index (id) from t: i",
         "Add index (name) i to t",
@@ -192,7 +192,7 @@ def test_changes_say_which_way_they_go():
 
 
 def test_canonical_knows_no_order_and_no_generated_names():
-    one = Schema({"t": table(ID, NAME, indexes=(INDEX, Index(keys=(Key(column="id"),), name="x")))})
-    other = Schema({"t": table(NAME, ID, indexes=(Index(keys=(Key(column="id"),), name="y"), INDEX))})
+    one = Schema({"t": table(ID, NAME, indexes=(INDEX, Index(keys=(IndexKey(column="id"),), name="x")))})
+    other = Schema({"t": table(NAME, ID, indexes=(Index(keys=(IndexKey(column="id"),), name="y"), INDEX))})
     assert canonical(one) == canonical(other)
     assert canonical(one) != canonical(Schema({"t": table(ID)}))

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from automigrate_ext.schema.adopt import TypeRules, adopt
-from automigrate_ext.schema.nouns import Column, ForeignKey, Index, Key, PrimaryKey, Schema, Table, Unique
+from automigrate_ext.schema.nouns import Column, ForeignKey, Index, IndexKey, PrimaryKey, Schema, Table, Unique
 from automigrate_ext.schema.ownership import OwnedTable, Ownership, owned_table
 
 ID = Column(name="id", type="integer", null=False)
@@ -97,7 +97,7 @@ def test_on_delete_set_by_hand_adopted():
 
 
 def test_index_options_set_by_hand_adopted():
-    declared = Index(keys=(Key(column="name"),), name="i")
+    declared = Index(keys=(IndexKey(column="name"),), name="i")
     by_hand = replace(declared, options=("fillfactor=50",))
     (taken,) = adopted(table(indexes=(declared,)), table(indexes=(by_hand,))).indexes
     assert taken == by_hand
@@ -118,14 +118,14 @@ def test_every_column_of_an_unrecorded_table_is_owned():
 
 
 def test_objects_of_an_unrecorded_table_are_told_by_their_names():
-    index = Index(keys=(Key(column="name"),), name="i")
+    index = Index(keys=(IndexKey(column="name"),), name="i")
     assert not Ownership().owns_object(table(), index)
     assert Ownership(django_named=lambda table, noun: noun.name == "i").owns_object(table(), index)
     assert Ownership(server_named=lambda table, noun: noun.name == "i").owns_object(table(), index)
 
 
 def test_objects_of_a_recorded_table_are_told_by_the_record():
-    index = Index(keys=(Key(column="name"),), name="i")
+    index = Index(keys=(IndexKey(column="name"),), name="i")
     assert recorded(objects={"i": ()}).owns_object(table(), index)
     assert not recorded().owns_object(table(), index)
     ownership = replace(recorded(), server_named=lambda table, noun: True)
@@ -146,13 +146,13 @@ def test_record_of_a_table():
 
 
 def test_record_names_objects_as_the_database_does():
-    declared = table(indexes=(Index(keys=(Key(column="name"),), name="new", options=("x=1",)),))
-    current = table(indexes=(Index(keys=(Key(column="name"),), name="old", options=("x=1",)),))
+    declared = table(indexes=(Index(keys=(IndexKey(column="name"),), name="new", options=("x=1",)),))
+    current = table(indexes=(Index(keys=(IndexKey(column="name"),), name="old", options=("x=1",)),))
     assert owned_table(declared, declared, current, None).objects == {"old": ("options",)}
 
 
 def test_record_does_not_claim_a_second_equal_index():
-    index = Index(keys=(Key(column="name"),), name="i")
+    index = Index(keys=(IndexKey(column="name"),), name="i")
     declared, current = table(indexes=(index,)), table(indexes=(replace(index, name="by_hand"), index))
     before = OwnedTable(name="t", owner="a.T", columns={}, objects={"i": ()})
     assert owned_table(declared, declared, current, before).objects == {"i": ()}

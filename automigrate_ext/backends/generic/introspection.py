@@ -22,7 +22,7 @@ from automigrate_ext.schema.nouns import (
     Exclusion,
     ForeignKey,
     Index,
-    Key,
+    IndexKey,
     PrimaryKey,
     Table,
     Unique,
@@ -248,7 +248,7 @@ def noun(
     if info["index"]:
         orders = [*(info.get("orders") or ()), *[""] * len(info["columns"])]
         keys = tuple(
-            Key(column=spelled(column), order=order) if column else Key(expression="", order=order)
+            IndexKey(column=spelled(column), order=order) if column else IndexKey(expression="", order=order)
             for column, order in zip(info["columns"], ("DESC" if o == "DESC" else "" for o in orders), strict=False)
         )
         # Django tells its own kind of B-tree index from its default by the name, and scratch tables have others.
@@ -256,7 +256,7 @@ def noun(
         if None in info["columns"] or not columns:
             # What an expression is about is not shown, so nothing may be asked about its columns alone.
             columns = (*columns, HIDDEN)
-            keys = keys or (Key(expression=""),)
+            keys = keys or (IndexKey(expression=""),)
         return Index(name=name, keys=keys, columns=columns, unique=bool(info["unique"]), method=method)
     if info["unique"]:
         return Unique(name=name, columns=columns)

@@ -18,7 +18,7 @@ from automigrate_ext.backends.generic.introspection import Spelling, folded
 from automigrate_ext.backends.generic.models import copied, model_named
 from automigrate_ext.declared.blueprint import Blueprint, has_automatic_key, kept_name
 from automigrate_ext.declared.editor import SchemaEditor
-from automigrate_ext.schema.nouns import Check, Column, Constraint, Generated, Index, Key, Table, Unique
+from automigrate_ext.schema.nouns import Check, Column, Constraint, Generated, Index, IndexKey, Table, Unique
 
 #: How the names of indexes and constraints end that Django generates.
 SUFFIXES = ("", "_like", "_uniq", "_check")
@@ -100,9 +100,9 @@ class Declaration:
         expressions = self.expressions.get(index.name)
         if expressions is None or not has_expressions(index):
             return index
-        shown = index.keys if len(index.keys) == len(expressions.texts) else (Key(),) * len(expressions.texts)
+        shown = index.keys if len(index.keys) == len(expressions.texts) else (IndexKey(),) * len(expressions.texts)
         keys = (
-            key if key.column else Key(expression=text, order=key.order)
+            key if key.column else IndexKey(expression=text, order=key.order)
             for text, key in zip(expressions.texts, shown, strict=True)
         )
         return evolve(index, keys=tuple(keys), columns=expressions.columns)

@@ -19,7 +19,7 @@ from automigrate_ext.schema.nouns import (
     ForeignKey,
     Generated,
     Index,
-    Key,
+    IndexKey,
     PrimaryKey,
     Table,
     Unique,
@@ -308,7 +308,7 @@ class TableReader:
     def read_unique(self, item: Item) -> None:
         """A unique key is a constraint, unless it has more to it than whole columns."""
         index = evolve(read_index(item), unique=True)
-        plain = Index(keys=tuple(Key(column=key.column) for key in index.keys), unique=True)
+        plain = Index(keys=tuple(IndexKey(column=key.column) for key in index.keys), unique=True)
         if index == plain:
             self.constraints.append(Unique(name=index.name, columns=index.columns, sql=index.sql))
         else:
@@ -335,7 +335,7 @@ class TableReader:
 
 def is_plain_index_over(index: Index, columns: tuple[str, ...] | None) -> bool:
     """Whether the index is what the server makes for a foreign key over these columns."""
-    return columns is not None and index == Index(keys=tuple(Key(column=column) for column in columns))
+    return columns is not None and index == Index(keys=tuple(IndexKey(column=column) for column in columns))
 
 
 def is_json(column: Column, check: str, collation_of_table: str) -> bool:
@@ -494,21 +494,21 @@ def read_index(item: Item) -> Index:
     return Index(name=name, keys=keys, method=method, options=tuple(options), columns=columns, sql=item.text())
 
 
-def read_keys(item: Item) -> tuple[Key, ...]:
+def read_keys(item: Item) -> tuple[IndexKey, ...]:
     """The keys in the bracket of an index: columns, the first characters of columns, or expressions."""
     return tuple(read_key(Item(item.sql, tokens)) for tokens in split(item.tokens))
 
 
-def read_key(item: Item) -> Key:
+def read_key(item: Item) -> IndexKey:
     if item.next.kind == "open":
         expression = item.group().text()
-        return Key(expression=expression, order=item.rest())
+        return IndexKey(expression=expression, order=item.rest())
     column = item.name()
     prefix = f"({item.group().text()})" if item.more and item.next.kind == "open" else None
     order = item.rest()
-    return Key(column=column, opclass=prefix, order="" if order == "ASC" else order)
+    return IndexKey(column=column, opclass=prefix, order="" if order == "ASC" else order)
 
 
-def columns_of(key: Key) -> tuple[str, ...]:
+def columns_of(key: IndexKey) -> tuple[str, ...]:
     """The columns that one key of an index speaks of."""
     return (key.column,) if key.column else names_in(key.expression or "")

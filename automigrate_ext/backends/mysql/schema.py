@@ -35,7 +35,7 @@ from automigrate_ext.schema.changes import (
     RenameIndex,
     RenameTable,
 )
-from automigrate_ext.schema.nouns import Check, Column, Constraint, ForeignKey, Index, Key, Table, Unique
+from automigrate_ext.schema.nouns import Check, Column, Constraint, ForeignKey, Index, IndexKey, Table, Unique
 from automigrate_ext.schema.order import in_dependency_order
 
 ALTER_TABLE = "ALTER TABLE {table} {clauses}"
@@ -590,7 +590,7 @@ def leading_columns(noun: Constraint | Index) -> tuple[str, ...]:
         return ()
     names: list[str] = []
     for key in noun.keys:
-        if key.column is None or key != Key(column=key.column, order=key.order):
+        if key.column is None or key != IndexKey(column=key.column, order=key.order):
             break
         names.append(key.column)
     return tuple(names)

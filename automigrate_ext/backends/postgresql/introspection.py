@@ -20,7 +20,7 @@ from automigrate_ext.schema.nouns import (
     ForeignKey,
     Generated,
     Index,
-    Key,
+    IndexKey,
     PrimaryKey,
     Schema,
     Table,
@@ -397,7 +397,7 @@ def as_index(row: Any, names: Names) -> Index:
     (oid, name, method, unique, key_count, numbers, printed, opclasses, collations, options) = row[:10]
     condition, reloptions, tablespace, valid, nulls_not_distinct, definition, used, inherited = row[10:]
     keys = tuple(
-        Key(
+        IndexKey(
             column=names.columns[oid, number] if number else None,
             expression=None if number else text,
             opclass=opclass,

@@ -35,7 +35,7 @@ from automigrate_ext.schema.nouns import (
     ForeignKey,
     Generated,
     Index,
-    Key,
+    IndexKey,
     PrimaryKey,
     Table,
     Unique,
@@ -56,7 +56,7 @@ BEHIND = Token("end", "", "", -1, -1)
 class KeyedUnique(Unique):
     """A unique constraint of a table whose columns compare or sort in another way than usual."""
 
-    keys: tuple[Key, ...]
+    keys: tuple[IndexKey, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -382,7 +382,7 @@ class TableReader(Reader):
             self.autoincrement = self.accept("AUTOINCREMENT")
             self.primary_key = PrimaryKey(columns=(column.name,), name=name, sql=self.since(start))
         elif word == "UNIQUE":
-            self.add_unique([Key(column=column.name)], name, self.conflict())
+            self.add_unique([IndexKey(column=column.name)], name, self.conflict())
         elif word == "CHECK":
             self.add_check(name)
         elif word == "REFERENCES":
@@ -416,18 +416,18 @@ class TableReader(Reader):
         elif not name:
             raise self.error()
 
-    def keys_of(self, tokens: Sequence[Token]) -> list[Key]:
+    def keys_of(self, tokens: Sequence[Token]) -> list[IndexKey]:
         """The columns of a key or unique constraint."""
         return [raw_key(part) for part in split_at_commas(tokens)]
 
-    def add_unique(self, keys: Sequence[Key], name: str, conflict: str) -> None:
+    def add_unique(self, keys: Sequence[IndexKey], name: str, conflict: str) -> None:
         """Note a unique constraint."""
 
         def noun(names: Names) -> Unique:
             own = tuple(plain_key(key, names) for key in keys)
             columns = tuple(key.column or "" for key in own)
             sql = clause(name, f"UNIQUE ({', '.join(map(key_sql, own))})", conflict)
-            if own == tuple(Key(column=column) for column in columns):
+            if own == tuple(IndexKey(column=column) for column in columns):
                 return Unique(columns=columns, name=name, sql=sql)
             return KeyedUnique(columns=columns, keys=own, name=name, sql=sql)
 
@@ -532,13 +532,13 @@ class IndexReader(Reader):
 
     def noun(self, name: str, unique: bool, parts: Sequence[Sequence[Token]], where: Sequence[Token]) -> Index | Unique:
         """The index as a noun: a unique one over plain columns means what a unique constraint does."""
-        keys: list[Key] = []
+        keys: list[IndexKey] = []
         columns: list[str] = []
         for part in parts:
             key, reads = index_key(part, self.names)
             keys.append(key)
             columns.extend(reads)
-        plain = all(key == Key(column=key.column) for key in keys)
+        plain = all(key == IndexKey(column=key.column) for key in keys)
         if unique and plain and not where:
             return Unique(columns=tuple(columns), name=name, sql=self.sql)
         condition = canonical(where, self.names) if where else None
@@ -587,25 +587,25 @@ def without_order(tokens: Sequence[Token]) -> tuple[Sequence[Token], str]:
     return tokens[:-1], "DESC" if last == "DESC" else ""
 
 
-def raw_key(tokens: Sequence[Token]) -> Key:
+def raw_key(tokens: Sequence[Token]) -> IndexKey:
     """A key of a constraint, which can only be a column."""
     tokens, collation, order = split_key(tokens)
-    return Key(column=tokens[0].name, collation=collation, order=order)
+    return IndexKey(column=tokens[0].name, collation=collation, order=order)
 
 
-def plain_key(key: Key, names: Names) -> Key:
+def plain_key(key: IndexKey, names: Names) -> IndexKey:
     """The key with the column's own spelling, and its collation only where it is another."""
     column = names.column(key.column or "") or key.column or ""
     return evolve(key, column=column, collation=other_collation(key.collation, column, names))
 
 
-def index_key(tokens: Sequence[Token], names: Names) -> tuple[Key, tuple[str, ...]]:
+def index_key(tokens: Sequence[Token], names: Names) -> tuple[IndexKey, tuple[str, ...]]:
     """A key of an index, and the columns that it reads."""
     inner, collation, order = split_key(tokens)
     if len(inner) == 1 and (column := names.column(inner[0].name)):
-        return Key(column=column, collation=other_collation(collation, column, names), order=order), (column,)
+        return IndexKey(column=column, collation=other_collation(collation, column, names), order=order), (column,)
     expression = canonical(inner, names)
-    return Key(expression=expression.text, collation=collation, order=order), expression.columns
+    return IndexKey(expression=expression.text, collation=collation, order=order), expression.columns
 
 
 def other_collation(collation: str | None, column: str, names: Names) -> str | None:
@@ -613,7 +613,7 @@ def other_collation(collation: str | None, column: str, names: Names) -> str | N
     return None if collation == (names.collations.get(column) or "BINARY") else collation
 
 
-def key_sql(key: Key) -> str:
+def key_sql(key: IndexKey) -> str:
     """A key of an index or constraint as SQL."""
     parts = [quote_name(key.column) if key.column else f"({key.expression})"]
     if key.collation:

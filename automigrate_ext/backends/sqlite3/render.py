@@ -24,7 +24,17 @@ from automigrate_ext.backends.sqlite3.tokens import (
     quote_name,
     tokenize,
 )
-from automigrate_ext.schema.nouns import Check, Column, Constraint, ForeignKey, Index, Key, PrimaryKey, Table, Unique
+from automigrate_ext.schema.nouns import (
+    Check,
+    Column,
+    Constraint,
+    ForeignKey,
+    Index,
+    IndexKey,
+    PrimaryKey,
+    Table,
+    Unique,
+)
 
 Parsed = TypeVar("Parsed")
 
@@ -176,9 +186,9 @@ def index(noun: Index | Unique, table: Table) -> str:
     return f"CREATE {unique}INDEX {quote_name(noun.name)} ON {on} ({', '.join(map(key_sql, keys))}){where}"
 
 
-def unique_keys(noun: Unique) -> tuple[Key, ...]:
+def unique_keys(noun: Unique) -> tuple[IndexKey, ...]:
     """The keys of a unique constraint."""
-    return noun.keys if isinstance(noun, KeyedUnique) else tuple(Key(column=column) for column in noun.columns)
+    return noun.keys if isinstance(noun, KeyedUnique) else tuple(IndexKey(column=column) for column in noun.columns)
 
 
 def names_of(table: Table) -> Names:

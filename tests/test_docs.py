@@ -14,6 +14,7 @@ from django.core.management import get_commands, load_command_class
 
 import automigrate_ext
 from automigrate_ext import Answers, Hazard, Judgement, LikelyRename, Plan, Remark, Request, RunProgress, Verdict
+from automigrate_ext.plan.codes import HazardCode
 from automigrate_ext.plan.plan import several_dict
 from automigrate_ext.schema.changes import Change, RenameTable
 from automigrate_ext.schema.nouns import Schema
@@ -230,6 +231,8 @@ def hazard_codes():
                 code = code_argument(call, takers)
                 if isinstance(code, ast.Constant):
                     yield code.value
+                elif isinstance(code, ast.Attribute) and ast.unparse(code.value) == "HazardCode":
+                    yield HazardCode[code.attr].value
                 else:
                     assert isinstance(code, ast.Name) and code.id == "code", ast.unparse(call)
 

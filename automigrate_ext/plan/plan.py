@@ -272,7 +272,7 @@ def judgement_dict(judgement: Judgement) -> dict[str, object]:
         "verdict": judgement.verdict.value,
         "hazards": [
             {
-                "code": hazard.code,
+                "code": str(hazard.code),
                 "message": hazard.message,
                 "rows": hazard.rows,
                 "remedy": hazard.remedy,

@@ -8,11 +8,12 @@ from django.apps import apps
 from django.db.models import Field
 
 from automigrate_ext.declared.selection import models_of
+from automigrate_ext.plan.codes import HazardCode
 from automigrate_ext.plan.plan import Judgement, Plan
 from automigrate_ext.schema.changes import AddColumn, AlterColumn, Change
 
 #: The refusals that a one-off value resolves.
-WANTS_VALUE = frozenset({"required-column", "null-values"})
+WANTS_VALUE = frozenset({HazardCode.REQUIRED_COLUMN, HazardCode.NULL_VALUES})
 
 
 def fields_without_value(plan: Plan) -> list[tuple[Judgement, Field[Any, Any]]]:

@@ -1,0 +1,24 @@
+"""The codes of hazards. They are part of the JSON of a plan: docs/reference.md lists them, and none is ever renamed."""
+
+from __future__ import annotations
+
+import enum
+
+
+class HazardCode(enum.StrEnum):
+    """The kind of a hazard. Each member equals its text, and is written as that to JSON."""
+
+    DROPS_COLUMN = "drops-column"
+    DROPS_TABLE = "drops-table"
+    REQUIRED_COLUMN = "required-column"
+    NULL_VALUES = "null-values"
+    UNABLE = "unable"
+    CAST_FAILS = "cast-fails"
+    ALTERS_VALUES = "alters-values"
+    OVERWRITES_COLUMN = "overwrites-column"
+    DUPLICATES = "duplicates"
+    ORPHANS = "orphans"
+    VIOLATORS = "violators"
+    NOT_COUNTED = "not-counted"
+    REFERENCED = "referenced"
+    DEPENDENT = "dependent"

@@ -34,7 +34,7 @@ class RenamedBackend(Backend):
 
     def find(self, catalog: Names[Found_co], name: str) -> Found_co | None:
         """The table that has the name, or will have it once what is renamed has its new name."""
-        return None if self.renaming.is_taken(name) else catalog.find(self.renaming.old_table(name))
+        return None if self.renaming.is_vacated(name) else catalog.find(self.renaming.old_table(name))
 
     @contextmanager
     def tried(self, renames: tuple[Change, ...]) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""What carrying out a plan means for a table that holds rows, apart from what happens to its values. Pure."""
+"""The cost of a plan for tables that hold rows: work and locks, apart from changes of values. Pure."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from automigrate_ext.schema.changes import plural
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Size:
-    """How many rows a table has; where `exact` is not set, by the server's estimate."""
+    """The number of rows in a table: counted, or estimated by the server where `exact` is not set."""
 
     rows: int
     exact: bool = True
@@ -20,7 +20,7 @@ class Size:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remark:
-    """What a run does to a table that takes time, or makes others wait, and how many rows the table has."""
+    """The effects of a run on a table that take time or make others wait, and the number of rows in the table."""
 
     table: str
     effects: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""A plan: what differs, what a run would do about each difference, and the SQL that does it."""
+"""A plan: the differences, the verdict on each of them, and the SQL that a run would execute."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from automigrate_ext.plan.cost import Remark
 from automigrate_ext.schema.changes import Change, subject_of
 from automigrate_ext.schema.nouns import Schema, canonical
 
-#: The version of the JSON; a change that could break a reader makes it another.
+#: The version of the JSON; every change that could break a reader increases it.
 VERSION = 1
 
 
 class Verdict(enum.StrEnum):
-    """What a run does about a difference."""
+    """What a run does about a difference: one of three."""
 
     APPLY = "apply"
     WITHHOLD = "withhold"
@@ -27,9 +27,10 @@ class Verdict(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hazard:
-    """What a change would do to the rows that are there, how many they are, and the way out.
+    """The effect of a change on existing rows, with the number of these rows and a remedy.
 
-    `samples` are the primary keys of up to five of them, `key` the columns that these are of.
+    `code` is one of `HazardCode`. `samples` are the primary keys of up to five of the rows, `key` the columns
+    of the primary key.
     """
 
     code: str
@@ -44,7 +45,7 @@ class Hazard:
 
     @property
     def reason(self) -> str:
-        """The message, with some of the rows."""
+        """The message, with examples of the rows where there are any."""
         return f"{self.message} ({self.examples})" if self.samples else self.message
 
     @property
@@ -68,7 +69,7 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Request:
-    """What a plan was asked for: by which command, for which labels (None for all models), and with which options."""
+    """The request for a plan: the command, the labels (None for all models) and the options."""
 
     command: str = "autoupdate"
     models: tuple[str, ...] | None = None
@@ -79,7 +80,7 @@ class Request:
     cascade: bool = False
 
     def as_dict(self) -> dict[str, object]:
-        """The request as plain values; what JSON does not know becomes text."""
+        """Return the request as plain values; values that JSON does not have become text."""
         return {
             "command": self.command,
             "models": None if self.models is None else list(self.models),
@@ -93,27 +94,27 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LikelyRename:
-    """What went and what came look alike: `old` and `new` as `--rename` and `renames` take them."""
+    """A removal and an addition that look alike: `old` and `new` as `--rename` and `renames` take them."""
 
     old: str
     new: str
 
     @property
     def option(self) -> str:
-        """What `--rename` takes."""
+        """The rename as `--rename` takes it."""
         return f"{self.old}={self.new}"
 
     def question(self, *, done: bool = False) -> str:
-        """The question, and what to do if the answer is yes."""
+        """Return the question, and the option to pass if the answer is yes."""
         return f"Was {self.old} renamed to {self.new}? {'Next time' if done else 'Then'} pass --rename {self.option}."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HookStep:
-    """An entry of AUTOMIGRATE["BEFORE"] or ["AFTER"] that a run carries out.
+    """An entry of AUTOMIGRATE["BEFORE"] or ["AFTER"] that a run executes.
 
     `when` is "before" or "after" the tables, `name` the entry as it is written; `statement` is the text of a file, or
-    a comment that stands for a function.
+    a comment in the place of a function.
     """
 
     when: str
@@ -122,7 +123,7 @@ class HookStep:
     is_sql: bool = True
 
     def describe(self) -> str:
-        """Say in one line what carrying it out does."""
+        """Describe the step in one line, in the imperative."""
         return f"{'Run' if self.is_sql else 'Call'} {self.name} {self.when} the tables"
 
 
@@ -130,12 +131,12 @@ class HookStep:
 class Plan:
     """The differences between a database and the models, in the order in which they are dealt with.
 
-    True if carrying it out would do something. `schema` is what it was made against; `foreign` lists what
-    came from nobody's model and is left alone; `notes` are remarks on models left out of one of several databases,
-    and on renames of which nothing is left to do, `likely_renames` renames that nobody spoke of; `tables` counts the
-    tables of the models; `opening` and `closing` are what a script of the statements begins and ends with; `remarks`
-    say what carrying it out means for tables with rows; `hooks` are the entries of the setting AUTOMIGRATE that are
-    due; `request` is what was asked for.
+    True if a run of the plan would do something. `schema` is the current schema of which the plan was made;
+    `foreign` lists objects that came from nobody's model and are left alone; `notes` are remarks on models left out
+    of one of several databases, and on renames that have nothing left to do; `likely_renames` are renames that
+    nobody asked for; `tables` counts the tables of the models; `opening` and `closing` are the statements with which
+    a script of the plan begins and ends; `remarks` describe the cost for tables with rows; `hooks` are the entries of
+    the setting AUTOMIGRATE that are due; `request` holds the command and options for which the plan was made.
     """
 
     alias: str
@@ -158,32 +159,32 @@ class Plan:
 
     @property
     def digest(self) -> str:
-        """A short text that stands for the schema that the plan was made against."""
+        """A short text that identifies the schema of which the plan was made."""
         return digest(self.schema)
 
     def judged(self, verdict: Verdict) -> tuple[Judgement, ...]:
-        """The judgements with this verdict."""
+        """Return the judgements with this verdict."""
         return tuple(judgement for judgement in self.judgements if judgement.verdict is verdict)
 
     @property
     def changes(self) -> tuple[Change, ...]:
-        """The changes that a run carries out."""
+        """The changes that a run makes."""
         return tuple(judgement.change for judgement in self.judged(Verdict.APPLY))
 
     @property
     def withheld(self) -> tuple[Judgement, ...]:
-        """What a run leaves undone so that no value is lost."""
+        """The changes that a run leaves undone so that no value is lost."""
         return self.judged(Verdict.WITHHOLD)
 
     @property
     def refused(self) -> tuple[Judgement, ...]:
-        """What the rows do not allow; with any of these a run does nothing at all."""
+        """The changes that the rows do not allow; with any of these a run does nothing at all."""
         return self.judged(Verdict.REFUSE)
 
     def sql(self) -> str:
-        """The statements as a script for the database's own shell, in a transaction as a run has it.
+        """Return the statements as a script for the database's own shell, in the same transaction as in a run.
 
-        What is withheld or refused, and what it costs, is said in comments.
+        Comments list what is withheld, what is refused, and what the plan costs.
         """
         verdicts = [f"{j.verdict.name}: {hazard}" for j in (*self.refused, *self.withheld) for hazard in j.hazards]
         comments = map(comment, (*verdicts, *(f"{remark.table}: {remark}" for remark in self.remarks)))
@@ -192,11 +193,11 @@ class Plan:
         return "".join(f"{line}\n" for line in (*comments, *statements))
 
     def as_json(self) -> str:
-        """The plan as JSON, see docs/reference.md."""
+        """Return the plan as JSON, see docs/reference.md."""
         return json.dumps(self.as_dict(), indent=2, sort_keys=False)
 
     def as_dict(self) -> dict[str, Any]:
-        """The plan as plain values."""
+        """Return the plan as plain values."""
         return {
             "version": VERSION,
             "database": self.alias,
@@ -218,7 +219,7 @@ class Plan:
 class Plans(Mapping[str, Plan]):
     """The plans of several databases by alias, in the order in which they were named.
 
-    True if carrying out any of them would do something.
+    True if a run of any of them would do something.
     """
 
     def __init__(self, plans: Iterable[Plan] = ()) -> None:
@@ -240,27 +241,27 @@ class Plans(Mapping[str, Plan]):
         return f"{type(self).__name__}({list(self.values())})"
 
     def as_json(self) -> str:
-        """The plans as JSON, see docs/reference.md."""
+        """Return the plans as JSON, see docs/reference.md."""
         return json.dumps(self.as_dict(), indent=2)
 
     def as_dict(self) -> dict[str, Any]:
-        """The plans as plain values."""
+        """Return the plans as plain values."""
         return several_dict([plan.as_dict() for plan in self.values()])
 
 
 def several_dict(databases: Sequence[Mapping[str, Any]], left_alone: Mapping[str, str] | None = None) -> dict[str, Any]:
-    """What came of several databases, as plain values; `left_alone` are others, with the reasons."""
+    """Return the results of several databases as plain values; `left_alone` maps others to the reasons."""
     skipped = [{"database": alias, "reason": reason} for alias, reason in (left_alone or {}).items()]
     return {"version": VERSION, "databases": list(databases), "left_alone": skipped}
 
 
 def failure_dict(plan: Plan, error: str, applied: Sequence[str], pending: Sequence[str]) -> dict[str, object]:
-    """A plan that could not be carried out to its end, as plain values."""
+    """Return a plan whose run failed before its end, as plain values."""
     return {**plan.as_dict(), "error": error, "applied": list(applied), "pending": list(pending)}
 
 
 def judgement_dict(judgement: Judgement) -> dict[str, object]:
-    """One change of a plan as plain values."""
+    """Return one change of a plan as plain values."""
     subject = subject_of(judgement.change)
     return {
         "table": judgement.change.table,
@@ -285,17 +286,17 @@ def judgement_dict(judgement: Judgement) -> dict[str, object]:
 
 
 def hook_dict(hook: HookStep) -> dict[str, object]:
-    """An entry that is carried out, as plain values."""
+    """Return an entry that is executed, as plain values."""
     return {"when": hook.when, "name": hook.name, "kind": "sql" if hook.is_sql else "function"}
 
 
 def plain(value: object) -> object:
-    """A value of a row as JSON has it: numbers, truth values and texts as they are, others as text."""
+    """Return a value of a row for JSON: numbers, booleans and texts unchanged, others as text."""
     return value if isinstance(value, (bool, int, float, str)) else str(value)
 
 
 def remark_dict(remark: Remark) -> dict[str, object]:
-    """What a plan costs a table, as plain values."""
+    """Return the cost of a plan for a table, as plain values."""
     return {
         "table": remark.table,
         "effects": list(remark.effects),
@@ -305,11 +306,11 @@ def remark_dict(remark: Remark) -> dict[str, object]:
 
 
 def comment(text: str) -> str:
-    """A text as a comment in SQL, of as many lines as it has."""
+    """Return a text as a comment in SQL, line by line."""
     return "\n".join(f"-- {line}" for line in text.splitlines())
 
 
 def digest(schema: Schema) -> str:
-    """A short text that differs when the schema does."""
+    """Return a short text that differs for schemas that differ."""
     text = json.dumps(canonical(schema), sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

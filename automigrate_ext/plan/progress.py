@@ -1,4 +1,4 @@
-"""How far a run is: what whoever watches it is told. Pure."""
+"""The progress of a run, as reported to a callback. Pure."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from automigrate_ext.plan.cost import Size
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunProgress:
-    """How far a run is on the database `alias`: `finished` of its `statements` are, and `sql` begins, on `table`.
+    """The progress of a run on the database `alias`: `finished` of its `statements` are, and `sql` begins, on `table`.
 
-    `table` is empty for a statement that is about no table in particular, and so is `sql` once all are run. `size` is
-    how many rows the table has, None where the plan remarks nothing on it, because nothing takes long. Where each row
-    gets a value of its own, `rows` is how many lack one and `rows_done` how many have got it; of any other statement
-    the server does not tell how far it is, and both are None.
+    `table` is empty for a statement that concerns no table in particular, and `sql` is empty once all have run. `size`
+    is the number of rows in the table, None where the plan has no remark on it, because nothing takes long. Where each
+    row gets a value of its own, `rows` is the number of rows that lack one and `rows_done` the number of rows that
+    have got theirs; servers do not report the progress of any other statement, and both are None.
     """
 
     alias: str
@@ -35,7 +35,7 @@ Watch = Callable[[RunProgress], None]
 
 @dataclass(slots=True, kw_only=True)
 class Meter:
-    """Counts the statements of a run, and tells `watch`, if there is one; `sizes` are those of the tables."""
+    """Counts the statements of a run, and reports to `watch`, if there is one; `sizes` are those of the tables."""
 
     watch: Watch | None = None
     alias: str = ""
@@ -45,7 +45,7 @@ class Meter:
 
     @contextmanager
     def statement(self, table: str, sql: str, *, count: int = 1) -> Iterator[RunProgress]:
-        """A block in which a statement runs, or `count` of them at once, of which `sql` is the first."""
+        """Report a statement, or `count` of them at once of which `sql` is the first, and count it after the block."""
         begun = evolve(self.progress(), table=table, sql=sql, size=self.sizes.get(table))
         self.report(begun)
         yield begun
@@ -54,10 +54,10 @@ class Meter:
             self.report(self.progress())
 
     def progress(self) -> RunProgress:
-        """How far the run is, between two statements."""
+        """Return the progress between two statements."""
         return RunProgress(alias=self.alias, finished=self.finished, statements=self.statements)
 
     def report(self, progress: RunProgress) -> None:
-        """Say how far the run is."""
+        """Call `watch` with the progress."""
         if self.watch:
             self.watch(progress)

@@ -1,4 +1,4 @@
-"""Plans saved as JSON: reading them, and telling whether they are still what a run would do. Pure."""
+"""Plans saved as JSON: reading them, and comparing them with what a run would do now. Pure."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 from automigrate_ext.exceptions import UnusablePlan
 from automigrate_ext.plan.plan import VERSION, Plan, Plans, Request, Verdict
 
-#: Stands in a statement for a value that is another each time that it is planned.
+#: The placeholder in a statement for a value that differs each time the statement is planned.
 ANYTHING = "\ue000"
-#: How many characters of a statement an error shows.
+#: The number of characters of a statement that an error shows.
 LONGEST_STATEMENT = 200
 
 T = TypeVar("T")
@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SavedChange:
-    """What a saved plan says of one change; of its hazards only the codes count, since rows may come and go."""
+    """One change of a saved plan; only the codes of its hazards count, since rows may come and go."""
 
     table: str
     kind: str
@@ -35,7 +35,7 @@ class SavedChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SavedPlan:
-    """A plan as its JSON has it, as far as it decides whether it still holds."""
+    """The parts of a plan's JSON that decide whether the plan still holds."""
 
     alias: str
     vendor: str
@@ -47,13 +47,13 @@ class SavedPlan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expected:
-    """A statement as it is now, or with `each_row` any number of those that give each row a value of its own."""
+    """A statement planned now, or with `each_row` any number of statements that give each row its own value."""
 
     sql: str
     each_row: str = ""
 
     def covers(self, saved: str) -> bool:
-        """Whether a saved statement is one of those for each row, or stands for all of them."""
+        """Return whether a saved statement is one of those for each row, or the one that represents them all."""
         return saved == self.sql or is_same(saved, self.each_row)
 
 
@@ -61,7 +61,7 @@ class Expected:
 
 
 def read_plan(plan: Plan | Mapping[str, Any] | str) -> SavedPlan:
-    """Read a plan from its JSON. Raises `UnusablePlan` where that is not a plan of `autoupdate` that can be run."""
+    """Read a plan from its JSON. Raises `UnusablePlan` where it is not a plan of `autoupdate` that can be run."""
     values = plan.as_dict() if isinstance(plan, Plan) else plan
     values = parse(values) if isinstance(values, str) else values
     if is_several(values):
@@ -97,7 +97,7 @@ def read_plans(plans: Plans | Mapping[str, Any] | str) -> dict[str, SavedPlan]:
 
 
 def is_several(values: Any) -> bool:
-    """Whether these are the values of plans for several databases."""
+    """Return whether these are the values of plans for several databases."""
     return isinstance(values, dict) and "databases" in values
 
 
@@ -128,7 +128,7 @@ def forbid_other_version(values: Mapping[str, Any]) -> None:
 
 
 def parse(text: str) -> Any:
-    """The values of a text of JSON."""
+    """Return the values in a text of JSON. Raises `UnusablePlan` where it is none."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -136,7 +136,7 @@ def parse(text: str) -> Any:
 
 
 def take(values: Mapping[str, Any], key: str, kind: type[T]) -> T:
-    """The value of a key, which has to be there and of a kind."""
+    """Return the value of a key. Raises `UnusablePlan` where it is missing or not of the kind."""
     if key not in values:
         raise UnusablePlan(f"The plan lacks {key!r}, so it is not one that --format json printed. Make it again.")
     value = values[key]
@@ -146,12 +146,12 @@ def take(values: Mapping[str, Any], key: str, kind: type[T]) -> T:
 
 
 def take_all(values: Mapping[str, Any], key: str, kind: type[T]) -> list[T]:
-    """The values of a key that has a list of one kind."""
+    """Return the values of a key that has a list of one kind."""
     return [take({key: value}, key, kind) for value in take(values, key, list)]
 
 
 def read_request(values: Mapping[str, Any]) -> Request:
-    """What the plan was asked for."""
+    """Read the request for which the plan was made."""
     renames = take(values, "renames", dict)
     return Request(
         command=take(values, "command", str),
@@ -165,7 +165,7 @@ def read_request(values: Mapping[str, Any]) -> Request:
 
 
 def read_change(values: Mapping[str, Any]) -> SavedChange:
-    """One change of a plan."""
+    """Read one change of a plan."""
     return SavedChange(
         table=take(values, "table", str),
         kind=take(values, "change", str),
@@ -188,9 +188,10 @@ def forbid_useless(saved: SavedPlan) -> None:
 
 
 def forbid_outdated(saved: SavedPlan, plan: Plan, expected: Sequence[Expected]) -> None:
-    """Raise `UnusablePlan` with all that differs between a saved plan and the one made now.
+    """Raise `UnusablePlan` with all differences between a saved plan and the one made now.
 
-    `expected` are the statements of the latter, with `ANYTHING` in the place of each value that planning makes anew.
+    `expected` are the statements of the latter, with `ANYTHING` in the place of each value that differs whenever the
+    statement is planned.
     """
     found = list(differences(saved, plan)) or list(other_statements(saved.statements, expected))
     if found:
@@ -201,7 +202,7 @@ def forbid_outdated(saved: SavedPlan, plan: Plan, expected: Sequence[Expected]) 
 
 
 def differences(saved: SavedPlan, plan: Plan) -> Iterator[str]:
-    """What differs between a saved plan and one made now, statements apart."""
+    """Yield the differences between a saved plan and one made now, except in statements."""
     if saved.vendor != plan.vendor:
         yield f"it was made for {saved.vendor}, and the database {plan.alias!r} is {plan.vendor}"
         return
@@ -217,7 +218,7 @@ def differences(saved: SavedPlan, plan: Plan) -> Iterator[str]:
 
 
 def other_statements(saved: Sequence[str], expected: Sequence[Expected]) -> Iterator[str]:
-    """The first statement that is another now, if any is."""
+    """Yield the first statement that differs now, if any does."""
     number = 0
     for statement in expected:
         if statement.each_row:
@@ -238,7 +239,7 @@ def was(saved: Sequence[str], number: int) -> str:
 
 
 def is_same(saved: str, expected: str) -> bool:
-    """Whether a saved statement is one made now, with anything in the places of `ANYTHING`."""
+    """Return whether a saved statement equals one made now, with any text in the places of `ANYTHING`."""
     pattern = ".*".join(re.escape(part) for part in expected.split(ANYTHING))
     return re.fullmatch(pattern, saved, re.DOTALL) is not None
 

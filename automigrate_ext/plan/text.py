@@ -1,4 +1,4 @@
-"""A plan as text for people. Pure: no database, no settings."""
+"""A plan as text for readers. Pure: no database, no settings."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from automigrate_ext.plan.progress import RunProgress
 from automigrate_ext.schema.changes import CreateExtension, CreateTable, DropTable, plural
 
 NOTHING_TO_DO = "Nothing to do: the database matches the models."
-#: Changes that say themselves what they are about, so that they need no heading.
+#: Changes whose description names the table, or that have none, so that they need no heading.
 WHOLE = (CreateExtension, CreateTable, DropTable)
-#: How many tables of which nothing is withheld, refused or lost a terminal shows, and of how many it lists the rows.
+#: The number of tables that a terminal shows with nothing withheld, refused or lost, and that it lists with their rows.
 TABLES_SHOWN = 25
 LEFT_ALONE = "Left alone (--prune drops it)"
 
@@ -24,8 +24,9 @@ LEFT_ALONE = "Left alone (--prune drops it)"
 class Line:
     """One line of a plan.
 
-    "+" comes, "-" goes, "~" changes, "=" is kept, "!" is refused, "?" asks, "#" says what it costs, ">" runs,
-    "" is a heading. `remedy` is the way out, which follows the text.
+    `sign` is "+" for an addition, "-" for a removal, "~" for a change, "=" for an object that is kept, "!" for a
+    refusal, "?" for a question, "#" for a cost, ">" for code that is run, and "" for a heading. `remedy` follows the
+    text.
     """
 
     sign: str
@@ -34,7 +35,7 @@ class Line:
 
     @property
     def words(self) -> str:
-        """All that the line says."""
+        """The text with the remedy, if there is one."""
         return f"{self.text} {self.remedy}" if self.remedy else self.text
 
     def __str__(self) -> str:
@@ -43,19 +44,19 @@ class Line:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Branch:
-    """What a plan says of one table; `heading` is its name, empty where the lines need none."""
+    """The lines of a plan for one table; `heading` is its name, empty where the lines need none."""
 
     heading: str
     lines: tuple[Line, ...]
 
     @property
     def needs_a_reader(self) -> bool:
-        """Whether something is withheld, refused or lost, or code is run that is not the package's."""
+        """Whether something is withheld, refused or lost, or code of the project is run."""
         return any(line.sign in "=!>" for line in self.lines)
 
 
 def lines(plan: Plan, *, verbosity: int = 1, done: bool = False) -> Iterator[Line]:
-    """The plan, grouped by table; at verbosity 2 with what is left alone and with the SQL."""
+    """Yield the lines of a plan, grouped by table; at verbosity 2 with foreign objects and the SQL."""
     for branch in branches(plan):
         if branch.heading:
             yield Line(sign="", text=branch.heading)
@@ -72,7 +73,7 @@ def lines(plan: Plan, *, verbosity: int = 1, done: bool = False) -> Iterator[Lin
 
 
 def branches(plan: Plan) -> Iterator[Branch]:
-    """What the plan says of each table, and of what is run before and after them."""
+    """Yield the lines for each table, and for the entries that are run before and after the tables."""
     yield from hook_branch(plan, "before")
     for table, remark, judgements in tables(plan):
         cost = (Line(sign="#", text=str(remark)),) if remark else ()
@@ -83,24 +84,24 @@ def branches(plan: Plan) -> Iterator[Branch]:
 
 
 def questions(plan: Plan, *, done: bool) -> Iterator[Line]:
-    """What looks like a rename."""
+    """Yield the questions about changes that look like renames."""
     yield from (Line(sign="?", text=likely.question(done=done)) for likely in plan.likely_renames)
 
 
-def abridged(found: Sequence[Branch]) -> tuple[Sequence[Branch], str]:
-    """The branches that are worth a screen, all that need a reader among them, and a line about the others."""
-    calm = [branch for branch in found if not branch.needs_a_reader]
+def abridged(plan_branches: Sequence[Branch]) -> tuple[Sequence[Branch], str]:
+    """Return the branches to show on a terminal, with all that need a reader, and a line about the others."""
+    calm = [branch for branch in plan_branches if not branch.needs_a_reader]
     left_out = calm[TABLES_SHOWN:]
     if len(left_out) < TABLES_SHOWN:
-        return found, ""
+        return plan_branches, ""
     changes = plural(sum(line.sign != "#" for branch in left_out for line in branch.lines), "change")
     more = f"... and {changes} of {plural(len(left_out), 'more table')}; --verbosity 2 or a pipe shows all."
     hidden = set(map(id, left_out))
-    return [branch for branch in found if id(branch) not in hidden], more
+    return [branch for branch in plan_branches if id(branch) not in hidden], more
 
 
 def tables(plan: Plan) -> Iterator[tuple[str, Remark | None, list[Judgement]]]:
-    """Each table with what a run costs it and what happens to it."""
+    """Yield each table with its cost and its judgements."""
     by_table: defaultdict[str, list[Judgement]] = defaultdict(list)
     for judgement in plan.judgements:
         by_table[judgement.change.table].append(judgement)
@@ -110,19 +111,19 @@ def tables(plan: Plan) -> Iterator[tuple[str, Remark | None, list[Judgement]]]:
 
 
 def speaks_for_itself(remark: Remark | None, judgements: list[Judgement]) -> bool:
-    """Whether what happens to a table needs no heading, since its name is all that it is about."""
+    """Return whether the changes of a table need no heading, since each of them names the whole table."""
     return remark is None and all(isinstance(judgement.change, WHOLE) for judgement in judgements)
 
 
 def hook_branch(plan: Plan, when: str) -> Iterator[Branch]:
-    """The entries of the setting AUTOMIGRATE that are carried out before or after the tables, if there are any."""
+    """Yield a branch with the entries of AUTOMIGRATE that run before or after the tables, if there are any."""
     lines = tuple(Line(sign=">", text=hook.describe()) for hook in plan.hooks if hook.when == when)
     if lines:
         yield Branch(heading="", lines=lines)
 
 
 def judgement_lines(judgement: Judgement) -> Iterator[Line]:
-    """One change with the verdict on it."""
+    """Yield the lines of one change: the change itself if it is applied, and its hazards."""
     if judgement.verdict is Verdict.APPLY:
         yield Line(sign=judgement.change.sign, text=judgement.change.describe())
     sign = "=" if judgement.verdict is Verdict.WITHHOLD else "!"
@@ -130,13 +131,13 @@ def judgement_lines(judgement: Judgement) -> Iterator[Line]:
 
 
 def hazard_line(sign: str, hazard: Hazard) -> Line:
-    """One reason for a verdict, with the way out if there is one."""
+    """Return the line of one reason for a verdict, with the remedy if there is one."""
     reason = f"{hazard.reason}." if hazard.remedy else hazard.reason
     return Line(sign=sign, text=reason, remedy=hazard.remedy)
 
 
 def summary(plan: Plan, *, done: bool, seconds: float | None = None) -> str:
-    """One line on what was done, or would be."""
+    """Return a line that counts the changes that were made, or would be."""
     if plan.refused:
         return f"Refused: {len(plan.refused)} of {plural(len(plan.judgements), 'change')}; nothing was done."
     withheld = f"{plural(len(plan.withheld), 'change')} withheld" if plan.withheld else ""
@@ -150,13 +151,13 @@ def summary(plan: Plan, *, done: bool, seconds: float | None = None) -> str:
 
 
 def report(plan: Plan) -> str:
-    """What was done as one text for a log, the summary first."""
+    """Return the changes that were made as one text for a log, after the summary."""
     return "\n".join([summary(plan, done=True), *map(str, lines(plan, done=True))])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
-    """A table of counts: what the columns are called, the last one being the number, and what stands in them."""
+    """A table of counts: the headings of its columns, of which the last one is the number, and its rows."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -164,7 +165,7 @@ class Counts:
 
 
 def losses(rows: Mapping[str, int]) -> Counts:
-    """How many rows each table would lose; of many tables, those that would lose most."""
+    """Return the number of rows that each table would lose; of many tables, those that would lose most."""
     most = sorted(rows, key=lambda table: -rows[table])[:TABLES_SHOWN] if len(rows) > 2 * TABLES_SHOWN else list(rows)
     shown = [(table, f"{rows[table]:,}") for table in most]
     if rest := rows.keys() - set(most):
@@ -173,14 +174,14 @@ def losses(rows: Mapping[str, int]) -> Counts:
 
 
 def refusals(plan: Plan) -> Counts:
-    """What the rows do not allow, and how many they are."""
+    """Return the hazards that the plan was refused for, with the number of rows of each."""
     reasons = ((judgement.change.table, hazard) for judgement in plan.refused for hazard in judgement.hazards)
     rows = ((table, hazard.code, "" if hazard.rows is None else f"{hazard.rows:,}") for table, hazard in reasons)
     return Counts(columns=("Table", "Refused", "Rows"), rows=tuple(rows))
 
 
 def how_far(progress: RunProgress, seconds: float) -> str:
-    """How far a statement is that has been running for so many seconds."""
+    """Return the progress of a statement that has been running for so many seconds, in words."""
     if progress.rows is not None and progress.rows_done is not None:
         left = seconds * (progress.rows - progress.rows_done) / progress.rows_done if progress.rows_done else None
         words = f", {duration(left)} left" if left is not None else ""
@@ -190,6 +191,6 @@ def how_far(progress: RunProgress, seconds: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """So many seconds as hours, minutes and seconds."""
+    """Return a number of seconds as hours, minutes and seconds."""
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes // 60}:{minutes % 60:02}:{rest:02}"

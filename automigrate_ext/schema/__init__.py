@@ -1,1 +1,1 @@
-"""What a database has, and how two states of it differ. Pure: nothing in here imports Django."""
+"""The objects of a database, and the differences between two states of them. Pure: nothing in here imports Django."""

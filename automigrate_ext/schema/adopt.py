@@ -1,4 +1,4 @@
-"""What the models are silent about stays as the database has it. Pure."""
+"""Keep in the database whatever the models do not declare. Pure."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from automigrate_ext.schema.ownership import Ownership
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TypeRules:
-    """What a backend says of types that differ in name only.
+    """A backend's rules for types that differ in name only.
 
-    `widths` orders the integer types from narrow to wide; `same_storage` says that values of two types
-    are stored alike, so that a reference declared as either is the same.
+    `widths` orders the integer types from narrow to wide; `same_storage` returns whether values of two types
+    are stored alike, so that a reference may have either type.
     """
 
     widths: Mapping[str, int] = field(default_factory=dict)
@@ -24,10 +24,10 @@ class TypeRules:
 
 
 def adopt(desired: Schema, current: Schema, ownership: Ownership, rules: TypeRules) -> Schema:
-    """The desired schema, taking from the database everything on which the models are silent.
+    """Return the desired schema, with everything that the models do not declare taken from the database.
 
-    A collation, default, comment or storage option set by hand is nobody's difference; an automatic key
-    that is wider than the models ask for, and the references to it, stay as they are.
+    A collation, default, comment or storage option set by hand is no difference; an automatic key that is
+    wider than the models require, and the references to it, stay as they are.
     """
     from_database = Adoption(current=current, ownership=ownership, rules=rules, desired=desired)
     return Schema({table.name: from_database.table(table) for table in desired})
@@ -35,7 +35,7 @@ def adopt(desired: Schema, current: Schema, ownership: Ownership, rules: TypeRul
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Adoption:
-    """The four values that `adopt` looks at, table by table."""
+    """The four values from which `adopt` builds each table."""
 
     desired: Schema
     current: Schema
@@ -89,7 +89,7 @@ class Adoption:
         return any(self.follows(fk, current, desired) for fk in targets)
 
     def follows(self, foreign_key: ForeignKey, current: Column, desired: Column) -> bool:
-        """Whether a reference is as wide as the kept key that it points at, or is stored alike."""
+        """Return whether a reference is as wide as the kept key that it points at, or is stored alike."""
         if self.rules.same_storage(current.type, desired.type):
             return True
         target = self.desired.get(foreign_key.to_table)
@@ -125,7 +125,7 @@ class Adoption:
         return desired
 
     def adopts_from(self, table: Table, current: Constraint, desired: Constraint, attribute: str) -> bool:
-        """Whether two constraints differ in nothing but an attribute on which the models are silent."""
+        """Return whether two constraints differ in nothing but an attribute that the models do not declare."""
         if type(current) is not type(desired) or getattr(desired, attribute, "") is not None:
             return False
         same = with_attribute(desired, attribute, current) == current
@@ -151,7 +151,7 @@ class Adoption:
 
 
 def is_reordered(current: Constraint, desired: Constraint) -> bool:
-    """Whether two unique constraints of the same name differ in nothing but the order of their columns."""
+    """Return whether two unique constraints of the same name differ only in the order of their columns."""
     if not isinstance(current, Unique) or not isinstance(desired, Unique):
         return False
     same_columns = sorted(current.columns) == sorted(desired.columns)
@@ -159,6 +159,6 @@ def is_reordered(current: Constraint, desired: Constraint) -> bool:
 
 
 def with_attribute(noun: Constraint, attribute: str, source: Constraint) -> Constraint:
-    """The constraint with one attribute of another one of its kind."""
+    """Return the constraint with one attribute taken from another constraint of its kind."""
     taken: dict[str, Any] = {attribute: getattr(source, attribute)}
     return evolve(noun, **taken)

@@ -1,4 +1,4 @@
-"""What the tables look like after a run: the desired schema with everything that is kept."""
+"""The schema after a run: the desired one with everything that is kept."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from automigrate_ext.schema.nouns import Column, Schema, Table
 
 
 def schema_after(current: Schema, desired: Schema, declared: Schema, changes: Iterable[Change]) -> Schema:
-    """The schema that the changes lead to.
+    """Return the schema that the changes lead to.
 
-    `desired` has taken over what the models are silent about, `declared` is what they say. Columns,
-    constraints and indexes that are in the database, not in the models and not dropped stay, in their own
-    words.
+    `declared` is the schema of the models; `desired` is the same with whatever it adopted from the database.
+    Columns, constraints and indexes that are in the database, not in the models and not dropped stay as the
+    database prints them.
     """
     by_table: defaultdict[str, list[Change]] = defaultdict(list)
     for change in changes:
@@ -29,7 +29,7 @@ def schema_after(current: Schema, desired: Schema, declared: Schema, changes: It
 
 
 def table_after(current: Table, desired: Table, declared: Table, changes: list[Change]) -> Table:
-    """One table after the changes to it."""
+    """Return one table after its changes."""
     dropped = {id(change.old) for change in changes if isinstance(change, (DropConstraint, DropIndex))}
     kept_constraints = match_objects(current.constraints, desired.constraints).removed
     kept_indexes = match_objects(current.indexes, desired.indexes).removed
@@ -45,13 +45,13 @@ def table_after(current: Table, desired: Table, declared: Table, changes: list[C
 
 
 def with_live_wording(column: Column, current: Table, declared: Table) -> Column:
-    """The column, as the database words it where it keeps something that the models do not say."""
+    """Return the column, as the database prints it where it keeps something that the models do not declare."""
     live = current.column(column.name)
     return live if live == column and column != declared.column(column.name) and live is not None else column
 
 
 def kept_columns(current: Table, desired: Table, changes: list[Change]) -> list[Column]:
-    """The columns that the models do not declare and that stay, relaxed where the run relaxes them."""
+    """Return the columns that the models do not declare and that stay, relaxed where the run relaxes them."""
     dropped = {change.old.name for change in changes if isinstance(change, DropColumn)}
     relaxed = {change.new.name: change.new for change in changes if isinstance(change, AlterColumn)}
     return [

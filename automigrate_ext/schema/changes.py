@@ -1,4 +1,4 @@
-"""What differs between two schemas: a noun and its two states, and how to say so."""
+"""The differences between two schemas: each is an object with its old and new state, and has a description."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ State = TypeVar("State")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Change:
-    """One difference of one table. `sign` is "+" for what comes, "-" for what goes, "~" for what changes."""
+    """One difference of one table. `sign` is "+" for an addition, "-" for a removal, "~" for any other change."""
 
     sign: ClassVar[str] = "~"
 
     table: str
 
     def describe(self) -> str:
-        """Say in one line, in the imperative, what carrying it out does."""
+        """Describe the change in one line, in the imperative."""
         raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Addition(Change, Generic[State]):
-    """Something comes."""
+    """Something is added."""
 
     sign: ClassVar[str] = "+"
     new: State
@@ -33,7 +33,7 @@ class Addition(Change, Generic[State]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Removal(Change, Generic[State]):
-    """Something goes."""
+    """Something is removed."""
 
     sign: ClassVar[str] = "-"
     old: State
@@ -41,7 +41,7 @@ class Removal(Change, Generic[State]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alteration(Change, Generic[State]):
-    """Something is another one afterwards."""
+    """Something is replaced, or changed in place."""
 
     old: State
     new: State
@@ -49,18 +49,18 @@ class Alteration(Change, Generic[State]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NameChange(Change):
-    """Something of the table gets another name."""
+    """Something that belongs to the table gets another name."""
 
     old_name: str
     new_name: str
 
 
-# Where a kind adds no field it is no dataclass of its own, which takes a third of a millisecond to load.
+# A kind without fields of its own is no dataclass: each dataclass takes a third of a millisecond to load.
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CreateExtension(Change):
-    """Create an extension of the database, which comes before all tables; `table` is ""."""
+    """Create an extension of the database, before all tables; `table` is ""."""
 
     sign: ClassVar[str] = "+"
     table: str = ""
@@ -92,7 +92,7 @@ class DropTable(Removal[Table]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenameTable(Change):
-    """Rename a table; `table` is the name it had."""
+    """Rename a table; `table` is its old name."""
 
     new_name: str
 
@@ -101,7 +101,7 @@ class RenameTable(Change):
 
 
 class RenameSequence(NameChange):
-    """Rename the sequence that numbers a column, whose name the server had made of the table's and column's."""
+    """Rename the sequence that numbers a column; the server had made its name from those of the table and column."""
 
     __slots__ = ()
 
@@ -142,7 +142,7 @@ class DropColumn(Removal[Column]):
 
 
 class RenameColumn(NameChange):
-    """Rename a column; `old_name` is the name it had."""
+    """Rename a column."""
 
     __slots__ = ()
 
@@ -162,7 +162,7 @@ class AlterColumn(Alteration[Column]):
 
     @property
     def regenerates(self) -> bool:
-        """Whether the column is, or becomes, a generated one and is computed in another way."""
+        """Whether the column is, or becomes, a generated one and its expression changes."""
         generated = self.old.generated or self.new.generated
         return generated is not None and (self.old.generated != self.new.generated or self.retypes)
 
@@ -170,7 +170,7 @@ class AlterColumn(Alteration[Column]):
         return f"Change column {self.table}.{self.new.name}: {', '.join(self.differences())}"
 
     def differences(self) -> list[str]:
-        """Say what differs, one text a difference."""
+        """Describe each difference of the two columns in a text of its own."""
         old, new = self.old, self.new
         words = []
         if old.type != new.type:
@@ -257,7 +257,7 @@ class RenameIndex(Alteration[Index]):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
-    """What a change is about, besides its table: a thing's name, the name that it had, the columns concerned."""
+    """The object of a change, besides its table: its name, its old name, the columns concerned."""
 
     name: str | None = None
     old_name: str | None = None
@@ -265,7 +265,7 @@ class Subject:
 
 
 def subject_of(change: Change) -> Subject:
-    """The column, constraint or index that a change is about, or the renamed table."""
+    """Return the column, constraint or index that a change concerns, or the renamed table."""
     match change:
         case CreateExtension():
             return Subject(name=change.name)
@@ -288,18 +288,18 @@ def subject_of(change: Change) -> Subject:
 
 
 def columns_of(noun: Constraint | Index) -> tuple[str, ...]:
-    """The columns that a constraint or index speaks of, once each."""
+    """Return the columns that a constraint or index refers to, once each."""
     columns: tuple[str, ...] = getattr(noun, "columns", ())
     return tuple(dict.fromkeys(columns))
 
 
 def plural(count: int, noun: str) -> str:
-    """ "1 row", "2 rows", "12,345 rows"."""
+    """Return a number with its noun: "1 row", "2 rows", "12,345 rows"."""
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def column_words(column: Column) -> str:
-    """A column's type and what else its reader wants to know of it."""
+    """Describe a column by its type, expression, nullability and default."""
     words = [column.type]
     if column.generated:
         words.append(f"generated as {column.generated.expression}")
@@ -311,6 +311,6 @@ def column_words(column: Column) -> str:
 
 
 def object_words(noun: Constraint | Index) -> str:
-    """A constraint or index by name, if it has one, and by what it is."""
+    """Describe a constraint or index, with its name if the model gave it."""
     described = noun.describe()
     return f"{described} {noun.name}".rstrip() if noun.named else described

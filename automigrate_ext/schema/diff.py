@@ -1,4 +1,4 @@
-"""Compare two schemas: what must change for the current one to equal the desired one. Pure."""
+"""Compare two schemas: which changes make the current one equal to the desired one. Pure."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from automigrate_ext.schema.matching import Match, Noun, match_objects
 from automigrate_ext.schema.nouns import Column, Constraint, Index, Schema, Table
 from automigrate_ext.schema.ownership import Ownership
 
-#: Whether an unmatched object has to go: an owned one, or one that stands in the way of a new one.
+#: Whether an unmatched object is dropped: an owned one, or one that is in the way of a new one.
 Goes = Callable[[Constraint | Index], bool]
 
 
 def diff(current: Schema, desired: Schema, ownership: Ownership, *, prune: bool = False) -> tuple[changes.Change, ...]:
-    """The changes that make `current` equal to `desired`, table by table.
+    """Return the changes that make `current` equal to `desired`, table by table.
 
     Tables of `current` that `desired` does not have are dropped; so are columns, constraints and indexes
-    that `ownership` says came from the models, and with `prune` all others too.
+    that came from the models according to `ownership`, and with `prune` all others too.
     """
     found: list[changes.Change] = []
     for table in desired:
@@ -34,7 +34,7 @@ def diff(current: Schema, desired: Schema, ownership: Ownership, *, prune: bool 
 def diff_table(
     current: Table, desired: Table, ownership: Ownership, *, prune: bool = False
 ) -> Iterator[changes.Change]:
-    """The changes of one table that both schemas have."""
+    """Yield the changes of one table that both schemas have."""
     if (current.comment, current.tablespace) != (desired.comment, desired.tablespace):
         yield changes.AlterTable(table=desired.name, old=current, new=desired)
     yield from diff_columns(current, desired, ownership, prune=prune)
@@ -42,7 +42,7 @@ def diff_table(
         yield changes.AlterPrimaryKey(table=desired.name, old=current.primary_key, new=desired.primary_key)
     constraints = match_objects(current.constraints, desired.constraints)
     indexes = match_objects(current.indexes, desired.indexes)
-    # An index and a constraint cannot have the same name, so each may stand in the way of the other.
+    # An index and a constraint cannot have the same name, so each may be in the way of the other.
     wanted = wanted_names(constraints) | wanted_names(indexes)
 
     def goes(old: Constraint | Index) -> bool:
@@ -53,7 +53,7 @@ def diff_table(
 
 
 def diff_columns(current: Table, desired: Table, ownership: Ownership, *, prune: bool) -> Iterator[changes.Change]:
-    """The changes of a table's columns; their order does not count."""
+    """Yield the changes of a table's columns; their order does not count."""
     old_by_name = {column.name: column for column in current.columns}
     for new in desired.columns:
         old = old_by_name.pop(new.name, None)
@@ -67,7 +67,7 @@ def diff_columns(current: Table, desired: Table, ownership: Ownership, *, prune:
 
 
 def diff_constraints(table: str, match: Match[Constraint], goes: Goes) -> Iterator[changes.Change]:
-    """The changes of a table's constraints."""
+    """Yield the changes of a table's constraints."""
     for gone in match.removed:
         if goes(gone):
             yield changes.DropConstraint(table=table, old=gone)
@@ -78,7 +78,7 @@ def diff_constraints(table: str, match: Match[Constraint], goes: Goes) -> Iterat
 
 
 def diff_indexes(table: str, match: Match[Index], goes: Goes) -> Iterator[changes.Change]:
-    """The changes of a table's indexes."""
+    """Yield the changes of a table's indexes."""
     for gone in match.removed:
         if goes(gone):
             yield changes.DropIndex(table=table, old=gone)
@@ -89,7 +89,7 @@ def diff_indexes(table: str, match: Match[Index], goes: Goes) -> Iterator[change
 
 
 def names_in_the_way(current: Schema, desired: Schema) -> Iterator[changes.RenameConstraint | changes.RenameIndex]:
-    """The objects whose generated name is to be another's, as may be after tables and columns were renamed."""
+    """Yield renames of objects whose generated name another object needs, as after renames of tables and columns."""
     wanted = {noun.name for table in desired for noun in table.constraints}
     wanted |= {index.name for table in desired for index in table.indexes}
     for table in desired:
@@ -105,19 +105,19 @@ def names_in_the_way(current: Schema, desired: Schema) -> Iterator[changes.Renam
 
 
 def is_in_the_way(old: Constraint | Index, new: Constraint | Index, wanted: set[str]) -> bool:
-    """Whether an object without a given name has the name of another, and could have one of its own."""
+    """Return whether an object without a given name has the name of another one, and could have its own."""
     return bool(new.name) and not new.named and old.name != new.name and old.name in wanted
 
 
 def wanted_names(match: Match[Noun]) -> set[str]:
-    """The names that the models give to what is added or renamed."""
+    """Return the names that the models give to objects that are added or renamed."""
     return {new.name for new in match.added if new.named} | {new.name for _, new in match.renamed}
 
 
 def foreign_objects(
     current: Schema, desired: Schema, ownership: Ownership
 ) -> Iterator[tuple[Table, Column | Constraint | Index]]:
-    """What the desired tables carry in the database that came from nobody's model."""
+    """Yield the columns, constraints and indexes of the desired tables that came from nobody's model."""
     for table in desired:
         old = current.get(table.name)
         if old is None:

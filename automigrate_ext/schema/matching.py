@@ -1,4 +1,4 @@
-"""Which constraint or index of the database is which of the models: by structure, then by name."""
+"""Pair the constraints and indexes of the database with those of the models: by structure, then by name."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Noun = TypeVar("Noun", Constraint, Index)
 class Match(Generic[Noun]):
     """The objects of one kind of two tables, current and desired, paired by structure.
 
-    `paired` are those that both have, `renamed` those of them whose name matters and differs.
+    `paired` are the objects that both have, `renamed` those pairs whose name matters and differs.
     """
 
     paired: tuple[tuple[Noun, Noun], ...]
@@ -29,7 +29,7 @@ def match_objects(current: Sequence[Noun], desired: Sequence[Noun]) -> Match[Nou
     """Pair equal objects, each with one other: first those of the same name, then the rest in their order.
 
     A pair whose names differ is a rename where the model gave the name, and no difference elsewhere. So an
-    object that has the name which the model gives to another cannot stand for one whose name does not matter.
+    object with a name that the model gives to another one is never paired with one whose name does not matter.
     """
     by_structure: defaultdict[Noun, list[Noun]] = defaultdict(list)
     for old in current:
@@ -58,7 +58,7 @@ def match_objects(current: Sequence[Noun], desired: Sequence[Noun]) -> Match[Nou
 
 
 def take(candidates: list[Noun], name: str | None = None, avoid: Set[str] = frozenset()) -> Noun | None:
-    """Take the candidate of that name, or without a name the first one with none to avoid, out of the list."""
+    """Remove from the list, and return, the candidate of that name; without a name, the first with no name to avoid."""
     for position, candidate in enumerate(candidates):
         if candidate.name not in avoid if name is None else candidate.name == name:
             return candidates.pop(position)

@@ -1,8 +1,8 @@
 """The nouns of a database schema: plain frozen values, as the server prints them.
 
-Two values are equal when the server would say that they are the same thing. Names of constraints and
-indexes do not count (most of them are generated, and depend on the route by which an object was made);
-where a name matters, `diff` looks at it. Fields that say how to make a thing again do not count either.
+Two values are equal when the server would print them alike. The names of constraints and indexes do not
+count (most of them are generated, and depend on the route by which an object was made); where a name
+matters, `diff` compares it. Fields that hold the SQL to create an object do not count either.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Generated:
-    """How a generated column is computed: the expression, and whether its value is stored."""
+    """The expression of a generated column, and whether its value is stored."""
 
     expression: str
     stored: bool
@@ -24,13 +24,13 @@ class Generated:
 class Column:
     """A column of a table.
 
-    `collation` is None for the collation that the type has anyway; `identity` is None for a plain
-    column, "by default" or "always" for one that the server numbers. `sql` is the definition that makes
-    it, without key, uniqueness, checks and references; `default_sql` the default as it was written;
-    `reads` names the columns that a generated column is computed from; `collatable` says
-    that its type can carry a collation; `sequence` is the one that numbers an old serial column; `inherited` says
-    that it is a column of the table's parent, and can go only with that; `extra` is what else the server says of
-    it, to be repeated where the column is defined anew.
+    `collation` is None for the default collation of the type; `identity` is None for a plain column,
+    "by default" or "always" for one that the server numbers. `sql` is the definition that creates the
+    column, without key, uniqueness, checks and references; `default_sql` is the default as it was written;
+    `reads` names the columns that a generated column is computed from; `collatable` is set where the type
+    can have a collation; `sequence` is the one that numbers an old serial column; `inherited` is set for a
+    column of the table's parent, which can be dropped only there; `extra` holds further attributes that the
+    server prints, to be repeated where the column is defined again.
     """
 
     name: str
@@ -70,11 +70,11 @@ class PrimaryKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Constraint:
-    """What a table's rows must satisfy.
+    """A condition that a table's rows must satisfy.
 
-    `named` says that the model gave the name, so that another name is a difference. `columns` are the
-    columns it speaks of. `sql` is the statement (or, on SQLite, the clause) that makes it. `inherited` says that it
-    is one of the table's parent, and can go only with that.
+    `named` is set where the model gave the name, so that another name is a difference. `columns` are the
+    columns that the constraint refers to. `sql` is the statement (or, on SQLite, the clause) that creates it.
+    `inherited` is set for a constraint of the table's parent, which can be dropped only there.
     """
 
     kind: ClassVar[str] = "constraint"
@@ -86,11 +86,11 @@ class Constraint:
 
     @property
     def identity(self) -> str:
-        """What tells the object from its siblings: its name, or its structure where it has none."""
+        """The name of the object, or its structure where it has none: unique within the table."""
         return self.name or structural_identity(self)
 
     def describe(self) -> str:
-        """Say what it is, without its name."""
+        """Describe the constraint in words, without its name."""
         raise NotImplementedError
 
 
@@ -112,7 +112,7 @@ class Unique(Constraint):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Check(Constraint):
-    """A check constraint: the expression as the server prints it."""
+    """A check constraint, with the expression as the server prints it."""
 
     kind: ClassVar[str] = "check"
 
@@ -125,9 +125,9 @@ class Check(Constraint):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exclusion(Constraint):
-    """An exclusion constraint: the definition as the server prints it.
+    """An exclusion constraint, with the definition as the server prints it.
 
-    `elements` are its expressions with their operators, `condition` says for which rows it holds.
+    `elements` are its expressions with their operators, `condition` selects the rows to which it applies.
     """
 
     kind: ClassVar[str] = "exclusion"
@@ -160,7 +160,7 @@ class ForeignKey(Constraint):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexKey:
-    """One key of an index: a column or an expression, with what departs from the defaults of its type."""
+    """One key of an index: a column or an expression, with whatever differs from the defaults of its type."""
 
     column: str | None = None
     expression: str | None = None
@@ -175,10 +175,10 @@ class IndexKey:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Index:
-    """An index that backs no constraint of the catalog; a unique one may stand for a model's constraint.
+    """An index that backs no constraint of the catalog; a unique one may implement a model's constraint.
 
-    `columns` are all columns that its keys, expressions and condition speak of; `inherited` says that it is a part
-    of an index of the table's parent, and can go only with that.
+    `columns` are all columns that its keys, expressions and condition refer to; `inherited` is set for a part of
+    an index of the table's parent, which can be dropped only there.
     """
 
     kind: ClassVar[str] = "index"
@@ -200,7 +200,7 @@ class Index:
 
     @property
     def identity(self) -> str:
-        """What tells the index from its siblings: its name."""
+        """The name of the index, or its structure where it has none: unique within the table."""
         return self.name or structural_identity(self)
 
     def describe(self) -> str:
@@ -219,10 +219,10 @@ class Index:
 class Table:
     """A table with everything that belongs to it.
 
-    `owner` is the label of the model ("todo.Todo") that declares it, `automatic` says that Django made
-    the model itself (many-to-many) and `automatic_key` that nobody's model declares the primary key.
-    `sql` holds the statements that make the table, foreign keys apart where they can be. `namespace` is where the
-    server found the table, as it is written in SQL, if that is another place than the one that new tables go to.
+    `owner` is the label of the model ("todo.Todo") that declares the table. `automatic` is set where Django
+    made that model itself (many-to-many), `automatic_key` where no model declares the primary key. `sql` holds
+    the statements that create the table, without foreign keys where these can be added later. `namespace` is
+    the schema of the table as SQL names it, if it is another than the one in which new tables are created.
     """
 
     name: str
@@ -239,7 +239,7 @@ class Table:
     sql: tuple[str, ...] = field(default=(), compare=False)
 
     def column(self, name: str) -> Column | None:
-        """The column of that name, or None."""
+        """Return the column of that name, or None."""
         return next((column for column in self.columns if column.name == name), None)
 
     @property
@@ -250,7 +250,7 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """The tables of a database, or those of them that a run looks at, by name."""
+    """The tables of a database, or those that a run compares, by name."""
 
     tables: Mapping[str, Table]
 
@@ -261,23 +261,23 @@ class Schema:
         return len(self.tables)
 
     def get(self, name: str) -> Table | None:
-        """The table of that name, or None."""
+        """Return the table of that name, or None."""
         return self.tables.get(name)
 
 
 def structural_identity(noun: Any) -> str:
-    """A text that is the same for equal values, for objects that have no name of their own."""
+    """Return a text that is equal for equal values, for objects that have no name of their own."""
     facts = [f"{f.name}={getattr(noun, f.name)!r}" for f in fields(noun) if f.compare]
     return f"{noun.kind}({', '.join(facts)})"
 
 
 def canonical(schema: Schema) -> dict[str, object]:
-    """The schema as nested sorted values without order or generated names: equal schemas, equal values."""
+    """Return the schema as nested sorted values without order or generated names: equal schemas, equal values."""
     return {table.name: canonical_table(table) for table in schema}
 
 
 def canonical_table(table: Table) -> dict[str, object]:
-    """One table as nested sorted values, see `canonical`."""
+    """Return one table as nested sorted values, see `canonical`."""
     objects: tuple[Constraint | Index, ...] = (*table.constraints, *table.indexes)
     return {
         "columns": sorted(map(repr_compared, table.columns)),
@@ -289,6 +289,6 @@ def canonical_table(table: Table) -> dict[str, object]:
 
 
 def repr_compared(noun: Any) -> str:
-    """The fields of a noun that count when it is compared, as text."""
+    """Return the fields of a noun that count in comparisons, as text."""
     facts = ", ".join(f"{f.name}={getattr(noun, f.name)!r}" for f in fields(noun) if f.compare)
     return f"{type(noun).__name__}({facts})"

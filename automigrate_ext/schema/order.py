@@ -1,7 +1,7 @@
-"""In which order tables are made, and things renamed, so that each step finds what it needs.
+"""The order in which tables are created, and names are changed, so that each step has what it needs.
 
-Tables come after those that their foreign keys point at. Renames in a chain start at its free end, and names that
-trade places go by way of a third one.
+Tables come after those that their foreign keys point at. Renames in a chain start at its free end, and names
+that are swapped go through a third one.
 """
 
 from __future__ import annotations
@@ -11,15 +11,16 @@ from itertools import count
 
 from automigrate_ext.schema.nouns import ForeignKey, Table
 
+#: A change of a name: the old one and the new one.
 Move = tuple[str, str]
-#: The longest beginning of a name that still leaves room for what is put behind it, on every database.
+#: How many characters of a name may be kept before a suffix, within the limit of every database.
 ROOM = 50
 
 
 def in_order(moves: Mapping[str, str], taken: Collection[str], *, swaps: Collection[str] = ()) -> list[Move]:
-    """The moves from old names to new ones, each to a name that is free by then.
+    """Return the moves from old names to new ones, each to a name that is free by then.
 
-    `taken` are the names there are, `swaps` the old names that may trade places. A move to a name that
+    `taken` are the existing names, `swaps` the old names that may be swapped. A move to a name that
     does not become free is left out.
     """
     waiting, occupied = dict(moves), set(taken)
@@ -35,7 +36,7 @@ def in_order(moves: Mapping[str, str], taken: Collection[str], *, swaps: Collect
 
 
 def cycles(moves: Mapping[str, str]) -> Iterable[list[Move]]:
-    """The closed rings among moves each of which goes to a name that another one leaves."""
+    """Yield the closed rings among moves, in each of which every new name is the old name of another move."""
     seen: set[str] = set()
     for start in moves:
         ring: list[Move] = []
@@ -49,13 +50,13 @@ def cycles(moves: Mapping[str, str]) -> Iterable[list[Move]]:
 
 
 def free_name(name: str, taken: Collection[str]) -> str:
-    """A name that nothing has, for the time being."""
+    """Return a temporary name that nothing else has."""
     names = (f"{name[:ROOM]}__moved{number or ''}" for number in count())
     return next(name for name in names if name not in taken)
 
 
 def in_dependency_order(tables: Sequence[Table]) -> list[Table]:
-    """The tables, each after those that its foreign keys point at, as far as there are no cycles."""
+    """Sort tables, each after those that its foreign keys point at, except in cycles."""
     by_name = {table.name: table for table in tables}
     done: dict[str, Table] = {}
     for start in tables:
@@ -76,6 +77,6 @@ def in_dependency_order(tables: Sequence[Table]) -> list[Table]:
 
 
 def waits_for(foreign_key: ForeignKey, by_name: dict[str, Table], done: dict[str, Table], visiting: set[str]) -> bool:
-    """Whether the foreign key's target is still to be visited."""
+    """Return whether the foreign key's target is still to be visited."""
     target = foreign_key.to_table
     return target in by_name and target not in done and target not in visiting

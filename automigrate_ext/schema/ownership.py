@@ -1,4 +1,4 @@
-"""Whose a thing is: what the models once declared may go when they drop it, what others made stays."""
+"""The record of what came from the models: that may be dropped along with its declaration, everything else stays."""
 
 from __future__ import annotations
 
@@ -11,17 +11,18 @@ from automigrate_ext.schema.matching import match_objects
 from automigrate_ext.schema.nouns import Column, Constraint, ForeignKey, Index, Schema, Table
 
 Attributes = tuple[str, ...]
+#: An object of a table that has an identity in the record.
 TableObject = Constraint | Index
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnedTable:
-    """What the models declared of one table when a run last looked at it.
+    """What the models declared of one table in the last run.
 
     `columns` and `objects` (constraints and indexes by identity) map to the optional attributes that
     came from the models, `attributes` are those of the table as a whole. `kept` names columns that the
-    models no longer have and whose values were kept. `taken_off` are foreign keys made by hand that a run takes off
-    and puts back, which the next run does where it was ended in between.
+    models no longer have and whose values were kept. `taken_off` are foreign keys made by hand that a run
+    drops and adds again; if the run ends in between, the next run adds them.
     """
 
     name: str
@@ -34,16 +35,16 @@ class OwnedTable:
 
 
 def never_generated(table: Table, noun: TableObject) -> bool:
-    """The answer of a caller who cannot tell generated names from others."""
+    """Return False, for callers that cannot distinguish generated names from others."""
     return False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ownership:
-    """The record of owned objects, and what can be told without it.
+    """The record of owned objects, and rules for objects that it does not have.
 
-    `django_named` says whether Django's schema editor gave the object its name (the hash in it cannot
-    be met by chance); `server_named` whether the server chose it, as it does for a column's own
+    `django_named` returns whether Django's schema editor gave the object its name (the hash in it cannot
+    occur by chance); `server_named` whether the server chose the name, as it does for a column's own
     constraints. The latter counts only for tables that no run has recorded yet.
     """
 
@@ -52,21 +53,21 @@ class Ownership:
     server_named: Callable[[Table, TableObject], bool] = never_generated
 
     def owns_column(self, table: Table, column: Column) -> bool:
-        """Whether the column came from the models; on a table never recorded, every column of its own did."""
+        """Return whether the column came from the models; in a table never recorded, all but inherited ones did."""
         if column.inherited:
             return False
         owned = self.tables.get(table.name)
         return owned is None or column.name in owned.columns or column.name in owned.kept
 
     def is_kept(self, table: str, column: str | None) -> bool:
-        """Whether a run has kept the column, or the table as a whole, that no model declares any more."""
+        """Return whether a run has kept the column, or the whole table, although no model declares it any more."""
         owned = self.tables.get(table)
         if owned is None:
             return False
         return column in owned.kept if column else not owned.columns
 
     def owns_object(self, table: Table, noun: TableObject) -> bool:
-        """Whether the constraint or index came from the models."""
+        """Return whether the constraint or index came from the models."""
         if noun.inherited:
             return False
         owned = self.tables.get(table.name)
@@ -75,7 +76,7 @@ class Ownership:
         return noun.identity in owned.objects or self.django_named(table, noun)
 
     def owns_attribute(self, table: Table, attribute: str, *, of: str | None = None) -> bool:
-        """Whether an optional attribute of the table, or of its column or object `of`, came from them."""
+        """Return whether an optional attribute of the table, or of its column or object `of`, came from the models."""
         owned = self.tables.get(table.name)
         if owned is None:
             return False
@@ -85,10 +86,10 @@ class Ownership:
 
 
 def owned_table(declared: Table, desired: Table, current: Table, before: OwnedTable | None) -> OwnedTable:
-    """What to record of a table: everything that the models declare, under the name the database knows.
+    """Return the record of a table: everything that the models declare, under its names in the database.
 
-    `desired` is the declared table with what it took over from the database, `current` the table after
-    the run; what `before` owned and the run kept stays owned.
+    `desired` is the declared table with whatever it adopted from the database, `current` the table after
+    the run. Columns that `before` owned and the run kept stay owned.
     """
     names = {column.name for column in declared.columns}
     present = {column.name for column in current.columns}
@@ -105,17 +106,17 @@ def owned_table(declared: Table, desired: Table, current: Table, before: OwnedTa
 
 
 def kept_table(owned: OwnedTable) -> OwnedTable:
-    """What to record of a table that no model declares any more and that a run has kept."""
+    """Return the record of a table that no model declares any more and that a run has kept."""
     return evolve(owned, columns={}, kept=tuple(sorted({*owned.columns, *owned.kept})))
 
 
 def owned_during_run(
     after: OwnedTable, before: OwnedTable | None, filled: Iterable[str], taken_off: Iterable[ForeignKey]
 ) -> OwnedTable:
-    """What to record before a run that a server does not undo: all that was owned, all that will be.
+    """Return the record for the time of a run that the server cannot undo: all that was or will be owned.
 
-    The `filled` columns have a database default for the time of the run, which is the run's own, and the foreign keys
-    `taken_off` are not there for some of it.
+    The `filled` columns have a database default during the run, which the run itself adds. The foreign keys
+    `taken_off` are missing for a part of the run.
     """
     columns = {**(before.columns if before else {}), **after.columns}
     columns |= {name: tuple(dict.fromkeys((*columns.get(name, ()), "default"))) for name in filled}
@@ -129,7 +130,7 @@ def owned_during_run(
 
 
 def foreign_keys_to_restore(current: Schema, ownership: Ownership) -> Iterator[AddConstraint]:
-    """The foreign keys that a run took off and did not come to put back, as far as both ends are among the tables."""
+    """Yield the foreign keys that an interrupted run dropped, where both of their ends are among the tables."""
     for table in current:
         owned = ownership.tables.get(table.name)
         columns = {column.name for column in table.columns}
@@ -139,7 +140,7 @@ def foreign_keys_to_restore(current: Schema, ownership: Ownership) -> Iterator[A
 
 
 def owned_objects(declared: Table, desired: Table, current: Table, before: OwnedTable | None) -> dict[str, Attributes]:
-    """The declared constraints and indexes by their identity in the database, those owned before preferred."""
+    """Return the declared objects by their identity in the database, with a preference for those owned before."""
     known = before.objects if before else {}
 
     def is_new(noun: TableObject) -> bool:
@@ -157,10 +158,10 @@ def owned_objects(declared: Table, desired: Table, current: Table, before: Owned
 
 
 def column_attributes(column: Column) -> Attributes:
-    """The optional attributes that a declared column has."""
+    """Return the optional attributes that a declared column has."""
     return tuple(a for a in ("default", "collation", "comment") if getattr(column, a))
 
 
 def object_attributes(noun: TableObject) -> Attributes:
-    """The optional attributes that a declared constraint or index has."""
+    """Return the optional attributes that a declared constraint or index has."""
     return tuple(a for a in ("on_delete", "options", "tablespace") if getattr(noun, a, None))

@@ -1,4 +1,4 @@
-"""Renames that are to come, told to a server that could not undo them: which name each thing has now. Pure."""
+"""One map of old and new names, for servers that cannot undo renames made on trial. Pure."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from automigrate_ext.schema.nouns import (
 
 
 class RenamedTable:
-    """The parts of one table under their new names: by `columns`, its own, and by those of the tables it points at."""
+    """Renames the parts of one table: by `columns`, its own, and by the columns of the tables that it points at."""
 
     def __init__(self, columns: dict[str, str], renaming: Renaming) -> None:
         self.columns = columns
@@ -31,7 +31,7 @@ class RenamedTable:
         return tuple(self.columns.get(column, column) for column in columns)
 
     def text(self, expression: str) -> str:
-        """An expression with the new names in it, where it can be told from here which names it has."""
+        """Return an expression with the new names in it; unchanged here, where the names in it are unknown."""
         return expression
 
     def column(self, column: Column) -> Column:
@@ -81,15 +81,15 @@ class RenamedTable:
 
 
 class Renaming:
-    """What tables and columns will be called after some changes, which come one after the other."""
+    """The names of tables and columns before and after some changes, which are made one after the other."""
 
-    #: What names the parts of a table anew.
+    #: The class that renames the parts of a table.
     parts = RenamedTable
 
     def __init__(self, changes: Iterable[Change]) -> None:
-        #: The name that each renamed table has now, by the name that it will have.
+        #: The current name of each renamed table, by its new name.
         self.old_tables: dict[str, str] = {}
-        #: The names that columns have now, by the names that they will have; by the table's name now.
+        #: The current names of columns, by their new names; by the current name of the table.
         self.old_columns: defaultdict[str, dict[str, str]] = defaultdict(dict)
         for change in changes:
             if isinstance(change, RenameTable):
@@ -99,29 +99,29 @@ class Renaming:
                 columns[change.new_name] = columns.pop(change.old_name, change.old_name)
 
     def old_table(self, new: str) -> str:
-        """The name now of a table that will have this one."""
+        """Return the current name of the table that gets this name."""
         return self.old_tables.get(new, new)
 
-    def is_taken(self, new: str) -> bool:
-        """Whether the table that has this name now will have another one, and no other table takes it."""
-        return new in self.old_tables.values() and new not in self.old_tables
+    def is_vacated(self, name: str) -> bool:
+        """Return whether the table that has this name now gets another one, and no other table takes the name."""
+        return name in self.old_tables.values() and name not in self.old_tables
 
     @property
     def new_tables(self) -> Mapping[str, str]:
-        """The name that each renamed table will have, by the one that it has now."""
+        """The new name of each renamed table, by its current one."""
         return {old: new for new, old in self.old_tables.items()}
 
     def columns(self, old_table: str) -> dict[str, str]:
-        """The names that columns of a table will have, by those that they have now."""
+        """Return the new names of a table's renamed columns, by their current ones."""
         return {old: new for new, old in self.old_columns.get(old_table, {}).items() if old != new}
 
     def columns_by_new_table(self) -> dict[str, dict[str, str]]:
-        """The same for all tables, by the names that these will have."""
-        found = {self.new_tables.get(table, table): self.columns(table) for table in self.old_columns}
-        return {table: columns for table, columns in found.items() if columns}
+        """Return the new names of renamed columns, by their current ones, for each table by its new name."""
+        by_table = {self.new_tables.get(table, table): self.columns(table) for table in self.old_columns}
+        return {table: columns for table, columns in by_table.items() if columns}
 
     def table(self, table: Table) -> Table:
-        """A table as it will be called."""
+        """Return a table with its new names."""
         columns = self.columns(table.name)
         renamed = self.parts(columns, self)
         key = table.primary_key

@@ -174,7 +174,7 @@ def losses(rows: Mapping[str, int]) -> Counts:
 
 
 def refusals(plan: Plan) -> Counts:
-    """Return the hazards that the plan was refused for, with the number of rows of each."""
+    """Return the hazards for which the plan is refused, with the number of rows of each."""
     reasons = ((judgement.change.table, hazard) for judgement in plan.refused for hazard in judgement.hazards)
     rows = ((table, hazard.code, "" if hazard.rows is None else f"{hazard.rows:,}") for table, hazard in reasons)
     return Counts(columns=("Table", "Refused", "Rows"), rows=tuple(rows))

@@ -1,1 +1,1 @@
-"""What the models declare; nothing is executed."""
+"""The declarations of the models, as models to select and as SQL; nothing is executed."""

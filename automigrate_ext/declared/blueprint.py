@@ -1,4 +1,4 @@
-"""What Django's schema editor says of a model's table: SQL and structure, nothing executed."""
+"""The SQL and the structure of a model's table according to Django's schema editor; nothing is executed."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from django.db.models import CompositePrimaryKey, Field, Model, UniqueConstraint
 from automigrate_ext.declared.editor import MARK, SQL, SchemaEditor, comment_statements, compose
 from automigrate_ext.schema.nouns import ForeignKey, Unique
 
-#: The suffix with which the schema editor names a foreign key that it makes along with its table.
+#: The suffix in the name that the schema editor gives to a foreign key created along with its table.
 FOREIGN_KEY_SUFFIX = "_fk_%(to_table)s_%(to_column)s"
 
-#: How the templates begin by which the schema editor adds a constraint, `ExclusionConstraint` too.
+#: The beginning of the schema editor's templates that add a constraint, also an `ExclusionConstraint`.
 ADD_TO_TABLE = "ALTER TABLE %(table)s ADD "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColumnBlueprint:
-    """A field's column: its definition without key, uniqueness and check, and those parts on their own."""
+    """The column of a field: its definition without key, uniqueness and check, and these parts separately."""
 
     name: str
     field: Field[Any, Any]
@@ -39,11 +39,11 @@ class ColumnBlueprint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Blueprint:
-    """A model's table.
+    """The table of a model.
 
     `create` is the CREATE TABLE statement, with `MARK` before its closing bracket where foreign keys are
     not part of it. `objects` are the statements that Django defers (unique constraints and indexes),
-    `clauses` what Meta.constraints and unique fields add to the table, by name where they have one.
+    `clauses` are those that Meta.constraints add to the table, by name.
     """
 
     connection: BaseDatabaseWrapper
@@ -62,22 +62,22 @@ class Blueprint:
 
     @property
     def owner(self) -> str:
-        """The label of the model that declares the table: of the owner, for a many-to-many table."""
+        """The label of the model that declares the table; for a many-to-many table, that of the field's model."""
         created_by = self.model._meta.auto_created
         owner: Any = created_by if created_by else self.model
         return str(owner._meta.label)
 
     def name_of(self, statement: SQL) -> str:
-        """The name under which the server knows what a statement makes."""
+        """Return the name that the server gives to the object that a statement creates."""
         return statement_name(self.connection, statement)
 
     def create_sql(self, clauses: Iterable[str] = ()) -> str:
-        """The CREATE TABLE statement with further clauses in it."""
+        """Return the CREATE TABLE statement with further clauses in it."""
         return self.create.replace(MARK, "".join(f", {clause}" for clause in clauses))
 
 
 def draw(editor: SchemaEditor, model: type[Model]) -> Blueprint:
-    """Have the editor write down all that makes the model's table."""
+    """Collect from the editor all SQL that creates the model's table."""
     editor.deferred_sql.clear()
     create = compose(editor, *editor.table_sql(model))
     deferred = [sql for sql in editor.deferred_sql if sql is not None and not is_foreign_key(editor, sql)]
@@ -103,12 +103,12 @@ def draw(editor: SchemaEditor, model: type[Model]) -> Blueprint:
 
 
 def is_foreign_key(editor: SchemaEditor, sql: SQL) -> bool:
-    """Whether the statement is the schema editor's ADD CONSTRAINT ... FOREIGN KEY."""
+    """Return whether the statement is the schema editor's ADD CONSTRAINT ... FOREIGN KEY."""
     return isinstance(sql, Statement) and sql.template == editor.sql_create_fk
 
 
 def is_plain(model: type[Model], columns: Iterable[ColumnBlueprint]) -> bool:
-    """Whether nothing of the table but its indexes needs to be seen as a whole by the server."""
+    """Return whether the server need not see the table as a whole, apart from its indexes."""
     opts = model._meta
     tablespaces = opts.db_tablespace or any(column.field.db_tablespace for column in columns)
     return (
@@ -119,19 +119,19 @@ def is_plain(model: type[Model], columns: Iterable[ColumnBlueprint]) -> bool:
 
 
 def is_plain_unique(constraint: Any) -> bool:
-    """Whether a constraint is a unique one over columns with nothing else that the server could print."""
+    """Return whether a constraint is a unique one over columns, without anything else that the server prints."""
     more = ("condition", "include", "opclasses", "nulls_distinct")
     is_unique = type(constraint) is UniqueConstraint
-    return is_unique and bool(constraint.fields) and not any(says(constraint, attribute) for attribute in more)
+    return is_unique and bool(constraint.fields) and not any(has_option(constraint, attribute) for attribute in more)
 
 
-def says(constraint: Any, attribute: str) -> bool:
-    """Whether a constraint gives an optional attribute."""
+def has_option(constraint: Any, attribute: str) -> bool:
+    """Return whether a constraint has a value for an optional attribute."""
     return getattr(constraint, attribute, None) not in (None, ())
 
 
 def draw_columns(editor: SchemaEditor, model: type[Model]) -> Iterator[ColumnBlueprint]:
-    """The columns of a model's own table."""
+    """Yield the columns of a model's own table."""
     connection = editor.connection
     for field in model._meta.local_fields:
         db_params = field.db_parameters(connection=connection)
@@ -153,13 +153,13 @@ def draw_columns(editor: SchemaEditor, model: type[Model]) -> Iterator[ColumnBlu
 
 
 def collate(editor: SchemaEditor, db_params: Any) -> str:
-    """The COLLATE clause of a field's column, if it asks for one."""
+    """Return the COLLATE clause of a field's column, or "" where it has no collation of its own."""
     collation = db_params.get("collation")
     return editor._collate_sql(collation) if collation else ""
 
 
 def primary_key_columns(model: type[Model]) -> tuple[str, ...]:
-    """The columns of the primary key, in key order."""
+    """Return the columns of the primary key, in key order."""
     pk = model._meta.pk
     if isinstance(pk, CompositePrimaryKey):
         return tuple(pk.columns)
@@ -167,13 +167,13 @@ def primary_key_columns(model: type[Model]) -> tuple[str, ...]:
 
 
 def has_automatic_key(model: type[Model]) -> bool:
-    """Whether Django made the primary key, rather than the model or the model that it inherits from."""
+    """Return whether Django made the primary key, rather than the model or one that it inherits from."""
     pk = model._meta.pk
     return bool(getattr(pk, "auto_created", False)) and not getattr(pk, "remote_field", None)
 
 
 def plain_uniques(editor: SchemaEditor, model: type[Model]) -> Iterator[Unique]:
-    """The unique constraints that the server adds nothing to: of fields, unique_together and Meta."""
+    """Yield the unique constraints to which the server adds nothing: of fields, unique_together and Meta."""
     for field in model._meta.local_fields:
         if field.column and field.unique and not field.primary_key:
             yield plain_unique(editor, (field.column,), editor._create_unique_sql(model, [field]))
@@ -198,18 +198,18 @@ def plain_uniques(editor: SchemaEditor, model: type[Model]) -> Iterator[Unique]:
 
 
 def columns_of(model: type[Model], names: Iterable[str]) -> tuple[str, ...]:
-    """The columns of the model's fields of these names."""
+    """Return the columns of the model's fields of these names."""
     fields: list[Any] = [model._meta.get_field(name) for name in names]
     return tuple(field.column for field in fields)
 
 
 def plain_unique(editor: SchemaEditor, columns: tuple[str, ...], statement: SQL) -> Unique:
-    """A unique constraint whose name Django generates."""
+    """Return a unique constraint whose name Django generates."""
     return Unique(columns=columns, name=statement_name(editor.connection, statement), sql=as_clause(statement))
 
 
 def constraint_clauses(editor: SchemaEditor, model: type[Model]) -> Iterator[tuple[str, str]]:
-    """For each constraint of Meta that is a clause of the table: its name and the clause."""
+    """Yield the name and the clause of each constraint of Meta that is a clause of the table."""
     for constraint in model._meta.constraints:
         statement = constraint.create_sql(model, editor)
         if statement and is_alter_table_add(statement):
@@ -217,12 +217,12 @@ def constraint_clauses(editor: SchemaEditor, model: type[Model]) -> Iterator[tup
 
 
 def is_alter_table_add(statement: SQL) -> bool:
-    """Whether a statement adds a clause to a table, rather than making an index."""
+    """Return whether a statement adds a clause to a table, rather than creating an index."""
     return isinstance(statement, Statement) and statement.template.startswith(ADD_TO_TABLE)
 
 
 def as_clause(statement: SQL) -> str:
-    """The part of "ALTER TABLE t ADD CONSTRAINT ..." from CONSTRAINT on; any other statement whole."""
+    """Return the part of "ALTER TABLE t ADD CONSTRAINT ..." from CONSTRAINT on; any other statement whole."""
     if not is_alter_table_add(statement):
         return str(statement)
     assert isinstance(statement, Statement)
@@ -230,14 +230,14 @@ def as_clause(statement: SQL) -> str:
 
 
 def statement_name(connection: BaseDatabaseWrapper, statement: SQL) -> str:
-    """The unquoted name of the object that a statement of the schema editor makes, "" if it has none."""
+    """Return the unquoted name of the object that a statement of the schema editor creates, or ""."""
     if isinstance(statement, Statement) and "name" in statement.parts:
         return kept_name(connection, unquote(str(statement.parts["name"])))
     return ""
 
 
 def kept_name(connection: BaseDatabaseWrapper, name: str) -> str:
-    """What the server keeps of a name: PostgreSQL cuts off silently what is longer than its longest.
+    """Return a name as the server stores it: PostgreSQL silently truncates names that are too long.
 
     Source: PostgreSQL's documentation, "Identifiers and Key Words"; the limit is counted in bytes.
     """
@@ -246,12 +246,12 @@ def kept_name(connection: BaseDatabaseWrapper, name: str) -> str:
 
 
 def unquote(name: str) -> str:
-    """An identifier without its quotes."""
+    """Return an identifier without its quotes."""
     return name[1:-1].replace('""', '"') if name[:1] == name[-1:] == '"' and len(name) > 1 else name.strip("`")
 
 
 def foreign_keys(editor: SchemaEditor, model: type[Model]) -> Iterator[ForeignKey]:
-    """The foreign keys of a model's own table that the database is to enforce."""
+    """Yield the foreign keys of a model's own table that the database is to enforce."""
     connection = editor.connection
     if not connection.features.supports_foreign_keys:
         return

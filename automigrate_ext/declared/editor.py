@@ -1,4 +1,4 @@
-"""Django's schema editor, which writes down what it would run to make a model's table, and executes nothing."""
+"""Django's schema editor, made to collect the SQL that creates a model's table and to execute nothing."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.backends.ddl_references import Statement
 from django.db.models import Field, Model
 
-#: Stands in a CREATE TABLE statement where further clauses may be put; no SQL text can hold it.
+#: The placeholder in a CREATE TABLE statement for further clauses; no SQL text can hold it.
 MARK = "\x00"
 
-# MariaDB 10.11 spoils a default like _binary x'ff' (it becomes the text "xFF") and refuses others; x'ff' alone is the
-# same value. Django writes the former.
+# MariaDB 10.11 turns a default like _binary x'ff' into the text "xFF", and refuses others; x'ff' alone is the same
+# value. Django writes the former.
 BINARY_HEX = re.compile(r"_binary (x'[0-9a-f]*')")
 
 ENGINES = "SELECT table_name, engine FROM information_schema.tables WHERE table_schema = DATABASE()"
 
 SQL = Statement | str
-#: A schema editor. Half of what is asked of it is private, which the stubs do not know.
+#: A schema editor. Half of the methods used are private, and the stubs do not have them.
 SchemaEditor = Any
 
 
 def collecting_editor(connection: BaseDatabaseWrapper) -> SchemaEditor:
-    """A schema editor of the connection that collects SQL, and asks a question about collations once."""
+    """Return a schema editor of the connection that collects SQL, and queries each collation only once."""
     base = connection.SchemaEditorClass
     assert base is not None
     editor_class = type("CollectingSchemaEditor", (CollectingMixin, base), {})
@@ -38,24 +38,24 @@ def collecting_editor(connection: BaseDatabaseWrapper) -> SchemaEditor:
 
 
 class CollectingMixin:
-    """Runs nothing, remembers what Django's schema editors would ask the server for every field, quotes all values."""
+    """Executes nothing, caches what Django's schema editors would query for every field, and quotes all values."""
 
     def execute(self, sql: Any, params: Any = ()) -> None:
-        """Write a statement down. There are editors of third parties that run it even when asked to collect."""
+        """Collect a statement. Some editors of third parties would execute it even with `collect_sql`."""
         text = str(sql)
         if params:
             text %= tuple(map(self.quote_value, params))
         self.collected_sql.append(text)  # type: ignore[attr-defined]
 
     def quote_value(self, value: Any) -> str:
-        """A value as SQL. MySQL's driver gives bytes for all but texts, which would be written with a "b" before."""
+        """Return a value as SQL. MySQL's driver returns bytes for all but texts; their repr would begin with "b"."""
         if isinstance(value, (bytes, bytearray, memoryview)) and self.connection.vendor == "mysql":  # type: ignore[attr-defined]
             return quote_bytes(bytes(value))
         quoted: str | bytes = super().quote_value(value)  # type: ignore[misc]
         return quoted.decode() if isinstance(quoted, bytes) else quoted
 
     def _field_should_be_indexed(self, model: type[Model], field: Field[Any, Any]) -> bool:
-        # MySQL's schema editor asks which engine the table has, for every field that may have an index.
+        # MySQL's schema editor queries the engine of the table for every field that may have an index.
         if self.connection.vendor != "mysql":  # type: ignore[attr-defined]
             return bool(super()._field_should_be_indexed(model, field))  # type: ignore[misc]
         if not BaseDatabaseSchemaEditor._field_should_be_indexed(self, model, field):  # type: ignore[attr-defined]
@@ -66,7 +66,7 @@ class CollectingMixin:
         return not self._is_limited_data_type(field)  # type: ignore[attr-defined]
 
     def engine_of(self, table: str) -> str:
-        """The storage engine of a table; the server's default one where it does not exist yet."""
+        """Return the storage engine of a table; the server's default where the table does not exist yet."""
         connection: Any = self.connection  # type: ignore[attr-defined]
         known: dict[str, str] | None = self.__dict__.get("known_engines")
         if known is None:
@@ -84,14 +84,14 @@ class CollectingMixin:
 
 
 def quote_bytes(value: bytes) -> str:
-    """Bytes as a literal of MariaDB's and MySQL's, readable where they are plain text."""
+    """Return bytes as a literal for MariaDB and MySQL, readable where they are plain text."""
     text = value.decode("ascii", errors="ignore")
     is_plain = len(text) == len(value) and text.isprintable() and not set(text) & set("'\\")
     return f"'{text}'" if is_plain else f"x'{value.hex()}'"
 
 
 def wording(editor: SchemaEditor, model: type[Model]) -> Iterator[str]:
-    """All statements by which Django would make the model's table, foreign keys included; less work than `draw`."""
+    """Yield all statements with which Django would create the model's table; less work than `draw`."""
     editor.deferred_sql.clear()
     yield compose(editor, *editor.table_sql(model))
     statements = (*editor.deferred_sql, *editor._model_indexes_sql(model), *comment_statements(editor, model))
@@ -99,14 +99,14 @@ def wording(editor: SchemaEditor, model: type[Model]) -> Iterator[str]:
 
 
 def compose(editor: SchemaEditor, sql: str, params: Collection[Any] | None) -> str:
-    """The SQL with its parameters written into it."""
+    """Return the SQL with its parameters written into it."""
     if not params:
         return sql
     return BINARY_HEX.sub(r"\1", sql % tuple(editor.quote_value(param) for param in params))
 
 
 def comment_statements(editor: SchemaEditor, model: type[Model]) -> Iterator[str]:
-    """The statements that comment the table and its columns, where the server keeps comments apart."""
+    """Yield the statements that add comments to the table and its columns, where CREATE TABLE cannot hold them."""
     features = editor.connection.features
     if not features.supports_comments:
         return

@@ -1,4 +1,4 @@
-"""From "todo", "todo.Todo", Todo or a list of these to the models of one database."""
+"""Select the models of a database by "todo", "todo.Todo", Todo or a list of these."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ Label = str | type[Model]
 class Selection:
     """The models of a run, auto-created many-to-many models after their owners.
 
-    `everything` says that no label was given; `app_labels` are the apps that were named as a whole,
-    `labels` all that was named, or None. `elsewhere` are the models of the call's other databases, and `notes`
-    say which of those that were named are among them. `twin` is an earlier alias of the call for the same database,
-    with which what both may have is dealt with. `alone` says that no other project has tables in the database.
+    `everything` is set where no label was given; `app_labels` are the apps that were named as a whole, `labels` all
+    labels that were given, or None. `elsewhere` are the models of the call's other databases, and `notes` list the
+    named models among them. `twin` is an earlier alias of the call for the same database, whose run includes the
+    models that both may have. `alone` is set where no other project has tables in the database.
     """
 
     alias: str
@@ -39,7 +39,7 @@ class Selection:
     alone: bool = False
 
     def covers(self, owner: str) -> bool:
-        """Whether a table that this model declared, and declares no more, belongs to the run.
+        """Return whether a table that this model once declared, and no longer does, belongs to the run.
 
         Tables of apps that the registry does not have are left alone where another project may share the database.
         """
@@ -55,9 +55,9 @@ Models = Label | Iterable[Label] | None
 
 
 def select(models: Models | Selection, alias: str, apps: Apps) -> Selection:
-    """The models that are meant, for one database; what has been selected already stays as it is.
+    """Select the named models of one database; a `Selection` is returned unchanged.
 
-    Without labels these are all models that the database's router lets in. Raises `UnknownModels` with
+    Without labels these are all models that the routers allow in the database. Raises `UnknownModels` with
     every label that names no model, several models, or one that has no table there.
     """
     if isinstance(models, Selection):
@@ -68,10 +68,10 @@ def select(models: Models | Selection, alias: str, apps: Apps) -> Selection:
 
 
 def select_each(wanted: Mapping[str, Models], apps: Apps) -> dict[str, Selection]:
-    """The models that are meant for each of several databases, by alias.
+    """Select the named models of each of several databases, by alias.
 
-    A model that is named and belongs to another of the databases is left out with a note. Of aliases for one and the
-    same database the first one has a model that both may have. Raises `UnknownModels` with every label that is
+    A named model that belongs to another of the databases is left out with a note. Of several aliases for the same
+    database, the first one gets the models that all of them may have. Raises `UnknownModels` with every label that is
     wrong for all the databases for which it is given.
     """
     sorted_out = {alias: sort_out(models, alias, apps) for alias, models in wanted.items()}
@@ -96,7 +96,7 @@ def select_each(wanted: Mapping[str, Models], apps: Apps) -> dict[str, Selection
 
 
 def without_twins(selection: Selection, before: Mapping[str, Selection]) -> Selection:
-    """The selection without models whose tables an earlier alias for the same database has."""
+    """Return the selection without the models that an earlier alias for the same database has."""
     for alias, other in before.items():
         if not is_same_database(alias, selection.alias):
             continue
@@ -111,12 +111,12 @@ def without_twins(selection: Selection, before: Mapping[str, Selection]) -> Sele
     return selection
 
 
-#: What of a connection's settings says which database, and which tables of it, the names in SQL mean.
+#: The settings of a connection that decide to which database, and which tables in it, the names in SQL refer.
 PLACE = ("ENGINE", "NAME", "USER", "HOST", "PORT", "OPTIONS")
 
 
 def is_same_database(one: str, other: str) -> bool:
-    """Whether two aliases have the same settings for the same database; databases in memory are each their own."""
+    """Return whether two aliases have the settings of one database; each database in memory is separate."""
     settings = [connections[alias].settings_dict for alias in (one, other)]
     if any(place["NAME"] == ":memory:" for place in settings):
         return False
@@ -125,14 +125,14 @@ def is_same_database(one: str, other: str) -> bool:
 
 
 def forbid(problems: Mapping[str, str], where: str) -> None:
-    """Raise `UnknownModels` with all that is wrong with labels."""
+    """Raise `UnknownModels` with the problems of all labels, if there are any."""
     if problems:
         reasons = "; ".join(f"{label} ({why})" for label, why in problems.items())
         raise UnknownModels(f"Cannot migrate models not attached to {where}: {reasons}. Nothing was done.")
 
 
 def sort_out(models: Models, alias: str, apps: Apps) -> tuple[Selection, dict[str, str]]:
-    """The models that are meant, and what is wrong with the labels that name none in this database."""
+    """Return the selection of the named models, and the problems of labels that name none in this database."""
     attached = [model for model in models_of(apps) if is_attached(model, alias)]
     if models is None:
         return Selection(alias=alias, apps=apps, models=with_many_to_many(attached, alias), everything=True), {}
@@ -165,7 +165,7 @@ def sort_out(models: Models, alias: str, apps: Apps) -> tuple[Selection, dict[st
 
 
 def written(label: Any) -> str:
-    """What messages call a label."""
+    """Return the text of a label in messages."""
     if isinstance(label, type):
         model: Any = label
         return str(model._meta.label)
@@ -173,7 +173,7 @@ def written(label: Any) -> str:
 
 
 def models_of(apps: Apps) -> list[type[Model]]:
-    """All models of a registry but the ones that Django made itself, swapped ones included.
+    """Return all models of a registry except those that Django made itself, swapped ones included.
 
     `Apps.get_models` asks the installed apps, which a registry made by hand does not have.
     """
@@ -181,24 +181,24 @@ def models_of(apps: Apps) -> list[type[Model]]:
 
 
 def is_attached(model: type[Model], alias: str) -> bool:
-    """Whether the model has a table of its own that is managed in the database."""
+    """Return whether the model has a table of its own that is managed in the database."""
     return model._meta.can_migrate(connections[alias]) and router.allow_migrate_model(alias, model)
 
 
 def with_many_to_many(models: Iterable[type[Model]], alias: str) -> tuple[type[Model], ...]:
-    """The models, each followed by the many-to-many models that Django made for it."""
-    found: dict[type[Model], None] = {}
+    """Return the models, each followed by the many-to-many models that Django made for it."""
+    selected: dict[type[Model], None] = {}
     for model in models:
-        found[model] = None
+        selected[model] = None
         for field in model._meta.local_many_to_many:
             through: Any = field.remote_field.through
             if through._meta.auto_created and is_attached(through, alias):
-                found[through] = None
-    return tuple(found)
+                selected[through] = None
+    return tuple(selected)
 
 
 def find(label: Label, apps: Apps) -> list[type[Model]]:
-    """The models that a label may mean; case does not matter for a model's name."""
+    """Return the models that a label may refer to; the case of a model's name does not matter."""
     if not isinstance(label, str):
         known = (model for of_app in apps.all_models.values() for model in of_app.values())
         same = (model for model in known if model._meta.label == label._meta.label)
@@ -212,7 +212,7 @@ def find(label: Label, apps: Apps) -> list[type[Model]]:
 
 
 def explain(label: Any, found: Sequence[type[Model]], alias: str, apps: Apps) -> str:
-    """What is wrong with a label, or "" where it names one model of the database."""
+    """Return the problem of a label, or "" where it names one model of the database."""
     if not isinstance(label, (str, type)):
         return "neither a label nor a model"
     if not found:
@@ -223,7 +223,7 @@ def explain(label: Any, found: Sequence[type[Model]], alias: str, apps: Apps) ->
 
 
 def suggestions(name: str, apps: Apps) -> Iterator[str]:
-    """The labels that look most like an unknown one."""
+    """Yield a question with the labels that look most like an unknown one, if any do."""
     models = models_of(apps)
     known = [
         *apps.app_configs,
@@ -236,7 +236,7 @@ def suggestions(name: str, apps: Apps) -> Iterator[str]:
 
 
 def why_detached(model: type[Model], alias: str) -> str:
-    """Why a model has no table that is managed in the database, or "" where it has one."""
+    """Return the reason why a model has no managed table in the database, or "" where it has one."""
     opts = model._meta
     if opts.proxy:
         assert opts.concrete_model is not None
@@ -253,7 +253,7 @@ def why_detached(model: type[Model], alias: str) -> str:
 
 
 def where_routed(model: type[Model]) -> str:
-    """To which databases the routers send a model."""
+    """Return the databases to which the routers send a model, in words."""
     homes = [repr(alias) for alias in connections if router.allow_migrate_model(alias, model)]
     if not homes:
         return "the routers let it in no database"

@@ -1,4 +1,4 @@
-"""Content types and permissions follow a renamed model, so that what refers to them stays valid."""
+"""Rename content types and permissions along with a model, so that references to them stay valid."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from automigrate_ext.schema.order import in_order
 
 
 def rename_content_types(renamed: Iterable[RenamedModel], alias: str, apps: Any) -> None:
-    """Let content types, and with them permissions and generic relations, follow renamed models."""
+    """Rename the content types of renamed models, and their permissions, so that generic relations stay valid."""
     content_type = model_or_none(apps, "contenttypes", "ContentType")
     if content_type is None:
         return
@@ -29,7 +29,7 @@ def rename_content_types(renamed: Iterable[RenamedModel], alias: str, apps: Any)
 
 
 def model_or_none(apps: Any, app_label: str, name: str) -> Any:
-    """A model of a registry, or None where it does not have it."""
+    """Return a model of a registry, or None where the registry does not have it."""
     try:
         return apps.get_model(app_label, name)
     except LookupError:
@@ -56,13 +56,13 @@ def rename_in_app(types: Any, renames: Iterable[RenamedModel], permission: Any, 
 
 
 def rename_permissions(permissions: Any, old: str, model: type[Model]) -> None:
-    """Let a model's default permissions have the model's new name; one that is there already stays as it is.
+    """Rename a model's default permissions after the model's new name, unless such permissions exist already.
 
     Source of the names: django/contrib/auth/management/__init__.py, `_get_builtin_permissions`.
     """
     opts = model._meta
-    there = set(permissions.values_list("codename", flat=True))
+    existing = set(permissions.values_list("codename", flat=True))
     for action in opts.default_permissions:
         codename, new = f"{action}_{old}", f"{action}_{opts.model_name}"
-        if codename in there and new not in there:
+        if codename in existing and new not in existing:
             permissions.filter(codename=codename).update(codename=new, name=f"Can {action} {opts.verbose_name_raw}")

@@ -1,4 +1,4 @@
-"""What went and what came and looks like one thing with another name. Pure."""
+"""Guess renames: pairs of a removal and an addition that look like one object with another name. Pure."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from automigrate_ext.schema.changes import AddColumn, CreateTable, DropColumn, D
 from automigrate_ext.schema.nouns import Column, Schema, Table
 from automigrate_ext.schema.ownership import Ownership
 
-#: How many new names are offered for one that went.
+#: The number of new names that are offered for one old name.
 OFFERED = 3
 
 Fields = Mapping[tuple[str, str], Any]
 
 
 class Pair(NamedTuple):
-    """A rename as it is asked for, and how much alike the names are."""
+    """A rename as an option takes it, and the likeness of the names."""
 
     likeness: float
     old: str
@@ -28,14 +28,14 @@ class Pair(NamedTuple):
 def likely_renames(
     judgements: Sequence[Judgement], current: Schema, ownership: Ownership, fields: Fields
 ) -> tuple[LikelyRename, ...]:
-    """The renames that would explain what comes and what holds values and goes; the likeliest first."""
+    """Return the renames that would explain additions and removals that lose values; the likeliest first."""
     guess = Guess(judgements=judgements, current=current, ownership=ownership, fields=fields)
     pairs = [*guess.tables(), *guess.columns()]
     return tuple(LikelyRename(old=pair.old, new=pair.new) for pair in likeliest(pairs))
 
 
 def likeliest(pairs: Iterable[Pair]) -> Iterator[Pair]:
-    """The pairs, the likelier first, a few of each old name."""
+    """Yield the pairs, the likelier first, a few of each old name."""
     seen: dict[str, int] = {}
     for pair in sorted(pairs, key=lambda pair: -pair.likeness):
         seen[pair.old] = seen.get(pair.old, 0) + 1
@@ -44,12 +44,12 @@ def likeliest(pairs: Iterable[Pair]) -> Iterator[Pair]:
 
 
 def likeness(old: str, new: str) -> float:
-    """How much alike two names are, from 0 to 1."""
+    """Return the likeness of two names, from 0 to 1."""
     return difflib.SequenceMatcher(a=old.lower(), b=new.lower()).ratio()
 
 
 class Guess:
-    """Pairs what goes with what comes."""
+    """Pairs removals with additions."""
 
     def __init__(
         self, *, judgements: Sequence[Judgement], current: Schema, ownership: Ownership, fields: Fields
@@ -58,7 +58,7 @@ class Guess:
         self.ownership = ownership
         self.fields = fields
         changes = [judgement.change for judgement in judgements]
-        # Without a hazard nothing of value goes, so that it does not matter whether it was a rename.
+        # Without a hazard no values are lost, so that it does not matter whether it was a rename.
         going = [judgement.change for judgement in judgements if judgement.hazards]
         self.dropped_tables = [change for change in going if isinstance(change, DropTable)]
         self.dropped_columns = [change for change in going if isinstance(change, DropColumn)]
@@ -80,24 +80,24 @@ class Guess:
                     yield Pair(likeness(gone.old.name, new.new.name), old_name, new_name)
 
     def is_same_column(self, table: str, old: Column, new: Column) -> bool:
-        """Whether an owned column, not kept from an earlier run, could be the new one."""
+        """Return whether an owned column, not kept from an earlier run, could be the new one."""
         mine = self.ownership.owns_column(self.current.tables[table], old)
         kept = self.ownership.is_kept(table, old.name)
         alike = (old.type, old.generated, old.identity) == (new.type, new.generated, new.identity)
         return mine and not kept and alike and self.target(table, old.name) == self.new_target(table, new.name)
 
     def target(self, table: str, column: str) -> object:
-        """What a column points at now."""
+        """Return the table and columns that a column points at now, or None."""
         keys = (key for key in self.current.tables[table].foreign_keys if key.columns == (column,))
         return next(((key.to_table, key.to_columns) for key in keys), None)
 
     def new_target(self, table: str, column: str) -> object:
-        """What a new column is to point at."""
+        """Return the table and columns that a new column is to point at, or None."""
         key = self.new_keys.get((table, (column,)))
         return (key.to_table, key.to_columns) if key else None
 
     def field_names(self, table: str, old: str, new: str) -> tuple[str, str]:
-        """The rename by the field's names, or by those in the database where they do not tell it."""
+        """Return the rename by the field's names, or by the column's where the field's old name is unknown."""
         field = self.fields.get((table, new))
         if field is not None and not field.model._meta.auto_created:
             old_name = old.removesuffix("_id") if field.is_relation else old
@@ -117,13 +117,16 @@ class Guess:
                     yield Pair(likeness(gone.table, new.name), old_name, new_name)
 
     def is_same_table(self, old: Table, owner: str, new: Table) -> bool:
-        """Whether the columns are the same apart from names made of the model's; automatic ones go with it."""
+        """Return whether the columns are the same, apart from names made of the model's name.
+
+        Many-to-many tables match only within their model: elsewhere they follow the model's own rename.
+        """
         if new.automatic and new.owner != owner:
             return False
         return shape(old) == shape(new) or shape(old, owner) == shape(new, new.owner)
 
     def model_names(self, old: str, owner: str, new: Table) -> tuple[str, str]:
-        """The rename by the models' names or that of a many-to-many field, or by those in the database."""
+        """Return the rename by the names of the models or of a many-to-many field, or else of the tables."""
         app_label, _, old_name = owner.partition(".")
         new_app_label, _, new_name = new.owner.partition(".")
         table = f"{app_label}_{old_name.lower()}"
@@ -135,7 +138,7 @@ class Guess:
 
 
 def shape(table: Table, owner: str = "") -> frozenset[tuple[str, str]]:
-    """The columns' types, and their names without the owner's name in them, if it is given."""
+    """Return the types of the columns, and their names without the owner's name in them, if it is given."""
     model = owner.rpartition(".")[2].lower()
     return frozenset(
         (column.name.replace(model, "*") if model else column.name, column.type) for column in table.columns

@@ -19,18 +19,18 @@ ATTRIBUTE = "former_names"
 
 
 def requests(models: Iterable[type[Model]]) -> list[RenameRequest]:
-    """The renames that the setting and the models hint at, those of the setting first."""
+    """Return the renames that the setting and the models hint at, those of the setting first."""
     by_setting = [RenameRequest(old=old, new=new, hint=setting_label(old)) for old, new in conf.renames().items()]
     return [*by_setting, *(request for model in models for request in requests_of(model))]
 
 
 def setting_label(old: str) -> str:
-    """What messages call a hint of the setting."""
+    """Return the name of a hint of the setting in messages."""
     return f'The hint {quoted(old)} in AUTOMIGRATE["RENAMES"]'
 
 
 def requests_of(model: type[Model]) -> Iterator[RenameRequest]:
-    """The renames that a model hints at."""
+    """Yield the renames that a model hints at."""
     label, fields = model._meta.label, own_fields(model)
     for key, value in former_names(model).items():
         names = as_names(value)
@@ -44,37 +44,37 @@ def requests_of(model: type[Model]) -> Iterator[RenameRequest]:
 
 
 def former_names(model: type[Model]) -> dict[object, object]:
-    """What the model and its bases say of former names; the nearer class counts."""
-    said: dict[object, object] = {}
+    """Return the former names that the model and its bases declare; the nearer class counts."""
+    names: dict[object, object] = {}
     for base in reversed(model.__mro__):
-        said.update(names_at(base) or {})
-    return said
+        names.update(names_at(base) or {})
+    return names
 
 
 def names_at(base: type) -> Mapping[object, object] | None:
-    """What one class says of former names; a field or method of that name is something else."""
+    """Return the former names that one class declares; a field or method of the attribute's name is no hint."""
     value = vars(base).get(ATTRIBUTE)
     return value if isinstance(value, Mapping) else None
 
 
 def as_names(value: object) -> tuple[str, ...]:
-    """One former name or several, newest first; none where that is not what the value is."""
+    """Return one former name or several, newest first; none where the value is malformed."""
     names = value if isinstance(value, (tuple, list)) else (value,)
     return tuple(names) if names and all(isinstance(name, str) and name.isidentifier() for name in names) else ()
 
 
-# What is wrong with them
+# Problems of hints
 
 
 def problems_of(model: type[Model]) -> Iterator[str]:
-    """What is wrong with a model's hints, one sentence each."""
+    """Yield the problems of a model's hints, one sentence each."""
     where = f"{model._meta.label}.{ATTRIBUTE}"
     value = vars(model).get(ATTRIBUTE)
     if not (value is None or isinstance(value, Mapping) or hasattr(value, "__get__")):
         yield f"{where} has to be a dictionary of new names and former ones, and is {value!r}."
     for key in names_at(model) or ():
         if key != model._meta.object_name and key not in own_fields(model):
-            yield f"{where}: {key!r} is neither the model's name nor a field of its own table{elsewhere(model, key)}."
+            yield f"{where}: {key!r} is neither the model's name nor a field of its own table{owner_note(model, key)}."
     for key, former in former_names(model).items():
         if not as_names(former):
             yield f"{where}: {key!r}: {former!r} is no former name, nor a tuple of such names."
@@ -82,37 +82,37 @@ def problems_of(model: type[Model]) -> Iterator[str]:
             yield f"{where}: {key!r} has its own name as a former one."
 
 
-def elsewhere(model: type[Model], key: Any) -> str:
-    """Where a hint belongs whose field is inherited."""
+def owner_note(model: type[Model], key: Any) -> str:
+    """Return a hint at the model that an inherited field belongs to, or "" for a field of the model itself."""
     owner = next((field.model for field in model._meta.fields if field.name == key), model)
     return "" if owner is model else f"; it belongs to {owner._meta.label}"
 
 
 def setting_problems() -> Iterator[str]:
-    """What is wrong with the setting, one sentence each."""
+    """Yield the problems of the setting, one sentence each."""
     yield from conf.problems()
     models = models_of(global_apps)
     for request in (RenameRequest(old=old, new=new, hint=setting_label(old)) for old, new in conf.renames().items()):
         others = [other for other in by_model(conf.renames()) if other.old != request.old]
         try:
-            found = Renames(requests=[*others, request], models=models, all_models=models, alias=DEFAULT_DB_ALIAS)
+            renames = Renames(requests=[*others, request], models=models, all_models=models, alias=DEFAULT_DB_ALIAS)
         except AutomigrateError as error:
             yield str(error)
         else:
-            if request in found.unknown:
+            if request in renames.unknown:
                 yield f"{request.hint}: no such model, field, table or column. New names are those of the models."
 
 
 def by_model(renames: Mapping[str, str]) -> list[RenameRequest]:
-    """The renames of models among those of the setting, by whose old names fields may be called."""
+    """Return the renames of models among those of the setting: a field may be named by its model's old name."""
     return [
         RenameRequest(old=old, new=new, hint=setting_label(old)) for old, new in renames.items() if old.count(".") == 1
     ]
 
 
 def forbid_malformed(models: Iterable[type[Model]], apps: Apps) -> None:
-    """Raise `AutomigrateError` with all that is wrong with the hints."""
-    found = [problem for model in models for problem in problems_of(model)]
-    found += setting_problems() if apps is global_apps else conf.problems()
-    if found:
-        raise AutomigrateError(" ".join([*found, "Nothing was done."]))
+    """Raise `AutomigrateError` with all problems of the hints."""
+    problems = [problem for model in models for problem in problems_of(model)]
+    problems += setting_problems() if apps is global_apps else conf.problems()
+    if problems:
+        raise AutomigrateError(" ".join([*problems, "Nothing was done."]))

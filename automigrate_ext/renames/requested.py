@@ -20,7 +20,7 @@ from automigrate_ext.schema.order import in_order
 from automigrate_ext.schema.ownership import OwnedTable, Ownership, TableObject
 
 Read = Callable[[Iterable[str]], Schema]
-#: Whether an object of a table has a generated name.
+#: Returns whether an object of a table has a generated name.
 Named = Callable[[Table, TableObject], bool]
 
 
@@ -28,8 +28,8 @@ Named = Callable[[Table, TableObject], bool]
 class RenameRequest:
     """A rename as somebody wrote it.
 
-    `old` is "app.Model", "app.Model.field", "table" or "table.column", and `new` the name that it has in
-    the models. `hint` is what messages call a hint, and is empty for what was asked for in this run.
+    `old` is "app.Model", "app.Model.field", "table" or "table.column", and `new` the name in the models.
+    `hint` is the name of a hint in messages, and empty for a rename that was requested for this run.
     """
 
     old: str
@@ -38,13 +38,13 @@ class RenameRequest:
 
     @property
     def label(self) -> str:
-        """What messages call it."""
+        """The name of the request in messages."""
         return self.hint or f"--rename {self.old}={self.new}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenamedModel:
-    """A model that had another name, with the table that it had under it."""
+    """A model that had another name, with the table that it had under that name."""
 
     model: type[Model]
     old_name: str
@@ -54,7 +54,7 @@ class RenamedModel:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResolvedRename:
-    """A table, or a column of the table that is or will be called `table`, that is to get another name."""
+    """A rename of a table, or of a column of the table that is called `table` afterwards, by names in the database."""
 
     old: str
     new: str
@@ -76,7 +76,7 @@ class ResolvedRename:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutstandingRenames:
-    """What a look at the database makes of the renames: the changes still to be done, and remarks on the others."""
+    """The renames that a database still needs, as changes, and notes on those that it does not need."""
 
     changes: tuple[Change, ...] = ()
     notes: tuple[str, ...] = ()
@@ -84,12 +84,12 @@ class OutstandingRenames:
 
 @dataclass(kw_only=True)
 class Renames:
-    """The renames of one run: which tables and columns carry an old name and get a new one.
+    """The renames of one run: the tables and columns that get a new name.
 
-    What has its new name already is left alone, so that the same renames can be asked for on every database.
-    Of two requests for the same thing the first one counts. `all_models` are all models that have a table in
-    the database; the many-to-many tables of any of them may follow a renamed model. `unknown` are the hints
-    that speak of nothing in the models of this run.
+    Objects that already have their new name are left alone, so that the same renames can be requested for every
+    database. Of two requests for one object the first one counts. `all_models` are all models that have a table in
+    the database; the many-to-many tables of any of them may be renamed along with a model. `unknown` are the hints
+    that match nothing in the models of this run.
     """
 
     requests: Sequence[RenameRequest]
@@ -103,29 +103,29 @@ class Renames:
     def __post_init__(self) -> None:
         # Models first: a field may be named by its model's old name.
         for request in sorted(self.requests, key=lambda request: request.old.count(".") != 1):
-            found = self.rename_model(request) or self.rename_field(request) or self.rename_in_database(request)
-            if not found and request.hint:
+            is_known = self.rename_model(request) or self.rename_field(request) or self.rename_in_database(request)
+            if not is_known and request.hint:
                 self.unknown.append(request)
-            elif not found:
+            elif not is_known:
                 raise AutomigrateError(
                     f"{request.label}: no such model, field, table or column in the models of this run. Write "
                     f"app.Model=NewModel, app.Model.field=new_field, table=new_table or table.column=new_column."
                 )
 
-    # What was asked for
+    # From requests to names in the database
 
     def add(self, request: RenameRequest, old: str, new: str, table: str = "") -> None:
-        """Take up that a table, or a column of `table`, is to be renamed."""
+        """Add a rename of a table, or of a column of `table`, unless the names are equal."""
         if old != new:
             self.resolved.append(ResolvedRename(old=old, new=new, table=table, request=request))
 
     def find_model(self, app_label: str, name: str) -> type[Model] | None:
-        """The model of an app by its name, in any case."""
+        """Return the model of an app by its name, in any case, or None."""
         wanted = (app_label, name.lower())
         return next((m for m in self.models if (m._meta.app_label, m._meta.model_name) == wanted), None)
 
     def rename_model(self, request: RenameRequest) -> bool:
-        """Take "app.Old" = "New" for a renamed model; its tables and the columns named after it follow."""
+        """Resolve "app.Old" = "New", with the tables and columns named after the model. Return whether it matches."""
         app_label, dot, old_name = request.old.partition(".")
         model = self.find_model(app_label, request.new.rpartition(".")[2]) if dot and "." not in old_name else None
         if model is None:
@@ -135,23 +135,23 @@ class Renames:
         self.renamed_models.append(renamed)
         self.add(request, old_table, model._meta.db_table)
         for many, through in self.automatic_models():
-            self.follow(request, renamed, many, through)
-        self.follow_parent(request, renamed)
+            self.rename_through(request, renamed, many, through)
+        self.rename_parent_links(request, renamed)
         return True
 
     def truncated(self, name: str) -> str:
         return truncate_name(name, connections[self.alias].ops.max_name_length())
 
     def automatic_models(self) -> Iterator[tuple[Any, Any]]:
-        """The many-to-many fields, with the models that Django made for them."""
+        """Yield the many-to-many fields, with the models that Django made for them."""
         for model in self.all_models:
             for many in model._meta.local_many_to_many:
                 through: Any = many.remote_field.through
                 if through._meta.auto_created:
                     yield many, through
 
-    def follow(self, request: RenameRequest, renamed: RenamedModel, many: Any, through: Any) -> None:
-        """Rename what a many-to-many table owes to a model's name: its own name and a column."""
+    def rename_through(self, request: RenameRequest, renamed: RenamedModel, many: Any, through: Any) -> None:
+        """Rename the parts of a many-to-many table that are named after a model: the table itself and a column."""
         table = through._meta.db_table
         if many.model is renamed.model:
             self.add(request, self.truncated(f"{strip_quotes(renamed.old_table)}_{many.name}"), table)
@@ -160,39 +160,39 @@ class Renames:
             if end.is_relation and end.related_model is renamed.model and end.name.endswith(name):
                 self.add(request, f"{end.name.removesuffix(name)}{old_name}_id", end.column, table)
 
-    def follow_parent(self, request: RenameRequest, renamed: RenamedModel) -> None:
-        """Rename the columns by which models that inherit from a model point at it."""
+    def rename_parent_links(self, request: RenameRequest, renamed: RenamedModel) -> None:
+        """Rename the columns with which child models point at a renamed parent."""
         for model in self.all_models:
             for link in model._meta.parents.values():
                 if link and link.auto_created and link.model is model and link.related_model is renamed.model:
                     self.add(request, f"{renamed.old_name.lower()}_ptr_id", str(link.column), model._meta.db_table)
 
     def rename_field(self, request: RenameRequest) -> bool:
-        """Take "app.Model.old" = "new" for a renamed field; a many-to-many field takes its table along."""
+        """Resolve "app.Model.old" = "new", with the table of a many-to-many field. Return whether it matches."""
         parts = request.old.split(".")
         if len(parts) != 3:
             return False
-        model = self.find_model(parts[0], parts[1]) or self.model_once_called(parts[0], parts[1])
+        model = self.find_model(parts[0], parts[1]) or self.model_by_old_name(parts[0], parts[1])
         if model is None:
             return False
-        found: Any = own_fields(model).get(request.new)
-        if found is None:
+        new: Any = own_fields(model).get(request.new)
+        if new is None:
             raise AutomigrateError(f"{request.label}: {model._meta.label} has no field {request.new!r}.")
-        if not found.many_to_many:
-            old_column = f"{parts[2]}_id" if found.is_relation else parts[2]
-            self.add(request, old_column, found.column, model._meta.db_table)
-        elif found.remote_field.through._meta.auto_created:
+        if not new.many_to_many:
+            old_column = f"{parts[2]}_id" if new.is_relation else parts[2]
+            self.add(request, old_column, new.column, model._meta.db_table)
+        elif new.remote_field.through._meta.auto_created:
             for table in self.names_of_table(model):
                 old_table = self.truncated(f"{strip_quotes(table)}_{parts[2]}")
-                self.add(request, old_table, found.remote_field.through._meta.db_table)
+                self.add(request, old_table, new.remote_field.through._meta.db_table)
         return True
 
     def names_of_table(self, model: type[Model]) -> list[str]:
-        """What the model's table is called, and was called if this run renames it."""
+        """Return the name of the model's table, with its old names if this run renames it."""
         return [model._meta.db_table, *(r.old_table for r in self.renamed_models if r.model is model)]
 
-    def model_once_called(self, app_label: str, name: str) -> type[Model] | None:
-        """The model that this run renames from a name."""
+    def model_by_old_name(self, app_label: str, name: str) -> type[Model] | None:
+        """Return the model that had this name and is renamed in this run, or None."""
         return next(
             (
                 renamed.model
@@ -203,7 +203,7 @@ class Renames:
         )
 
     def rename_in_database(self, request: RenameRequest) -> bool:
-        """Take "table" = "new_table" or "table.column" = "new_column" by their names in the database."""
+        """Resolve "table" = "new_table" or "table.column" = "new_column". Return whether the models have the name."""
         declared = self.declared_columns(self.models)
         table, dot, column = request.old.rpartition(".")
         if dot and table in declared:
@@ -217,7 +217,7 @@ class Renames:
         return True
 
     def declared_columns(self, models: Iterable[type[Model]]) -> dict[str, frozenset[str]]:
-        """The columns of the models' tables, many-to-many tables included."""
+        """Return the columns of the models' tables, including many-to-many tables."""
         wanted = set(models)
         throughs = [through for many, through in self.automatic_models() if many.model in wanted]
         return {
@@ -225,12 +225,12 @@ class Renames:
             for model in (*wanted, *throughs)
         }
 
-    # What of it is still to be done
+    # From names in the database to changes
 
     def outstanding(self, read: Read) -> OutstandingRenames:
-        """The renames whose old name is there and whose new one is not, and notes on the others.
+        """Return the renames whose old name exists and whose new one does not, and notes on the others.
 
-        Raises `AutomigrateError` where one was asked for and both names are there.
+        Raises `AutomigrateError` where both names of a rename that was requested for this run exist.
         """
         if not self.requests:
             return OutstandingRenames()
@@ -257,7 +257,7 @@ class Renames:
         return frozenset(self.declared_columns(self.all_models))
 
     def distinguishable(self, tables: Collection[str], renames: Iterable[ResolvedRename]) -> frozenset[str]:
-        """The names of tables, without old ones that the server does not tell from the new ones."""
+        """Return the names of tables, without old ones that the server does not distinguish from the new ones."""
         if not connections[self.alias].features.ignores_table_name_case:
             return frozenset(tables)
         same = {rename.old for rename in renames if rename.old.lower() == rename.new.lower()}
@@ -266,7 +266,7 @@ class Renames:
 
 @dataclass(kw_only=True)
 class RenameStates:
-    """What the database has of the names that a run's renames speak of, request by request."""
+    """The states of a run's requests: due, done, or with both or neither of their names in the database."""
 
     alias: str
     declared: dict[str, frozenset[str]]
@@ -278,7 +278,7 @@ class RenameStates:
     def sort_out(
         self, renames: Iterable[ResolvedRename], existing: Collection[str], declared: Collection[str]
     ) -> list[tuple[str, str]]:
-        """The steps that rename the things of one kind, and which renames they are."""
+        """Return the renames of one kind in executable order, and record the state of each request."""
         chosen: dict[str, ResolvedRename] = {}
         for rename in renames:
             is_first = rename.old not in chosen and rename.new not in {other.new for other in chosen.values()}
@@ -294,7 +294,7 @@ class RenameStates:
     def classify(
         self, rename: ResolvedRename, existing: Collection[str], declared: Collection[str], *, is_due: bool
     ) -> None:
-        """Note what became of a rename. Raises `AutomigrateError`."""
+        """Record the state of a rename. Raises `AutomigrateError` where both names of a requested one exist."""
         label = rename.request.label
         if is_due:
             self.due.add(label)
@@ -311,7 +311,7 @@ class RenameStates:
             self.neither.setdefault(label, rename)
 
     def notes(self, requests: Iterable[RenameRequest]) -> Iterator[str]:
-        """What there is to say about requests of which nothing is left to do."""
+        """Yield notes on requests that have nothing left to do."""
         for request in {request.label: request for request in requests}.values():
             label = request.label
             if label in self.due:
@@ -337,22 +337,22 @@ class RenameStates:
 
 
 def quoted(name: str) -> str:
-    """A name in quotation marks."""
+    """Return a name in quotation marks."""
     return f'"{name}"'
 
 
 def own_fields(model: type[Model]) -> dict[str, Any]:
-    """The fields by name whose columns or tables belong to the model itself."""
+    """Return by name the fields whose columns or tables belong to the model itself."""
     return {f.name: f for f in (*model._meta.local_fields, *model._meta.local_many_to_many)}
 
 
 def column_names(table: Table | None) -> frozenset[str]:
-    """The names of a table's columns; none where there is no table."""
+    """Return the names of a table's columns; none where there is no table."""
     return frozenset(column.name for column in table.columns) if table else frozenset()
 
 
 def origins(changes: Iterable[Change]) -> dict[str, str]:
-    """The names that renamed tables had before the changes, by those that they have after them."""
+    """Return the names of renamed tables before the changes, by their names afterwards."""
     names: dict[str, str] = {}
     for change in changes:
         if isinstance(change, RenameTable):
@@ -361,7 +361,7 @@ def origins(changes: Iterable[Change]) -> dict[str, str]:
 
 
 def renamed_ownership(ownership: Ownership, changes: Sequence[Change]) -> Ownership:
-    """The record as it reads once the renames are done."""
+    """Return the record as it is after the renames."""
     if not changes:
         return ownership
     tables = dict(ownership.tables)
@@ -374,13 +374,13 @@ def renamed_ownership(ownership: Ownership, changes: Sequence[Change]) -> Owners
     return evolve(
         ownership,
         tables=tables,
-        django_named=former.including_former(ownership.django_named),
-        server_named=former.including_former(ownership.server_named),
+        django_named=former.extend(ownership.django_named),
+        server_named=former.extend(ownership.server_named),
     )
 
 
 class FormerNames:
-    """What tables and their objects were called before some renames, from which names were generated."""
+    """The names of tables and columns before some renames: names of other objects were generated from them."""
 
     def __init__(self, changes: Sequence[Change]) -> None:
         self.tables = origins(changes)
@@ -390,8 +390,8 @@ class FormerNames:
                 old = self.columns.pop((change.table, change.old_name), change.old_name)
                 self.columns[change.table, change.new_name] = old
 
-    def including_former(self, named: Named) -> Named:
-        """The question whether a name was generated, asked with the former names too."""
+    def extend(self, named: Named) -> Named:
+        """Return a predicate that recognizes generated names also by the former names of tables and columns."""
         return lambda table, noun: named(table, noun) or named(self.table(table), self.noun(table.name, noun))
 
     def table(self, table: Table) -> Table:
@@ -413,7 +413,7 @@ class FormerNames:
 
 
 def renamed_column(owned: OwnedTable, old: str, new: str) -> OwnedTable:
-    """The record of a table with one column renamed, also in what has no name but its structure."""
+    """Return the record of a table with one column renamed, also in objects identified by their structure."""
     return evolve(
         owned,
         columns={new if name == old else name: attributes for name, attributes in owned.columns.items()},

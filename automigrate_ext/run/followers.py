@@ -1,4 +1,4 @@
-"""A key that changes its type takes along every column that points at it, in tables outside the run too."""
+"""Columns that follow a key: those that point at it change their type with it, in tables outside the run too."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from django.db.models import Model
 from automigrate_ext.schema.changes import AlterColumn, Change
 from automigrate_ext.schema.nouns import Schema, Table
 
+#: Columns of tables that are outside the run, by their models.
 ColumnsByModel = dict[type[Model], frozenset[str]]
 
 
 def retyped_columns(changes: Iterable[Change]) -> set[tuple[str, str]]:
-    """The columns, by table, whose type changes."""
+    """Return the columns whose type changes, each with its table."""
     return {
         (change.table, change.new.name)
         for change in changes
@@ -24,23 +25,23 @@ def retyped_columns(changes: Iterable[Change]) -> set[tuple[str, str]]:
 
 
 def pointing_columns(models: Iterable[type[Model]], targets: Collection[tuple[str, str]]) -> ColumnsByModel:
-    """The models with a column that points at one of the targets, and those columns."""
-    found: ColumnsByModel = {}
+    """Return the models with a column that points at one of the targets, and those columns."""
+    pointing: ColumnsByModel = {}
     for model in models:
         fields: Iterable[Any] = model._meta.local_fields
         columns = frozenset(f.column for f in fields if f.is_relation and f.column and target_of(f) in targets)
         if columns:
-            found[model] = columns
-    return found
+            pointing[model] = columns
+    return pointing
 
 
 def target_of(field: Any) -> tuple[str, str]:
-    """The table and column that a foreign key points at."""
+    """Return the table and column that a foreign key points at."""
     return field.target_field.model._meta.db_table, field.target_field.column
 
 
 def retype_followers(current: Schema, declared: Schema, columns: ColumnsByModel) -> Schema:
-    """The tables outside the run as they are, but for the columns that follow."""
+    """Return the tables outside the run as they are, with the columns that follow as their models declare them."""
     wanted = {model._meta.db_table: names for model, names in columns.items()}
     return Schema(
         {
@@ -52,7 +53,7 @@ def retype_followers(current: Schema, declared: Schema, columns: ColumnsByModel)
 
 
 def retype_in_table(current: Table, declared: Table, names: frozenset[str]) -> Table:
-    """One table outside the run with some columns, and the indexes on these alone, as its model declares them."""
+    """Return one table with some of its columns, and the indexes on these alone, as its model declares them."""
     columns = (declared.column(column.name) if column.name in names else column for column in current.columns)
     kept = (index for index in current.indexes if not names.issuperset(index.columns))
     theirs = (index for index in declared.indexes if names.issuperset(index.columns))
@@ -60,6 +61,6 @@ def retype_in_table(current: Table, declared: Table, names: frozenset[str]) -> T
 
 
 def merge_columns(one: ColumnsByModel, other: ColumnsByModel) -> ColumnsByModel:
-    """The columns of both."""
+    """Return the union of two maps of columns."""
     nothing: frozenset[str] = frozenset()
     return {model: one.get(model, nothing) | other.get(model, nothing) for model in (*one, *other)}

@@ -1,4 +1,4 @@
-"""What models cannot say: the SQL files and functions of AUTOMIGRATE["BEFORE"] and AUTOMIGRATE["AFTER"]."""
+"""Hooks for what models cannot declare: the SQL files and functions of AUTOMIGRATE["BEFORE"] and ["AFTER"]."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SQL_SUFFIX = ".sql"
 class Hook:
     """One entry: `key` is the list that it is in, `name` the entry as it is written.
 
-    `text` is that of the file or of the function's definition, and decides whether the entry is run again.
+    `text` is that of the file or of the function's definition; the entry is run again when it changes.
     """
 
     key: str
@@ -37,12 +37,12 @@ class Hook:
 
     @property
     def label(self) -> str:
-        """What messages call it."""
+        """The name of the entry in messages."""
         return f'AUTOMIGRATE["{self.key}"]: {self.name}'
 
     @property
     def identity(self) -> str:
-        """What the record calls it."""
+        """The name of the entry in the record."""
         return f"{self.key} {self.name}"
 
     @property
@@ -51,13 +51,13 @@ class Hook:
         return hashlib.sha256(self.text.encode()).hexdigest()[:16]
 
     def statement(self, alias: str) -> str:
-        """What a plan shows of it: the file's text, or a comment that stands for the function."""
+        """Return the statement that a plan shows: the file's text, or a comment in the place of a function."""
         if self.function is None:
             return as_statement(self.text)
         return f"-- Call {self.name}(using={alias!r})"
 
     def run(self, backend: Backend) -> None:
-        """Run it. Errors of the database carry a note that names it; others become `ExecutionFailed`."""
+        """Run the entry. Errors of the database get a note that names the entry; others become `ExecutionFailed`."""
         try:
             with backend.code_of_others(self.label):
                 if self.function is None:
@@ -77,17 +77,17 @@ class Hook:
 
 
 def as_statement(text: str) -> str:
-    """A file's text as one can go on writing behind it: a comment in its last line has to end there."""
+    """Return a file's text so that more can be appended: a comment in its last line has to end there."""
     text = text.strip()
     last = text.rpartition("\n")[2]
     return f"{text}\n;" if "--" in last or "#" in last else text
 
 
 def load(key: str, alias: str) -> tuple[Hook, ...]:
-    """The entries of one list for a database.
+    """Load the entries of one list for a database.
 
-    Raises `AutomigrateError` for a list that is malformed, a file that cannot be read, or a function that is not there
-    or does not take `using`.
+    Raises `AutomigrateError` for a list that is malformed, a file that cannot be read, or a function that does not
+    exist or does not take `using`.
     """
     malformed = list(conf.list_problems())
     if malformed:
@@ -96,7 +96,7 @@ def load(key: str, alias: str) -> tuple[Hook, ...]:
 
 
 def load_entry(key: str, name: str) -> Hook:
-    """One entry: what ends in .sql is a file, all else a dotted path."""
+    """Load one entry: a name that ends in .sql is a file, any other a dotted path. Raises `AutomigrateError`."""
     try:
         if name.endswith(SQL_SUFFIX):
             return Hook(key=key, name=name, text=path_of(name).read_text(encoding="utf-8-sig"))
@@ -112,7 +112,7 @@ def load_entry(key: str, name: str) -> Hook:
 
 
 def path_of(name: str) -> Path:
-    """Where a file is: what is relative counts from BASE_DIR. Raises `ValueError` where there is no such setting."""
+    """Return the path of a file, relative to BASE_DIR. Raises `ValueError` where that setting is needed and missing."""
     path = Path(name)
     if path.is_absolute():
         return path
@@ -123,7 +123,7 @@ def path_of(name: str) -> Path:
 
 
 def source_of(function: Any, name: str) -> str:
-    """The text of a function's definition; its name where Python does not have it."""
+    """Return the source of a function's definition, or its name where Python does not have the source."""
     try:
         return inspect.getsource(function)
     except (OSError, TypeError):
@@ -131,5 +131,5 @@ def source_of(function: Any, name: str) -> str:
 
 
 def changed(hooks: Iterable[Hook], digests: Mapping[str, str]) -> tuple[Hook, ...]:
-    """Those that have never been run with the text that they have now."""
+    """Return the hooks that have never been run with their current text."""
     return tuple(hook for hook in hooks if digests.get(hook.identity) != hook.digest)

@@ -1,4 +1,4 @@
-"""What a plan leaves open that only a person can tell: values that rows lack, and what names stand for."""
+"""Questions of a plan that only a person can answer: values that rows lack, and the objects behind names."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from automigrate_ext.plan.codes import HazardCode
 from automigrate_ext.plan.plan import Judgement, Plan
 from automigrate_ext.schema.changes import AddColumn, AlterColumn, Change
 
-#: The refusals that a one-off value resolves.
-WANTS_VALUE = frozenset({HazardCode.REQUIRED_COLUMN, HazardCode.NULL_VALUES})
+#: The codes of refusals that a one-off value resolves.
+NEEDS_VALUE = frozenset({HazardCode.REQUIRED_COLUMN, HazardCode.NULL_VALUES})
 
 
 def fields_without_value(plan: Plan) -> list[tuple[Judgement, Field[Any, Any]]]:
-    """The fields that rows have no value for, with what is refused for that, if they are all that the plan lacks."""
-    lacking = [j for j in plan.refused if all(hazard.code in WANTS_VALUE for hazard in j.hazards)]
+    """Return the fields for which rows lack a value, with the refused changes; none if there are other refusals."""
+    lacking = [j for j in plan.refused if all(hazard.code in NEEDS_VALUE for hazard in j.hazards)]
     if len(lacking) < len(plan.refused):
         return []
     return [(judgement, field) for judgement in lacking if (field := field_of(judgement.change)) is not None]
 
 
 def label_of(field: Field[Any, Any]) -> str:
-    """The field as `--default` and `defaults` take it: "todo.Todo.priority"."""
+    """Return the field's label as `--default` and `defaults` take it: "todo.Todo.priority"."""
     return f"{field.model._meta.label}.{field.name}"
 
 
 def find_model(app_label: str, name: str) -> Any:
-    """The model of an app, or None where the words mean something else."""
+    """Return the model of an app, or None where the app has no such model."""
     try:
         return apps.get_model(app_label, name)
     except (LookupError, ValueError):
@@ -38,7 +38,7 @@ def find_model(app_label: str, name: str) -> Any:
 
 
 def find_field(place: str, name: str) -> Field[Any, Any] | None:
-    """The field of a model, or behind the column of a table, or None."""
+    """Return the field of a model, or of a table's column, by name, or None."""
     for model in models_of(apps):
         for field in (*model._meta.local_fields, *model._meta.local_many_to_many):
             if (place, name) in ((model._meta.label, field.name), (model._meta.db_table, field.column)):
@@ -47,5 +47,5 @@ def find_field(place: str, name: str) -> Field[Any, Any] | None:
 
 
 def field_of(change: Change) -> Field[Any, Any] | None:
-    """The field behind the column that a change adds or alters."""
+    """Return the field of the column that a change adds or alters, or None."""
     return find_field(change.table, change.new.name) if isinstance(change, (AddColumn, AlterColumn)) else None

@@ -1,4 +1,4 @@
-"""Several databases in one call: each by itself, and what is asked of all of them shared out."""
+"""Several databases in one call: each is run by itself, with those options that concern its models."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ T = TypeVar("T")
 
 
 def on_each(selections: Mapping[str, Selection], work: Callable[[Selection], T]) -> dict[str, T]:
-    """What the work gives for each database. Raises `DatabasesFailed` in the end, where it failed for any."""
-    found: dict[str, T] = {}
+    """Do the work for each database, and return the results. Raises `DatabasesFailed` after all, if any failed."""
+    results: dict[str, T] = {}
     errors: dict[str, Exception] = {}
     for alias, selection in selections.items():
         try:
-            found[alias] = work(selection)
+            results[alias] = work(selection)
         except (AutomigrateError, Error) as error:
             errors[alias] = error
     if errors:
-        raise DatabasesFailed(errors, Plans(plan for plan in found.values() if isinstance(plan, Plan)))
-    return found
+        raise DatabasesFailed(errors, Plans(plan for plan in results.values() if isinstance(plan, Plan)))
+    return results
 
 
 def options_for(options: Options, selection: Selection) -> Options:
-    """The options without renames and one-off values that are for models of the call's other databases."""
+    """Return the options without renames and one-off values for models of the call's other databases."""
     if not selection.elsewhere:
         return options
     others = evolve(selection, models=selection.elsewhere)
@@ -53,37 +53,37 @@ def options_for(options: Options, selection: Selection) -> Options:
 
 
 def unknown_renames(renames: Mapping[str, str], selection: Selection) -> set[str]:
-    """The renames, by old name, that speak of nothing in the selected models."""
-    # As hints they are collected; what is wrong with one of a model that is there, the run says itself.
+    """Return the old names of the renames that match nothing in the selected models."""
+    # As hints they are collected. The run itself reports a malformed rename of a model that it has.
     requests = [RenameRequest(old=old, new=new, hint=old) for old, new in renames.items()]
     models = selection.models
     try:
-        found = Renames(requests=requests, models=models, all_models=models, alias=selection.alias)
+        resolved = Renames(requests=requests, models=models, all_models=models, alias=selection.alias)
     except AutomigrateError:
         return set()
-    return {request.old for request in found.unknown}
+    return {request.old for request in resolved.unknown}
 
 
 # All databases
 
 
 def set_aside() -> dict[str, str]:
-    """The aliases with which nothing is to be done as the settings have it, with the reasons."""
+    """Return the aliases that their settings exclude from runs, with the reasons."""
     reasons = {alias: why_set_aside(connections[alias].settings_dict) for alias in connections}
     return {alias: reason for alias, reason in reasons.items() if reason}
 
 
 def why_set_aside(settings: Mapping[str, Any]) -> str:
-    """Why nothing is to be done with a database of these settings: it is a replica, or none at all."""
+    """Return the reason to exclude a database with these settings: it is a replica, or none at all. Otherwise ""."""
     if settings["TEST"]["MIRROR"]:
         return f"it mirrors {settings['TEST']['MIRROR']!r} (TEST: MIRROR)"
     return "its settings name no database" if settings["ENGINE"] == "django.db.backends.dummy" else ""
 
 
 def why_left_alone(selection: Selection) -> str:
-    """Why nothing is to be done in a database that was not named itself, or "" where something may be.
+    """Return the reason to leave a database alone that was not named itself, or "" where there is none.
 
-    That is one without a model of the run, and one that the server lets nobody write.
+    Reasons are that no model of the run belongs there, and that the database is read-only.
     """
     if selection.twin and not selection.models:
         return f"it is the same database as {selection.twin!r}"

@@ -13,9 +13,10 @@ from automigrate_ext.plan.progress import RunProgress
 from automigrate_ext.schema.changes import CreateExtension, CreateTable, DropTable, plural
 
 NOTHING_TO_DO = "Nothing to do: the database matches the models."
-#: Changes whose description names the table, or that have none, so that they need no heading.
+#: Changes whose description names all that they concern, so that they need no heading.
 WHOLE = (CreateExtension, CreateTable, DropTable)
-#: The number of tables that a terminal shows with nothing withheld, refused or lost, and that it lists with their rows.
+#: The number of tables that a terminal shows although nothing of them is withheld, refused or lost. Lists of the rows
+#: that tables lose end after as many.
 TABLES_SHOWN = 25
 LEFT_ALONE = "Left alone (--prune drops it)"
 

@@ -81,10 +81,10 @@ class Guess:
 
     def is_same_column(self, table: str, old: Column, new: Column) -> bool:
         """Return whether an owned column, not kept from an earlier run, could be the new one."""
-        mine = self.ownership.owns_column(self.current.tables[table], old)
+        owned = self.ownership.owns_column(self.current.tables[table], old)
         kept = self.ownership.is_kept(table, old.name)
         alike = (old.type, old.generated, old.identity) == (new.type, new.generated, new.identity)
-        return mine and not kept and alike and self.target(table, old.name) == self.new_target(table, new.name)
+        return owned and not kept and alike and self.target(table, old.name) == self.new_target(table, new.name)
 
     def target(self, table: str, column: str) -> object:
         """Return the table and columns that a column points at now, or None."""

@@ -222,7 +222,7 @@ class Table:
     `owner` is the label of the model ("todo.Todo") that declares the table. `automatic` is set where Django
     made that model itself (many-to-many), `automatic_key` where no model declares the primary key. `sql` holds
     the statements that create the table, without foreign keys where these can be added later. `namespace` is
-    the schema of the table as SQL names it, if it is another than the one in which new tables are created.
+    the place of the table as it is written in SQL, where that is not the one in which new tables are created.
     """
 
     name: str

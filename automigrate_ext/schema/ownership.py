@@ -17,7 +17,7 @@ TableObject = Constraint | Index
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OwnedTable:
-    """What the models declared of one table in the last run.
+    """The declarations of one table as they were in the last run.
 
     `columns` and `objects` (constraints and indexes by identity) map to the optional attributes that
     came from the models, `attributes` are those of the table as a whole. `kept` names columns that the

@@ -103,7 +103,7 @@ class Renaming:
         return self.old_tables.get(new, new)
 
     def is_vacated(self, name: str) -> bool:
-        """Return whether the table that has this name now gets another one, and no other table takes the name."""
+        """Return whether the table that now has this name gets another one, and no other table takes the name."""
         return name in self.old_tables.values() and name not in self.old_tables
 
     @property

@@ -1,1 +1,1 @@
-"""Tests of what the models declare."""
+"""Tests of the declarations of models."""

@@ -1,4 +1,4 @@
-"""From labels to models, and what is said about labels that name none."""
+"""From labels to models, and the problems of labels that name none."""
 
 import pytest
 from django.db import models

@@ -1,4 +1,4 @@
-"""What a caller that watches a run is told: the statements, their tables' rows, and rows as they get their values."""
+"""The progress that a run reports: its statements, the rows of their tables, and rows as they get their values."""
 
 import itertools
 
@@ -20,7 +20,7 @@ def next_number():
 
 @pytest.fixture
 def filled(connection):
-    """A table with rows, every third of which has a code."""
+    """Create a table with rows, every third of which has a code."""
     autoupdate(using=connection.alias, apps=BEFORE.apps)
     model = BEFORE["Item"]
     rows = [model(name=str(n), code=None if n % 3 else str(n)) for n in range(ROWS)]
@@ -29,7 +29,7 @@ def filled(connection):
 
 
 def watched(connection, after):
-    """What was told of an update to the models, and the plan."""
+    """Return the progress that an update to the models reported, and the plan."""
     told = []
     plan = autoupdate(using=connection.alias, apps=after.apps, progress=told.append)
     assert is_actual(using=connection.alias, apps=after.apps)
@@ -59,7 +59,7 @@ def test_only_rows_without_a_value_are_counted(filled):
 
 
 def assert_statements(told, plan, alias):
-    """Every statement was announced once, in order, and the end is told once."""
+    """Assert that every statement was reported once, in order, and the end once."""
     begun = [progress for progress in told if progress.rows is None]
     assert [progress.sql for progress in begun] == [*plan.statements, ""]
     assert [progress.finished for progress in begun] == list(range(len(plan.statements) + 1))

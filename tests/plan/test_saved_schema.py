@@ -1,4 +1,4 @@
-"""The JSON Schema itself; that plans agree with it is asked of every acceptance case."""
+"""The JSON Schema itself; every acceptance case checks that its plans agree with it."""
 
 import json
 
@@ -26,7 +26,7 @@ AFTER_A_FAILURE = {"error", "applied", "pending"}
 
 
 def described(schema):
-    """Every key that a schema lists, with what it says of it."""
+    """Yield every key that a schema lists, with its description."""
     for name, value in schema.get("properties", {}).items():
         yield name, value
         yield from described(value)
@@ -36,7 +36,7 @@ def described(schema):
 
 
 def keys(value):
-    """The keys of nested values, as pairs of the key above and the keys."""
+    """Yield the keys of nested values, as pairs of the key above and the keys."""
     if isinstance(value, dict):
         yield set(value)
         for below in value.values():

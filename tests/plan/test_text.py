@@ -1,4 +1,4 @@
-"""Plans as text: what a screen has room for, tables of counts, and how far a run is."""
+"""Plans as text: abridged for a terminal, as tables of counts, and the progress of a run."""
 
 import pytest
 

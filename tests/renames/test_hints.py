@@ -1,4 +1,4 @@
-"""Hints at renames: where they stand, when they are applied, and what is said of them."""
+"""Hints at renames: where they are written, when they are applied, and the notes on them."""
 
 import pytest
 from django.apps import apps
@@ -24,7 +24,7 @@ def case(connection):
 
 
 def hinted(**names):
-    """A model whose field has had other names."""
+    """Return a model whose field has had other names."""
     return item(name=TEXT, former_names=names)
 
 
@@ -320,7 +320,7 @@ def test_content_types_of_models_that_trade_names(connection):
 
 
 def as_item(connection):
-    """Let the table of Todo be that of a model Item."""
+    """Turn the table of Todo into that of a model Item."""
     with connection.cursor() as cursor:
         cursor.execute("ALTER TABLE todo_todo RENAME TO todo_item")
         cursor.execute(
@@ -329,7 +329,7 @@ def as_item(connection):
 
 
 def pretend_item(alias):
-    """Let content type and permissions of Todo be those of a model Item, and a group have two of them."""
+    """Turn the content type and permissions of Todo into those of a model Item, and give two of them to a group."""
     types = ContentType.objects.using(alias)
     types.filter(app_label="todo", model="todo").update(model="item")
     ContentType.objects.clear_cache()

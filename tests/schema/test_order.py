@@ -1,4 +1,4 @@
-"""The order in which things get new names: nothing is ever put where something is."""
+"""The order of renames: no object ever gets a name that another one has."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,7 +9,7 @@ NAMES = st.sampled_from("abcdef")
 
 
 def carried_out(steps, taken):
-    """What has which name after the steps, by the names before them."""
+    """Return the names after the moves, by the names before them."""
     now = {name: name for name in taken}
     for old, new in steps:
         assert new not in now
@@ -53,7 +53,7 @@ def test_everything_ends_where_it_was_to_go(wanted, others):
 
 
 def ends_at(moves, name):
-    """Where a chain of moves leads, or the name itself for a ring."""
+    """Return the end of a chain of moves, or the name itself for a ring."""
     place = moves[name]
     while place in moves and place != name:
         place = moves[place]

@@ -1,4 +1,4 @@
-"""What counts as the models', and what is taken over from the database because they are silent about it."""
+"""What is owned by the models, and what is adopted from the database because they do not declare it."""
 
 from dataclasses import replace
 

@@ -13,13 +13,21 @@ PACKAGE = Path(automigrate_ext.__file__).parent
 #: The folders and modules whose docstrings are held to this. It is to become the whole package.
 HELD = (
     "declared",
+    "hazards",
     "plan",
     "renames",
+    "run/compare.py",
     "run/desired.py",
+    "run/execute.py",
     "run/followers.py",
     "run/hooks.py",
+    "run/options.py",
+    "run/prerequisites.py",
     "run/questions.py",
+    "run/rebuild.py",
     "run/several.py",
+    "run/state.py",
+    "run/update.py",
     "schema",
 )
 

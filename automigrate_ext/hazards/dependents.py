@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from automigrate_ext.backends.base import Backend, Dependent, Part
+from automigrate_ext.plan.codes import HazardCode
 from automigrate_ext.plan.plan import Hazard, Judgement, Verdict
 from automigrate_ext.schema.changes import (
     AlterColumn,
@@ -79,7 +80,7 @@ def dependent_hazard(part: Part, dependents: Sequence[Dependent]) -> Hazard:
     names = ", ".join(f"{dependent.kind} {dependent.name}" for dependent in dependents)
     depends = "depends" if len(dependents) == 1 else "depend"
     return Hazard(
-        code="dependent",
+        code=HazardCode.DEPENDENT,
         message=f"{part.describe()} cannot be {part.verb}, because {names} {depends} on it",
         remedy="Drop what depends on it first, and make that again afterwards.",
     )

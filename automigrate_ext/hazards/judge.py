@@ -12,6 +12,7 @@ from automigrate_ext.backends.rows import Answer, Question, Source, key_columns
 from automigrate_ext.hazards.dependents import refuse_dependents
 from automigrate_ext.hazards.forecast import Forecast
 from automigrate_ext.hazards.quick import is_withheld, keeping, pointed_at_from_outside
+from automigrate_ext.plan.codes import HazardCode
 from automigrate_ext.plan.plan import Hazard, Judgement, Verdict
 from automigrate_ext.schema.changes import (
     AddColumn,
@@ -111,11 +112,11 @@ class Judge:
             match change:
                 case DropTable():
                     return self.inquire_drop(
-                        change, "drops-table", self.backend.rows.every_row(self.now(change)), "row"
+                        change, HazardCode.DROPS_TABLE, self.backend.rows.every_row(self.now(change)), "row"
                     )
                 case DropColumn(old=Column(generated=None)):
                     question = self.backend.rows.values(self.now(change), [change.old.name])
-                    return self.inquire_drop(change, "drops-column", question, "value")
+                    return self.inquire_drop(change, HazardCode.DROPS_COLUMN, question, "value")
         if refusal := self.unable(change):
             return judged(self.refuse(change, refusal))
         if change.table not in self.forecast.filled:
@@ -132,7 +133,9 @@ class Judge:
     def unable(self, change: Change) -> Hazard | None:
         """Return the hazard of a change that the backend has no way to make, or None."""
         reason = self.backend.unable(change, self.current)
-        return Hazard(code="unable", message=f"{change.describe()}: {reason}", remedy=BY_HAND) if reason else None
+        return (
+            Hazard(code=HazardCode.UNABLE, message=f"{change.describe()}: {reason}", remedy=BY_HAND) if reason else None
+        )
 
     def now(self, change: Change) -> Source:
         """Return the rows of a change's table as they are."""
@@ -147,12 +150,12 @@ class Judge:
 
     def not_counted(self, change: Change) -> Hazard:
         message = f"{change.describe()}: the rows of {change.table} that do not allow it were not counted in time"
-        return Hazard(code="not-counted", message=message, remedy=COUNT_ON)
+        return Hazard(code=HazardCode.NOT_COUNTED, message=message, remedy=COUNT_ON)
 
     def refuse(self, change: Change, *hazards: Hazard) -> Judgement:
         return Judgement(change=change, verdict=Verdict.REFUSE, hazards=hazards)
 
-    def hazard(self, question: Question, code: str, message: str, rows: int | None, remedy: str) -> Hazard:
+    def hazard(self, question: Question, code: HazardCode, message: str, rows: int | None, remedy: str) -> Hazard:
         """Return a hazard with the keys of some of the rows."""
         table = self.current.tables[question.source.table]
         samples = self.backend.rows.sample(question)
@@ -164,7 +167,7 @@ class Judge:
 
     # What goes
 
-    def inquire_drop(self, change: DropColumn | DropTable, code: str, question: Question, noun: str) -> Inquiry:
+    def inquire_drop(self, change: DropColumn | DropTable, code: HazardCode, question: Question, noun: str) -> Inquiry:
         """Return the inquiry into a drop: applied if nothing would be lost, else withheld, or applied if accepted."""
 
         def conclude(answer: Answer) -> Judgement:
@@ -186,7 +189,7 @@ class Judge:
     def withhold_referenced(self, change: DropTable) -> Judgement:
         pointing = ", ".join(sorted(self.pointed_at[change.table]))
         message = f"{change.describe()}, at which foreign keys of {pointing} point: kept"
-        hazard = Hazard(code="referenced", message=message, remedy="Drop those foreign keys first.")
+        hazard = Hazard(code=HazardCode.REFERENCED, message=message, remedy="Drop those foreign keys first.")
         return Judgement(change=change, verdict=Verdict.WITHHOLD, hazards=(hazard,))
 
     # Columns
@@ -205,7 +208,9 @@ class Judge:
             rows = "rows" if answer.rows is None else plural(answer.rows, "row")
             message = f"Column {change.table}.{new.name} is required and the table has {rows} without a value for it"
             remedy = self.ways_to_fill(change.table, new.name)
-            return self.refuse(change, Hazard(code="required-column", message=message, rows=answer.rows, remedy=remedy))
+            return self.refuse(
+                change, Hazard(code=HazardCode.REQUIRED_COLUMN, message=message, rows=answer.rows, remedy=remedy)
+            )
 
         return Inquiry(change=change, question=self.backend.rows.every_row(self.now(change)), conclude=conclude)
 
@@ -240,9 +245,11 @@ class Judge:
             name = f"{change.table}.{change.old.name}"
             message = f"Column {name} becomes a generated one and holds {answer.words('value')}"
             if self.accept_data_loss:
-                hazard = Hazard(code="overwrites-column", message=message, rows=answer.counted)
+                hazard = Hazard(code=HazardCode.OVERWRITES_COLUMN, message=message, rows=answer.counted)
                 return Judgement(change=change, hazards=(hazard,))
-            return self.refuse(change, self.hazard(question, "overwrites-column", message, answer.counted, ACCEPT))
+            return self.refuse(
+                change, self.hazard(question, HazardCode.OVERWRITES_COLUMN, message, answer.counted, ACCEPT)
+            )
 
         return Inquiry(change=change, question=question, conclude=conclude)
 
@@ -259,7 +266,7 @@ class Judge:
         name = self.field_name(change.table, change.new.name)
         return self.hazard(
             question,
-            "null-values",
+            HazardCode.NULL_VALUES,
             f"Column {change.table}.{change.new.name} is to forbid NULL, and it is NULL in {plural(nulls, 'row')}",
             nulls,
             f"Give the field a default or db_default, fill the rows, or pass --default {name}=VALUE.",
@@ -275,23 +282,35 @@ class Judge:
             remedy = "Change the values first."
             return (
                 Hazard(
-                    code="cast-fails", message=message, rows=loss.rows, remedy=remedy, key=key, samples=loss.samples
+                    code=HazardCode.CAST_FAILS,
+                    message=message,
+                    rows=loss.rows,
+                    remedy=remedy,
+                    key=key,
+                    samples=loss.samples,
                 ),
             )
         if loss.rows == 0:
             return ()
         if loss.rows is None:
             message = f"Changing {words} would alter values that were not counted in time"
-            return (Hazard(code="not-counted", message=message, remedy=f"{COUNT_ON} {ACCEPT}"),)
+            return (Hazard(code=HazardCode.NOT_COUNTED, message=message, remedy=f"{COUNT_ON} {ACCEPT}"),)
         message = f"Changing {words} would alter {plural(loss.rows, 'value')}"
         remedy = f"Change the values first. {ACCEPT}"
         return (
-            Hazard(code="alters-values", message=message, rows=loss.rows, remedy=remedy, key=key, samples=loss.samples),
+            Hazard(
+                code=HazardCode.ALTERS_VALUES,
+                message=message,
+                rows=loss.rows,
+                remedy=remedy,
+                key=key,
+                samples=loss.samples,
+            ),
         )
 
     def judge_losses(self, change: AlterColumn, hazards: tuple[Hazard, ...]) -> Judgement:
         """Refuse a change that alters values, unless that is accepted and possible."""
-        if hazards and not (self.accept_data_loss and all(hazard.code != "cast-fails" for hazard in hazards)):
+        if hazards and not (self.accept_data_loss and all(hazard.code != HazardCode.CAST_FAILS for hazard in hazards)):
             return self.refuse(change, *hazards)
         accepted = tuple(evolve(hazard, remedy="", key=(), samples=()) for hazard in hazards)
         return Judgement(change=change, hazards=accepted)
@@ -357,7 +376,7 @@ class Judge:
             groups = plural(answer.rows, "group")
             message = f"{change.table} has {groups} of rows with the same values for its {words}"
             remedy = "Make the values distinct first."
-            return self.refuse(change, self.hazard(question, "duplicates", message, answer.rows, remedy))
+            return self.refuse(change, self.hazard(question, HazardCode.DUPLICATES, message, answer.rows, remedy))
 
         return Inquiry(change=change, question=question, conclude=conclude)
 
@@ -366,7 +385,9 @@ class Judge:
             if not answer.rows:
                 return Judgement(change=change)
             message = f"{change.table} has {plural(answer.rows, 'row')} {words}"
-            return self.refuse(change, self.hazard(question, "violators", message, answer.rows, "Correct them first."))
+            return self.refuse(
+                change, self.hazard(question, HazardCode.VIOLATORS, message, answer.rows, "Correct them first.")
+            )
 
         return Inquiry(change=change, question=question, conclude=conclude)
 
@@ -387,7 +408,7 @@ class Judge:
             rows = f"{plural(answer.rows, 'row')} that point{'s' if answer.rows == 1 else ''}"
             message = f"{change.table} has {rows} at nothing through its {foreign_key.describe()}"
             remedy = "Delete or repair them first, or give the field db_constraint=False."
-            return self.refuse(change, self.hazard(question, "orphans", message, answer.rows, remedy))
+            return self.refuse(change, self.hazard(question, HazardCode.ORPHANS, message, answer.rows, remedy))
 
         return Inquiry(change=change, question=question, conclude=conclude)
 

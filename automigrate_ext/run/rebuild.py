@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from automigrate_ext.backends.base import Dependent, Reference, Work
+from automigrate_ext.plan.codes import HazardCode
 from automigrate_ext.plan.plan import Hazard, Judgement, Plan, Verdict
 from automigrate_ext.run.base import Run
 from automigrate_ext.run.execute import execute
@@ -64,7 +65,7 @@ class Rebuild(Run):
         return Prepared(plan=plan, state=state, steps=steps, work=work, after=after)
 
     def judge_drop(self, table: Table, references: Iterable[Reference], dependents: Iterable[Dependent]) -> Judgement:
-        """Whether the table may go: nothing of others may point at it or go along."""
+        """Refuse the drop of a table at which rows of others point, or that would take dependents along."""
         change = DropTable(table=table.name, old=table)
         in_the_way = [
             *(self.pointing(reference) for reference in references if reference.foreign_key.to_table == table.name),
@@ -81,7 +82,7 @@ class Rebuild(Run):
             return None
         target = reference.foreign_key.to_table
         return Hazard(
-            code="referenced",
+            code=HazardCode.REFERENCED,
             message=f"{target} would be dropped, and {plural(rows, 'row')} of {reference.table} would point at nothing",
             rows=rows,
             remedy=f"Name the model of {reference.table} too, or delete these rows first.",
@@ -91,7 +92,7 @@ class Rebuild(Run):
         if self.options.cascade:
             return None
         return Hazard(
-            code="dependent",
+            code=HazardCode.DEPENDENT,
             message=f"The {dependent.kind} {dependent.name} would go along with {dependent.table}",
             remedy="Pass --cascade (cascade=True) to let it go, and make it again afterwards.",
         )

@@ -251,7 +251,7 @@ class Update(Run):
         ]
 
     def settle_unchanged(self, state: State, made: Prerequisites | None) -> None:
-        """Where no table changes: record what the models declare and send `post_migrate`, if either is news."""
+        """Record what the models declare and send `post_migrate`, if either is news, where no table changes."""
         if self.options.record_migrations or self.is_news(state):
             with self.unless_forbidden(), self.backend.exclusive():
                 with self.view(made) as again:

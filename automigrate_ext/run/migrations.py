@@ -1,17 +1,18 @@
-"""Which migrations a project has, and marking exactly these as applied, without loading them."""
+"""Read which migrations a project has and a database has recorded, and record them as applied."""
 
 from __future__ import annotations
 
 import os
 import pkgutil
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
 from types import ModuleType
 from typing import Any
 
 from django.apps import AppConfig, apps
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.migrations import Migration, RunPython, RunSQL
 from django.db.migrations.recorder import MigrationRecorder
 from django.utils.timezone import now
 
@@ -21,19 +22,19 @@ TABLE: str = MigrationRecorder.Migration._meta.db_table
 MigrationKey = tuple[str, str]
 #: The setting MIGRATION_MODULES, or what stands in for it.
 Modules = Mapping[str, str | None]
-#: A squashed migration says what it replaces, and by this word.
+#: The attribute by which a squashed migration lists those that it replaces.
 REPLACES = re.compile(rb"\breplaces\b")
 
 
-def on_disk(modules: Modules) -> frozenset[MigrationKey]:
-    """The migrations of the installed apps by the names of their files."""
-    return frozenset(key for key, _, _ in found(modules))
+def on_disk(modules: Modules) -> frozenset[Key]:
+    """Return the migrations of the installed apps by the names of their files; nothing of them is imported."""
+    return frozenset(key for key, _, _ in walk(modules))
 
 
-def done(modules: Modules) -> frozenset[MigrationKey]:
-    """The migrations on disk and those that squashed ones stand for; no others than squashed ones are imported."""
-    keys: set[MigrationKey] = set()
-    for key, module, path in found(modules):
+def done(modules: Modules) -> frozenset[Key]:
+    """Return the migrations on disk and those that squashed ones replace; only squashed ones are imported."""
+    keys: set[Key] = set()
+    for key, module, path in walk(modules):
         keys.add(key)
         if may_replace(path):
             migration: Any = import_module(module)
@@ -41,8 +42,8 @@ def done(modules: Modules) -> frozenset[MigrationKey]:
     return frozenset(keys)
 
 
-def found(modules: Modules) -> Iterator[tuple[MigrationKey, str, str]]:
-    """The migrations of the installed apps, each with its module and where its source would be."""
+def walk(modules: Modules) -> Iterator[tuple[Key, str, str]]:
+    """Yield the migrations of the installed apps, each with its module and the path where its source would be."""
     for config in apps.get_app_configs():
         if package := package_of(config, modules):
             for name, path in files_of(package):
@@ -50,7 +51,7 @@ def found(modules: Modules) -> Iterator[tuple[MigrationKey, str, str]]:
 
 
 def may_replace(path: str) -> bool:
-    """Whether a migration may be a squashed one, as its source says; also where there is none."""
+    """Return whether a migration may be a squashed one, judging by its source; True where there is no source."""
     try:
         with open(path, "rb") as file:
             return REPLACES.search(file.read()) is not None
@@ -59,7 +60,7 @@ def may_replace(path: str) -> bool:
 
 
 def package_of(config: AppConfig, modules: Modules) -> ModuleType | None:
-    """The package of an app's migrations, or None where it has none.
+    """Return the package of an app's migrations, or None where the app has none.
 
     Source: MigrationLoader.migrations_module() and load_disk() in django/db/migrations/loader.py.
     """
@@ -79,31 +80,71 @@ def package_of(config: AppConfig, modules: Modules) -> ModuleType | None:
 
 
 def files_of(package: ModuleType) -> Iterator[tuple[str, str]]:
-    """The names of the migrations in a package, and where their source would be."""
+    """Yield the names of the migrations in a package, each with the path where its source would be."""
     for info in pkgutil.iter_modules(package.__path__):
         if not info.ispkg and info.name[0] not in "_~":
             yield info.name, os.path.join(getattr(info.module_finder, "path", ""), f"{info.name}.py")
 
 
-def applied(alias: str) -> frozenset[MigrationKey]:
-    """The migrations that the database has recorded, in the table that has to be there."""
+def applied(alias: str) -> frozenset[Key]:
+    """Return the migrations that the database has recorded; the table of Django's record has to exist."""
     rows = MigrationRecorder.Migration.objects.using(alias)
     return frozenset(rows.values_list("app", "name"))
 
 
-def record(connection: BaseDatabaseWrapper, modules: Modules, gone: Collection[str] = ()) -> frozenset[MigrationKey]:
-    """Mark as applied what is on disk, and nothing else of the installed apps and the `gone` ones.
+def record_all(connection: BaseDatabaseWrapper, notify: Callable[[str], None]) -> tuple[Key, ...]:
+    """Record the migrations on disk as applied, so that a later `migrate` has nothing to do; remove no others.
 
-    A database that has what the models say has had all their migrations, and none of another branch's. Returns what
-    is recorded then.
+    All migrations are imported. Returns those that were missing from the record; if there are any, `notify` is given
+    one line about them. Raises what Django's `MigrationLoader` raises.
+    """
+    # Kept test databases load this module, and tests wait for what is loaded.
+    from django.db.migrations.loader import MigrationLoader
+
+    disk_migrations = MigrationLoader(connection, ignore_no_migrations=True).disk_migrations
+    recorder = MigrationRecorder(connection)
+    recorder.ensure_schema()
+    replaced = {key for migration in disk_migrations.values() for key in migration.replaces}
+    missing = tuple(sorted((set(disk_migrations) | replaced) - set(recorder.applied_migrations())))
+    recorder.migration_qs.bulk_create(as_rows(recorder, missing))
+    if missing:
+        notify(describe(missing, disk_migrations))
+    return missing
+
+
+def record_exactly(connection: BaseDatabaseWrapper, modules: Modules, gone: Collection[str] = ()) -> None:
+    """Record what is on disk as applied, and remove all other migrations of the installed apps and the `gone` ones.
+
+    This is for test databases: one that matches the models has had all migrations on disk, and none of another
+    branch's. Only squashed migrations are imported.
     """
     recorder = MigrationRecorder(connection)
     recorder.ensure_schema()
-    wanted, there = done(modules), applied(connection.alias)
-    here = {config.label for config in apps.get_app_configs()} | set(gone)
-    rows = [recorder.Migration(app=app, name=name, applied=now()) for app, name in sorted(wanted - there)]
-    recorder.migration_qs.bulk_create(rows, batch_size=250)
-    unwanted = {key for key in there - wanted if key[0] in here}
-    for app, name in sorted(unwanted):
+    wanted, recorded = done(modules), applied(connection.alias)
+    recorder.migration_qs.bulk_create(as_rows(recorder, sorted(wanted - recorded)), batch_size=250)
+    labels = {config.label for config in apps.get_app_configs()} | set(gone)
+    for app, name in sorted(key for key in recorded - wanted if key[0] in labels):
         recorder.record_unapplied(app, name)
-    return (there | wanted) - unwanted
+
+
+def as_rows(recorder: MigrationRecorder, keys: Iterable[Key]) -> list[Any]:
+    """Return rows of Django's record of migrations, applied now."""
+    return [recorder.Migration(app=app, name=name, applied=now()) for app, name in keys]
+
+
+def describe(keys: Sequence[Key], disk_migrations: Mapping[Key, Migration]) -> str:
+    """Return one line on the migrations that were recorded, naming those whose code has not been run."""
+    # Kept test databases load this module, and need nothing of schemas.
+    from automigrate_ext.schema.changes import plural
+
+    coded = [".".join(key) for key in keys if key in disk_migrations and has_code(disk_migrations[key].operations)]
+    words = f" RunPython or RunSQL is in {', '.join(coded)}." if coded else ""
+    return f"{plural(len(keys), 'migration')} marked as applied without being run.{words}"
+
+
+def has_code(operations: Iterable[Any]) -> bool:
+    """Return whether operations of migrations, or the operations in them, do what no model declares."""
+    return any(
+        isinstance(operation, (RunPython, RunSQL)) or has_code(getattr(operation, "database_operations", ()))
+        for operation in operations
+    )

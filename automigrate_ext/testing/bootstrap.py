@@ -163,7 +163,7 @@ class Bootstrap:
 
     def record_migrations(self, gone: frozenset[str] = frozenset()) -> None:
         """Record the migrations that there are, and none of others."""
-        migrations.record(self.connection, self.modules, gone)
+        migrations.record_exactly(self.connection, self.modules, gone)
 
     def complete(self) -> bool:
         """Tell receivers where that may bring rows that are not there; whether all rows are there then.

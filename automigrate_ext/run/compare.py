@@ -14,14 +14,8 @@ from automigrate_ext.renames import hints
 from automigrate_ext.renames.requested import OutstandingRenames, RenameRequest, Renames, renamed_ownership
 from automigrate_ext.run.base import Run, claimed_tables
 from automigrate_ext.run.desired import read_desired
-from automigrate_ext.run.followers import (
-    ColumnsByModel,
-    merge_columns,
-    pointing_columns,
-    retype_followers,
-    retyped_columns,
-)
-from automigrate_ext.run.owned_row import TABLE as RECORD_TABLE
+from automigrate_ext.run.followers import Columns, carry, merged, pointing_columns, retyped_columns
+from automigrate_ext.run.record_table import TABLE as RECORD_TABLE
 from automigrate_ext.run.state import Followers, State
 from automigrate_ext.schema.adopt import adopt
 from automigrate_ext.schema.changes import AddColumn, Change, RenameColumn

@@ -19,9 +19,9 @@ from automigrate_ext.backends import copies_for, ours
 from automigrate_ext.declared.selection import Selection, select
 from automigrate_ext.exceptions import ExecutionFailed, NotConverged, Refused
 from automigrate_ext.run import migrations
-from automigrate_ext.run.owned_row import TABLE as RECORD
+from automigrate_ext.run.record_table import TABLE as RECORD
+from automigrate_ext.run.record_table import RecordTable
 from automigrate_ext.testing import stamp, use
-from automigrate_ext.testing.notes import Notes
 from automigrate_ext.testing.outcome import Outcome
 from automigrate_ext.testing.stamp import Stamp
 from automigrate_ext.waiting import tell_nobody
@@ -57,7 +57,7 @@ class Bootstrap:
     def __post_init__(self) -> None:
         self.connection = connections[self.alias]
         self.copies = copies_for(self.connection, tell_nobody)
-        self.notes = Notes(self.alias)
+        self.notes = RecordTable(self.alias)
         self.selection = evolve(select(None, self.alias, apps), alone=True)
 
     # What the models ask for

@@ -27,10 +27,10 @@ from automigrate_ext.backends import copies_for
 from automigrate_ext.backends.copies import Copies, short
 from automigrate_ext.exceptions import AutomigrateError
 from automigrate_ext.run.migrations import Modules
-from automigrate_ext.run.owned_row import TABLE as RECORD
+from automigrate_ext.run.record_table import TABLE as RECORD
+from automigrate_ext.run.record_table import RecordTable
 from automigrate_ext.testing import stamp, use
 from automigrate_ext.testing.bootstrap import ANEW, Bootstrap, load_soon, reason
-from automigrate_ext.testing.notes import Notes
 from automigrate_ext.testing.outcome import Outcome
 from automigrate_ext.testing.stamp import Stamp
 from automigrate_ext.waiting import tell_nobody
@@ -82,7 +82,7 @@ class TestRun:
             # Tests, or another run of them, may have dropped it.
             if copies_for(connections[alias], tell_nobody).exists(name):
                 with at(connections[alias], name):
-                    use.unmark(Notes(alias))
+                    use.unmark(RecordTable(alias))
         self.used.clear()
 
 
@@ -183,7 +183,7 @@ class Maker:
     def mark(self, connection: Any, name: str, *, stays: bool) -> None:
         """Say in a database that stays, to which the connection is, that tests use it."""
         if stays:
-            use.mark(Notes(connection.alias))
+            use.mark(RecordTable(connection.alias))
             self.run.used.append((connection.alias, name))
 
     def build(self, creation: Any, args: tuple[Any, ...], options: dict[str, Any], *, stays: bool) -> None:

@@ -18,10 +18,10 @@ from automigrate_ext.backends.copies import short
 from automigrate_ext.declared.editor import collecting_editor, wording
 from automigrate_ext.declared.selection import Selection, models_of
 from automigrate_ext.run import hooks
-from automigrate_ext.run.migrations import MigrationKey
-from automigrate_ext.run.owned_row import TABLE as RECORD
+from automigrate_ext.run.migrations import Key
+from automigrate_ext.run.record_table import TABLE as RECORD
+from automigrate_ext.run.record_table import RecordTable
 from automigrate_ext.testing import use
-from automigrate_ext.testing.notes import Notes
 
 #: The stamp's name among the notes.
 NAME = "test database"
@@ -54,7 +54,7 @@ def read(alias: str, tables: Collection[str]) -> tuple[Stamp | None, str]:
     """The stamp of a database that has these tables, and its mark; None and "" where it has none."""
     if RECORD not in tables:
         return None, ""
-    noted = Notes(alias).read(NAME, use.NAME)
+    noted = RecordTable(alias).read_notes(NAME, use.NAME)
     return parse(noted[NAME]), noted[use.NAME]
 
 
@@ -69,9 +69,9 @@ def text(stamp: Stamp) -> str:
     return json.dumps(asdict(stamp), sort_keys=True)
 
 
-def write(notes: Notes, stamp: Stamp) -> None:
+def write(notes: RecordTable, stamp: Stamp) -> None:
     """Put the stamp into the database."""
-    notes.write(NAME, text(stamp))
+    notes.write_note(NAME, text(stamp))
 
 
 def note(path: Path, stamp: Stamp) -> None:

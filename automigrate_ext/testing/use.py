@@ -6,20 +6,20 @@ import os
 import socket
 import sys
 
-from automigrate_ext.testing.notes import Notes
+from automigrate_ext.run.record_table import RecordTable
 
 #: The mark's name among the notes.
 NAME = "test database used by"
 
 
-def mark(notes: Notes) -> None:
+def mark(notes: RecordTable) -> None:
     """Say that this process uses the database."""
-    notes.write(NAME, f"{os.getpid()} on {socket.gethostname()}")
+    notes.write_note(NAME, f"{os.getpid()} on {socket.gethostname()}")
 
 
-def unmark(notes: Notes) -> None:
+def unmark(notes: RecordTable) -> None:
     """Say that nobody does."""
-    notes.write(NAME, "")
+    notes.write_note(NAME, "")
 
 
 def is_abandoned(note: str) -> bool:

@@ -8,7 +8,7 @@ from django.db.models.signals import post_migrate
 from django.dispatch import Signal
 
 from automigrate_ext import automigrate, autoupdate, signals
-from automigrate_ext.testing.bootstrap import is_other
+from automigrate_ext.testing.bootstrap import is_unknown
 
 
 class Listener:
@@ -95,4 +95,4 @@ def test_receivers_that_are_awaited_are_left_out_too():
 
 
 def test_receivers_without_a_module_are_known_as_others():
-    assert is_other({}.update)
+    assert is_unknown({}.update)

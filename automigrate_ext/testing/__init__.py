@@ -13,7 +13,7 @@ if not TYPE_CHECKING:
     HOMES = {"AutomigrateRunner": "runner", "AutomigrateRunnerMixin": "runner", "bootstrapping": "creation"}
 
     def __getattr__(name: str) -> object:
-        """Load a public name when it is first used: pytest imports this package before Django has been set up."""
+        """Load a public name when it is first used, because pytest imports this package before Django is set up."""
         if name not in HOMES:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         globals()[name] = getattr(import_module(f"{__name__}.{HOMES[name]}"), name)

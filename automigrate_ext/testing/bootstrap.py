@@ -1,10 +1,9 @@
-"""What `migrate` would have done for a test database, done from the models: tables, rows of receivers, the record."""
+"""Do for a test database what `migrate` would have done, from the models: tables, rows of receivers, the record."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
 from dataclasses import replace as evolve
 from functools import cached_property
 from importlib import import_module
@@ -12,19 +11,17 @@ from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
-from django.db import connections
 
 from automigrate_ext import signals
-from automigrate_ext.backends import copies_for, ours
+from automigrate_ext.backends import ours
 from automigrate_ext.declared.selection import Selection, select
 from automigrate_ext.exceptions import ExecutionFailed, NotConverged, Refused
 from automigrate_ext.run import migrations
 from automigrate_ext.run.record_table import TABLE as RECORD
-from automigrate_ext.run.record_table import RecordTable
-from automigrate_ext.testing import stamp, use
-from automigrate_ext.testing.outcome import Outcome
+from automigrate_ext.testing import digests, stamp
+from automigrate_ext.testing.database import TestDatabase
+from automigrate_ext.testing.report import DatabaseReport
 from automigrate_ext.testing.stamp import Stamp
-from automigrate_ext.waiting import tell_nobody
 
 if TYPE_CHECKING:
     from automigrate_ext.plan.plan import Plan
@@ -32,117 +29,136 @@ if TYPE_CHECKING:
 #: Receivers from here write rows that follow from the models and the settings alone.
 KNOWN_RECEIVERS = ("django.contrib.", "automigrate_ext.")
 
-#: The errors of an update that a new database does not have.
-ANEW = (Refused, NotConverged, ExecutionFailed)
+#: The errors of an update after which an empty database is made instead.
+UPDATE_ERRORS = (Refused, NotConverged, ExecutionFailed)
 
 
-@dataclass(kw_only=True)
 class Bootstrap:
-    """Makes, or brings up to date, the database that an alias is connected to.
+    """Makes what is in a test database, or brings it up to date.
 
-    `modules` are the project's migrations.
+    `modules` are the project's migrations. `earlier` is the stamp that the database had, `tables` are digests of its
+    tables, `updated` are the models whose tables an update was of, and `remade` is why a kept database was made again.
     """
 
-    alias: str
-    modules: migrations.Modules
-    verbosity: int = 0
-    found: Stamp | None = None
-    mark: str = ""
-    is_changed: bool = False
-    updated: Selection | None = None
-    tables: Mapping[str, str] = field(default_factory=dict)
-    plan: Plan | None = None
-    started: float = field(default_factory=time.perf_counter)
-
-    def __post_init__(self) -> None:
-        self.connection = connections[self.alias]
-        self.copies = copies_for(self.connection, tell_nobody)
-        self.notes = RecordTable(self.alias)
+    def __init__(self, database: TestDatabase, modules: migrations.Modules) -> None:
+        self.started = time.perf_counter()
+        self.database = database
+        self.alias, self.connection, self.copies = database.alias, database.connection, database.copies
+        self.modules = modules
         self.selection = evolve(select(None, self.alias, apps), alone=True)
+        self.verbosity = 0
+        self.earlier: Stamp | None = None
+        self.mark = ""
+        self.tables: Mapping[str, str] = {}
+        self.is_changed = False
+        self.updated: Selection | None = None
+        self.plan: Plan | None = None
+        self.remade = ""
+
+    def fill(self, verbosity: int) -> None:
+        """Make the tables, or bring a kept database up to date, or make it again where that cannot be done.
+
+        Raises as `autoupdate` does.
+        """
+        self.verbosity = verbosity
+        if self.database.keepdb:
+            self.remade = self.bring_up_to_date()
+            if not self.remade:
+                return
+            self.database.recreate(self.remade)
+        self.make()
+
+    def bring_up_to_date(self) -> str:
+        """Bring a kept database up to date. Return why that cannot be done, or ""."""
+        self.read_state()
+        if stamp.is_abandoned(self.mark):
+            return "the run before was killed while it used it"
+        try:
+            self.update_what_differs()
+        except UPDATE_ERRORS as error:
+            return reason(error)
+        return "" if self.restore_rows() else "rows are gone that belong to it"
 
     # What the models ask for
 
     @cached_property
     def basis(self) -> str:
         """A digest of what concerns all tables and rows."""
-        return stamp.of_basis(self.selection, self.connection)
+        return digests.of_basis(self.selection, self.connection)
 
     @cached_property
     def models(self) -> dict[str, str]:
         """A digest of what each model asks for, by table."""
-        return stamp.of_models(self.selection, self.connection)
+        return digests.of_models(self.selection, self.connection)
 
     @cached_property
     def disk(self) -> str:
-        """A digest of the migrations that there are."""
-        return stamp.of_migrations(migrations.on_disk(self.modules))
+        """A digest of the migrations on disk."""
+        return digests.of_migrations(migrations.on_disk(self.modules))
 
-    # What is there
+    # What the database has
 
-    def look(self) -> None:
-        """Read the tables as they are, and what an earlier run has noted."""
+    def read_state(self) -> None:
+        """Read digests of the tables, and the stamp and the mark of an earlier run."""
         names = [model._meta.db_table for model in self.selection.models]
         self.tables = self.copies.tables([*names, RECORD, migrations.TABLE])
-        self.found, self.mark = stamp.read(self.alias, self.tables)
-
-    def is_abandoned(self) -> bool:
-        """Whether tests that used the database were killed."""
-        return use.is_abandoned(self.mark)
+        self.earlier, self.mark = stamp.read(self.alias, self.tables)
 
     def outdated(self) -> Selection | None:
-        """What an update has to be of: all models, those whose tables differ, or none.
+        """Return what has to be updated: all models, those whose tables differ, or None.
 
-        Compares what each model says with what it said then, and each table as the database tells of it with how it
-        was; so a table that was altered by hand is noticed.
+        Compares what each model asks for with what it asked for when the stamp was written, and the digest of each
+        table with that of then; so a table that was altered by hand is noticed.
         """
-        if self.found is None or self.found.basis != self.basis or self.found.models.keys() != self.models.keys():
+        then, now = self.earlier, self
+        if then is None or then.basis != now.basis or then.models.keys() != now.models.keys():
             return self.selection
-        then, now = self.found, self
         differing = {
             name
-            for name in self.models
+            for name in now.models
             if then.models[name] != now.models[name] or then.tables.get(name) != now.tables.get(name)
         }
-        return self.part(differing) if differing else None
+        return self.select_tables(differing) if differing else None
 
-    def part(self, names: set[str]) -> Selection:
-        """The models that have these tables; for a many-to-many table its owner."""
-        found: list[Any] = [model for model in self.selection.models if model._meta.db_table in names]
-        return select([model._meta.auto_created or model for model in found], self.alias, apps)
+    def select_tables(self, names: set[str]) -> Selection:
+        """Return a selection of the models that have these tables; for a many-to-many table of its owner."""
+        models: list[Any] = [model for model in self.selection.models if model._meta.db_table in names]
+        return select([model._meta.auto_created or model for model in models], self.alias, apps)
 
     def recorded(self) -> str:
-        """A digest of the migrations that are recorded as applied."""
-        return stamp.of_migrations(migrations.applied(self.alias)) if migrations.TABLE in self.tables else ""
+        """Return a digest of the migrations that are recorded as applied."""
+        return digests.of_migrations(migrations.applied(self.alias)) if migrations.TABLE in self.tables else ""
 
-    def knows_migrations(self) -> bool:
-        """Whether those are there that there were, and are recorded as they were."""
-        found = self.found
-        return found is not None and found.disk == self.disk and found.recorded == self.recorded()
+    def has_same_migrations(self) -> bool:
+        """Return whether the migrations on disk and those that are recorded are as they were."""
+        then = self.earlier
+        return then is not None and then.disk == self.disk and then.recorded == self.recorded()
 
-    def vanished(self) -> bool:
-        """Whether a table that models still have has fewer rows than the stamp says."""
-        then = self.found.rows if self.found else {}
+    def has_lost_rows(self) -> bool:
+        """Return whether a table that models still have has fewer rows than the stamp has for it."""
+        then = self.earlier.rows if self.earlier else {}
         counted = then.keys() & self.models.keys()
         now = self.copies.rows(counted) if counted else {}
         return any(now.get(name, 0) < then[name] for name in counted)
 
     # What is done about it
 
-    def make_current(self) -> None:
-        """Update what differs, and record the migrations that there are. Raises as `autoupdate` does."""
+    def update_what_differs(self) -> None:
+        """Update the tables that differ, and record the migrations on disk. Raises as `autoupdate` does."""
         selection = self.outdated()
         if selection is not None:
             self.update(selection)
-        elif not self.knows_migrations():
+        elif not self.has_same_migrations():
             self.record_migrations()
             self.is_changed = True
 
-    def make(self, *, kept: bool) -> None:
+    def make(self) -> None:
         """Make all tables. Raises as `autoupdate` does."""
-        self.found = None
-        if kept:
+        self.earlier = None
+        if self.database.stays:
             self.update(self.selection)
             return
+        # Loaded while the server creates the database: see `load_soon`.
         from automigrate_ext.run import make
 
         self.is_changed = True
@@ -150,85 +166,95 @@ class Bootstrap:
         self.record_migrations()
 
     def update(self, selection: Selection) -> None:
-        """Make the tables of these models what they say."""
+        """Update the tables of the selected models."""
         # Most runs find nothing to update, and tests wait for what is loaded.
         from automigrate_ext.testing import updating
 
         everything = selection is self.selection
         self.updated = selection
         self.is_changed = True
-        self.plan, gone = updating.update(selection, verbosity=self.verbosity, tell=everything)
-        if everything or not self.knows_migrations():
+        self.plan, gone = updating.update(selection, verbosity=self.verbosity, send_signals=everything)
+        if everything or not self.has_same_migrations():
             self.record_migrations(gone)
 
     def record_migrations(self, gone: frozenset[str] = frozenset()) -> None:
-        """Record the migrations that there are, and none of others."""
+        """Record the migrations on disk, and remove those of other branches and of the apps that are `gone`."""
         migrations.record_exactly(self.connection, self.modules, gone)
 
-    def complete(self) -> bool:
-        """Tell receivers where that may bring rows that are not there; whether all rows are there then.
+    def restore_rows(self) -> bool:
+        """Send signals where receivers may write rows that are missing. Return whether all rows are there then.
 
         Tests that end with a flush leave a kept database without the rows that receivers have written.
         """
-        if not self.vanished():
-            are_told = self.updated is self.selection and self.plan
-            if not are_told and any(map(is_other, signals.receivers())):
-                signals.send_again(self.connection, verbosity=self.verbosity, to=is_other)
+        if not self.has_lost_rows():
+            was_sent = self.updated is self.selection and self.plan
+            if not was_sent and any(map(is_unknown, signals.receivers())):
+                signals.send_again(self.connection, verbosity=self.verbosity, to=is_unknown)
             return True
         signals.send_again(self.connection, verbosity=self.verbosity)
-        if self.vanished():
+        if self.has_lost_rows():
+            # Seeding loads a backend, and few kept databases have to be seeded.
             from automigrate_ext.seeds import seed_again
 
             seed_again(self.alias)
-        return not self.vanished()
+        return not self.has_lost_rows()
 
     def write_stamp(self) -> Stamp:
-        """Say in the database what is in it; last of all, so that a run which was killed leaves none."""
-        if self.found is None or self.is_changed:
-            self.found = self.now()
-            stamp.write(self.notes, self.found)
-        return self.found
+        """Put a stamp into the database if it has changed. Return the stamp that it has.
 
-    def now(self) -> Stamp:
-        """The stamp of the database as it is now."""
-        self.look()
-        here = [name for name in self.models if name in self.tables]
+        This comes last of all, so that a run which was killed leaves no stamp.
+        """
+        if self.earlier is None or self.is_changed:
+            self.earlier = self.new_stamp()
+            stamp.write(self.alias, self.earlier)
+        return self.earlier
+
+    def new_stamp(self) -> Stamp:
+        """Return a stamp of the database as it is now."""
+        self.read_state()
+        existing = [name for name in self.models if name in self.tables]
         return Stamp(
             basis=self.basis,
             models=self.models,
-            tables={name: self.tables[name] for name in here},
+            tables={name: self.tables[name] for name in existing},
             disk=self.disk,
             recorded=self.recorded(),
-            rows=self.rows(here),
+            rows=self.rows(existing),
         )
 
-    def rows(self, here: Collection[str]) -> dict[str, int]:
-        """How many rows belong to the tables: those that are there now, or of tables that stayed as they were, then."""
-        if self.found is None:
-            return self.copies.rows(here)
+    def rows(self, existing: Collection[str]) -> dict[str, int]:
+        """Return how many rows belong to the tables: the rows that updated ones have now, and that others had then."""
+        if self.earlier is None:
+            return self.copies.rows(existing)
         updated = {model._meta.db_table for model in self.updated.models} if self.updated else set()
-        stayed = {name: number for name, number in self.found.rows.items() if name in here and name not in updated}
-        return stayed | self.copies.rows(updated.intersection(here))
+        then = self.earlier.rows.items()
+        stayed = {name: number for name, number in then if name in existing and name not in updated}
+        return stayed | self.copies.rows(updated.intersection(existing))
 
-    def outcome(self, database: str, remade: str = "") -> Outcome:
-        """What became of the database so far."""
-        seconds = time.perf_counter() - self.started
-        return Outcome(alias=self.alias, database=database, seconds=seconds, plan=self.plan, remade=remade)
+    def report(self) -> DatabaseReport:
+        """Return what became of the database so far."""
+        return DatabaseReport(
+            alias=self.alias,
+            database=self.database.label,
+            seconds=time.perf_counter() - self.started,
+            plan=self.plan,
+            remade=self.remade,
+        )
 
 
 def load_soon(vendor: str) -> None:
-    """Begin to load what makes tables; meanwhile the server makes the database, which takes as long."""
+    """Begin to load what makes tables; meanwhile the server creates the database, which takes as long."""
     Thread(target=lambda: (import_module("automigrate_ext.run.make"), ours(vendor))).start()
 
 
-def is_other(receiver: Any) -> bool:
-    """Whether it is not known what a receiver does."""
+def is_unknown(receiver: Any) -> bool:
+    """Return whether a receiver may write rows that do not follow from the models and the settings."""
     module = getattr(receiver, "__module__", None) or ""  # built-in methods have none
     return not module.startswith(KNOWN_RECEIVERS)
 
 
 def reason(error: Exception) -> str:
-    """Why a kept database could not be brought up to date, in a few words."""
+    """Return in a few words why a kept database could not be brought up to date."""
     if isinstance(error, Refused):
         hazards = [hazard.message for judgement in error.plan.refused for hazard in judgement.hazards]
         return f"its rows are in the way: {hazards[0]}" if hazards else "its rows are in the way"

@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def schema(db: None) -> Iterator[Callable[..., None]]:
-    """A function that makes the tables of models until the test ends: `schema(ModelA, ModelB, using="default")`.
+    """Yield a function that makes the tables of models until the test ends: `schema(ModelA, ModelB, using="default")`.
 
-    See `automigrate_ext.testing.tables.tables_for` for what it does and raises.
+    See `automigrate_ext.testing.tables.tables_for` for details and errors.
     """
-    # Here and not above, because this module is loaded in every run, and few tests have models of their own.
+    # Imported here, because this module is loaded in every run, and few tests have models of their own.
     from automigrate_ext.testing.tables import tables_for
 
     with ExitStack() as stack:

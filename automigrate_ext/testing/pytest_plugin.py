@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 #: The fixture in which pytest-django, or a project in its stead, sets the databases up.
 FIXTURE = "django_db_setup"
-#: The fixture that says whether databases stay after the run.
+#: The fixture whose value is whether databases stay after the run.
 STAYS = "django_db_keepdb"
-#: Under what name a report carries the lines, and a worker is told of the directory that all of them share.
+#: The attribute in which a report carries the lines, and the entry of a worker's input with the shared directory.
 LINES, SHARED = "automigrate_lines", "automigrate_shared"
 
 
@@ -69,12 +69,12 @@ class AsPythonDoes:
 
     @staticmethod
     def find_spec(name: str, path: Sequence[str] | None = None, target: Any = None) -> ModuleSpec | None:
-        """Where Python itself finds a module, None for those of others."""
+        """Return where Python itself finds a module; None for those of other packages."""
         return PathFinder.find_spec(name, path, target) if name.startswith("automigrate_ext.") else None
 
 
 class Databases:
-    """What is done in a run whose test databases are made from the models."""
+    """The hooks of a run whose test databases are made from the models."""
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
@@ -83,15 +83,15 @@ class Databases:
 
     @property
     def workerinput(self) -> dict[str, Any]:
-        """What xdist tells a worker; nothing in the process that starts them, or where there are none."""
-        found: dict[str, Any] = getattr(self.config, "workerinput", {})
-        return found
+        """The input that xdist gives a worker; empty in the process that starts the workers, or without xdist."""
+        given: dict[str, Any] = getattr(self.config, "workerinput", {})
+        return given
 
     @pytest.hookimpl(wrapper=True)
     def pytest_fixture_setup(
         self, fixturedef: pytest.FixtureDef[Any], request: pytest.FixtureRequest
     ) -> Generator[None, object, object]:
-        """Have the databases made from the models, whoever's fixture sets them up."""
+        """Have the databases made from the models, whosever fixture sets them up."""
         __tracebackhide__ = True  # else every error in any fixture would show this
         if fixturedef.argname != FIXTURE:
             return (yield)
@@ -101,16 +101,16 @@ class Databases:
         with bootstrapping(run):
             result = yield
         fixturedef.addfinalizer(lambda: self.release(run))
-        self.lines += list(told(run, self.config.option.verbose))
+        self.lines += lines_of(run, self.config.option.verbose)
         return result
 
     def release(self, run: TestRun) -> None:
-        """Say in the kept databases that the tests have ended."""
+        """Record in the kept databases that the tests have ended."""
         with unblocked(self.config):
             run.release()
 
     def new_run(self, request: pytest.FixtureRequest) -> TestRun:
-        """The run that this process is, or is a part of."""
+        """Return the run that this process is, or is a part of."""
         from automigrate_ext.testing.creation import TestRun
 
         stays = bool(request.getfixturevalue(STAYS))
@@ -132,7 +132,7 @@ class Databases:
 
     @pytest.hookimpl(tryfirst=True)
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        """Write the lines, where there is a terminal."""
+        """Print the lines, where there is a terminal."""
         terminal = self.config.pluginmanager.getplugin("terminalreporter")
         lines = getattr(report, LINES, ())
         if lines and terminal and not self.workerinput and self.config.option.verbose >= 0:
@@ -151,7 +151,7 @@ class Databases:
         node.workerinput[SHARED] = str(self.shared)
 
     def pytest_unconfigure(self) -> None:
-        """Drop the databases of which the workers had copies, and copies of interrupted ones, once all have ended."""
+        """Drop the databases that the workers copied, and the copies of interrupted workers, once all have ended."""
         if self.shared is None:
             return
         if any(self.shared.iterdir()):
@@ -162,7 +162,7 @@ class Databases:
         shutil.rmtree(self.shared)
 
     def drop(self, alias: str, name: str) -> None:
-        """Drop a database; the tests have ended, and do not fail because of it."""
+        """Drop a database; an error is printed, because the tests have ended and do not fail because of it."""
         from django.db import DatabaseError, connections
 
         from automigrate_ext.backends import copies_for
@@ -180,15 +180,15 @@ class Databases:
 
 @contextmanager
 def unblocked(config: pytest.Config) -> Iterator[None]:
-    """Let pytest-django allow the use of databases."""
+    """Have pytest-django allow the use of databases while the block runs."""
     from pytest_django.plugin import blocking_manager_key
 
     with config.stash[blocking_manager_key].unblock():
         yield
 
 
-def told(run: TestRun, verbosity: int) -> Iterator[str]:
-    """What is said of the databases of a run: a line each, with -v also of copies, and how it was done."""
+def lines_of(run: TestRun, verbosity: int) -> Iterator[str]:
+    """Yield a line for each database of a run; with -v also for copies, and with details of what was done."""
     for outcome in run.outcomes:
         if not outcome.source or verbosity >= 1:
             yield outcome.line()

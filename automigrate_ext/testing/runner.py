@@ -10,25 +10,25 @@ from automigrate_ext.testing.creation import TestRun, bootstrapping
 
 
 class AutomigrateRunnerMixin:
-    """Makes the test databases from the models; put it before the test runner's class."""
+    """Makes the test databases from the models; to be put before the test runner's class."""
 
     verbosity: int
 
     def setup_databases(self, **kwargs: Any) -> list[tuple[Any, str, bool]]:
-        """Set the databases up and say for each what was done; with verbosity 2 also how."""
+        """Set the databases up and log for each what was done; with verbosity 2 also how."""
         with bootstrapping() as run:
             old_config: list[tuple[Any, str, bool]] = super().setup_databases(**kwargs)  # type: ignore[misc]
-        self.tell(run)
+        self.log_outcomes(run)
         self.test_run = run
         return old_config
 
     def teardown_databases(self, old_config: list[tuple[Any, str, bool]], **kwargs: Any) -> None:
-        """Destroy the databases, or say in kept ones that the tests have ended in good order."""
+        """Destroy the databases, or record in kept ones that the tests have ended in good order."""
         self.test_run.release()
         super().teardown_databases(old_config, **kwargs)  # type: ignore[misc]
 
-    def tell(self, run: TestRun) -> None:
-        """Say what was done."""
+    def log_outcomes(self, run: TestRun) -> None:
+        """Log what was done, as far as the verbosity asks for it."""
         for outcome in run.outcomes:
             if outcome.source and self.verbosity < 2:
                 continue

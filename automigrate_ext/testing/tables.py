@@ -1,4 +1,4 @@
-"""Tables for models that only a test has, for as long as a block lasts."""
+"""Tables for models that only a test has, while a block runs."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from automigrate_ext.schema.nouns import Schema
 
 
 def tables_for(*models: type[Model], using: str = DEFAULT_DB_ALIAS) -> Tables:
-    """A block, `with` or `async with`, in which the models have their tables, many-to-many tables included.
+    """Return a block, `with` or `async with`, in which the models have their tables, many-to-many tables included.
 
-    Tables are made in whatever order foreign keys want, and dropped at the end, also by an exception. Inside a
+    Tables are made in the order that foreign keys need, and dropped at the end, also after an exception. Inside a
     transaction, such as that of a `TestCase`, the block is a savepoint, which an exception undoes with all that the
     block wrote. No signals are sent, and no entries of AUTOMIGRATE are run.
 
     Raises `AutomigrateError` before anything is made where a model has a table already, has none in this database, or
-    points at a table that is not there; `ScratchFailed` where the server does not accept a model; and on MariaDB and
+    points at a table that does not exist; `ScratchFailed` where the server does not accept a model; and on MariaDB and
     MySQL `ExecutionFailed` inside a transaction.
     """
     return Tables(models, using)
 
 
 class Tables:
-    """The block that `tables_for` gives; may be used once at a time."""
+    """The block that `tables_for` returns; may be used once at a time."""
 
     def __init__(self, models: Sequence[type[Model]], using: str) -> None:
         self.models = models
@@ -61,12 +61,12 @@ class Tables:
 
 @contextmanager
 def tables_made(models: Sequence[type[Model]], using: str) -> Iterator[None]:
-    """The block itself."""
+    """Make the tables, and drop them when the block ends."""
     backend = backend_for(using)
     backend.forbid_transaction()
     forbid_detached(models, using)
     with backend.guarded():
-        found_extensions(backend, models)
+        create_extensions(backend, models)
         schema = read_desired(backend, with_many_to_many(dict.fromkeys(models), using)).schema
         forbid_taken(backend, schema)
         forbid_missing_targets(backend, schema)
@@ -83,8 +83,8 @@ def tables_made(models: Sequence[type[Model]], using: str) -> Iterator[None]:
         drop(backend, schema)
 
 
-def found_extensions(backend: Backend, models: Sequence[type[Model]]) -> None:
-    """Create the extensions that the models take; these stay."""
+def create_extensions(backend: Backend, models: Sequence[type[Model]]) -> None:
+    """Create the extensions that the models need; they stay after the block."""
     missing = backend.missing_extensions(backend.extensions_for(models))
     if missing:
         backend.create_extensions(missing)
@@ -92,23 +92,23 @@ def found_extensions(backend: Backend, models: Sequence[type[Model]]) -> None:
 
 
 def make(backend: Backend, schema: Schema) -> None:
-    """Make the tables, all or none where the database can undo it."""
+    """Make the tables: all or none, where the database can undo changes of tables."""
     steps = backend.compile_rebuild(Work(changes=(), current=Schema({}), desired=schema), ())
     with backend.guarded(), together(backend):
         backend.run(steps)
 
 
 def drop(backend: Backend, schema: Schema) -> None:
-    """Drop those of the tables that are there."""
-    there = backend.existing(list(schema.tables))
-    left = Schema({name: table for name, table in schema.tables.items() if name in there})
+    """Drop those of the tables that exist."""
+    existing = backend.existing(list(schema.tables))
+    left = Schema({name: table for name, table in schema.tables.items() if name in existing})
     if left.tables:
         with backend.guarded(), together(backend):
             backend.discard(left)
 
 
 def together(backend: Backend) -> AbstractContextManager[Any]:
-    """A transaction or savepoint, where the database can undo changes of tables."""
+    """Return a transaction or savepoint, where the database can undo changes of tables; else a block without effect."""
     return transaction.atomic(using=backend.connection.alias) if backend.undoes_ddl else nullcontext()
 
 
@@ -121,16 +121,16 @@ def forbid_detached(models: Sequence[type[Model]], using: str) -> None:
 
 def forbid_taken(backend: Backend, schema: Schema) -> None:
     """Raise `AutomigrateError` where a model has its table already."""
-    there = sorted(backend.existing(list(schema.tables)))
-    if there:
+    taken = sorted(backend.existing(list(schema.tables)))
+    if taken:
         raise AutomigrateError(
-            f"There is already a table {', '.join(map(repr, there))} in database {backend.connection.alias!r}. Give "
+            f"There is already a table {', '.join(map(repr, taken))} in database {backend.connection.alias!r}. Give "
             f"the model another name, app_label or db_table, or leave it out."
         )
 
 
 def forbid_missing_targets(backend: Backend, schema: Schema) -> None:
-    """Raise `AutomigrateError` where a foreign key points at a table that is neither there nor made."""
+    """Raise `AutomigrateError` where a foreign key points at a table that neither exists nor is made."""
     pointing = {key.to_table: table.name for table in schema for key in table.foreign_keys}
     others = [name for name in pointing if name not in schema.tables]
     missing = sorted(set(others) - backend.existing(others)) if others else []

@@ -1,4 +1,4 @@
-"""An update of a test database: loaded where there is something to update, which takes time."""
+"""Update a test database: loaded where there is something to update, because it loads all that compares."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from automigrate_ext.run.update import Update
 from automigrate_ext.schema.changes import DropTable
 
 
-def update(selection: Selection, *, verbosity: int, tell: bool) -> tuple[Plan, frozenset[str]]:
-    """Make the tables what the models say, rows or not; returns the plan and the apps that are gone.
+def update(selection: Selection, *, verbosity: int, send_signals: bool) -> tuple[Plan, frozenset[str]]:
+    """Make the tables match the models, even if rows lose values.
 
-    `tell` says whether receivers of signals are told. Raises as `autoupdate` does.
+    Returns the plan and the apps whose tables were dropped. `send_signals` is whether receivers of `pre_migrate` and
+    `post_migrate` are called. Raises as `autoupdate` does.
     """
     before = Record(backend_for(selection.alias)).read().tables
-    run = Update(selection, Options(accept_data_loss=True, verbosity=verbosity, tell=tell))
+    run = Update(selection, Options(accept_data_loss=True, verbosity=verbosity, tell=send_signals))
     with run.backend.guarded():
         plan = run.run()
     dropped = [before[change.table] for change in plan.changes if isinstance(change, DropTable)]

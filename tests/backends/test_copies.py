@@ -9,6 +9,7 @@ from automigrate_ext import AutomigrateError
 from automigrate_ext.backends import copies_for
 from automigrate_ext.testing import pytest_plugin
 from automigrate_ext.testing.creation import TestRun
+from automigrate_ext.testing.database import TestDatabase
 
 NAME = "automigrate_test_shared"
 
@@ -88,7 +89,7 @@ def test_directory_of_a_file_has_to_be_there(sqlite, tmp_path):
 
 def test_release_passes_over_a_database_that_is_gone(connection, tmp_path):
     gone = str(tmp_path / "gone") if connection.vendor == "sqlite" else "automigrate_test_gone"
-    run = TestRun(used=[(connection.alias, gone)])
+    run = TestRun(used=[TestDatabase(name=gone, template=gone, copies=copies_for(connection, print), stays=True)])
     run.release()
     assert not run.used
 

@@ -141,12 +141,12 @@ if os.environ.get("MEDDLE"):
     from dataclasses import replace
     from automigrate_ext.testing import stamp
 
-    take_note = stamp.note
+    write_file = stamp.write_file
 
-    def meddle(path, found):
-        take_note(path, replace(found, version="of another run"))
+    def meddle(path, written):
+        write_file(path, replace(written, version="of another run"))
 
-    stamp.note = meddle
+    stamp.write_file = meddle
 """
 
 

@@ -1,4 +1,4 @@
-"""What became of a test database, and what is said of it."""
+"""What became of a test database, as a value and as text."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
+class DatabaseReport:
     """What became of one test database, in `seconds`.
 
-    `plan` is what was carried out, None where nothing had to be; `remade` says why a kept database was made anew, and
-    `source` names the one of which it is a copy.
+    `plan` is what was carried out, None where nothing had to be; `remade` is why a kept database was made again, and
+    `source` names the database of which this one is a copy.
     """
 
     alias: str
@@ -26,26 +26,27 @@ class Outcome:
     source: str = ""
 
     def line(self) -> str:
-        """What is said of it in one line."""
-        return f"test database {self.database!r}: {self.what()}"
+        """Return the report in one line."""
+        return f"test database {self.database!r}: {self.summary()}"
 
-    def what(self) -> str:
-        """What happened."""
+    def summary(self) -> str:
+        """Return what was done, and how long it took."""
         time = f"{self.seconds:.2f} s"
         if self.source:
             return f"copied from {self.source!r} in {time}"
-        return f"up to date, {time}" if self.plan is None else summary(self.plan, self.remade, time)
+        return f"up to date, {time}" if self.plan is None else summarize(self.plan, self.remade, time)
 
     def details(self) -> Iterator[str]:
-        """What was done, a line each."""
+        """Yield what was done, a line each."""
         if self.plan is not None and self.plan.judgements:
+            # Printed with -v only, and where something was done.
             from automigrate_ext.plan import text
 
             yield from map(str, text.lines(self.plan, done=True))
 
 
-def summary(plan: Plan, remade: str, time: str) -> str:
-    """What was done in this time."""
+def summarize(plan: Plan, remade: str, time: str) -> str:
+    """Return what was done by a plan in this time."""
     # Where there is no plan, tests do not wait for what plans are made of.
     from automigrate_ext.schema.changes import CreateTable, plural
 
@@ -60,6 +61,6 @@ def summary(plan: Plan, remade: str, time: str) -> str:
 
 
 def losses(plan: Plan) -> str:
-    """That values of rows went along, if they did."""
+    """Return how many changes lost values of rows, if any did."""
     lossy = [judgement for judgement in plan.judgements if judgement.hazards]
     return f"; {len(lossy)} of them lost values" if lossy else ""

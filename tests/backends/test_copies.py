@@ -3,13 +3,9 @@
 from contextlib import ExitStack
 
 import pytest
-from django.db import OperationalError
 
 from automigrate_ext import AutomigrateError
 from automigrate_ext.backends import copies_for
-from automigrate_ext.testing import pytest_plugin
-from automigrate_ext.testing.creation import TestRun
-from automigrate_ext.testing.database import TestDatabase
 
 NAME = "automigrate_test_shared"
 
@@ -85,29 +81,3 @@ def test_directory_of_a_file_has_to_be_there(sqlite, tmp_path):
         copies_for(sqlite, print).lock(name),
     ):
         pass
-
-
-def test_release_passes_over_a_database_that_is_gone(connection, tmp_path):
-    gone = str(tmp_path / "gone") if connection.vendor == "sqlite" else "automigrate_test_gone"
-    run = TestRun(used=[TestDatabase(name=gone, template=gone, copies=copies_for(connection, print), stays=True)])
-    run.release()
-    assert not run.used
-
-
-def test_a_database_that_cannot_be_dropped_is_said(sqlite, pytestconfig, monkeypatch):
-    said = []
-
-    class Used:
-        def exists(self, name):
-            return True
-
-        def drop(self, name):
-            raise OperationalError(f'database "{name}" is being\naccessed by other users')
-
-    class Writer:
-        line = said.append
-
-    monkeypatch.setattr("automigrate_ext.backends.copies_for", lambda *args: Used())
-    monkeypatch.setattr(pytestconfig, "get_terminal_writer", Writer)
-    pytest_plugin.Databases(pytestconfig).drop(sqlite.alias, "shop")
-    assert said == ["test database 'shop' could not be dropped: database \"shop\" is being accessed by other users"]

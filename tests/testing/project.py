@@ -6,6 +6,7 @@ Each app's history adds one field a migration, and ends at what its models say.
 import os
 import subprocess
 import sys
+from ast import literal_eval
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -240,6 +241,10 @@ class Result:
         """What was said of test databases."""
         return [line for line in self.out.splitlines() if line.startswith("test database ")]
 
+    def lines_with(self, text: str) -> list[str]:
+        """Return the lines on test databases that have a text, of a process in which all tests have passed."""
+        return [line for line in self.passed().lines() if text in line]
+
     def passed(self) -> "Result":
         """The result, of which all tests have passed."""
         assert self.status == 0, self.out[-6000:]
@@ -303,6 +308,21 @@ class Project:
     def manage(self, *arguments: str, **more: str) -> Result:
         """Run a management command."""
         return self.run("manage.py", *arguments, **more)
+
+    def existing(self, *suffixes: str) -> list[str]:
+        """Return those of the test databases with the suffixes that exist, asked by the project's own connection."""
+        program = (
+            "import sys, django; django.setup()\n"
+            "from django.db import connection\n"
+            "from automigrate_ext.backends import copies_for\n"
+            "print(list(filter(copies_for(connection, print).exists, sys.argv[1:])))"
+        )
+        return literal_eval(self.run("-c", program, *(self.test_name + suffix for suffix in suffixes)).out)
+
+    def add_field(self) -> None:
+        """Add a field to a model."""
+        field = "    other = models.IntegerField(null=True)\n"
+        self.replace("app1/models.py", "class Model0(models.Model):\n", "class Model0(models.Model):\n" + field)
 
     def append_to_conftest(self, text: str) -> None:
         """Have pytest do more."""

@@ -7,7 +7,9 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
+from django.db import OperationalError
 
+from automigrate_ext.testing import pytest_plugin
 from tests.testing.project import PYTEST, Project, generate
 
 LOADED = """
@@ -223,3 +225,22 @@ def test_seeds_are_part_of_a_kept_database(small: Project, tmp_path: Path):
         assert database.execute("SELECT name FROM app0_model0").fetchall() == [("first",)]
     seed("second")
     assert kept.pytest(*options, **more).line().startswith("1 hook run in ")
+
+
+def test_a_database_that_cannot_be_dropped_is_said(sqlite, pytestconfig, monkeypatch):
+    said = []
+
+    class Used:
+        def exists(self, name):
+            return True
+
+        def drop(self, name):
+            raise OperationalError(f'database "{name}" is being\naccessed by other users')
+
+    class Writer:
+        line = said.append
+
+    monkeypatch.setattr("automigrate_ext.backends.copies_for", lambda *args: Used())
+    monkeypatch.setattr(pytestconfig, "get_terminal_writer", Writer)
+    pytest_plugin.Databases(pytestconfig).drop(sqlite.alias, "shop")
+    assert said == ["test database 'shop' could not be dropped: database \"shop\" is being accessed by other users"]

@@ -1,15 +1,16 @@
-"""Copies of databases for several processes: made once, made anew when they are stale, whole or not there."""
+"""Test databases in several processes: made once, copied again when a copy is stale, whole or not there."""
 
 import os
 import signal
-from ast import literal_eval
 
 import pytest
 
+from automigrate_ext.backends import copies_for
+from automigrate_ext.testing.creation import TestRun
+from automigrate_ext.testing.database import TestDatabase
+
 WORKERS = ("-v", "-n", "2", "--dist=each", "-k", "columns")
 OURS = ("--automigrate", "--reuse-db", *WORKERS)
-
-FIELD = "    other = models.IntegerField(null=True)\n"
 
 #: Kills the process, with all that belong to it, in the middle of the n-th copy.
 KILLER = """
@@ -29,36 +30,28 @@ if os.environ.get("KILL"):
 """
 
 
-def add_field(project):
-    project.replace("app1/models.py", "class Model0(models.Model):\n", "class Model0(models.Model):\n" + FIELD)
-
-
-def said(result, text):
-    return [line for line in result.passed().lines() if text in line]
-
-
 def test_workers_share_one_build(project):
     # Nothing is kept: one builds, both copy, and nothing is left.
     result = project.pytest("--automigrate", *WORKERS)
-    assert len(said(result, " tables created in ")) == 1
-    assert len(said(result, " copied from ")) == 2
-    assert there(project, "", "_gw0", "_gw1") == []
+    assert len(result.lines_with(" tables created in ")) == 1
+    assert len(result.lines_with(" copied from ")) == 2
+    assert project.existing("", "_gw0", "_gw1") == []
 
     # Kept: a copy is made again only when what it is of has changed.
     result = project.pytest(*OURS)
-    assert len(said(result, " tables created in ")) == 1 and len(said(result, " copied from ")) == 2
+    assert len(result.lines_with(" tables created in ")) == 1 and len(result.lines_with(" copied from ")) == 2
     result = project.pytest(*OURS)
-    assert len(said(result, " up to date, ")) == 1 and not said(result, " copied from ")
-    add_field(project)
+    assert len(result.lines_with(" up to date, ")) == 1 and not result.lines_with(" copied from ")
+    project.add_field()
     assert "1 change applied in " in project.pytest("--automigrate", "--reuse-db", "-k", "columns").line()
     result = project.pytest(*OURS)
-    assert len(said(result, " up to date, ")) == 1 and len(said(result, " copied from ")) == 2
+    assert len(result.lines_with(" up to date, ")) == 1 and len(result.lines_with(" copied from ")) == 2
 
     # A copy that something happened to is not used.
     dropped = "ALTER TABLE app1_model1 DROP COLUMN field3"
     project.pytest(*OURS, "-k", "cache", SQL=dropped).passed()
     result = project.pytest(*OURS)
-    assert len(said(result, " up to date, ")) == 1 and len(said(result, " copied from ")) == 2
+    assert len(result.lines_with(" up to date, ")) == 1 and len(result.lines_with(" copied from ")) == 2
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
@@ -66,9 +59,9 @@ def test_killed_while_copying_leaves_no_half_of_a_copy(project):
     project.append_to_conftest(KILLER)
     assert project.pytest(*OURS, KILL="1").status == -signal.SIGKILL
     result = project.pytest(*OURS)
-    assert len(said(result, " copied from ")) == 2
+    assert len(result.lines_with(" copied from ")) == 2
     again = project.pytest(*OURS)
-    assert len(said(again, " up to date, ")) == 1 and not said(again, " copied from ")
+    assert len(again.lines_with(" up to date, ")) == 1 and not again.lines_with(" copied from ")
 
 
 def test_made_anew_and_kept(project):
@@ -76,10 +69,10 @@ def test_made_anew_and_kept(project):
     anew = ("--automigrate", "--reuse-db", "--create-db", *WORKERS)
     project.pytest("--automigrate", "--reuse-db").passed()
     result = project.pytest(*anew)
-    assert len(said(result, " tables created in ")) == 1 and len(said(result, " copied from ")) == 2
-    assert len(there(project, "", "_gw0", "_gw1")) == 3
+    assert len(result.lines_with(" tables created in ")) == 1 and len(result.lines_with(" copied from ")) == 2
+    assert len(project.existing("", "_gw0", "_gw1")) == 3
     result = project.pytest(*OURS)
-    assert len(said(result, " up to date, ")) == 1 and not said(result, " copied from ")
+    assert len(result.lines_with(" up to date, ")) == 1 and not result.lines_with(" copied from ")
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
@@ -109,7 +102,7 @@ def test_interrupted_run_leaves_nothing(project):
     project.append_to_conftest(INTERRUPTED)
     result = project.pytest("--automigrate", *WORKERS, INTERRUPT="1")
     assert result.status == 2 and "KeyboardInterrupt" in result.out
-    assert there(project, "", "_gw0", "_gw1") == []
+    assert project.existing("", "_gw0", "_gw1") == []
 
 
 #: A receiver of an app that fails.
@@ -131,7 +124,7 @@ def test_each_worker_says_why_the_build_failed(project):
     result = project.pytest("--automigrate", *WORKERS)
     assert result.status == 1
     assert "there is no such shop" in result.out and "SystemExit" not in result.out
-    assert there(project, "", "_gw0", "_gw1") == []
+    assert project.existing("", "_gw0", "_gw1") == []
 
 
 MEDDLER = """
@@ -157,35 +150,8 @@ def test_copy_of_what_another_run_has_changed_is_an_error(on_sqlite):
     assert "was changed by another run of tests while this one made copies of it. Let the runs" in result.out
 
 
-def there(project, *suffixes):
-    """Those of the test databases with the suffixes that exist, asked by the project's own connection."""
-    program = (
-        "import sys, django; django.setup()\n"
-        "from django.db import connection\n"
-        "from automigrate_ext.backends import copies_for\n"
-        "print(list(filter(copies_for(connection, print).exists, sys.argv[1:])))"
-    )
-    return literal_eval(project.run("-c", program, *(project.test_name + suffix for suffix in suffixes)).out)
-
-
-RUNNER = ("test", "--keepdb", "--parallel", "2", "-v", "2")
-TESTS = ("tests.FirstTests", "tests.SecondTests")
-
-
-def test_django_runner_clones_are_never_stale(project):
-    # Ticket 26822 of Django's: with --keepdb and --parallel, clones stayed as they had once been made.
-    result = project.manage(*RUNNER, *TESTS)
-    assert len(said(result, " tables created in ")) == 1 and len(said(result, " copied from ")) == 2
-    result = project.manage(*RUNNER, *TESTS, "--reverse")
-    assert len(said(result, " up to date, ")) == 1 and not said(result, " copied from ")
-    add_field(project)
-    result = project.manage(*RUNNER)
-    assert len(said(result, "1 change applied in ")) == 1 and len(said(result, " copied from ")) == 2
-    # Tests with serialised rows leave a database without them behind.
-    assert len(said(project.manage(*RUNNER), " copied from ")) > 0
-
-
-def test_django_runner_removes_what_it_made(project):
-    result = project.manage("test", "--noinput", "--parallel", "2").passed()
-    assert len(said(result, " tables created in ")) == 1
-    assert there(project, "") == []
+def test_release_passes_over_a_database_that_is_gone(connection, tmp_path):
+    gone = str(tmp_path / "gone") if connection.vendor == "sqlite" else "automigrate_test_gone"
+    run = TestRun(used=[TestDatabase(name=gone, template=gone, copies=copies_for(connection, print), stays=True)])
+    run.release()
+    assert not run.used

@@ -4,19 +4,15 @@ from __future__ import annotations
 
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, ClassVar
 
 from django.apps.registry import Apps
 from django.db.backends.utils import split_identifier
-from django.db.migrations import Migration, RunPython, RunSQL
-from django.db.migrations.loader import MigrationLoader
-from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import Model
 from django.db.utils import Error
-from django.utils.timezone import now
 
 from automigrate_ext import conf, signals
 from automigrate_ext.backends import backend_for
@@ -27,11 +23,12 @@ from automigrate_ext.plan.plan import HookStep, Judgement, LikelyRename, Plan, R
 from automigrate_ext.run import hooks
 from automigrate_ext.run.desired import Desired, read_desired
 from automigrate_ext.run.hooks import Hook
+from automigrate_ext.run.migrations import record_all
 from automigrate_ext.run.options import Options
 from automigrate_ext.run.prerequisites import Prerequisites, as_steps
 from automigrate_ext.run.record import Record
 from automigrate_ext.run.state import Prepared, State
-from automigrate_ext.schema.changes import CreateExtension, plural
+from automigrate_ext.schema.changes import CreateExtension
 from automigrate_ext.schema.nouns import Schema
 from automigrate_ext.schema.ownership import OwnedTable
 
@@ -189,7 +186,7 @@ class Run(ABC):
 
     def send_pre_migrate(self) -> None:
         """Send `pre_migrate` as `migrate` does, unless the caller wants no signals."""
-        if self.options.tell:
+        if self.options.send_signals:
             signals.send_pre_migrate(self.backend, self.selection.apps, **self.signal_options())
 
     def signal_options(self) -> dict[str, Any]:
@@ -281,48 +278,19 @@ class Run(ABC):
             cascade=options.cascade,
         )
 
-    def conclude(self, tables: list[OwnedTable], *, gone: Iterable[str] = (), tell: bool = True) -> None:
+    def conclude(self, tables: list[OwnedTable], *, gone: Iterable[str] = (), send_signals: bool = True) -> None:
         """Write the record, and send `post_migrate` where receivers have to be told, in the run's transaction."""
         fingerprint = self.signals_fingerprint() if self.selection.everything else None
-        untold = tell and not self.backend.undoes_ddl
-        self.record.write(tables, gone=gone, signals=fingerprint, untold=untold)
+        owes_signals = send_signals and not self.backend.undoes_ddl
+        self.record.write(tables, gone=gone, signals=fingerprint, owes_signals=owes_signals)
         if self.options.record_migrations:
-            self.record_migrations()
-        if tell:
-            if self.options.tell:
+            record_all(self.backend.connection, self.backend.patience.notify)
+        if send_signals:
+            if self.options.send_signals:
                 signals.send_post_migrate(self.backend, self.selection.apps, **self.signal_options())
-            self.record.told()
+            self.record.settle_signals()
 
     def finish(self, prepared: Prepared) -> None:
         """End a run that has changed something: send `post_run`, and run what comes after the tables."""
         signals.post_run.send(sender=None, plan=prepared.plan, **self.run_signal_options())
         self.run_hooks(prepared.after)
-
-    def record_migrations(self) -> None:
-        """Mark the migrations on disk as applied, so that a later `migrate` has nothing to do."""
-        connection = self.backend.connection
-        loader = MigrationLoader(connection, ignore_no_migrations=True)
-        recorder = MigrationRecorder(connection)
-        recorder.ensure_schema()
-        applied = set(recorder.applied_migrations())
-        replaced = {key for migration in loader.disk_migrations.values() for key in migration.replaces}
-        missing = sorted((set(loader.disk_migrations) | replaced) - applied)
-        rows = [recorder.Migration(app=app, name=name, applied=now()) for app, name in missing]
-        recorder.migration_qs.bulk_create(rows)
-        if missing:
-            self.backend.patience.notify(marked(missing, loader.disk_migrations))
-
-
-def marked(keys: Sequence[tuple[str, str]], on_disk: Mapping[tuple[str, str], Migration]) -> str:
-    """One line on the migrations that were marked as applied, and those among them whose code has not been run."""
-    coded = [".".join(key) for key in keys if key in on_disk and has_code(on_disk[key].operations)]
-    words = f" RunPython or RunSQL is in {', '.join(coded)}." if coded else ""
-    return f"{plural(len(keys), 'migration')} marked as applied without being run.{words}"
-
-
-def has_code(operations: Iterable[Any]) -> bool:
-    """Whether operations of migrations, or what they are made of, do what no model says."""
-    return any(
-        isinstance(operation, (RunPython, RunSQL)) or has_code(getattr(operation, "database_operations", ()))
-        for operation in operations
-    )

@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace as evolve
 
-from django.db.migrations.recorder import MigrationRecorder
 from django.db.models import Model
 
 from automigrate_ext.declared.selection import is_attached, models_of
@@ -14,7 +13,14 @@ from automigrate_ext.renames import hints
 from automigrate_ext.renames.requested import OutstandingRenames, RenameRequest, Renames, renamed_ownership
 from automigrate_ext.run.base import Run, claimed_tables
 from automigrate_ext.run.desired import read_desired
-from automigrate_ext.run.followers import Columns, carry, merged, pointing_columns, retyped_columns
+from automigrate_ext.run.followers import (
+    ColumnsByModel,
+    merge_columns,
+    pointing_columns,
+    retype_followers,
+    retyped_columns,
+)
+from automigrate_ext.run.migrations import TABLE as MIGRATIONS_TABLE
 from automigrate_ext.run.record_table import TABLE as RECORD_TABLE
 from automigrate_ext.run.state import Followers, State
 from automigrate_ext.schema.adopt import adopt
@@ -163,7 +169,7 @@ class Comparer:
     def removed_tables(self, ownership: Ownership) -> list[str]:
         """Return the recorded tables of the selection that no model declares any more."""
         claimed = claimed_tables(self.selection.apps)
-        claimed |= {RECORD_TABLE, MigrationRecorder.Migration._meta.db_table}
+        claimed |= {RECORD_TABLE, MIGRATIONS_TABLE}
         removed = [
             owned.name
             for owned in ownership.tables.values()

@@ -16,8 +16,8 @@ from django.db.migrations import Migration, RunPython, RunSQL
 from django.db.migrations.recorder import MigrationRecorder
 from django.utils.timezone import now
 
-#: The table in which Django records migrations.
-TABLE: str = MigrationRecorder.Migration._meta.db_table
+#: The table in which Django records migrations (`MigrationRecorder.Migration`, a model that only a set-up Django has).
+TABLE = "django_migrations"
 #: A migration by its app and name.
 MigrationKey = tuple[str, str]
 #: The setting MIGRATION_MODULES, or what stands in for it.
@@ -26,14 +26,14 @@ Modules = Mapping[str, str | None]
 REPLACES = re.compile(rb"\breplaces\b")
 
 
-def on_disk(modules: Modules) -> frozenset[Key]:
+def on_disk(modules: Modules) -> frozenset[MigrationKey]:
     """Return the migrations of the installed apps by the names of their files; nothing of them is imported."""
     return frozenset(key for key, _, _ in walk(modules))
 
 
-def done(modules: Modules) -> frozenset[Key]:
+def done(modules: Modules) -> frozenset[MigrationKey]:
     """Return the migrations on disk and those that squashed ones replace; only squashed ones are imported."""
-    keys: set[Key] = set()
+    keys: set[MigrationKey] = set()
     for key, module, path in walk(modules):
         keys.add(key)
         if may_replace(path):
@@ -42,7 +42,7 @@ def done(modules: Modules) -> frozenset[Key]:
     return frozenset(keys)
 
 
-def walk(modules: Modules) -> Iterator[tuple[Key, str, str]]:
+def walk(modules: Modules) -> Iterator[tuple[MigrationKey, str, str]]:
     """Yield the migrations of the installed apps, each with its module and the path where its source would be."""
     for config in apps.get_app_configs():
         if package := package_of(config, modules):
@@ -86,13 +86,13 @@ def files_of(package: ModuleType) -> Iterator[tuple[str, str]]:
             yield info.name, os.path.join(getattr(info.module_finder, "path", ""), f"{info.name}.py")
 
 
-def applied(alias: str) -> frozenset[Key]:
+def applied(alias: str) -> frozenset[MigrationKey]:
     """Return the migrations that the database has recorded; the table of Django's record has to exist."""
     rows = MigrationRecorder.Migration.objects.using(alias)
     return frozenset(rows.values_list("app", "name"))
 
 
-def record_all(connection: BaseDatabaseWrapper, notify: Callable[[str], None]) -> tuple[Key, ...]:
+def record_all(connection: BaseDatabaseWrapper, notify: Callable[[str], None]) -> tuple[MigrationKey, ...]:
     """Record the migrations on disk as applied, so that a later `migrate` has nothing to do; remove no others.
 
     All migrations are imported. Returns those that were missing from the record; if there are any, `notify` is given
@@ -127,12 +127,12 @@ def record_exactly(connection: BaseDatabaseWrapper, modules: Modules, gone: Coll
         recorder.record_unapplied(app, name)
 
 
-def as_rows(recorder: MigrationRecorder, keys: Iterable[Key]) -> list[Any]:
+def as_rows(recorder: MigrationRecorder, keys: Iterable[MigrationKey]) -> list[Any]:
     """Return rows of Django's record of migrations, applied now."""
     return [recorder.Migration(app=app, name=name, applied=now()) for app, name in keys]
 
 
-def describe(keys: Sequence[Key], disk_migrations: Mapping[Key, Migration]) -> str:
+def describe(keys: Sequence[MigrationKey], disk_migrations: Mapping[MigrationKey, Migration]) -> str:
     """Return one line on the migrations that were recorded, naming those whose code has not been run."""
     # Kept test databases load this module, and need nothing of schemas.
     from automigrate_ext.schema.changes import plural

@@ -47,7 +47,7 @@ class Options:
     progress: Watch | None = None
     ask: Ask | None = None
     unless_same: bool = False
-    tell: bool = True
+    send_signals: bool = True
 
     def __post_init__(self) -> None:
         for name in ("count_timeout", "lock_wait", "lock_timeout"):

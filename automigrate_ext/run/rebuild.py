@@ -98,7 +98,7 @@ class Rebuild(Run):
         )
 
     def announce(self, prepared: Prepared) -> None:
-        self.record.write((), untold=True)
+        self.record.write((), owes_signals=True)
         self.promise_hooks(prepared.after)
 
     def compare(self) -> State:

@@ -81,30 +81,30 @@ class Record:
             self.create()
             self.table.upsert({self.hooks_name: ("", json.dumps(digests, sort_keys=True))})
 
-    def is_untold(self) -> bool:
+    def owes_signals(self) -> bool:
         """Return whether tables were changed by a run that ended before it sent post_migrate."""
         rows = self.load() if self.rows is None else self.rows
-        return self.untold_name in rows
+        return self.owed_name in rows
 
     @property
-    def untold_name(self) -> str:
+    def owed_name(self) -> str:
         """The name of the note that marks such a run for this alias."""
         return UNTOLD.format(alias=self.alias)
 
-    def told(self) -> None:
+    def settle_signals(self) -> None:
         """Record that receivers have been sent post_migrate for all changes."""
-        if self.is_untold():
-            self.write((), gone=[self.untold_name])
+        if self.owes_signals():
+            self.write((), gone=[self.owed_name])
 
     def as_rows(
-        self, tables: Iterable[OwnedTable], signals: str | None, untold: bool = False
+        self, tables: Iterable[OwnedTable], signals: str | None, owes_signals: bool = False
     ) -> dict[str, tuple[str, str]]:
         """Return the rows that the record is to have for the tables, and the notes on signals."""
         rows = {table.name: (table.owner, render_row(table)) for table in tables}
         if signals is not None:
             rows[self.signals_name] = ("", signals)
-        if untold:
-            rows[self.untold_name] = ("", "")
+        if owes_signals:
+            rows[self.owed_name] = ("", "")
         return rows
 
     def outdated(self, tables: Iterable[OwnedTable], *, gone: Iterable[str] = (), signals: str | None = None) -> bool:
@@ -119,14 +119,14 @@ class Record:
         *,
         gone: Iterable[str] = (),
         signals: str | None = None,
-        untold: bool = False,
+        owes_signals: bool = False,
     ) -> None:
         """Record the tables and delete the rows that are `gone`; only rows that change are written.
 
-        With `untold`, receivers have yet to be sent post_migrate: by the next run if this one ends before that.
+        With `owes_signals`, receivers have yet to be sent post_migrate: by the next run if this one ends before that.
         """
         before = self.load()
-        wanted = self.as_rows(tables, signals, untold)
+        wanted = self.as_rows(tables, signals, owes_signals)
         changed = {name: row for name, row in wanted.items() if before.get(name) != row}
         forgotten = [name for name in gone if name in before]
         if changed:

@@ -214,7 +214,7 @@ class Update(Run):
             )
             for owned in self.owned_tables(state)
         ]
-        self.record.write(tables, untold=True)
+        self.record.write(tables, owes_signals=True)
         self.promise_hooks(prepared.after)
 
     def read_back(self, prepared: Prepared) -> State:
@@ -259,13 +259,13 @@ class Update(Run):
                 known = not self.selection.everything or self.signals_fingerprint() == self.record.signals()
                 self.rename_content_types()
                 tables, gone = self.owned_tables(again), self.gone(again.ownership, again)
-                self.conclude(tables, gone=gone, tell=self.record.is_untold() or not known)
+                self.conclude(tables, gone=gone, send_signals=self.record.owes_signals() or not known)
 
     def is_news(self, state: State) -> bool:
         """Return whether the record lacks what was compared, or receivers have not been sent `post_migrate` for it."""
         tables, gone = self.owned_tables(state), self.gone(state.ownership, state)
         fingerprint = self.signals_fingerprint() if self.selection.everything else None
-        return self.record.is_untold() or self.record.outdated(tables, gone=gone, signals=fingerprint)
+        return self.record.owes_signals() or self.record.outdated(tables, gone=gone, signals=fingerprint)
 
     @contextmanager
     def unless_forbidden(self) -> Iterator[None]:

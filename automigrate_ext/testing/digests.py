@@ -14,7 +14,7 @@ from automigrate_ext.backends.copies import short
 from automigrate_ext.declared.editor import collecting_editor, wording
 from automigrate_ext.declared.selection import Selection, models_of
 from automigrate_ext.run import hooks
-from automigrate_ext.run.migrations import Key
+from automigrate_ext.run.migrations import MigrationKey
 
 
 def of_basis(selection: Selection, connection: BaseDatabaseWrapper) -> str:
@@ -43,6 +43,6 @@ def of_models(selection: Selection, connection: BaseDatabaseWrapper) -> dict[str
     return {model._meta.db_table: short(wording(editor, model)) for model in selection.models}
 
 
-def of_migrations(keys: Iterable[Key]) -> str:
+def of_migrations(keys: Iterable[MigrationKey]) -> str:
     """Return a digest of the names of migrations."""
     return short(f"{app}.{name}" for app, name in sorted(keys))

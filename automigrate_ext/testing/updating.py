@@ -18,7 +18,7 @@ def update(selection: Selection, *, verbosity: int, send_signals: bool) -> tuple
     `post_migrate` are called. Raises as `autoupdate` does.
     """
     before = Record(backend_for(selection.alias)).read().tables
-    run = Update(selection, Options(accept_data_loss=True, verbosity=verbosity, tell=send_signals))
+    run = Update(selection, Options(accept_data_loss=True, verbosity=verbosity, send_signals=send_signals))
     with run.backend.guarded():
         plan = run.run()
     dropped = [before[change.table] for change in plan.changes if isinstance(change, DropTable)]

@@ -1,33 +1,55 @@
-"""The app's configuration."""
+"""The app's configuration, which every command waits for: what a function needs is loaded when it is called."""
 
-from collections.abc import Callable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from django.apps import AppConfig
 from django.apps import apps as global_apps
-from django.core.checks import Tags, register
+from django.core.checks import CheckMessage, Tags, register
 from django.db.models.signals import post_migrate
-from django.utils.module_loading import import_string
 
 from automigrate_ext import conf
 
 
-def loaded_late(path: str) -> Callable[..., Any]:
-    """A function that is loaded when it is called: most commands call none of these, and should not wait for them."""
+def check_hints(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Run the check of hints and of the setting."""
+    # Most commands run no checks.
+    from automigrate_ext.starts import checks
 
-    def call(*args: Any, **kwargs: Any) -> Any:
-        return import_string(path)(*args, **kwargs)
+    return checks.check_hints(app_configs, **kwargs)
 
-    return call
+
+def check_pending_page(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    """Run the check of the pending page."""
+    # Most commands run no checks.
+    from automigrate_ext.starts import checks
+
+    return checks.check_pending_page(app_configs, **kwargs)
+
+
+def check_databases(
+    app_configs: Sequence[AppConfig] | None, databases: Iterable[str] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """Run the check of databases that are named."""
+    # Most commands run no checks.
+    from automigrate_ext.starts import checks
+
+    return checks.check_databases(app_configs, databases, **kwargs)
 
 
 def seed_after_flush(sender: Any, using: str, **kwargs: Any) -> None:
-    """A receiver of `post_migrate`, which `flush` sends without a plan, once for each app: seed after the last one."""
+    """Seed again after a flush.
+
+    `flush` sends `post_migrate` without a plan, once for each app with models; the last one counts.
+    """
     if "plan" in kwargs:
         return
-    told = [config for config in global_apps.get_app_configs() if config.models_module is not None]
-    if sender is told[-1]:
-        loaded_late("automigrate_ext.seeds.seed_again")(using)
+    senders = [config for config in global_apps.get_app_configs() if config.models_module is not None]
+    if sender is senders[-1]:
+        # Only tests and `flush` come here.
+        from automigrate_ext.seeds import seed_again
+
+        seed_again(using)
 
 
 class AutomigrateConfig(AppConfig):
@@ -37,9 +59,12 @@ class AutomigrateConfig(AppConfig):
     verbose_name = "Automigrate"
 
     def ready(self) -> None:
-        register(loaded_late("automigrate_ext.starts.checks.check_hints"), Tags.models)
-        register(loaded_late("automigrate_ext.starts.checks.check_pending_page"), Tags.security)
-        register(loaded_late("automigrate_ext.starts.database_checks.check_databases"), Tags.database)
+        register(check_hints, Tags.models)
+        register(check_pending_page, Tags.security)
+        register(check_databases, Tags.database)
         post_migrate.connect(seed_after_flush, dispatch_uid="automigrate_ext.seeds")
         if conf.starts():
-            loaded_late("automigrate_ext.startup.hook")()
+            # All that compares comes along, and most projects have no ON_START.
+            from automigrate_ext import startup
+
+            startup.hook()

@@ -5,16 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 from django.db import models
-from django.utils.module_loading import import_string
 
-Model = type[models.Model]
-
-#: The models, with an alias each, that need no more looking at in this process.
-up_to_date: set[tuple[Model, str]] = set()
+from automigrate_ext.process import up_to_date
 
 
 def forget() -> None:
-    """Look at every table again, as if the process had just started; for tests that make databases anew."""
+    """Compare every table again at its next query, as if the process had just started.
+
+    For tests that recreate databases.
+    """
     up_to_date.clear()
 
 
@@ -31,8 +30,10 @@ class AutoUpdateQuerySetMixin:
         """The database that the query would use now: all that a queryset executes asks for it first."""
         alias: str = super().db  # type: ignore[misc]
         if (self.model, alias) not in up_to_date:
-            # Loaded now: models are loaded by every command, of which most query none of these.
-            import_string("automigrate_ext.starts.first_query.bring_up_to_date")(self.model, alias)
+            # Every command loads the models, and most query none with such a manager.
+            from automigrate_ext.starts.first_query import bring_up_to_date
+
+            bring_up_to_date(self.model, alias)
         return alias
 
 

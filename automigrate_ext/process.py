@@ -8,11 +8,18 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from django.db.models import Model
 
 #: The commands that look after the tables themselves, or describe how to.
 MIGRATING = frozenset(
     {"makemigrations", "migrate", "optimizemigration", "showmigrations", "sqlmigrate", "squashmigrations"}
 )
+
+#: The models whose tables this process has brought up to date, each with the alias of the database.
+up_to_date: set[tuple[type[Model], str]] = set()
 
 _here = threading.local()
 

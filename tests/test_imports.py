@@ -63,17 +63,80 @@ def test_backends_know_nothing_above_them(path):
     assert not [name for name in imports_of(path) if name.startswith(above)]
 
 
-@pytest.mark.parametrize("path", sorted(PACKAGE.glob("*.py")), ids=lambda path: path.name)
-def test_no_import_inside_a_function(path):
-    tree = ast.parse(path.read_text())
-    inside = [
-        node.lineno
-        for function in ast.walk(tree)
-        if isinstance(function, (ast.FunctionDef, ast.AsyncFunctionDef))
-        for node in ast.walk(function)
-        if isinstance(node, (ast.Import, ast.ImportFrom))
-    ]
-    assert inside == []
+#: The doors: modules in which a function imports others when it is called, and which. A comment above gives the reason.
+DOORS = {
+    "apps": {"seeds", "startup", "starts.checks"},
+    "management.base": {"management.terminal"},
+    "management.commands.automigrate": {"management.terminal"},
+    "management.progress": {"management.terminal"},
+    "managers": {"starts.first_query"},
+    "run.migrations": {"django.db.migrations.loader", "schema.changes"},
+    "starts.checks": {"api", "run.several"},
+    "testing.bootstrap": {"run.make", "seeds", "testing.updating"},
+    "testing.fixtures": {"testing.tables"},
+    "testing.report": {"plan.text", "schema.changes"},
+    "testing.pytest_plugin": {"backends", "django.db", "pytest_django.plugin", "testing.creation", "waiting"},
+}
+#: Modules that load others by a name that is a text, and what the names are of.
+BY_NAME = {
+    "": "the public names",
+    "backends": "the backend of a vendor",
+    "management.prepared": "what a process is to load beforehand, as its arguments say",
+    "run.hooks": "functions that the settings name",
+    "run.migrations": "the project's migrations",
+    "signals": "the apps' modules in which they connect receivers",
+    "testing": "the public names",
+    "testing.bootstrap": "what makes tables, in a thread",
+}
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+def name_of(path):
+    return ".".join(part for part in path.relative_to(PACKAGE).with_suffix("").parts if part != "__init__")
+
+
+PATHS = {name_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
+
+
+def late_imports(tree):
+    """The imports inside functions, each once."""
+    functions = [node for node in ast.walk(tree) if isinstance(node, FUNCTIONS)]
+    inside = {node for function in functions for node in ast.walk(function)}
+    return [node for node in inside if isinstance(node, (ast.Import, ast.ImportFrom))]
+
+
+def imported(node):
+    """The modules that an import is of, without the package's name."""
+    if isinstance(node, ast.Import):
+        return {name.name for name in node.names}
+    module = node.module.removeprefix("automigrate_ext").removeprefix(".")
+    parts = {f"{module}.{name.name}".removeprefix(".") for name in node.names}
+    return parts & PATHS.keys() or {module}
+
+
+def test_only_doors_import_inside_functions():
+    late = {name: late_imports(ast.parse(path.read_text())) for name, path in PATHS.items()}
+    found = {name: set().union(*map(imported, nodes)) for name, nodes in late.items() if nodes}
+    assert found == DOORS
+
+
+@pytest.mark.parametrize("name", sorted(name for name in DOORS if not name.startswith("testing.")))
+def test_late_import_has_its_reason_above(name):
+    lines = PATHS[name].read_text().splitlines()
+    for node in late_imports(ast.parse("\n".join(lines))):
+        above = node.lineno - 2
+        while lines[above].lstrip().startswith(("from ", "import ")):
+            above -= 1
+        assert lines[above].lstrip().startswith("#"), f"{name}:{node.lineno}"
+
+
+def test_only_what_has_to_loads_modules_by_name():
+    loaders = {"__import__", "import_module", "import_string"}
+    calls = {
+        name: {getattr(node, "id", getattr(node, "attr", "")) for node in ast.walk(ast.parse(path.read_text()))}
+        for name, path in PATHS.items()
+    }
+    assert {name for name, called in calls.items() if called & loaders} == BY_NAME.keys()
 
 
 def test_installed_app_loads_nothing_that_compares():

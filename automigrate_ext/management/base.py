@@ -221,6 +221,7 @@ class SchemaCommand(BaseCommand):
         """The message about a refused run; where the terminal has colours the reasons are printed as a tree."""
         if output_format != "text" or not self.colours(self.stderr):
             return str(refused)
+        # rich takes longer to load than most runs take.
         from automigrate_ext.management.terminal import print_refusal
 
         print_refusal(refused.plan, self.bare_stderr)
@@ -255,7 +256,7 @@ class SchemaCommand(BaseCommand):
     def print_plan(self, plan: Plan, verbosity: int, *, done: bool) -> None:
         """Print the plan line by line, or as a tree in colours where the terminal has them."""
         if self.colours(self.stdout):
-            # Only here, because a run that finds nothing to do should not wait for it.
+            # As in `tell_refusal`: a run that finds nothing to do does not wait for rich.
             from automigrate_ext.management.terminal import print_plan
 
             print_plan(plan, cast(IO[str], self.stdout), verbosity=verbosity, done=done)

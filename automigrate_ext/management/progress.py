@@ -53,7 +53,8 @@ class ProgressBar:
                 self.timer.start()
 
     def show(self) -> None:
-        """Begin to draw, unless it was hidden while rich was loaded, which no short run has to wait for."""
+        """Begin to draw, unless the display was hidden while rich was loaded."""
+        # In the timer's thread: no short run has to wait for rich.
         from automigrate_ext.management.terminal import live
 
         with self.lock:
@@ -63,6 +64,7 @@ class ProgressBar:
 
     def render(self) -> RenderableType:
         """What is drawn now."""
+        # As in `show`.
         from automigrate_ext.management.terminal import progress_lines
 
         assert self.progress is not None

@@ -14,14 +14,14 @@ from typing import Any
 from django.apps import apps as global_apps
 from django.db import connections
 from django.db.migrations.state import StateApps
+from django.db.models import Model
 
 from automigrate_ext.api import is_one_actual, update_one
 from automigrate_ext.backends import backend_for
 from automigrate_ext.declared.selection import is_attached, select
 from automigrate_ext.exceptions import LockNotAvailable
-from automigrate_ext.managers import Model, up_to_date
 from automigrate_ext.plan import text
-from automigrate_ext.process import in_event_loop, is_migrating, is_run_under_way, run_under_way
+from automigrate_ext.process import in_event_loop, is_migrating, is_run_under_way, run_under_way, up_to_date
 from automigrate_ext.run.options import Options
 from automigrate_ext.waiting import seconds
 
@@ -43,7 +43,7 @@ class Done:
     Django forgets it with the savepoint or transaction that is rolled back, and the table is what it was.
     """
 
-    model: Model
+    model: type[Model]
     alias: str
 
     def __call__(self) -> None:
@@ -55,7 +55,7 @@ def pending(alias: str) -> list[Done]:
     return [entry[1] for entry in connections[alias].run_on_commit if isinstance(entry[1], Done)]
 
 
-def bring_up_to_date(model: Model, alias: str) -> None:
+def bring_up_to_date(model: type[Model], alias: str) -> None:
     """Bring the table of a model, and what it needs, up to date, where that is the moment.
 
     It is not while apps are loaded, for the models of migrations, in a process of `migrate` and its like, inside a run
@@ -99,7 +99,7 @@ def alone(done: Done) -> Iterator[None]:
         lock.release()
 
 
-def update(model: Model, alias: str) -> bool:
+def update(model: type[Model], alias: str) -> bool:
     """Bring the model's tables up to date; whether something had to be done. Others' models are left alone."""
     concrete: Any = model._meta.concrete_model
     if not is_attached(concrete, alias):
@@ -113,7 +113,7 @@ def update(model: Model, alias: str) -> bool:
     return True
 
 
-def needed(model: Model, alias: str) -> Iterable[Model]:
+def needed(model: type[Model], alias: str) -> Iterable[type[Model]]:
     """The model, those it inherits from, and those that any of these points at whose tables are not there, and so on.
 
     Many-to-many tables that Django made go with their models.
@@ -132,7 +132,7 @@ def needed(model: Model, alias: str) -> Iterable[Model]:
     return [other for other in wanted if is_attached(other, alias) and not other._meta.auto_created]
 
 
-def reachable(model: Model) -> list[Model]:
+def reachable(model: type[Model]) -> list[type[Model]]:
     """The model and all to which its relations lead."""
     found = {model: None}
     waiting = [model]
@@ -143,7 +143,7 @@ def reachable(model: Model) -> list[Model]:
     return list(found)
 
 
-def targets(model: Model) -> Iterator[Model]:
+def targets(model: type[Model]) -> Iterator[type[Model]]:
     """The models that the table of a model, or one of its many-to-many tables, points at."""
     fields = (field for field in model._meta.get_fields() if field.is_relation and not field.auto_created)
     for field in fields:
@@ -152,6 +152,6 @@ def targets(model: Model) -> Iterator[Model]:
     yield from parents(model)
 
 
-def parents(model: Model) -> Iterable[Model]:
+def parents(model: type[Model]) -> Iterable[type[Model]]:
     """The models of whose rows the model's are part."""
     return [parent._meta.concrete_model or parent for parent in model._meta.get_parent_list()]

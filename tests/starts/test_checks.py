@@ -8,7 +8,7 @@ from django.test import override_settings
 from django.test.utils import CaptureQueriesContext
 
 from automigrate_ext import autoupdate
-from automigrate_ext.starts.database_checks import check_databases
+from automigrate_ext.starts.checks import check_databases
 from tests.management.test_commands import run
 from tests.several import Homes, databases
 

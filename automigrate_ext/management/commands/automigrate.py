@@ -101,6 +101,7 @@ exit status: 0 done or answered with no, 2 refused or failed, 130 interrupted
     def print_losses(self, rows: dict[str, int]) -> None:
         """Print how many rows each table would lose, as a table where the terminal has colours."""
         if self.colours(self.stderr):
+            # A run without rows to lose does not wait for rich.
             from automigrate_ext.management.terminal import print_counts
 
             print_counts(text.losses(rows), self.bare_stderr)

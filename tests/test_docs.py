@@ -137,10 +137,10 @@ def test_commands_in_examples_are_commands(page):
 
 
 def test_exit_statuses_are_in_the_reference():
-    from automigrate_ext.management import base
+    from automigrate_ext.management import exit_status
 
     statuses = re.findall(r"^\| (\d+) \|", sections(REFERENCE)["Exit statuses"], re.MULTILINE)
-    assert sorted(map(int, statuses)) == sorted([0, base.DIFFERENT, base.FAILED, base.INTERRUPTED])
+    assert sorted(map(int, statuses)) == sorted([0, exit_status.DIFFERENT, exit_status.FAILED, exit_status.INTERRUPTED])
 
 
 # Names of the Python API

@@ -66,9 +66,9 @@ def test_backends_know_nothing_above_them(path):
 #: The doors: modules in which a function imports others when it is called, and which. A comment above gives the reason.
 DOORS = {
     "apps": {"seeds", "startup", "starts.checks"},
-    "management.base": {"management.terminal"},
-    "management.commands.automigrate": {"management.terminal"},
-    "management.progress": {"management.terminal"},
+    "management.base": {"management.rich_output"},
+    "management.commands.automigrate": {"management.rich_output"},
+    "management.progress_display": {"management.rich_output"},
     "managers": {"starts.first_query"},
     "run.migrations": {"django.db.migrations.loader", "schema.changes"},
     "starts.checks": {"api", "run.several"},
@@ -81,7 +81,7 @@ DOORS = {
 BY_NAME = {
     "": "the public names",
     "backends": "the backend of a vendor",
-    "management.prepared": "what a process is to load beforehand, as its arguments say",
+    "management.preload": "what a process is to load beforehand, as its arguments say",
     "run.hooks": "functions that the settings name",
     "run.migrations": "the project's migrations",
     "signals": "the apps' modules in which they connect receivers",

@@ -1,4 +1,4 @@
-"""What the two commands have in common: arguments, output, errors, exit statuses."""
+"""The base class of the two commands: arguments, output, errors."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import os
 import sys
 from argparse import ArgumentParser
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import IO, Any, TextIO, cast
@@ -28,25 +28,19 @@ from automigrate_ext import conf
 from automigrate_ext.api import select_all
 from automigrate_ext.declared.selection import Models, Selection
 from automigrate_ext.exceptions import AutomigrateError, Refused
-from automigrate_ext.management.progress import ProgressBar
+from automigrate_ext.management.exit_status import FAILED, INTERRUPTED
+from automigrate_ext.management.progress_display import ProgressDisplay
+from automigrate_ext.management.several import LeftAlone, SeveralDatabases, describe_databases
 from automigrate_ext.plan import text
-from automigrate_ext.plan.plan import Plan, comment, failure_dict, several_dict
+from automigrate_ext.plan.plan import Plan, failure_dict
 from automigrate_ext.process import run_under_way
 from automigrate_ext.run.execute import refusal
 from automigrate_ext.run.several import set_aside, why_left_alone
-from automigrate_ext.schema.changes import plural
 from automigrate_ext.waiting import await_database, tell_nobody
-
-#: Exit statuses; see docs/reference.md.
-DIFFERENT, FAILED, INTERRUPTED = 1, 2, 130
-
-
-class LeftAlone(Exception):
-    """Nothing is to be done in a database, for the reason given."""
 
 
 class ExampleFormatter(DjangoHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Django's order of options, and examples as they are written."""
+    """Keeps Django's order of options, and the line breaks of examples."""
 
 
 class SchemaCommand(BaseCommand):
@@ -54,9 +48,9 @@ class SchemaCommand(BaseCommand):
 
     requires_system_checks = ()
     examples = ""
-    #: What came of the databases so far, where there are several and the output is JSON.
+    #: The results of the databases so far, where there are several and the output is JSON.
     entries: list[dict[str, Any]] | None = None
-    bar: ProgressBar
+    progress_display: ProgressDisplay
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
         return super().create_parser(
@@ -121,24 +115,24 @@ class SchemaCommand(BaseCommand):
         parser.add_argument("--skip-checks", action="store_true", help="Skip the system checks.")
 
     def execute(self, *args: Any, **options: Any) -> Any:
-        # Django itself knows --no-color and terminals, but not what terminals agreed on besides.
+        # Django itself reads --no-color and looks for a terminal, but reads neither NO_COLOR nor TERM=dumb.
         if not options["force_color"] and (os.environ.get("NO_COLOR") or is_dumb()):
             options["no_color"] = True
-        self.bar = ProgressBar(self.bare_stderr, colour=not options["no_color"])
+        self.progress_display = ProgressDisplay(self.bare_stderr, colour=not options["no_color"])
         return super().execute(*args, **options)
 
     def handle(self, *args: Any, **options: Any) -> None:
         aliases, left_alone = self.databases(options)
-        with self.errors(options["format"], described(aliases)):
+        with self.convert_errors(options["format"], describe_databases(aliases)):
             self.await_databases(aliases, options)
             if not options["skip_checks"]:
                 self.run_checks(aliases)
-            status = self.start(aliases, left_alone, options)
+            status = self.handle_databases(aliases, left_alone, options)
         if status:
             sys.exit(status)
 
     def databases(self, options: dict[str, Any]) -> tuple[list[str], dict[str, str]]:
-        """The databases to work on, and those that are left alone for what the settings say of them."""
+        """Return the databases to work on, and those that the settings exclude, each with the reason."""
         named = options["database"] or []
         named = [named] if isinstance(named, str) else named
         if not options["all_databases"]:
@@ -149,7 +143,11 @@ class SchemaCommand(BaseCommand):
         return [alias for alias in connections if alias not in left_alone], left_alone
 
     def await_databases(self, aliases: Sequence[str], options: dict[str, Any]) -> None:
-        """Wait for databases that cannot be reached yet; of several, those that never can fail by themselves later."""
+        """Wait for databases that cannot be reached yet.
+
+        Raises the error of a database that stays unreachable where it is the only one; of several, each fails later,
+        when its turn comes.
+        """
         given = options["wait_for_db"]
         limit = conf.wait_for_db() if given is None else given
         for alias in aliases if limit else ():
@@ -160,7 +158,10 @@ class SchemaCommand(BaseCommand):
                     raise
 
     def run_checks(self, aliases: Sequence[str]) -> None:
-        """Run the system checks; a failure is no difference, and has the exit status of one."""
+        """Run the system checks.
+
+        Raises `SystemCheckError` with the exit status of a failure, because Django's own, 1, is that of a difference.
+        """
         try:
             with run_under_way():
                 self.check(databases=aliases)
@@ -168,45 +169,51 @@ class SchemaCommand(BaseCommand):
             error.returncode = FAILED
             raise
 
-    def start(self, aliases: Sequence[str], left_alone: Mapping[str, str], options: dict[str, Any]) -> int:
-        """Do what the command is for on one database or on several; returns the exit status."""
+    def handle_databases(self, aliases: Sequence[str], left_alone: Mapping[str, str], options: dict[str, Any]) -> int:
+        """Do the command's work on one database or on several; return the exit status."""
         labels = options["labels"] or None
         if len(aliases) == 1 and not options["all_databases"]:
-            return self.work(aliases[0], labels, options)
+            return self.handle_database(aliases[0], labels, options)
         jobs = {
-            alias: partial(self.work_unless_left_alone, selection, options)
+            alias: partial(self.handle_unless_left_alone, selection, options)
             for alias, selection in select_all(labels, aliases).items()
         }
-        return Several(self, options, left_alone).run(jobs)
+        return SeveralDatabases(self, options, left_alone).run(jobs)
 
-    def work_unless_left_alone(self, selection: Selection, options: dict[str, Any]) -> int:
-        """Work on one of several databases. Raises `LeftAlone` where it was not named and nothing is to be done."""
+    def handle_unless_left_alone(self, selection: Selection, options: dict[str, Any]) -> int:
+        """Work on one of several databases; return the exit status.
+
+        Raises `LeftAlone` where the database was not named and nothing is to be done in it.
+        """
         reason = why_left_alone(selection) if options["all_databases"] else ""
         if reason:
             raise LeftAlone(reason)
-        return self.work(selection.alias, selection, options)
+        return self.handle_database(selection.alias, selection, options)
 
-    def work(self, alias: str, models: Models | Selection, options: dict[str, Any]) -> int:
-        """Do what the command is for on one database; returns the exit status."""
+    def handle_database(self, alias: str, models: Models | Selection, options: dict[str, Any]) -> int:
+        """Do the command's work on one database; return the exit status."""
         raise NotImplementedError
 
     @contextmanager
-    def errors(self, output_format: str, where: str) -> Iterator[None]:
-        """Turn errors into one message and an exit status; `where` says of which database Django's own are."""
+    def convert_errors(self, output_format: str, where: str) -> Iterator[None]:
+        """Turn errors of the block into one message and an exit status.
+
+        `where` names the databases in messages of Django's own errors, which do not.
+        """
         try:
             try:
                 yield
             finally:
-                self.bar.hide()
+                self.progress_display.hide()
             self.stdout.flush()
         except Refused as refused:
             if output_format == "json":
                 self.write_json(refused.plan.as_dict())
-            raise CommandError(self.tell_refusal(refused, output_format), returncode=FAILED) from refused
+            raise CommandError(self.report_refusal(refused, output_format), returncode=FAILED) from refused
         except (DatabaseError, ImproperlyConfigured) as error:
             raise CommandError(f"{where}: {' '.join(str(error).split())}", returncode=FAILED) from error
         except BrokenPipeError:
-            # Whoever read the output has seen enough; Python would flush the rest at its end, and fail again.
+            # The reader has closed the pipe. Python would flush the rest as it exits, and fail again.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(FAILED)
         except AutomigrateError as error:
@@ -217,18 +224,18 @@ class SchemaCommand(BaseCommand):
             self.stderr.write("Interrupted; nothing was changed.")
             sys.exit(INTERRUPTED)
 
-    def tell_refusal(self, refused: Refused, output_format: str) -> str:
-        """The message about a refused run; where the terminal has colours the reasons are printed as a tree."""
-        if output_format != "text" or not self.colours(self.stderr):
+    def report_refusal(self, refused: Refused, output_format: str) -> str:
+        """Return the message about a refused run; print the reasons as a tree where the terminal has colours."""
+        if output_format != "text" or not self.has_colours(self.stderr):
             return str(refused)
         # rich takes longer to load than most runs take.
-        from automigrate_ext.management.terminal import print_refusal
+        from automigrate_ext.management.rich_output import print_refusal
 
         print_refusal(refused.plan, self.bare_stderr)
         return text.summary(refused.plan, done=True)
 
     def write_json(self, values: dict[str, Any]) -> None:
-        """Print what came of one database; of several, it becomes part of the one document at the end."""
+        """Print the result of one database; where there are several, keep it for the one document at the end."""
         if self.entries is None:
             self.stdout.write(json.dumps(values, indent=2))
         else:
@@ -249,38 +256,38 @@ class SchemaCommand(BaseCommand):
                 self.stderr.write(f"No model that was named or found has its table in database {plan.alias!r}.")
 
     def exit_refused(self, plan: Plan, options: dict[str, Any]) -> None:
-        """Exit because of what the plan refuses; the reasons were shown with it in text."""
+        """Raise `CommandError` because of what the plan refuses; in text, the reasons were shown with the plan."""
         shown = options["format"] == "text" and options["verbosity"]
         raise CommandError("Nothing was done." if shown else refusal(plan), returncode=FAILED)
 
     def print_plan(self, plan: Plan, verbosity: int, *, done: bool) -> None:
         """Print the plan line by line, or as a tree in colours where the terminal has them."""
-        if self.colours(self.stdout):
-            # As in `tell_refusal`: a run that finds nothing to do does not wait for rich.
-            from automigrate_ext.management.terminal import print_plan
+        if self.has_colours(self.stdout):
+            # As in `report_refusal`: a run that finds nothing to do does not wait for rich.
+            from automigrate_ext.management.rich_output import print_plan
 
             print_plan(plan, cast(IO[str], self.stdout), verbosity=verbosity, done=done)
         else:
             for line in text.lines(plan, verbosity=verbosity, done=done):
                 self.stdout.write(str(line))
 
-    def colours(self, stream: OutputWrapper) -> bool:
-        """Whether a stream is a terminal with colours."""
+    def has_colours(self, stream: OutputWrapper) -> bool:
+        """Return whether a stream is a terminal with colours."""
         return self.style.SUCCESS("x") != "x" and stream.isatty()
 
     @property
     def bare_stderr(self) -> TextIO:
-        """Where stderr goes, without the colour of errors that Django puts around everything."""
+        """The stream below stderr, without the colour of errors that Django puts around everything."""
         return cast(TextIO, self.stderr._out)
 
     def shows_progress(self, options: dict[str, Any]) -> bool:
-        """Whether there is a terminal that can show how far a run is, and somebody who wants to know."""
+        """Return whether to show progress: stderr is a terminal that can show it, and output is not switched off."""
         return bool(options["verbosity"]) and self.stderr.isatty() and not is_dumb()
 
     def ask(self, question: str) -> str:
-        """Put a question on stderr and read the answer.
+        """Print a question on stderr and return the answer.
 
-        Raises `CommandError` where nobody can answer.
+        Raises `CommandError` where stdin has ended, so that nobody can answer.
         """
         self.stderr.write(question, self.style.NOTICE, ending=" ")
         try:
@@ -291,7 +298,7 @@ class SchemaCommand(BaseCommand):
             ) from None
 
     def run_options(self, options: dict[str, Any]) -> dict[str, Any]:
-        """What both commands hand on to a run."""
+        """Return the options of a run that both commands take."""
         return {
             "record_migrations": options["record_migrations"],
             "verbosity": self.signal_verbosity(options),
@@ -300,21 +307,21 @@ class SchemaCommand(BaseCommand):
             "lock_wait": options["lock_wait"],
             "lock_timeout": options["lock_timeout"],
             "notify": self.notify if options["verbosity"] else None,
-            "progress": self.bar if self.shows_progress(options) else None,
+            "progress": self.progress_display if self.shows_progress(options) else None,
         }
 
     def notify(self, message: str) -> None:
-        """Say on stderr what a run waits for, or could not write."""
-        self.bar.hide()
+        """Print on stderr what a run waits for, or could not write."""
+        self.progress_display.hide()
         self.stderr.write(message, self.style.WARNING)
 
     def signal_verbosity(self, options: dict[str, Any]) -> int:
-        """How much receivers of signals may print: nothing into a machine's output."""
+        """Return how much receivers of signals may print: nothing into output for a machine."""
         return int(options["verbosity"]) if options["format"] == "text" else 0
 
 
 def seconds(text: str) -> float:
-    """What an option takes as seconds. Raises `ArgumentTypeError`."""
+    """Return the seconds that an option was given. Raises `ArgumentTypeError`."""
     try:
         if (number := float(text)) >= 0:
             return number
@@ -324,121 +331,5 @@ def seconds(text: str) -> float:
 
 
 def is_dumb() -> bool:
-    """Whether a terminal, if there is one, can do no more than print."""
+    """Return whether the terminal, if there is one, can do no more than print."""
     return os.environ.get("TERM") == "dumb"
-
-
-def described(aliases: Sequence[str]) -> str:
-    """What messages call some databases."""
-    return f"{'Database' if len(aliases) == 1 else 'Databases'} {', '.join(map(repr, aliases))}"
-
-
-class Several:
-    """A command's work on several databases, one after the other, each named wherever something is said of it."""
-
-    def __init__(self, command: SchemaCommand, options: dict[str, Any], left_alone: Mapping[str, str]) -> None:
-        self.command = command
-        self.format = options["format"]
-        self.verbosity = options["verbosity"]
-        self.set_aside = left_alone
-        self.left_alone: dict[str, str] = {}
-        self.statuses: dict[str, int] = {}
-
-    def run(self, jobs: Mapping[str, Callable[[], int]]) -> int:
-        """Do the jobs by alias; returns the exit status of all. Raises `CommandError` where one failed."""
-        command = self.command
-        command.entries = [] if self.format == "json" else None
-        try:
-            for alias, reason in self.set_aside.items():
-                self.leave_alone(alias, reason)
-            for alias, job in jobs.items():
-                self.statuses[alias] = self.one(alias, job)
-        except SystemExit:
-            self.tell_not_begun(jobs)
-            raise
-        finally:
-            self.print_json()
-        failed = [alias for alias, status in self.statuses.items() if status == FAILED]
-        if failed:
-            number = plural(len(self.statuses.keys() - self.left_alone.keys()), "database")
-            raise CommandError(
-                f"Failed or refused: {len(failed)} of {number} ({', '.join(failed)}).", returncode=FAILED
-            )
-        return max(self.statuses.values(), default=0)
-
-    def one(self, alias: str, job: Callable[[], int]) -> int:
-        """Do the job of one database; returns its exit status."""
-        self.print_heading(alias)
-        with self.labelled(alias):
-            try:
-                with self.command.errors(self.format, described([alias])):
-                    return job()
-            except LeftAlone as reason:
-                self.leave_alone(alias, str(reason))
-                return 0
-            except CommandError as error:
-                self.command.stderr.write(str(error))
-                self.add_entry(alias, str(error))
-                return FAILED
-
-    def print_heading(self, alias: str) -> None:
-        """Say which database comes now, in text and in a script."""
-        heading = f"Database {alias!r}"
-        if self.format == "sql":
-            self.command.stdout.write(comment(heading))
-        elif self.format == "text" and self.verbosity:
-            self.command.stdout.write(heading, self.command.style.MIGRATE_HEADING)
-            self.command.stdout.flush()
-
-    @contextmanager
-    def labelled(self, alias: str) -> Iterator[None]:
-        """Begin every line on stderr with the alias."""
-        stderr: Any = self.command.stderr
-        stream = stderr._out
-        stderr._out = Labelled(stream, f"[{alias}] ")
-        self.command.bar.label = f"[{alias}] "
-        try:
-            yield
-        finally:
-            stderr._out = stream
-
-    def leave_alone(self, alias: str, reason: str) -> None:
-        """Say that nothing is done in a database, and why."""
-        self.left_alone[alias] = reason
-        if self.verbosity:
-            self.command.stderr.write(f"Database {alias!r} is left alone: {reason}.", self.command.style.NOTICE)
-
-    def add_entry(self, alias: str, error: str) -> None:
-        """Let the JSON have an entry for a database that failed before it had a plan."""
-        entries = self.command.entries
-        if entries is not None and not any(entry["database"] == alias for entry in entries):
-            entries.append({"database": alias, "error": error})
-
-    def print_json(self) -> None:
-        """Print the one document of all databases."""
-        entries, self.command.entries = self.command.entries, None
-        if entries is not None:
-            self.command.write_json(several_dict(entries, self.left_alone))
-
-    def tell_not_begun(self, jobs: Mapping[str, Callable[[], int]]) -> None:
-        """After Ctrl-C, say which databases the run did not come to."""
-        current = next(alias for alias in jobs if alias not in self.statuses)
-        rest = [repr(alias) for alias in jobs if alias not in self.statuses and alias != current]
-        if rest:
-            self.command.stderr.write(f"Not begun: {', '.join(rest)}.")
-
-
-class Labelled:
-    """A stream that begins every line with a label."""
-
-    def __init__(self, stream: TextIO, label: str) -> None:
-        self._stream = stream
-        self._label = label
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-    def write(self, text: str) -> int:
-        """Write whole lines, or a question and what stays on its line."""
-        lines = text.splitlines(keepends=True)
-        return self._stream.write("".join(f"{self._label}{line}" for line in lines))

@@ -1,4 +1,4 @@
-"""Follow the files of a project, and run a command anew in a process of its own whenever one is saved."""
+"""Watch the files of a project, and run a command again in a process of its own whenever one is saved."""
 
 from __future__ import annotations
 
@@ -18,23 +18,23 @@ from django.db import connections
 from django.utils.autoreload import StatReloader, iter_all_python_module_files
 
 from automigrate_ext.backends import BACKENDS
-from automigrate_ext.management import prepared
-from automigrate_ext.management.base import INTERRUPTED
+from automigrate_ext.management import preload
+from automigrate_ext.management.exit_status import INTERRUPTED
 
-#: Seconds between two looks at the files, and from the one that found a change to the run: who writes a file in pieces
-#: is done by then.
+#: Seconds between two scans of the files, and from the scan that found a change to the run: an editor that writes a
+#: file in pieces is done by then.
 PAUSE, SETTLE = 0.1, 0.03
-#: Set in the environment of the processes that are run, for which --watch means nothing.
-FOLLOWED = "AUTOMIGRATE_EXT_FOLLOWED"
-#: Where Python keeps what is nobody's project.
+#: Set in the environment of the processes that are run, which ignore --watch.
+WATCHED = "AUTOMIGRATE_EXT_WATCHED"
+#: The directories of Python's own and of installed libraries.
 LIBRARIES = tuple({Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 
 
-class Follower(StatReloader):
-    """Django's reloader, which says what changed instead of ending the process.
+class SourceWatcher(StatReloader):
+    """Django's reloader, which keeps the file that changed instead of ending the process.
 
-    It follows the modules that are loaded, and all Python files of the apps; libraries that are installed are left
-    out, so that a look at all of them is quick enough to be taken often.
+    It watches the modules that are loaded, and all Python files of the apps; installed libraries are left out, so that
+    a scan is quick enough to be done often.
     """
 
     @property
@@ -44,9 +44,9 @@ class Follower(StatReloader):
     def __init__(self) -> None:
         super().__init__()
         self.changed: Path | None = None
-        self.modules = [path for path in iter_all_python_module_files() if is_of_project(path)]
+        self.modules = [path for path in iter_all_python_module_files() if is_project_file(path)]
         for app_config in apps.get_app_configs():
-            if is_of_project(Path(app_config.path)):
+            if is_project_file(Path(app_config.path)):
                 self.watch_dir(app_config.path, "**/*.py")
 
     def watched_files(self, include_globs: bool = True) -> Iterator[Path]:
@@ -59,30 +59,30 @@ class Follower(StatReloader):
         self.changed = Path(path)
 
 
-def is_of_project(path: Path) -> bool:
-    """Whether a file is none of a library's."""
+def is_project_file(path: Path) -> bool:
+    """Return whether a file belongs to no library."""
     return not any(path.is_relative_to(library) for library in LIBRARIES)
 
 
-def follow(command: Sequence[str], tell: Callable[[str], None]) -> int:
-    """Run the command, and again after every change of a file, until Ctrl-C; returns the exit status.
+def watch(command: Sequence[str], notify: Callable[[str], None]) -> int:
+    """Run the command, and again after every change of a file, until Ctrl-C; return the exit status.
 
-    What is saved while it runs makes it run once more. A command that fails, as where a file has a syntax error,
-    says so itself, and the next change is waited for.
+    A file that is saved while the command runs makes it run once more. A command that fails, as where a file has a
+    syntax error, prints its own error, and the next change is waited for. `notify` is called with what is waited for.
     """
-    follower = Follower()
-    looks = follower.tick()
-    process = Process(command)
+    watcher = SourceWatcher()
+    scans = watcher.tick()
+    process = CommandProcess(command)
     try:
-        next(looks)
+        next(scans)
         while process.run() != INTERRUPTED:
-            # In this order, so that a Ctrl-C after the line finds a process that is complete.
-            process = Process(command)
-            tell("Waiting for changes to the models; Ctrl-C ends it.")
-            while follower.changed is None:
-                next(looks)
-            tell(f"{display(follower.changed)} has changed.")
-            follower.changed = None
+            # Before the line is printed, so that Ctrl-C after it finds a process that is complete.
+            process = CommandProcess(command)
+            notify("Waiting for changes to the models; Ctrl-C ends it.")
+            while watcher.changed is None:
+                next(scans)
+            notify(f"{relative_path(watcher.changed)} has changed.")
+            watcher.changed = None
     except KeyboardInterrupt:
         pass
     finally:
@@ -90,31 +90,31 @@ def follow(command: Sequence[str], tell: Callable[[str], None]) -> int:
     return INTERRUPTED
 
 
-class Process:
-    """A process for one run of a command, which loads libraries beforehand where a pipe can tell it when to go on."""
+class CommandProcess:
+    """A process for one run of a command, which loads libraries beforehand where it can wait for a pipe."""
 
     def __init__(self, command: Sequence[str]) -> None:
         self.command = command
-        self.environment = {**os.environ, FOLLOWED: "1"}
+        self.environment = {**os.environ, WATCHED: "1"}
         self.pipe: int | None = None
-        self.process = self.prepare() if os.name == "posix" else None
+        self.process = self.preload() if os.name == "posix" else None
 
-    def prepare(self) -> subprocess.Popen[bytes]:
-        """Start the process that waits."""
+    def preload(self) -> subprocess.Popen[bytes]:
+        """Start the process that loads libraries and waits."""
         python, *rest = self.command
         options = list(takewhile(lambda word: word.startswith(("-W", "-X")), rest))
-        modules = ",".join(dict.fromkeys([*prepared.MODULES, *drivers()]))
+        modules = ",".join(dict.fromkeys([*preload.MODULES, *database_modules()]))
         reading, self.pipe = os.pipe()
         try:
-            words = [python, *options, "-m", prepared.__name__, str(reading), modules, *rest[len(options) :]]
+            words = [python, *options, "-m", preload.__name__, str(reading), modules, *rest[len(options) :]]
             return subprocess.Popen(words, env=self.environment, pass_fds=[reading], preexec_fn=ignore_interrupts)
         finally:
             os.close(reading)
 
     def run(self) -> int:
-        """Let it run; returns the exit status. Ctrl-C ends it too."""
+        """Run the command to its end; return the exit status. Ctrl-C ends the process too."""
         self.process = self.process or subprocess.Popen(self.command, env=self.environment)
-        self.tell(b"go")
+        self.send(b"go")
         try:
             return self.process.wait()
         except KeyboardInterrupt:
@@ -122,12 +122,12 @@ class Process:
             raise
 
     def end(self) -> None:
-        """Wait for its end, however often Ctrl-C is pressed; one that has not been told to run is ended."""
+        """Wait until the process ends, however often Ctrl-C is pressed; kill it where its command has not begun."""
         if self.process is None:
             return
         if self.pipe is not None:
             self.process.kill()
-            self.tell(b"")
+            self.send(b"")
         while self.process.returncode is None:
             try:
                 self.process.wait()
@@ -135,12 +135,15 @@ class Process:
                 self.interrupt()
 
     def interrupt(self) -> None:
-        """Let it know of Ctrl-C: a terminal tells all processes in front; from elsewhere only this one was told."""
+        """Pass Ctrl-C on, unless a terminal has done so: it signals all processes in the foreground."""
         if self.process is not None and not sys.stdin.isatty():
             self.process.send_signal(signal.SIGINT)
 
-    def tell(self, word: bytes) -> None:
-        """Send the one word that it waits for, or none, and close the pipe; one that failed to load listens no more."""
+    def send(self, word: bytes) -> None:
+        """Send the word that the process waits for, or none, and close the pipe.
+
+        A process that failed to load its modules has closed its end.
+        """
         if self.pipe is not None:
             with suppress(BrokenPipeError):
                 os.write(self.pipe, word)
@@ -148,8 +151,8 @@ class Process:
             self.pipe = None
 
 
-def drivers() -> Iterator[str]:
-    """The modules that speak to the project's databases, Django's and ours."""
+def database_modules() -> Iterator[str]:
+    """Yield the modules of Django and of this package that the project's databases need."""
     for alias in connections:
         connection = connections[alias]
         yield f"{connection.settings_dict['ENGINE']}.base"
@@ -158,10 +161,10 @@ def drivers() -> Iterator[str]:
 
 
 def ignore_interrupts() -> None:
-    """Let Ctrl-C pass a new process by, from its very beginning."""
+    """Make a new process ignore Ctrl-C from its very beginning."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def display(path: Path) -> str:
-    """A path as short as it can be."""
+def relative_path(path: Path) -> str:
+    """Return a path relative to the current directory, where it is below."""
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)

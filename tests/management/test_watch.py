@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from automigrate_ext.management.watch import Follower, is_of_project
+from automigrate_ext.management.watch import SourceWatcher, is_project_file
 from tests.management.test_commands import run
 from tests.terminals import at_terminal
 
@@ -97,7 +97,7 @@ def watched(tmp_path):
         each.process.wait()
 
 
-def test_saves_are_followed(watched):
+def test_saves_are_followed_by_a_run(watched):
     project = watched()
     assert "Create table shelf_book" in project.done()
     project.execute("INSERT INTO shelf_book (title) VALUES ('Emma')")
@@ -166,7 +166,7 @@ def test_interrupt_ends_a_run_that_waits(watched):
 DEAF = """
 import os, signal, time
 
-if "AUTOMIGRATE_EXT_FOLLOWED" in os.environ:
+if "AUTOMIGRATE_EXT_WATCHED" in os.environ:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     print("deaf", flush=True)
     time.sleep(2)
@@ -206,8 +206,8 @@ def test_watch_goes_with_neither_check_nor_plan_nor_machines(options, words):
     assert words in err
 
 
-def test_follower_looks_at_the_project_alone():
-    files = set(Follower().watched_files())
+def test_watcher_scans_the_project_alone():
+    files = set(SourceWatcher().watched_files())
     assert ROOT / "todo_demo" / "todo" / "models.py" in files
-    assert all(map(is_of_project, files))
-    assert not is_of_project(Path(pytest.__file__))
+    assert all(map(is_project_file, files))
+    assert not is_project_file(Path(pytest.__file__))

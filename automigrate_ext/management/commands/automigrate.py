@@ -13,7 +13,8 @@ from django.db import connections
 
 from automigrate_ext.api import automigrate, rows_at_stake
 from automigrate_ext.declared.selection import Models, Selection
-from automigrate_ext.management.base import FAILED, SchemaCommand
+from automigrate_ext.management.base import SchemaCommand
+from automigrate_ext.management.exit_status import FAILED
 from automigrate_ext.plan import text
 from automigrate_ext.schema.changes import plural
 
@@ -46,21 +47,21 @@ exit status: 0 done or answered with no, 2 refused or failed, 130 interrupted
             "--cascade", action="store_true", help="Let views and triggers that hang on the tables go with them."
         )
 
-    def start(self, aliases: Sequence[str], left_alone: Mapping[str, str], options: dict[str, Any]) -> int:
+    def handle_databases(self, aliases: Sequence[str], left_alone: Mapping[str, str], options: dict[str, Any]) -> int:
         confirmed = options["confirm"]
         options["confirm"] = [confirmed] if isinstance(confirmed, str) else confirmed or []
         self.forbid_other_names(aliases, options["confirm"])
-        return super().start(aliases, left_alone, options)
+        return super().handle_databases(aliases, left_alone, options)
 
     def forbid_other_names(self, aliases: Sequence[str], confirmed: Sequence[str]) -> None:
-        """Raise `CommandError` for a name that is none of the databases'."""
+        """Raise `CommandError` for a name that none of the databases has."""
         names = {alias: name_of(alias) for alias in aliases}
         for given in confirmed:
             if given not in names.values():
                 known = ", ".join(f"the database of {alias!r} is {name}" for alias, name in names.items())
                 raise CommandError(f"--confirm {given}: {known}. Nothing was done.", returncode=FAILED)
 
-    def work(self, alias: str, models: Models | Selection, options: dict[str, Any]) -> int:
+    def handle_database(self, alias: str, models: Models | Selection, options: dict[str, Any]) -> int:
         cascade = options["cascade"]
         if options["dry_run"]:
             plan = automigrate(models, using=alias, cascade=cascade, dry_run=True)
@@ -72,7 +73,7 @@ exit status: 0 done or answered with no, 2 refused or failed, 130 interrupted
         if rows and (plan := automigrate(models, using=alias, cascade=cascade, dry_run=True)).refused:
             self.show(plan, options, done=False)
             self.exit_refused(plan, options)
-        if not self.confirmed(alias, rows, options):
+        if not self.may_lose(alias, rows, options):
             self.stderr.write("Cancelled; nothing was changed.")
             return 0
         started = time.perf_counter()
@@ -80,8 +81,11 @@ exit status: 0 done or answered with no, 2 refused or failed, 130 interrupted
         self.show(plan, options, done=True, seconds=time.perf_counter() - started)
         return 0
 
-    def confirmed(self, alias: str, rows: dict[str, int], options: dict[str, Any]) -> bool:
-        """Whether the rows may be lost: asked, and where DEBUG is off asked for by the database's name."""
+    def may_lose(self, alias: str, rows: dict[str, int], options: dict[str, Any]) -> bool:
+        """Return whether the rows may be lost, after a question where one may be asked.
+
+        Raises `CommandError` where DEBUG is off and --confirm does not have the database's name.
+        """
         name = name_of(alias)
         if not rows or name in options["confirm"]:
             return True
@@ -93,16 +97,16 @@ exit status: 0 done or answered with no, 2 refused or failed, 130 interrupted
         return not options["interactive"] or self.ask_about(rows, name)
 
     def ask_about(self, rows: dict[str, int], name: str) -> bool:
-        """Ask as `flush` does, with what each table would lose."""
+        """Return whether the user agrees; the question, as that of `flush`, lists what each table would lose."""
         self.stderr.write(f"This drops tables of the database {name!r} and creates them again. Lost would be:")
         self.print_losses(rows)
         return self.ask("Type 'yes' to go on, anything else to cancel:") == "yes"
 
     def print_losses(self, rows: dict[str, int]) -> None:
         """Print how many rows each table would lose, as a table where the terminal has colours."""
-        if self.colours(self.stderr):
+        if self.has_colours(self.stderr):
             # A run without rows to lose does not wait for rich.
-            from automigrate_ext.management.terminal import print_counts
+            from automigrate_ext.management.rich_output import print_counts
 
             print_counts(text.losses(rows), self.bare_stderr)
             return
@@ -110,10 +114,10 @@ exit status: 0 done or answered with no, 2 refused or failed, 130 interrupted
             self.stderr.write(f"  {table}: {plural(number, 'row')}", self.style.WARNING)
 
     def losses(self, rows: dict[str, int]) -> str:
-        """How many rows of how many tables."""
+        """Return how many rows of how many tables there are to lose, in words."""
         return f"{plural(sum(rows.values()), 'row')} of {plural(len(rows), 'table')}"
 
 
 def name_of(alias: str) -> str:
-    """The name that a database has in the settings."""
+    """Return the name that a database has in the settings."""
     return str(connections[alias].settings_dict["NAME"])

@@ -18,15 +18,17 @@ from django.utils.autoreload import get_child_arguments
 from automigrate_ext.api import autoupdate, carry_out, make_plan, run_plan, select_saved
 from automigrate_ext.declared.selection import Models, Selection
 from automigrate_ext.exceptions import UnusablePlan
-from automigrate_ext.management.base import DIFFERENT, FAILED, SchemaCommand, Several, described
-from automigrate_ext.management.questions import Questions
-from automigrate_ext.management.watch import FOLLOWED, follow
+from automigrate_ext.management.base import SchemaCommand
+from automigrate_ext.management.exit_status import DIFFERENT, FAILED
+from automigrate_ext.management.questioner import TerminalQuestioner
+from automigrate_ext.management.several import SeveralDatabases, describe_databases
+from automigrate_ext.management.watch import WATCHED, watch
 from automigrate_ext.plan.plan import Plan
 from automigrate_ext.plan.saved import SavedPlan, is_several, parse, read_plan, read_plans
 from automigrate_ext.run.options import COUNT_TIMEOUT, Options
 from automigrate_ext.waiting import tell_nobody
 
-#: The options that a saved plan holds itself, or that make no sense beside it.
+#: The options that a saved plan holds itself, or that make no sense together with it.
 DECIDED_BY_PLAN = {
     "--database": "database",
     "--all-databases": "all_databases",
@@ -112,101 +114,102 @@ exit status: 0 done or nothing to do, 1 --check found differences,
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if options["watch"] and FOLLOWED not in os.environ:
-            sys.exit(self.follow(options))
+        if options["watch"] and WATCHED not in os.environ:
+            sys.exit(self.watch(options))
         super().handle(*args, **options)
 
-    def follow(self, options: dict[str, Any]) -> int:
-        """Run this command line in one process after the other, as files are saved; returns the exit status."""
+    def watch(self, options: dict[str, Any]) -> int:
+        """Run this command line in one process after the other, as files are saved; return the exit status."""
         beside = [option for option, name in (("--check", "check"), ("--plan", "plan")) if options[name]]
         beside += ["--format"] if options["format"] != "text" else []
         if beside:
             raise CommandError(f"--watch goes on for ever: leave out {', '.join(beside)}.", returncode=FAILED)
         if not getattr(self, "_called_from_command_line", False):
             raise CommandError("--watch is for the command line.", returncode=FAILED)
-        return follow(get_child_arguments(), self.notify if options["verbosity"] else tell_nobody)
+        return watch(get_child_arguments(), self.notify if options["verbosity"] else tell_nobody)
 
-    def start(self, aliases: Sequence[str], left_alone: Mapping[str, str], options: dict[str, Any]) -> int:
+    def handle_databases(self, aliases: Sequence[str], left_alone: Mapping[str, str], options: dict[str, Any]) -> int:
         if options["plan"] is not None:
-            return self.work_off(options)
-        return super().start(aliases, left_alone, options)
+            return self.run_saved_plans(options)
+        return super().handle_databases(aliases, left_alone, options)
 
-    def work(self, alias: str, models: Models | Selection, options: dict[str, Any]) -> int:
+    def handle_database(self, alias: str, models: Models | Selection, options: dict[str, Any]) -> int:
         arguments = {
             "using": alias,
-            "renames": self.pairs("--rename", "OLD=NEW", options["rename"]),
-            "defaults": self.pairs("--default", "FIELD=VALUE", options["default"]),
+            "renames": self.read_pairs("--rename", "OLD=NEW", options["rename"]),
+            "defaults": self.read_pairs("--default", "FIELD=VALUE", options["default"]),
             "accept_data_loss": options["accept_data_loss"],
             "count_timeout": options["count_timeout"],
             "prune": options["prune"],
         }
         if options["check"] or options["dry_run"]:
-            return self.look(models, arguments, options)
+            return self.dry_run(models, arguments, options)
         started = time.perf_counter()
-        plan = autoupdate(models, **arguments, **self.run_options(options), ask=self.questions(options))
+        plan = autoupdate(models, **arguments, **self.run_options(options), ask=self.questioner(options))
         self.show(plan, options, done=True, seconds=time.perf_counter() - started)
         return 0
 
-    def questions(self, options: dict[str, Any]) -> Questions | None:
-        """The questions, where somebody is there to answer them."""
+    def questioner(self, options: dict[str, Any]) -> TerminalQuestioner | None:
+        """Return what asks questions, where somebody is there to answer them."""
         asks = options["interactive"] and options["format"] == "text" and sys.stdin is not None and sys.stdin.isatty()
-        return Questions(self.bare_stderr) if asks else None
+        return TerminalQuestioner(self.bare_stderr) if asks else None
 
-    def work_off(self, options: dict[str, Any]) -> int:
+    def run_saved_plans(self, options: dict[str, Any]) -> int:
         """Carry out a saved plan, or the plans of several databases."""
         beside = [option for option, name in DECIDED_BY_PLAN.items() if options[name]]
         if options["labels"] or beside:
             given = ", ".join([*options["labels"], *beside])
             raise CommandError(f"--plan decides alone what is done: leave out {given}.", returncode=FAILED)
-        text = self.read(options["plan"])
-        with self.unusable(options["plan"]):
+        text = self.read_file(options["plan"])
+        with self.naming_file(options["plan"]):
             values = parse(text)
             if not is_several(values):
-                return self.run_single(values, options)
+                return self.run_saved_plan(values, options)
             saved = read_plans(values)
             selections = select_saved(saved)
         jobs = {
-            alias: partial(self.run_one, saved[alias], selection, options) for alias, selection in selections.items()
+            alias: partial(self.run_one_plan, saved[alias], selection, options)
+            for alias, selection in selections.items()
         }
-        return Several(self, options, {}).run(jobs)
+        return SeveralDatabases(self, options, {}).run(jobs)
 
-    def run_single(self, values: Any, options: dict[str, Any]) -> int:
+    def run_saved_plan(self, values: Any, options: dict[str, Any]) -> int:
         """Carry out the saved plan of one database."""
         saved = read_plan(values)
-        with self.errors(options["format"], described([saved.alias])):
+        with self.convert_errors(options["format"], describe_databases([saved.alias])):
             run = partial(run_plan, values, count_timeout=options["count_timeout"], **self.run_options(options))
-            return self.run_saved(run, options)
+            return self.run_and_show(run, options)
 
-    def run_one(self, saved: SavedPlan, selection: Selection, options: dict[str, Any]) -> int:
+    def run_one_plan(self, saved: SavedPlan, selection: Selection, options: dict[str, Any]) -> int:
         """Carry out the saved plan of one of several databases."""
         run = Options(count_timeout=options["count_timeout"], **self.run_options(options))
-        return self.run_saved(partial(carry_out, saved, selection, run), options)
+        return self.run_and_show(partial(carry_out, saved, selection, run), options)
 
-    def run_saved(self, run: Callable[[], Plan], options: dict[str, Any]) -> int:
+    def run_and_show(self, run: Callable[[], Plan], options: dict[str, Any]) -> int:
         """Carry out one saved plan and show it."""
         started = time.perf_counter()
-        with self.unusable(options["plan"]):
+        with self.naming_file(options["plan"]):
             plan = run()
         self.show(plan, options, done=True, seconds=time.perf_counter() - started)
         return 0
 
     @contextmanager
-    def unusable(self, file: str) -> Iterator[None]:
-        """Let the error about a plan name the file."""
+    def naming_file(self, file: str) -> Iterator[None]:
+        """Turn an error about the plan into one that names the file."""
         try:
             yield
         except UnusablePlan as error:
             raise CommandError(f"--plan {file}: {error}", returncode=FAILED) from error
 
-    def read(self, name: str) -> str:
-        """The text of a file, or of stdin for "-"."""
+    def read_file(self, name: str) -> str:
+        """Return the text of a file, or of stdin for "-". Raises `CommandError` where there is none to read."""
         try:
             return sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise CommandError(f"--plan {name}: cannot be read: {error}.", returncode=FAILED) from error
 
-    def look(self, models: Models | Selection, arguments: dict[str, Any], options: dict[str, Any]) -> int:
-        """Show what differs; with --check the exit status says whether anything does."""
+    def dry_run(self, models: Models | Selection, arguments: dict[str, Any], options: dict[str, Any]) -> int:
+        """Show what differs and change nothing; return the exit status, which with --check is that of a difference."""
         plan = make_plan(models, **arguments)
         self.show(plan, options, done=False)
         if options["check"]:
@@ -215,8 +218,8 @@ exit status: 0 done or nothing to do, 1 --check found differences,
             self.exit_refused(plan, options)
         return 0
 
-    def pairs(self, option: str, shape: str, given: list[str]) -> dict[str, str]:
-        """The arguments of an option that takes OLD=NEW as a mapping."""
+    def read_pairs(self, option: str, shape: str, given: list[str]) -> dict[str, str]:
+        """Return the arguments of an option that takes OLD=NEW as a mapping. Raises `CommandError` for others."""
         values = {}
         for argument in given:
             name, equals, value = argument.partition("=")

@@ -1,4 +1,4 @@
-"""What a terminal shows that a file does not: a plan as a tree in colours, tables of counts, and how far a run is."""
+"""Output by rich, for terminals with colours: a plan as a tree, tables of counts, and the progress of a run."""
 
 from __future__ import annotations
 
@@ -31,23 +31,23 @@ STYLES = {
     "?": ("bold magenta", ""),
     ">": ("bold cyan", ""),
 }
-#: An option that is the way out, with what it takes.
+#: An option of a command that resolves what is refused, with its argument.
 OPTION = r"--[a-z][a-z-]*(?: [\w.]+=[\w.]*\w)?"
-#: Times a second that the line about a run is drawn anew.
+#: Times a second that the lines about a run are drawn.
 A_SECOND = 4
 BAR_WIDTH = 60
 
 
 def console_on(stream: IO[str]) -> Console:
-    """A console that writes to a stream which is known to be a terminal with colours."""
+    """Return a console for a stream which is known to be a terminal with colours."""
     return Console(file=stream, highlight=False, force_terminal=True)
 
 
 def print_plan(plan: Plan, stream: IO[str], *, verbosity: int, done: bool) -> None:
-    """Print a plan as a tree; at verbosity 1 not every table of a plan about very many."""
+    """Print a plan as a tree; at verbosity 1, leave out tables of a plan about very many."""
     console = console_on(stream)
-    found = list(branches(plan))
-    shown, more = (found, "") if verbosity > 1 else abridged(found)
+    everything = list(branches(plan))
+    shown, more = (everything, "") if verbosity > 1 else abridged(everything)
     for branch in shown:
         print_branch(console, branch.heading, branch.lines)
     if more:
@@ -93,7 +93,7 @@ def print_branch(console: Console, heading: str, lines: Iterable[Line]) -> None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Signed:
-    """A line whose text stays right of its sign where it is broken."""
+    """A line of a plan; where its text is wrapped, the text stays to the right of the sign."""
 
     line: Line
 
@@ -121,15 +121,15 @@ def print_counts(counts: Counts, stream: IO[str]) -> None:
 
 
 class SteadyConsole(Console):
-    """A console that leaves the cursor alone, because a process that is killed could not show it again."""
+    """A console that does not hide the cursor, because a process that is killed could not show it again."""
 
     def show_cursor(self, show: bool = True) -> bool:
-        """Do nothing; says that nothing was done."""
+        """Do nothing, and return that nothing was done."""
         return False
 
 
-def live(render: Callable[[], RenderableType], stream: IO[str], *, colour: bool) -> Live:
-    """Lines at the bottom of a terminal that are drawn anew until they are stopped, and then are gone."""
+def live_display(render: Callable[[], RenderableType], stream: IO[str], *, colour: bool) -> Live:
+    """Return lines at the bottom of a terminal that are drawn again and again until they are stopped and erased."""
     console = SteadyConsole(file=stream, highlight=False, force_terminal=True, no_color=None if colour else True)
     return Live(
         console=console,
@@ -142,7 +142,7 @@ def live(render: Callable[[], RenderableType], stream: IO[str], *, colour: bool)
 
 
 def progress_lines(progress: RunProgress, seconds: float, label: str = "") -> RenderableType:
-    """Which statement of how many runs, and how far it is, or which it is."""
+    """Return two lines: which statement of how many runs and for how long, and its rows as a bar or its SQL."""
     on = f" on {progress.table}" if progress.table else ""
     which = f"{label}Statement {progress.finished + 1:,} of {progress.statements:,}{on}: {how_far(progress, seconds)}"
     below: RenderableType

@@ -1,7 +1,7 @@
-"""A process that loads what a command needs of libraries, and runs it once it is told to.
+"""A process that loads the libraries which a command needs, and runs the command at a sign.
 
-Run as `python -m automigrate_ext.management.prepared FD MODULES COMMAND...`: a byte from the pipe FD lets it go on with
-the command, a script or `-m` and a module; the end of the pipe ends it. None of the project's own files is read before.
+Run as `python -m automigrate_ext.management.preload FD MODULES COMMAND...`: at a byte from the pipe FD the process runs
+the command, a script or `-m` and a module; at the end of the pipe it ends. It reads no file of the project before.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 from importlib import import_module
 from pathlib import Path
 
-#: What every run loads, and most projects.
+#: The modules that every run loads, and those that most projects load.
 MODULES = (
     "automigrate_ext.management.commands.autoupdate",
     "django.core.handlers.asgi",
@@ -31,12 +31,13 @@ MODULES = (
 
 
 def main() -> None:
-    """Get ready, wait, and run the command as Python would have."""
+    """Load the modules, wait, and run the command as Python would have."""
     descriptor, modules, *command = sys.argv[1:]
     for name in modules.split(","):
+        # By name, because the parent adds the modules of the project's databases.
         import_module(name)
     if os.read(int(descriptor), 1):
-        # Until now Ctrl-C was not for this process, which was started with it ignored.
+        # The process is started with Ctrl-C ignored, because while it waits Ctrl-C is for its parent alone.
         signal.signal(signal.SIGINT, signal.default_int_handler)
         run(command)
 

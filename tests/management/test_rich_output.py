@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import pytest
 
 from automigrate_ext import RunProgress
-from automigrate_ext.management.progress import ProgressBar
+from automigrate_ext.management.progress_display import ProgressDisplay
 from tests.captures import PICTURES, PLAN, picture_of_plan, text_of
 from tests.terminals import CTRL_C, at_terminal
 from tests.test_docs import IS_COMPLETE, MODELS, README_EDITS, ROWS, Demo
@@ -155,16 +155,16 @@ def begun(finished=1, **told):
 
 
 def test_progress_is_shown_and_gone_at_the_end(screen):
-    bar = ProgressBar(screen.stream, colour=True, after=0)
-    bar.label = "[logs] "
-    bar(begun())
+    display = ProgressDisplay(screen.stream, colour=True, after=0)
+    display.label = "[logs] "
+    display(begun())
     screen.await_text("[logs] Statement 2 of 3 on todo_todo: running for 0:00:00")
     screen.await_text('ALTER TABLE "todo_todo"')
-    bar(begun(rows=10, rows_done=5))
+    display(begun(rows=10, rows_done=5))
     screen.await_text("5 of 10 rows, 0:00:0")
     screen.await_text("━━━")
-    bar(RunProgress(alias="default", finished=3, statements=3))
-    assert bar.timer is bar.display is None
+    display(RunProgress(alias="default", finished=3, statements=3))
+    assert display.timer is display.live is None
     screen.close = lambda: None
     screen.stream.close()
     screen.reader.join(30)
@@ -174,23 +174,23 @@ def test_progress_is_shown_and_gone_at_the_end(screen):
 
 
 def test_short_run_shows_nothing(screen):
-    bar = ProgressBar(screen.stream, colour=True, after=30)
-    bar(begun())
-    timer = bar.timer
-    bar(RunProgress(alias="default", finished=3, statements=3))
+    display = ProgressDisplay(screen.stream, colour=True, after=30)
+    display(begun())
+    timer = display.timer
+    display(RunProgress(alias="default", finished=3, statements=3))
     timer.join(30)
     assert screen.text == ""
 
 
 def test_hidden_progress_comes_back_with_what_is_told_next(screen):
-    bar = ProgressBar(screen.stream, colour=False, after=0)
-    bar(begun())
+    display = ProgressDisplay(screen.stream, colour=False, after=0)
+    display(begun())
     screen.await_text("Statement 2 of 3")
-    bar.hide()
-    bar(begun(2))
+    display.hide()
+    display(begun(2))
     screen.await_text("Statement 3 of 3")
-    bar.hide()
-    bar.hide()
+    display.hide()
+    display.hide()
 
 
 def test_interrupted_run_leaves_the_terminal_clean(filled, tmp_path):

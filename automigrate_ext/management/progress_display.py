@@ -1,4 +1,4 @@
-"""Shows on a terminal how far a run is, if it lasts."""
+"""The progress of a run on a terminal, if the run lasts."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.live import Live
 
-#: Seconds that a run may last without showing how far it is.
+#: Seconds that a run may last without showing its progress.
 SHOW_AFTER = 1.0
 
 
-class ProgressBar:
-    """Called with how far a run is, shows it from `after` seconds on, until all is run or it is hidden.
+class ProgressDisplay:
+    """Shows the progress that it is called with, from `after` seconds on, until the run ends or it is hidden.
 
     A thread draws, because the run waits for the server meanwhile. `label` stands before what is shown.
     """
@@ -31,11 +31,11 @@ class ProgressBar:
         self.progress: RunProgress | None = None
         self.statement_began = 0.0
         self.timer: threading.Timer | None = None
-        self.display: Live | None = None
+        self.live: Live | None = None
         self.lock = threading.Lock()
 
     def __call__(self, progress: RunProgress) -> None:
-        """Show this, at once or when it is time."""
+        """Show this progress, at once or when it is time."""
         if progress.finished == progress.statements:
             self.hide()
             self.began = self.progress = None
@@ -55,27 +55,27 @@ class ProgressBar:
     def show(self) -> None:
         """Begin to draw, unless the display was hidden while rich was loaded."""
         # In the timer's thread: no short run has to wait for rich.
-        from automigrate_ext.management.terminal import live
+        from automigrate_ext.management.rich_output import live_display
 
         with self.lock:
             if self.timer is threading.current_thread():
-                self.display = live(self.render, self.stream, colour=self.colour)
-                self.display.start()
+                self.live = live_display(self.render, self.stream, colour=self.colour)
+                self.live.start()
 
     def render(self) -> RenderableType:
-        """What is drawn now."""
+        """Return what is drawn now."""
         # As in `show`.
-        from automigrate_ext.management.terminal import progress_lines
+        from automigrate_ext.management.rich_output import progress_lines
 
         assert self.progress is not None
         return progress_lines(self.progress, time.monotonic() - self.statement_began, self.label)
 
     def hide(self) -> None:
-        """Leave the terminal as it was, for something else to be printed; what is told next is shown again."""
+        """Clear the lines, so that something else can be printed; the next progress is shown again."""
         with self.lock:
             timer, self.timer = self.timer, None
-            display, self.display = self.display, None
+            live, self.live = self.live, None
         if timer is not None:
             timer.cancel()
-        if display is not None:
-            display.stop()
+        if live is not None:
+            live.stop()

@@ -1,0 +1,3 @@
+"""The exit statuses of the commands; see docs/reference.md."""
+
+DIFFERENT, FAILED, INTERRUPTED = 1, 2, 130

@@ -1,1 +1,1 @@
-"""The page that says what is pending: what differs, as a page or as text, and the forms that apply it."""
+"""The pending page: databases that do not match the models, as a page or as text, and the forms that apply a plan."""

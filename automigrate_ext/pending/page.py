@@ -1,4 +1,4 @@
-"""What is pending as a page, and as text for those who are no browser."""
+"""The databases that do not match the models as a page, and as text for clients that are no browsers."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from django.utils.cache import add_never_cache_headers
 from django.utils.safestring import mark_safe
 
 from automigrate_ext.pending import forms
-from automigrate_ext.pending.look import Pending, Reply
+from automigrate_ext.pending.mismatches import Mismatch, Reply
 from automigrate_ext.plan import text
 from automigrate_ext.plan.plan import Plan, Verdict
 from automigrate_ext.run.questions import find_field, find_model
 from automigrate_ext.schema.changes import plural
 
-#: What a sign means to those who hear the page, and its class in the style sheet.
+#: The word for each sign, for screen readers, and its class in the style sheet.
 SIGNS = {
     "+": ("Comes", "comes"),
     "-": ("Goes", "goes"),
@@ -39,14 +39,21 @@ TITLE = "The database does not match the models"
 
 
 def respond(
-    request: HttpRequest, pending: Sequence[Pending], *, back: str, failure: str = "", word: str = "", status: int = 503
+    request: HttpRequest,
+    mismatches: Sequence[Mismatch],
+    *,
+    back: str,
+    failure: str = "",
+    message: str = "",
+    status: int = 503,
 ) -> HttpResponse:
-    """The page, or the text where no browser asks for one.
+    """Return the page, or the text where the client does not accept HTML.
 
-    `back` is the address to go back to, `failure` the error that a request ended in, `word` what came of a form.
+    `back` is the address to go back to, `failure` the error that a request ended in, `message` why a form was not
+    carried out.
     """
     if "text/html" not in request.headers.get("Accept", ""):
-        return text_response(pending, failure=failure, status=status)
+        return text_response(mismatches, failure=failure, status=status)
     secret = forms.secret_of(request)
     context = {
         "title": TITLE,
@@ -55,17 +62,17 @@ def respond(
         "token": forms.token(secret),
         "back": back,
         "failure": failure,
-        "word": word,
-        "unsent": request.method not in ("GET", "HEAD") and not word and not failure,
-        "databases": [section(found) for found in pending],
+        "message": message,
+        "unsent": request.method not in ("GET", "HEAD") and not message and not failure,
+        "databases": [section(mismatch) for mismatch in mismatches],
     }
     response = HttpResponse(template().render(Context(context)), status=status)
-    forms.remember(response, request, secret)
-    return guarded(response)
+    forms.set_secret(response, request, secret)
+    return protect(response)
 
 
-def guarded(response: HttpResponse) -> HttpResponse:
-    """A response that nobody keeps, frames, or makes load or run anything."""
+def protect(response: HttpResponse) -> HttpResponse:
+    """Add headers to a response so that nobody stores or frames it, and nothing in it loads or runs anything."""
     digest = base64.b64encode(hashlib.sha256(style().encode()).digest()).decode()
     response.headers["Content-Security-Policy"] = (
         f"default-src 'none'; style-src 'sha256-{digest}'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -79,46 +86,46 @@ def guarded(response: HttpResponse) -> HttpResponse:
 
 @cache
 def style() -> str:
-    """The style sheet, which is part of the page."""
+    """Return the style sheet, which is part of the page."""
     return (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
 
 
 @cache
 def template() -> Any:
-    """The page's template, of an engine of its own: the project's may be of any kind."""
+    """Return the page's template, from an engine of its own, because the project's may be of any kind."""
     return Engine(dirs=[str(Path(__file__).parent)]).get_template("page.html")
 
 
 # The page
 
 
-def section(found: Pending) -> dict[str, Any]:
-    """What the page says of one database."""
-    plan = found.plan
+def section(mismatch: Mismatch) -> dict[str, Any]:
+    """Return what the page shows about one database."""
+    plan = mismatch.plan
     return {
-        "alias": found.alias,
-        "error": found.error,
-        "answers": list(answers(found.reply)),
-        "hints": [hint for old, new in found.reply.renames.items() if (hint := hint_at(old, new))],
+        "alias": mismatch.alias,
+        "error": mismatch.error,
+        "answers": list(answers(mismatch.reply)),
+        "hints": [hint for old, new in mismatch.reply.renames.items() if (hint := rename_hint(old, new))],
         "renames": [
-            {"field": f"{forms.RENAME}{asked.old}", "old": asked.old, "new": asked.new} for asked in found.renames
+            {"field": f"{forms.RENAME}{asked.old}", "old": asked.old, "new": asked.new} for asked in mismatch.renames
         ],
         "values": [
-            {"field": f"{forms.DEFAULT}{label}", "label": label, "value": found.reply.defaults.get(label, "")}
-            for label in found.values
+            {"field": f"{forms.DEFAULT}{label}", "label": label, "value": mismatch.reply.defaults.get(label, "")}
+            for label in mismatch.values
         ],
-        "given": given(found),
+        "given": given_answers(mismatch),
         **(plan_section(plan) if plan else {}),
-        **(buttons(plan, found.losing) if plan and not found.renames and not found.error else {}),
+        **(buttons(plan, mismatch.losing) if plan and not mismatch.renames and not mismatch.error else {}),
     }
 
 
 def plan_section(plan: Plan) -> dict[str, Any]:
-    """What the page says of a plan."""
+    """Return what the page shows about a plan."""
     return {
         "counts": list(counts(plan)),
         "branches": [
-            {"heading": branch.heading, "lines": [*map(line, branch.lines)]} for branch in text.branches(plan)
+            {"heading": branch.heading, "lines": [*map(line_parts, branch.lines)]} for branch in text.branches(plan)
         ],
         "notes": plan.notes,
         "statements": plural(len(plan.statements), "statement") if plan.statements else "",
@@ -126,38 +133,38 @@ def plan_section(plan: Plan) -> dict[str, Any]:
     }
 
 
-def line(found: text.Line) -> dict[str, Any]:
-    """One line of a plan, with what its sign means; the options in it are apart, which no line break may cut."""
-    word, kind = SIGNS[found.sign]
-    remedy = OPTION.split(found.remedy) if found.remedy else []
-    return {"sign": found.sign, "word": word, "class": kind, "text": found.text, "remedy": remedy}
+def line_parts(line: text.Line) -> dict[str, Any]:
+    """Return one line of a plan with the word for its sign; options are apart, because no line break may cut them."""
+    word, kind = SIGNS[line.sign]
+    remedy = OPTION.split(line.remedy) if line.remedy else []
+    return {"sign": line.sign, "word": word, "class": kind, "text": line.text, "remedy": remedy}
 
 
 def buttons(plan: Plan, losing: Plan | None) -> dict[str, Any]:
-    """What can be done: the plan, and the one that loses data."""
-    found: dict[str, Any] = {}
+    """Return the buttons: for the plan, and for the one that loses data."""
+    choices: dict[str, Any] = {}
     if plan.statements:
-        found["safe"] = {"plan": forms.sign(plan), "label": deed(plan)}
+        choices["safe"] = {"plan": forms.sign(plan), "label": button_label(plan)}
     if losing:
-        found["losing"] = {
+        choices["losing"] = {
             "plan": forms.sign(losing),
-            "label": f"{deed(losing)} and lose data",
+            "label": f"{button_label(losing)} and lose data",
             "lost": [hazard.message for judgement in losing.judgements for hazard in judgement.hazards],
             "statements": plural(len(losing.statements), "statement"),
             "sql": losing.sql(),
         }
-    return found
+    return choices
 
 
-def deed(plan: Plan) -> str:
-    """What a button does: so many changes and hooks, or else only what the columns that are kept need."""
+def button_label(plan: Plan) -> str:
+    """Return what a button does: so many changes and hooks, or only what the kept columns need."""
     numbers = [plural(len(plan.changes), "change")] if plan.changes else []
     numbers += [plural(len(plan.hooks), "hook")] if plan.hooks else []
     return f"Apply {' and '.join(numbers)}" if numbers else "Keep the values, allowing NULL"
 
 
 def counts(plan: Plan) -> Iterator[dict[str, str]]:
-    """How many changes have which verdict."""
+    """Yield how many changes have which verdict."""
     words = {Verdict.APPLY: "to apply", Verdict.WITHHOLD: "kept", Verdict.REFUSE: "refused"}
     for verdict, word in words.items():
         if number := len(plan.judged(verdict)):
@@ -165,46 +172,55 @@ def counts(plan: Plan) -> Iterator[dict[str, str]]:
 
 
 def answers(reply: Reply) -> Iterator[str]:
-    """What has been answered, in words."""
+    """Yield the answers in words."""
     yield from (f"{old} was renamed to {new}" for old, new in reply.renames.items())
     yield from (f"{old} was not renamed" for old in sorted(reply.declined))
     yield from (f"{label} is {value} where rows have no value" for label, value in reply.defaults.items())
 
 
-def hint_at(old: str, new: str) -> str:
-    """What to write into the model, so that a rename is carried out everywhere; "" where the model cannot say it."""
+def rename_hint(old: str, new: str) -> str:
+    """Return the line for the model that makes a rename happen everywhere, "" where it has no model or field."""
     place, _, name = old.rpartition(".")
     field = find_field(place, new)
     known = find_model(place, new) is not None or (field is not None and field.model._meta.label == place)
     return f'former_names = {{"{new}": "{name}"}}' if known else ""
 
 
-def given(found: Pending) -> list[tuple[str, str]]:
-    """The answers that a form has to send along with those that it asks for; after an error all are asked anew."""
-    if found.error:
+def given_answers(mismatch: Mismatch) -> list[tuple[str, str]]:
+    """Return the answers that a form sends besides those that it asks for; none after an error."""
+    if mismatch.error:
         return []
-    reply = found.reply
+    reply = mismatch.reply
     return [
         *((f"{forms.RENAME}{old}", new) for old, new in reply.renames.items()),
         *((f"{forms.RENAME}{old}", "") for old in sorted(reply.declined)),
-        *((f"{forms.DEFAULT}{label}", value) for label, value in reply.defaults.items() if label not in found.values),
+        *(
+            (f"{forms.DEFAULT}{label}", value)
+            for label, value in reply.defaults.items()
+            if label not in mismatch.values
+        ),
     ]
 
 
 # Text
 
 
-def text_response(pending: Sequence[Pending], *, failure: str, status: int) -> HttpResponse:
-    """The same facts as plain text."""
-    lines = [f"{TITLE}.", *([failure] if failure else []), *(line for found in pending for line in text_of(found))]
+def text_response(mismatches: Sequence[Mismatch], *, failure: str, status: int) -> HttpResponse:
+    """Return the facts of the page as plain text."""
+    lines = [
+        f"{TITLE}.",
+        *([failure] if failure else []),
+        *(line for mismatch in mismatches for line in text_lines(mismatch)),
+    ]
     lines += ["", "Open the address in a browser, or run manage.py autoupdate."]
-    return guarded(HttpResponse("\n".join((*lines, "")), status=status, content_type="text/plain; charset=utf-8"))
+    return protect(HttpResponse("\n".join((*lines, "")), status=status, content_type="text/plain; charset=utf-8"))
 
 
-def text_of(found: Pending) -> Iterator[str]:
-    yield from ("", f"Database {found.alias!r}")
-    if found.plan is not None:
-        yield from map(str, text.lines(found.plan))
-        yield text.summary(found.plan, done=False)
-    if found.error:
-        yield found.error
+def text_lines(mismatch: Mismatch) -> Iterator[str]:
+    """Yield the lines about one database."""
+    yield from ("", f"Database {mismatch.alias!r}")
+    if mismatch.plan is not None:
+        yield from map(str, text.lines(mismatch.plan))
+        yield text.summary(mismatch.plan, done=False)
+    if mismatch.error:
+        yield mismatch.error

@@ -19,8 +19,8 @@ from django.urls import set_script_prefix
 
 from automigrate_ext import autoupdate, is_actual
 from automigrate_ext.exceptions import NotConverged, UnsupportedDatabase
-from automigrate_ext.middleware import PendingPageMiddleware, telling_error
-from automigrate_ext.pending import look
+from automigrate_ext.middleware import PendingPageMiddleware, database_error
+from automigrate_ext.pending import mismatches
 from automigrate_ext.starts.checks import check_pending_page
 from tests import seeds
 from tests.pages import ACCEPT, Page, Visitor, entry_of
@@ -279,7 +279,7 @@ def test_answer_that_makes_no_sense(on_sqlite):
 
 def test_error_of_a_run_is_shown_with_the_way_out(on_sqlite, monkeypatch):
     drift("ALTER TABLE todo_todo DROP COLUMN is_complete")
-    monkeypatch.setattr(look, "PATIENCE", 0.0)
+    monkeypatch.setattr(mismatches, "PATIENCE", 0.0)
     visitor = Visitor()
     form = visitor.get().form("Apply 1 change")
     holder = sqlite3.connect(connections["default"].settings_dict["NAME"])
@@ -306,13 +306,13 @@ def test_nothing_is_asked_once_all_is_well(built):
 def test_requests_at_once_look_once(on_sqlite, monkeypatch):
     begun, go_on, looks = threading.Event(), threading.Event(), []
 
-    def slow_look():
+    def slow_find():
         looks.append(1)
         begun.set()
         go_on.wait(30)
         return ()
 
-    monkeypatch.setattr("automigrate_ext.middleware.look", slow_look)
+    monkeypatch.setattr("automigrate_ext.middleware.find_mismatches", slow_find)
     visitor = Visitor()
     waits = threading.Event()
     with ThreadPoolExecutor() as threads:
@@ -387,9 +387,9 @@ def test_failing_form_is_not_said_to_be_undone(on_sqlite):
 def test_errors_in_a_circle():
     one, other = ValueError(), DatabaseError()
     one.__context__, other.__context__ = other, one
-    assert telling_error(one) is other
+    assert database_error(one) is other
     other.__context__ = None
-    assert telling_error(None) is None
+    assert database_error(None) is None
 
 
 def test_putting_off_lasts_until_something_else_differs(on_sqlite):
@@ -629,7 +629,7 @@ def test_async_project(on_sqlite):
         return Page(async_to_sync(middleware)(factory.get("/", HTTP_ACCEPT=ACCEPT)))
 
     assert get().text == "served"
-    middleware.due = True
+    middleware.is_due = True
     drift("ALTER TABLE todo_todo DROP COLUMN is_complete")
     page = get()
     assert page.status == 503

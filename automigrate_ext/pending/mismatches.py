@@ -1,4 +1,4 @@
-"""What is pending: the databases that do not match the models, each with its plan and what it asks."""
+"""The databases that do not match the models, each with its plan and the questions of the plan."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from automigrate_ext.run.options import Options
 from automigrate_ext.run.questions import fields_without_value, label_of
 from automigrate_ext.run.several import set_aside, why_left_alone
 
-#: Seconds that a question to the rows may take while somebody waits for the page.
+#: Seconds that a query to the rows may take while somebody waits for the page.
 COUNT_TIMEOUT = 10.0
 #: Seconds to wait for another run, and for sessions that use the tables, when a plan is applied.
 PATIENCE = 10.0
@@ -29,7 +29,7 @@ logger = logging.getLogger("automigrate_ext")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """What somebody answered about one database: what was renamed, what was not, and values for rows without one."""
+    """A person's answers about one database: what was renamed, what was not, and values for rows without one."""
 
     renames: Mapping[str, str] = field(default_factory=dict)
     declined: frozenset[str] = frozenset()
@@ -38,18 +38,18 @@ class Reply:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenameQuestion:
-    """Something that goes, and the new names that it may have got, the likeliest first."""
+    """A field, model, table or column that disappears, and the new names that it may have, the likeliest first."""
 
     old: str
     new: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pending:
+class Mismatch:
     """A database that does not match the models.
 
-    `plan` is what would be done, `losing` what would be done if data might be lost, where that is more; there is no
-    plan where the two cannot be compared, and with answers that make no sense: `error` says why.
+    `plan` is what would be done, and `losing` what would be done if data might be lost, where that is more. Where the
+    two cannot be compared there is no plan. `error` is why they cannot, or what is wrong with the answers in `reply`.
     """
 
     alias: str
@@ -67,68 +67,70 @@ class Pending:
 
     @property
     def values(self) -> tuple[str, ...]:
-        """The fields for which rows lack a value, once it is settled what was renamed; those answered are no more."""
+        """The labels of fields for which rows still lack a value, once no rename is left to answer."""
         if self.plan is None or self.renames:
             return ()
         return tuple(label_of(lacking) for _, lacking in fields_without_value(self.plan))
 
     @property
     def fingerprint(self) -> tuple[object, ...]:
-        """What is another when something else differs."""
+        """A value that changes when something else differs."""
         if self.plan is None:
             return self.alias, self.error
         return self.alias, self.plan.digest, *((j.change.describe(), j.verdict) for j in self.plan.judgements)
 
 
-def look(replies: Mapping[str, Reply] | None = None) -> tuple[Pending, ...]:
-    """The databases that do not match the models; `replies` are the answers about them by alias."""
-    return tuple(found for selection in selections() if (found := look_at(selection, (replies or {}))))
+def find_mismatches(replies: Mapping[str, Reply] | None = None) -> tuple[Mismatch, ...]:
+    """Return the databases that do not match the models; `replies` are the answers about them by alias."""
+    return tuple(
+        mismatch for selection in selections() if (mismatch := find_mismatch(selection, replies or {})) is not None
+    )
 
 
 def selections() -> Iterator[Selection]:
-    """The models of each database but for replicas, and those that `--all-databases` would leave alone."""
+    """Yield the models of each database, but of none that `--all-databases` leaves alone by the settings."""
     aside = set_aside()
     yield from select_all(None, [alias for alias in connections if alias not in aside]).values()
 
 
-def look_at(selection: Selection, replies: Mapping[str, Reply]) -> Pending | None:
-    """What is pending in one database, or None.
+def find_mismatch(selection: Selection, replies: Mapping[str, Reply]) -> Mismatch | None:
+    """Return how one database differs from the models, or None where it matches.
 
-    A database that does not answer, or of a kind that is not supported, is left to the project, which may not need it.
+    A database that cannot be reached, or of a kind that is not supported, is passed over: the request may not need it.
     """
     reply = replies.get(selection.alias, Reply())
     try:
         if why_left_alone(selection) or is_one_actual(selection):
             return None
-        return planned(selection, reply)
+        return plan_mismatch(selection, reply)
     except UnsupportedDatabase:
         return None
     except AutomigrateError as error:
-        return Pending(alias=selection.alias, error=str(error), reply=reply)
+        return Mismatch(alias=selection.alias, error=str(error), reply=reply)
     except Error as error:
         logger.warning("Database %r cannot be compared with the models: %s", selection.alias, error)
         return None
 
 
-def planned(selection: Selection, reply: Reply) -> Pending | None:
-    """The plans for a database that differs. Raises `AutomigrateError` where it cannot be compared at all."""
+def plan_mismatch(selection: Selection, reply: Reply) -> Mismatch | None:
+    """Return the plans for a database that differs. Raises `AutomigrateError` where it cannot be compared at all."""
     try:
-        plan = make_one(selection, reply)
+        plan = make_plan_with(selection, reply)
     except AutomigrateError as error:
         if reply == Reply():
             raise
-        # Something is wrong with the answers: they are asked for again.
-        return Pending(alias=selection.alias, plan=make_one(selection, Reply()), error=str(error), reply=reply)
+        # Something is wrong with the answers: the page asks for them again.
+        return Mismatch(alias=selection.alias, plan=make_plan_with(selection, Reply()), error=str(error), reply=reply)
     if not plan:
         return None
-    losing = make_one(selection, reply, accept_data_loss=True) if plan.withheld or plan.refused else None
+    losing = make_plan_with(selection, reply, accept_data_loss=True) if plan.withheld or plan.refused else None
     if losing and (losing.refused or losing.changes == plan.changes):
         losing = None
-    return Pending(alias=selection.alias, plan=plan, losing=losing, reply=reply)
+    return Mismatch(alias=selection.alias, plan=plan, losing=losing, reply=reply)
 
 
-def make_one(selection: Selection, reply: Reply, *, accept_data_loss: bool = False) -> Plan:
-    """The plan with the answers."""
+def make_plan_with(selection: Selection, reply: Reply, *, accept_data_loss: bool = False) -> Plan:
+    """Return the plan that follows from the answers."""
     return make_plan(
         selection,
         using=selection.alias,
@@ -139,14 +141,14 @@ def make_one(selection: Selection, reply: Reply, *, accept_data_loss: bool = Fal
     )
 
 
-def apply(values: Mapping[str, Any]) -> Plan:
-    """Carry out a plan that was shown, given as its plain values, if it still holds.
+def apply_plan(values: Mapping[str, Any]) -> Plan:
+    """Run a plan that was shown, given as its plain values, if it still holds; return it.
 
     Raises `UnusablePlan` where it does not, and what `autoupdate` raises.
     """
     saved = read_plan(values)
-    selection = next((found for found in selections() if found.alias == saved.alias), None)
+    selection = next((each for each in selections() if each.alias == saved.alias), None)
     if selection is None:
         raise UnusablePlan(f"The plan was made for the database {saved.alias!r}, with which nothing is to be done now.")
-    waiting = Options(count_timeout=COUNT_TIMEOUT, lock_wait=PATIENCE, lock_timeout=PATIENCE)
-    return carry_out(saved, selection, waiting)
+    options = Options(count_timeout=COUNT_TIMEOUT, lock_wait=PATIENCE, lock_timeout=PATIENCE)
+    return carry_out(saved, selection, options)

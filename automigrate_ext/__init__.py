@@ -76,11 +76,11 @@ __all__ = [
 ]
 
 if not TYPE_CHECKING:
-    #: The modules that have the public names, in the order of search: those that load Django come last.
+    #: The modules that define the public names, in the order of search: those that load Django come last.
     HOMES = ("exceptions", "plan.plan", "plan.progress", "plan.cost", "run.options", "api")
 
     def __getattr__(name: str) -> object:
-        """Load a public name when it is first used: pytest imports this package in projects that do not use it."""
+        """Load a public name at its first use, because pytest imports this package in projects that do not use it."""
         for home in HOMES if name in __all__ else ():
             names = vars(import_module(f"{__name__}.{home}"))
             if name in names:

@@ -1,4 +1,4 @@
-"""The verbs, and their async twins."""
+"""The package's public functions, and their async twins."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Aliases = list[str] | tuple[str, ...]
 
 
 class LookOptions(TypedDict, total=False):
-    """What the functions take that only look."""
+    """The options of functions that change nothing."""
 
     apps: Apps | None
     renames: Mapping[str, str] | None
@@ -38,7 +38,7 @@ class LookOptions(TypedDict, total=False):
 
 
 class RunOptions(TypedDict, total=False):
-    """What the functions take that change something."""
+    """The options of functions that change something."""
 
     dry_run: bool
     record_migrations: bool
@@ -52,13 +52,13 @@ class RunOptions(TypedDict, total=False):
 
 
 class UpdateOptions(LookOptions, RunOptions, total=False):
-    """What `autoupdate` takes."""
+    """The options of `autoupdate`."""
 
     ask: Ask | None
 
 
 class RebuildOptions(RunOptions, total=False):
-    """What `automigrate` takes."""
+    """The options of `automigrate`."""
 
     apps: Apps | None
     cascade: bool
@@ -98,7 +98,7 @@ def autoupdate(
     `models` is an app label, "app.Model", a model's name or class, or a list of these; None means all
     models of the database, an empty list none. `renames` maps "app.Model.field" to the field's new name,
     "app.Model" to the model's, "table" and "table.column" to new names in the database; `defaults` are
-    one-off values for rows that have none, by "app.Model.field"; `count_timeout` is how many seconds a question to
+    one-off values for rows that have none, by "app.Model.field"; `count_timeout` is how many seconds a query to
     the rows may take, 0 or None for any. `lock_wait` and `lock_timeout` are the seconds for which to wait for another
     run and for locks on tables, None being without end; `notify` is called with a line of text when that takes more
     than a second. `progress` is called with a `RunProgress` before each statement and after each batch of rows; an
@@ -151,7 +151,7 @@ def make_plan(
     count_timeout: float | None = COUNT_TIMEOUT,
     prune: bool = False,
 ) -> Plan | Plans:
-    """The plan that `autoupdate` would carry out; changes nothing. See `autoupdate` for what goes in."""
+    """Return the plan that `autoupdate` would carry out, and change nothing. See `autoupdate` for the arguments."""
     options = Options(
         renames=renames or {},
         defaults=defaults or {},
@@ -213,8 +213,8 @@ def run_plans(
 ) -> Plans:
     """Carry out the plans of several databases that were made before, each as `run_plan` does.
 
-    `plans` are `Plans`, or their JSON as text or as plain values. Those with nothing to do are passed over. Raises
-    `UnusablePlan` before anything is touched where one of them can never be run, and `DatabasesFailed` in the end
+    `plans` are `Plans`, or their JSON as text or as plain values. Plans with nothing to do are passed over. Raises
+    `UnusablePlan` before anything is touched where one of them can never be run, and `DatabasesFailed` at the end
     where one no longer holds or fails.
     """
     saved = read_plans(plans)
@@ -234,7 +234,7 @@ def run_plans(
 
 
 def select_saved(saved: Mapping[str, SavedPlan], apps: Apps | None = None) -> dict[str, Selection]:
-    """The models of saved plans for several databases, but for those that do nothing."""
+    """Return the models of saved plans for several databases by alias, without plans that do nothing."""
     for plan in saved.values():
         forbid_unknown_alias(plan)
     selections = select_each({alias: plan.request.models for alias, plan in saved.items()}, apps or global_apps)
@@ -242,7 +242,7 @@ def select_saved(saved: Mapping[str, SavedPlan], apps: Apps | None = None) -> di
 
 
 def carry_out(saved: SavedPlan, selection: Selection, options: Options) -> Plan:
-    """Run one saved plan; the options that decide about it are its own."""
+    """Run one saved plan; options that change the plan are taken from it."""
     request = saved.request
     decided = evolve(
         options,
@@ -263,9 +263,9 @@ def forbid_unknown_alias(saved: SavedPlan) -> None:
 
 
 def is_actual(models: Models = None, *, using: str | Aliases = DEFAULT_DB_ALIAS, apps: Apps | None = None) -> bool:
-    """Whether the tables match the models, so that `autoupdate` would do nothing; asks no rows.
+    """Return whether the tables match the models, so that `autoupdate` would do nothing; reads no rows.
 
-    Of several databases it is whether all do.
+    For several databases, return whether all match.
     """
     if isinstance(using, str):
         return is_one_actual(select(models, using, apps or global_apps))
@@ -273,12 +273,12 @@ def is_actual(models: Models = None, *, using: str | Aliases = DEFAULT_DB_ALIAS,
 
 
 def is_one_actual(selection: Selection) -> bool:
-    """Whether the tables of one database match the models."""
+    """Return whether the tables of one database match the models."""
     return not differences(selection)
 
 
 def differences(selection: Selection) -> list[str]:
-    """What `autoupdate` would have to do something about in one database, in words; asks no rows but what it has to."""
+    """Return what `autoupdate` would have to do in one database, in words; reads rows only where they decide."""
     update = Update(selection, Options())
     with update.backend.guarded():
         return update.left_to_do()
@@ -310,7 +310,7 @@ def automigrate(
 ) -> Plan | Plans:
     """Drop the tables of the models, with all their rows, and create them again.
 
-    See `autoupdate` for what goes in and is raised. The run is refused where rows of other tables point
+    See `autoupdate` for the arguments and errors. The run is refused where rows of other tables point
     at these, and, without `cascade`, where views or triggers would go along.
     """
     options = Options(
@@ -330,28 +330,28 @@ def automigrate(
 def on(
     using: str | Aliases, models: Models | Selection, apps: Apps | None, work: Callable[[Selection], Plan]
 ) -> Plan | Plans:
-    """The plan that the work gives for one database, or those for several."""
+    """Return the plan of the work on one database, or the plans of several."""
     if isinstance(using, str):
         return work(select(models, using, apps or global_apps))
     return Plans(on_each(select_all(models, using, apps), work).values())
 
 
 def select_all(models: Models | Selection, aliases: Iterable[str], apps: Apps | None = None) -> dict[str, Selection]:
-    """The models that are meant, for each of several databases."""
+    """Return the selected models of each of several databases, by alias."""
     assert not isinstance(models, Selection), "a selection is of one database"
     labels = models if models is None or isinstance(models, (str, type)) else list(models)
     return select_each(dict.fromkeys(aliases, labels), apps or global_apps)
 
 
 def update_one(selection: Selection, options: Options, *, dry_run: bool) -> Plan:
-    """`autoupdate` of one database."""
+    """Run `autoupdate` on one database; return its plan."""
     update = Update(selection, options)
     with update.backend.guarded():
         return update.plan() if dry_run else update.run()
 
 
 def rebuild_one(selection: Selection, options: Options, *, dry_run: bool) -> Plan:
-    """`automigrate` of one database."""
+    """Run `automigrate` on one database; return its plan."""
     rebuild = Rebuild(selection, options)
     with rebuild.backend.guarded():
         return rebuild.plan() if dry_run else rebuild.run()
@@ -360,7 +360,7 @@ def rebuild_one(selection: Selection, options: Options, *, dry_run: bool) -> Pla
 def rows_at_stake(
     models: Models | Selection = None, *, using: str = DEFAULT_DB_ALIAS, apps: Apps | None = None
 ) -> dict[str, int]:
-    """How many rows `automigrate` would destroy, by table; tables without rows are left out."""
+    """Return how many rows `automigrate` would destroy, by table; tables without rows are left out."""
     selection = select(models, using, apps or global_apps)
     backend = backend_for(using)
     names = [model._meta.db_table for model in selection.models]
@@ -370,7 +370,7 @@ def rows_at_stake(
 
 
 def count_rows(backend: Backend, names: Iterable[str]) -> dict[str, int]:
-    """How many rows those of the tables have that exist."""
+    """Return how many rows the existing ones of the tables have."""
     names = list(names)
     with backend.snapshot():
         apart = backend.set_apart(names)
@@ -382,7 +382,7 @@ def count_rows(backend: Backend, names: Iterable[str]) -> dict[str, int]:
 
 
 async def in_thread(verb: Callable[..., Any], *args: Any, **options: Any) -> Any:
-    """What a verb returns, called where Django lets databases be used."""
+    """Call a function in the thread where Django allows queries; return its result."""
     return await sync_to_async(verb)(*args, **options)
 
 
@@ -395,7 +395,7 @@ async def aautoupdate(models: Models = ..., *, using: Aliases, **options: Unpack
 
 
 async def aautoupdate(models: Models = None, *, using: str | Aliases = DEFAULT_DB_ALIAS, **options: Any) -> Any:
-    """`autoupdate` for async code."""
+    """Run `autoupdate` from async code."""
     return await in_thread(autoupdate, models, using=using, **options)
 
 
@@ -408,7 +408,7 @@ async def amake_plan(models: Models = ..., *, using: Aliases, **options: Unpack[
 
 
 async def amake_plan(models: Models = None, *, using: str | Aliases = DEFAULT_DB_ALIAS, **options: Any) -> Any:
-    """`make_plan` for async code."""
+    """Run `make_plan` from async code."""
     return await in_thread(make_plan, models, using=using, **options)
 
 
@@ -421,7 +421,7 @@ async def aautomigrate(models: Models = ..., *, using: Aliases, **options: Unpac
 
 
 async def aautomigrate(models: Models = None, *, using: str | Aliases = DEFAULT_DB_ALIAS, **options: Any) -> Any:
-    """`automigrate` for async code."""
+    """Run `automigrate` from async code."""
     return await in_thread(automigrate, models, using=using, **options)
 
 

@@ -67,4 +67,4 @@ class AutomigrateConfig(AppConfig):
             # All that compares comes along, and most projects have no ON_START.
             from automigrate_ext import startup
 
-            startup.hook()
+            startup.install_handlers()

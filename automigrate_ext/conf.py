@@ -1,4 +1,4 @@
-"""The setting AUTOMIGRATE, and what is wrong with it."""
+"""The setting AUTOMIGRATE, and the problems in it."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Any
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, connections
 
-#: The keys that the setting knows; see docs/reference.md.
+#: The keys of the setting; see docs/reference.md.
 RENAMES = "RENAMES"
 EXTENSIONS, BEFORE, AFTER = "EXTENSIONS", "BEFORE", "AFTER"
-#: Those that have lists: one for the default database, or one for each alias.
+#: The keys of lists: one for the default database, or one for each alias.
 LISTS = (EXTENSIONS, BEFORE, AFTER)
 ON_START = "ON_START"
 WAIT_FOR_DB = "WAIT_FOR_DB"
 KEYS = (RENAMES, *LISTS, ON_START, WAIT_FOR_DB)
 
-#: What may happen when a server starts, and what if that fails.
+#: The verbs for the start of a server, and the ways to go on if they fail.
 VERBS = ("autoupdate", "automigrate")
 ON_FAILURE = ("stop", "log")
 #: The keys of ON_START that hold lists.
@@ -28,7 +28,7 @@ START_LISTS = ("MODELS", "DATABASES", "CONFIRM")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OnStart:
-    """What is to happen when a server starts; fields are the keys of `AUTOMIGRATE["ON_START"]` in small letters.
+    """The work for the start of a server; fields are the keys of `AUTOMIGRATE["ON_START"]` in lower case.
 
     `models` are labels, None for all; `databases` aliases; `confirm` the names of databases whose rows `verb`
     "automigrate" may drop where DEBUG is off; `on_failure` "stop" or "log".
@@ -42,60 +42,60 @@ class OnStart:
 
 
 def setting() -> object:
-    """The setting as it is given."""
+    """Return the setting as it is given."""
     return getattr(settings, "AUTOMIGRATE", {})
 
 
 def value(key: str, default: object) -> object:
-    """What the setting has under a key."""
+    """Return the value of a key, as it is given."""
     given = setting()
     return given.get(key, default) if isinstance(given, Mapping) else default
 
 
 def renames() -> dict[str, str]:
-    """The hints for models that cannot have one of their own, as far as they are well formed."""
-    found = value(RENAMES, {})
-    pairs = found.items() if isinstance(found, Mapping) else ()
+    """Return the hints for models that cannot have hints of their own, as far as they are well formed."""
+    given = value(RENAMES, {})
+    pairs = given.items() if isinstance(given, Mapping) else ()
     return {old: new for old, new in pairs if is_pair(old, new)}
 
 
 def entries(key: str, alias: str) -> tuple[Any, ...]:
-    """What one of the lists has for a database, in order; nothing where the list is malformed."""
+    """Return the entries of a list for a database, in order; none where the list is malformed."""
     listed = by_alias(value(key, ())).get(alias, ())
     return tuple(listed) if is_list(listed) else ()
 
 
-def by_alias(found: object) -> Mapping[Any, Any]:
-    """A list's value by alias: a bare list is the one of the default database."""
-    return found if isinstance(found, Mapping) else {DEFAULT_DB_ALIAS: found}
+def by_alias(given: object) -> Mapping[Any, Any]:
+    """Return the lists of a key by alias: a bare list is the default database's."""
+    return given if isinstance(given, Mapping) else {DEFAULT_DB_ALIAS: given}
 
 
 def starts() -> bool:
-    """Whether anything is to happen when a server starts, well formed or not."""
+    """Return whether there is work for the start of a server, well formed or not."""
     return value(ON_START, None) is not None
 
 
 def on_start() -> OnStart:
-    """What is to happen when a server starts. Raises `ValueError` with what is wrong with it."""
+    """Return the work for the start of a server. Raises `ValueError` with the problems."""
     given = value(ON_START, None)
     if wrong := list(on_start_problems(given)):
         raise ValueError(" ".join(wrong))
-    found: Any = {"VERB": given} if isinstance(given, str) else given
-    values: dict[str, Any] = {key.lower(): tuple(found[key]) if key in START_LISTS else found[key] for key in found}
+    keys: Any = {"VERB": given} if isinstance(given, str) else given
+    values: dict[str, Any] = {key.lower(): tuple(keys[key]) if key in START_LISTS else keys[key] for key in keys}
     return OnStart(**values)
 
 
 def wait_for_db() -> float:
-    """For how many seconds to wait for a database that cannot be reached; 0 where the setting is malformed."""
-    found: Any = value(WAIT_FOR_DB, 0)
-    return float(found) if is_seconds(found) else 0.0
+    """Return for how many seconds to wait for a database that cannot be reached; 0 where the setting is malformed."""
+    given: Any = value(WAIT_FOR_DB, 0)
+    return float(given) if is_seconds(given) else 0.0
 
 
-# What is wrong with it
+# Problems
 
 
 def problems() -> Iterator[str]:
-    """What is wrong with the form of the setting, one sentence each."""
+    """Yield the problems in the form of the setting, one sentence each."""
     given = setting()
     if not isinstance(given, Mapping):
         yield f"AUTOMIGRATE has to be a dictionary, and is {given!r}."
@@ -111,22 +111,22 @@ def problems() -> Iterator[str]:
         yield f"AUTOMIGRATE['WAIT_FOR_DB'] has to be a number of seconds, 0 or more, and is {given[WAIT_FOR_DB]!r}."
 
 
-def rename_problems(found: object) -> Iterator[str]:
-    """What is wrong with the form of the renames."""
-    if not isinstance(found, Mapping):
-        yield f"AUTOMIGRATE['RENAMES'] has to be a dictionary, and is {found!r}."
+def rename_problems(given: object) -> Iterator[str]:
+    """Yield the problems in the form of the renames."""
+    if not isinstance(given, Mapping):
+        yield f"AUTOMIGRATE['RENAMES'] has to be a dictionary, and is {given!r}."
         return
-    for old, new in found.items():
+    for old, new in given.items():
         if not is_pair(old, new):
             yield f"AUTOMIGRATE['RENAMES']: {old!r}: {new!r} is no pair of an old and a new name."
 
 
 def list_problems() -> Iterator[str]:
-    """What is wrong with the form of the lists."""
+    """Yield the problems in the form of the lists."""
     for key in LISTS:
-        found = value(key, ())
-        for alias, listed in by_alias(found).items():
-            where = f"AUTOMIGRATE[{key!r}]" + (f"[{alias!r}]" if isinstance(found, Mapping) else "")
+        given = value(key, ())
+        for alias, listed in by_alias(given).items():
+            where = f"AUTOMIGRATE[{key!r}]" + (f"[{alias!r}]" if isinstance(given, Mapping) else "")
             if alias not in settings.DATABASES:
                 yield f"{where}: there is no database {alias!r} in DATABASES."
             if is_list(listed):
@@ -136,7 +136,7 @@ def list_problems() -> Iterator[str]:
 
 
 def entry_problems(key: str, listed: Sequence[object]) -> Iterator[str]:
-    """What is wrong with the entries of a list."""
+    """Yield the problems in the entries of a list."""
     kinds, words = (str, "the name of an extension") if key == EXTENSIONS else (PATHS, "an SQL file or a dotted path")
     yield from (f"{entry!r} is not {words}." for entry in listed if not isinstance(entry, kinds) or not entry)
     yield from (f"{entry!r} is there twice." for n, entry in enumerate(listed) if entry in listed[:n])
@@ -147,41 +147,41 @@ PATHS = (str, os.PathLike)
 
 
 def is_list(value: object) -> bool:
-    """Whether this is a list of entries."""
+    """Return whether a value is a list of entries."""
     return isinstance(value, (list, tuple))
 
 
-def on_start_problems(found: object) -> Iterator[str]:
-    """What is wrong with ON_START."""
+def on_start_problems(given: object) -> Iterator[str]:
+    """Yield the problems in ON_START."""
     where = "AUTOMIGRATE['ON_START']"
-    verb = found.get("VERB") if isinstance(found, Mapping) else found
+    verb = given.get("VERB") if isinstance(given, Mapping) else given
     if verb not in VERBS:
         verbs = " or ".join(map(repr, VERBS))
-        yield f"{where} has to be {verbs}, or a dictionary with one of them as 'VERB', and is {found!r}."
-    if not isinstance(found, Mapping):
+        yield f"{where} has to be {verbs}, or a dictionary with one of them as 'VERB', and is {given!r}."
+    if not isinstance(given, Mapping):
         return
     keys = [name.upper() for name in OnStart.__dataclass_fields__]
-    if unknown := [repr(key) for key in found if key not in keys]:
+    if unknown := [repr(key) for key in given if key not in keys]:
         yield f"{where} has unknown keys: {', '.join(unknown)}. It knows {', '.join(map(repr, keys))}."
     for key in START_LISTS:
-        if not is_list_of_names(found.get(key, [])):
-            yield f"{where}[{key!r}] has to be a list of names, and is {found[key]!r}."
-        elif key == "DATABASES" and (strange := set(found.get(key, [])) - set(connections)):
+        if not is_list_of_names(given.get(key, [])):
+            yield f"{where}[{key!r}] has to be a list of names, and is {given[key]!r}."
+        elif key == "DATABASES" and (strange := set(given.get(key, [])) - set(connections)):
             yield f"{where}[{key!r}]: {', '.join(map(repr, sorted(strange)))} is not in DATABASES."
-    if found.get("ON_FAILURE", "stop") not in ON_FAILURE:
-        yield f"{where}['ON_FAILURE'] has to be {' or '.join(map(repr, ON_FAILURE))}, and is {found['ON_FAILURE']!r}."
+    if given.get("ON_FAILURE", "stop") not in ON_FAILURE:
+        yield f"{where}['ON_FAILURE'] has to be {' or '.join(map(repr, ON_FAILURE))}, and is {given['ON_FAILURE']!r}."
 
 
 def is_pair(old: object, new: object) -> bool:
-    """Whether this is an old and a new name."""
+    """Return whether two values are an old and a new name."""
     return isinstance(old, str) and isinstance(new, str) and bool(old) and bool(new)
 
 
-def is_list_of_names(found: object) -> bool:
-    """Whether this is a list of texts."""
-    return isinstance(found, (list, tuple)) and all(isinstance(name, str) for name in found)
+def is_list_of_names(value: object) -> bool:
+    """Return whether a value is a list of texts."""
+    return isinstance(value, (list, tuple)) and all(isinstance(name, str) for name in value)
 
 
-def is_seconds(found: object) -> bool:
-    """Whether this is a number of seconds."""
-    return isinstance(found, (int, float)) and not isinstance(found, bool) and found >= 0
+def is_seconds(value: object) -> bool:
+    """Return whether a value is a number of seconds."""
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0

@@ -1,4 +1,4 @@
-"""What can go wrong, each with the names of the things concerned and the way out."""
+"""The package's errors, each with the names of the things concerned and a way out."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ if TYPE_CHECKING:
 
 
 class AutomigrateError(Exception):
-    """Base of all errors that the package raises on its own account.
+    """The base of all errors that the package itself raises.
 
-    Where it ended a run that had a plan, `plan` is that plan, `applied` the statements of it that stay
-    done and `pending` those that do not; else None and nothing.
+    Where the error ended a run that had a plan, `plan` is that plan, `applied` its statements that stay
+    done and `pending` those that do not; otherwise None and no statements.
     """
 
     plan: Plan | None = None
@@ -26,11 +26,11 @@ class UnknownModels(AutomigrateError, LookupError):
 
 
 class ShadowedTable(AutomigrateError):
-    """Something that is not a table has a model's table name."""
+    """A view, or something else that is not a table, has a model's table name."""
 
 
 class Refused(AutomigrateError):
-    """The rows do not allow what the models ask for, or it would take things along. Nothing was touched."""
+    """The rows do not allow what the models ask for, or other things would be lost with it. Nothing was touched."""
 
     def __init__(self, plan: Plan, message: str) -> None:
         super().__init__(message)
@@ -38,7 +38,7 @@ class Refused(AutomigrateError):
 
 
 class UnusablePlan(AutomigrateError):
-    """A saved plan that is no plan, or no longer what a run would do. Nothing was touched."""
+    """A saved plan that is malformed, or no longer what a run would do. Nothing was touched."""
 
 
 class NotConverged(AutomigrateError):
@@ -46,7 +46,7 @@ class NotConverged(AutomigrateError):
 
 
 class ScratchFailed(AutomigrateError):
-    """The server does not accept what a model says of its table."""
+    """The server does not accept a model's table."""
 
 
 class UnsupportedDatabase(AutomigrateError):
@@ -62,9 +62,9 @@ class LockNotAvailable(AutomigrateError):
 
 
 class DatabasesFailed(AutomigrateError):
-    """Some of several databases failed or refused; the others were gone on with.
+    """Some of several databases failed or refused; the work on the others was done.
 
-    `errors` are the exceptions by alias, `plans` what was planned or carried out for the others.
+    `errors` are the exceptions by alias, `plans` the plans that were made or carried out for the others.
     """
 
     def __init__(self, errors: Mapping[str, Exception], plans: Plans) -> None:

@@ -18,16 +18,16 @@ def forget() -> None:
 
 
 class AutoUpdateQuerySetMixin:
-    """For querysets: the first query of the process on each database brings the model's table up to date.
+    """A mixin of querysets: the first query of the process on each database brings the model's table up to date.
 
-    Raises what `autoupdate` raises, with a note on what brought it about; the next query tries again.
+    That query raises what `autoupdate` raises, with a note on the query; the next one tries again.
     """
 
     model: Any
 
     @property
     def db(self) -> str:
-        """The database that the query would use now: all that a queryset executes asks for it first."""
+        """The database that the query would use now; whatever a queryset executes reads this property first."""
         alias: str = super().db  # type: ignore[misc]
         if (self.model, alias) not in up_to_date:
             # Every command loads the models, and most query none with such a manager.
@@ -42,7 +42,7 @@ class AutoUpdateQuerySet(AutoUpdateQuerySetMixin, models.QuerySet[Any]):
 
 
 class AutoUpdateManagerMixin:
-    """For managers: their querysets are such ones. Raises `TypeError` for a class whose own queryset is not."""
+    """A mixin of managers: their querysets have the mixin too. Raises `TypeError` for a class whose own does not."""
 
     _queryset_class: Any
 

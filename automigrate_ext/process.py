@@ -1,4 +1,4 @@
-"""What this process is: the command that it was started for, whether it tests, whether a run is under way in it."""
+"""The state of this process: its command, whether tests run in it, whether a run is under way, what is up to date."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from django.db.models import Model
 
-#: The commands that look after the tables themselves, or describe how to.
+#: The commands that change tables themselves, or describe how they would.
 MIGRATING = frozenset(
     {"makemigrations", "migrate", "optimizemigration", "showmigrations", "sqlmigrate", "squashmigrations"}
 )
@@ -21,11 +21,11 @@ MIGRATING = frozenset(
 #: The models whose tables this process has brought up to date, each with the alias of the database.
 up_to_date: set[tuple[type[Model], str]] = set()
 
-_here = threading.local()
+_thread = threading.local()
 
 
 def is_migrating() -> bool:
-    """Whether the process was started for one of Django's commands of migrations, as in `manage.py migrate`.
+    """Return whether the process was started for one of Django's commands of migrations, as in `manage.py migrate`.
 
     The command is the first argument, as for `django.core.management.ManagementUtility`.
     """
@@ -33,16 +33,17 @@ def is_migrating() -> bool:
 
 
 def is_testing() -> bool:
-    """Whether tests run in this process, as Django's `setup_test_environment` and pytest leave their mark.
+    """Return whether tests run in this process.
 
-    The one makes `django.core.mail.outbox`, the other sets PYTEST_VERSION, which processes that tests start inherit.
+    Django's `setup_test_environment` makes `django.core.mail.outbox`. pytest sets PYTEST_VERSION, which processes that
+    tests start inherit, so pytest has to be loaded too.
     """
     mail = sys.modules.get("django.core.mail")
     return hasattr(mail, "outbox") or ("PYTEST_VERSION" in os.environ and "pytest" in sys.modules)
 
 
 def in_event_loop() -> bool:
-    """Whether this thread runs an event loop, so that Django sends no query from it."""
+    """Return whether this thread runs an event loop, in which Django refuses to send queries."""
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -52,15 +53,15 @@ def in_event_loop() -> bool:
 
 @contextmanager
 def run_under_way() -> Iterator[None]:
-    """A block in which this thread works on tables for the package, so that nothing is to start another run."""
+    """Mark this thread as one that works on tables for the package, so that no other run starts in the block."""
     before = is_run_under_way()
-    _here.run = True
+    _thread.run = True
     try:
         yield
     finally:
-        _here.run = before
+        _thread.run = before
 
 
 def is_run_under_way() -> bool:
-    """Whether this thread works on tables for the package."""
-    return getattr(_here, "run", False)
+    """Return whether this thread works on tables for the package."""
+    return getattr(_thread, "run", False)

@@ -1,4 +1,4 @@
-"""Rows that AUTOMIGRATE["AFTER"] seeds come back after a flush, as content types and permissions do."""
+"""Seed the rows of AUTOMIGRATE["AFTER"] again after a flush, as content types and permissions are."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from automigrate_ext.run.record import Record
 
 
 def seed_again(using: str = DEFAULT_DB_ALIAS) -> None:
-    """Run the entries of AUTOMIGRATE["AFTER"] that have been run in the database once more, in one transaction.
+    """Run the entries of AUTOMIGRATE["AFTER"] that have been run in the database before, in one transaction.
 
-    For test runners, after a flush of which `post_migrate` does not tell. Raises what the entries raise.
+    For test runners, after a flush that sends no `post_migrate`. Raises what the entries raise.
     """
     after = hooks.load(conf.AFTER, using)
     if not after:
         return
     backend = backend_for(using)
-    known = Record(backend).hooks()
-    due = [hook for hook in after if hook.identity in known]
+    recorded = Record(backend).hooks()
+    due = [hook for hook in after if hook.identity in recorded]
     if due:
         with transaction.atomic(using=using) if backend.undoes_ddl else nullcontext():
             for hook in due:

@@ -1,4 +1,4 @@
-"""Send pre_migrate and post_migrate as `migrate` does, so that content types, permissions and sites appear."""
+"""Send pre_migrate and post_migrate as `migrate` does, so that content types, permissions and sites are made."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from automigrate_ext.declared.selection import models_of
 if TYPE_CHECKING:
     from automigrate_ext.backends.base import Backend
 
-#: Whether a receiver is concerned.
+#: Returns whether a receiver is concerned.
 Concerned = Callable[[Any], bool]
 #: Sent in a run's transaction before it changes anything, with `using`, `command` ("autoupdate" or "automigrate"),
 #: `apps`, `verbosity`, `interactive` and `stdout`.
@@ -36,7 +36,7 @@ post_run = Signal()
 
 
 def send_pre_migrate(backend: Backend, apps: Apps, *, verbosity: int, interactive: bool, stdout: Any) -> None:
-    """Tell receivers that tables are about to change; they see the models whose tables exist."""
+    """Send pre_migrate before tables change; receivers get a registry of the models whose tables exist."""
     import_management_modules()
     backend.connection.prepare_database()
     registry = existing_models(apps, backend)
@@ -44,40 +44,41 @@ def send_pre_migrate(backend: Backend, apps: Apps, *, verbosity: int, interactiv
 
 
 def send_post_migrate(backend: Backend, apps: Apps, *, verbosity: int, interactive: bool, stdout: Any) -> None:
-    """Tell receivers that tables have changed; they see the models whose tables exist."""
+    """Send post_migrate once tables have changed; receivers get a registry of the models whose tables exist."""
     registry = existing_models(apps, backend)
     emit_post_migrate_signal(verbosity, interactive, backend.connection.alias, stdout=stdout, apps=registry, plan=[])
 
 
-def everyone(receiver: Any) -> bool:
+def is_any(receiver: Any) -> bool:
+    """Return that any receiver is concerned."""
     return True
 
 
-def send_again(connection: BaseDatabaseWrapper, *, verbosity: int, to: Concerned = everyone) -> None:
-    """Tell the receivers concerned, as `migrate` does that has nothing to do; all tables of the models are there."""
+def send_again(connection: BaseDatabaseWrapper, *, verbosity: int, to: Concerned = is_any) -> None:
+    """Send both signals to the receivers concerned, as `migrate` with nothing to do does; all tables exist."""
     import_management_modules()
     connection.prepare_database()
     for signal, emit in ((pre_migrate, emit_pre_migrate_signal), (post_migrate, emit_post_migrate_signal)):
-        with only(signal, to):
+        with restricted(signal, to):
             emit(verbosity, False, connection.alias, stdout=None, apps=global_apps, plan=[])
 
 
 def receivers() -> list[Any]:
-    """All receivers of the two signals, once the modules are there that connect them."""
+    """Return all receivers of the two signals, once the modules that connect them are imported."""
     import_management_modules()
-    found = map(receiver_of, (*pre_migrate.receivers, *post_migrate.receivers))
-    return [receiver for receiver in found if receiver is not None]
+    connected = map(receiver_of, (*pre_migrate.receivers, *post_migrate.receivers))
+    return [receiver for receiver in connected if receiver is not None]
 
 
 @contextmanager
-def only(signal: Signal, to: Concerned) -> Iterator[None]:
-    """Let the signal tell the receivers concerned alone, and those that are connected meanwhile.
+def restricted(signal: Signal, to: Concerned) -> Iterator[None]:
+    """Keep a signal from all receivers but those concerned, and those that are connected while the block runs.
 
-    In the place of the others stand ones that do nothing, so that they may be disconnected as ever.
+    Receivers that do nothing take the place of the others, so that these may be disconnected as usual.
     """
     pairs = [(entry if is_for(to, entry) else silenced(entry), entry) for entry in signal.receivers]
     signal.receivers = [stand_in for stand_in, _ in pairs]
-    # Found again by identity: one that is connected anew has the key of the one that it follows.
+    # By identity, because a receiver that is disconnected and connected again has the same key as before.
     back = {id(stand_in): entry for stand_in, entry in pairs}
     try:
         yield
@@ -86,26 +87,26 @@ def only(signal: Signal, to: Concerned) -> Iterator[None]:
 
 
 def is_for(to: Concerned, entry: Sequence[Any]) -> bool:
-    """Whether what the signal keeps is a receiver that is there and concerned."""
+    """Return whether a signal's entry is of a receiver that still exists and is concerned."""
     receiver = receiver_of(entry)
     return receiver is not None and to(receiver)
 
 
 def silenced(entry: Sequence[Any]) -> Sequence[Any]:
-    """The same for a receiver that does nothing."""
-    return (entry[0], hear_nothing_async if entry[-1] else hear_nothing, *entry[2:])
+    """Return a signal's entry with a receiver that does nothing."""
+    return (entry[0], do_nothing_async if entry[-1] else do_nothing, *entry[2:])
 
 
-def hear_nothing(**options: Any) -> None:
+def do_nothing(**options: Any) -> None:
     """Do nothing in the place of a receiver."""
 
 
-async def hear_nothing_async(**options: Any) -> None:
-    """Do nothing in the place of one that is awaited."""
+async def do_nothing_async(**options: Any) -> None:
+    """Do nothing in the place of a receiver that is awaited."""
 
 
 def receiver_of(entry: Sequence[Any]) -> Any:
-    """The receiver of which the signal keeps this entry, None where it is gone."""
+    """Return the receiver of a signal's entry, None where it no longer exists."""
     reference = entry[1]
     return reference() if isinstance(reference, ReferenceType) else reference
 
@@ -118,35 +119,35 @@ def import_management_modules() -> None:
 
 
 def existing_models(apps: Apps, backend: Backend) -> Apps:
-    """The registry, or where tables are missing a registry without their models.
+    """Return the registry, or one without the models whose tables are missing, if there are any.
 
     Receivers ask the registry for a model before they query its table, as they must under `migrate`.
     """
     models = [model for model in models_of(apps) if model._meta.managed]
-    here = [model for model in models if router.allow_migrate_model(backend.connection.alias, model)]
-    here = [model for model in here if not model._meta.proxy and not model._meta.swapped]
-    there = backend.existing([model._meta.db_table for model in here])
-    missing = {model for model in here if model._meta.db_table not in there}
+    routed = [model for model in models if router.allow_migrate_model(backend.connection.alias, model)]
+    routed = [model for model in routed if not model._meta.proxy and not model._meta.swapped]
+    existing = backend.existing([model._meta.db_table for model in routed])
+    missing = {model for model in routed if model._meta.db_table not in existing}
     if not missing:
         return apps
-    return cast(Apps, state_of(apps, missing).apps)
+    return cast(Apps, state_without(apps, missing).apps)
 
 
-def state_of(apps: Apps, missing: set[type[Model]]) -> ProjectState:
-    """The state of all models but the missing ones and those that cannot be without them."""
+def state_without(apps: Apps, missing: set[type[Model]]) -> ProjectState:
+    """Return the state of all models but the missing ones and those that depend on them."""
     missing = set(missing)
     models = [model for model in models_of(apps) if model not in missing]
-    while leaning := {model for model in models if leans_on(model, missing)}:
-        missing |= leaning
-        models = [model for model in models if model not in leaning]
+    while dependents := {model for model in models if depends_on(model, missing)}:
+        missing |= dependents
+        models = [model for model in models if model not in dependents]
     state = ProjectState(real_apps=set())
     for model in models:
         state.add_model(ModelState.from_model(model))
     return state
 
 
-def leans_on(model: type[Model], missing: Collection[type[Model]]) -> bool:
-    """Whether the model refers to, inherits from or is a proxy of a missing one."""
+def depends_on(model: type[Model], missing: Collection[type[Model]]) -> bool:
+    """Return whether the model refers to, inherits from or is a proxy of a missing one."""
     forward = (field for field in model._meta.get_fields() if field.is_relation and not field.auto_created)
     related = {field.related_model for field in forward}
     bases = set(model.__mro__[1:]) | {model._meta.concrete_model}
@@ -155,7 +156,7 @@ def leans_on(model: type[Model], missing: Collection[type[Model]]) -> bool:
 
 
 def fingerprint(models: Iterable[type[Model]]) -> str:
-    """A text that changes when something does that post_migrate receivers turn into rows: names and permissions."""
+    """Return a digest of what post_migrate receivers turn into rows: the models' names and permissions."""
     facts = sorted(
         [model._meta.label, list(model._meta.default_permissions), [list(p) for p in model._meta.permissions]]
         for model in models

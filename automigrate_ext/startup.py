@@ -1,7 +1,7 @@
 """Bring databases up to date when a server starts: by the setting ON_START, or by a verb at the end of wsgi.py.
 
-The verbs are those of the package in the dress of a start: they wait for a database that is not up yet, say what they
-did, work where an event loop runs, and leave no connection to the processes that a server forks.
+The verbs are those of the package, made for a start: they wait for a database that is not up yet, log what they did,
+work where an event loop runs, and leave no connection open to the processes that a server forks.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ from automigrate_ext.waiting import await_database
 logger = logging.getLogger("automigrate_ext")
 
 NOT_STARTED = "The server does not start, because"
-#: The exit status by which a worker tells gunicorn (`Arbiter.WORKER_BOOT_ERROR`) and uvicorn (`STARTUP_FAILURE`) that
-#: starting it again is of no use. After any other one, and after an exception, uvicorn tries for ever.
+#: The exit status after which gunicorn (`Arbiter.WORKER_BOOT_ERROR`) and uvicorn (`STARTUP_FAILURE`) do not start a
+#: worker again. After any other status, and after an exception, uvicorn tries for ever.
 STARTUP_FAILURE = 3
 
 
@@ -68,9 +68,9 @@ def automigrate(
     wait_for_db: float | None = None,
     on_failure: str = "stop",
 ) -> None:
-    """Make the tables anew where they do not match the models, and lose their rows; see `autoupdate`.
+    """Create the tables again where they do not match the models, and lose their rows; see `autoupdate`.
 
-    Where DEBUG is off and rows would be lost, that is a failure unless `confirm` has the name of the database.
+    Where DEBUG is off and rows would be lost, the start fails unless `confirm` has the name of the database.
     """
     start("automigrate", models, using, wait_for_db, on_failure, tuple(confirm))
 
@@ -83,7 +83,7 @@ def start(
     on_failure: str,
     confirm: tuple[str, ...] = (),
 ) -> None:
-    """What the two have in common."""
+    """Do the work of both verbs."""
     wanted = OnStart(
         verb=verb,
         models=None if models is None else tuple(models),
@@ -98,7 +98,7 @@ def start(
 
 
 class StartingWSGIHandler(WSGIHandler):
-    """A WSGI application before whose making the databases are brought up to date."""
+    """A WSGI application that brings the databases up to date before it is made."""
 
     def __init__(self) -> None:
         start_once()
@@ -106,19 +106,20 @@ class StartingWSGIHandler(WSGIHandler):
 
 
 class StartingASGIHandler(ASGIHandler):
-    """The same for ASGI."""
+    """An ASGI application that brings the databases up to date before it is made."""
 
     def __init__(self) -> None:
         start_once()
         super().__init__()
 
 
-def hook() -> None:
-    """Let `get_wsgi_application` and `get_asgi_application` do at first what the setting asks for.
+def install_handlers() -> None:
+    """Make `get_wsgi_application` and `get_asgi_application` begin with what the setting asks for.
 
-    Servers and `runserver` call them, and no other command of Django's does; both set Django up before they look
-    up the handler's class (django/core/wsgi.py, django/core/asgi.py), so that `AppConfig.ready` comes in time. The
-    clients and live servers of tests make handlers of other classes, or these ones by their own names.
+    Servers and `runserver` call these functions, and no other command of Django's does. Both set Django up before they
+    look up the handler's class (django/core/wsgi.py, django/core/asgi.py), so that `AppConfig.ready` comes in time.
+    The clients and live servers of tests make handlers of other classes, or import these from the modules that define
+    them.
     """
     wsgi.WSGIHandler = StartingWSGIHandler  # type: ignore[attr-defined]
     asgi.ASGIHandler = StartingASGIHandler  # type: ignore[attr-defined]
@@ -131,7 +132,7 @@ _started = False
 def start_once() -> None:
     """Do what the setting asks for, unless this process has done so, or runs tests or migrations.
 
-    A malformed setting stops the start.
+    Raises `SystemExit` where the setting is malformed, and where the work fails and the setting says to stop.
     """
     global _started
     with _once:
@@ -140,7 +141,7 @@ def start_once() -> None:
         try:
             wanted = conf.on_start()
         except ValueError as error:
-            tell(logging.ERROR, f"{NOT_STARTED} of the settings: {error}")
+            log(logging.ERROR, f"{NOT_STARTED} of the settings: {error}")
             raise SystemExit(STARTUP_FAILURE) from error
         carry_out(wanted, conf.wait_for_db())
         _started = True
@@ -150,46 +151,46 @@ def start_once() -> None:
 
 
 def carry_out(wanted: OnStart, wait_for_db: float) -> None:
-    """Do it; where it fails, say so and stop the start by `SystemExit`, or go on with it."""
+    """Bring the databases up to date; log a failure, and stop the start by `SystemExit` or go on with it."""
     try:
-        outside_of_loops(lambda: work(wanted, wait_for_db))
+        outside_of_loops(lambda: update_databases(wanted, wait_for_db))
     except (AutomigrateError, Error) as error:
         goes_on = wanted.on_failure == "log"
-        tell(logging.ERROR, f"{'The server starts although' if goes_on else NOT_STARTED} {wanted.verb} failed: {error}")
+        log(logging.ERROR, f"{'The server starts although' if goes_on else NOT_STARTED} {wanted.verb} failed: {error}")
         if not goes_on:
             raise SystemExit(STARTUP_FAILURE) from error
 
 
 def outside_of_loops(work: Callable[[], None]) -> None:
-    """Do the work here, or in a thread of its own where an event loop runs, as when uvicorn imports asgi.py."""
+    """Do the work in this thread, or in one of its own where an event loop runs, as when uvicorn imports asgi.py."""
     if not in_event_loop():
         return work()
     with ThreadPoolExecutor(max_workers=1) as pool:
         pool.submit(work).result()
 
 
-def work(wanted: OnStart, wait_for_db: float) -> None:
-    """Deal with the databases, and close the connections that it took."""
+def update_databases(wanted: OnStart, wait_for_db: float) -> None:
+    """Run the verb on the databases, and close the connections that were opened for it."""
     aliases = wanted.databases
     opened = [alias for alias in aliases if connections[alias].connection is None]
     try:
         for alias in aliases:
             await_database(alias, wait_for_db, warn)
-        deal_with = rebuild if wanted.verb == "automigrate" else update
+        verb = rebuild if wanted.verb == "automigrate" else update
         using = aliases[0] if len(aliases) == 1 else aliases
-        on(using, wanted.models, None, lambda selection: told(deal_with(selection, wanted)))
+        on(using, wanted.models, None, lambda selection: logged(verb(selection, wanted)))
     finally:
         for alias in opened:
-            close(alias)
+            close_connection(alias)
 
 
 def update(selection: Selection, wanted: OnStart) -> Plan:
-    """`autoupdate` of one database."""
+    """Run `autoupdate` on one database."""
     return update_one(selection, Options(notify=warn), dry_run=False)
 
 
 def rebuild(selection: Selection, wanted: OnStart) -> Plan:
-    """`automigrate` of one database, where it does not match; so the second of two workers leaves it to the first."""
+    """Run `automigrate` on one database that does not match; so the second of two workers finds nothing to do."""
     if is_one_actual(selection):
         return Plan(alias=selection.alias, vendor=connections[selection.alias].vendor, schema=Schema({}))
     name = str(connections[selection.alias].settings_dict["NAME"])
@@ -199,7 +200,7 @@ def rebuild(selection: Selection, wanted: OnStart) -> Plan:
 
 
 def forbid_losses(rows: dict[str, int], name: str) -> None:
-    """Raise `AutomigrateError` where rows would be lost."""
+    """Raise `AutomigrateError` where rows would be lost; `rows` are their numbers by table."""
     if rows:
         losses = f"{plural(sum(rows.values()), 'row')} of {plural(len(rows), 'table')}"
         raise AutomigrateError(
@@ -208,33 +209,33 @@ def forbid_losses(rows: dict[str, int], name: str) -> None:
         )
 
 
-def close(alias: str) -> None:
-    """Close the connection, and its pool: a process that is forked must not share them."""
+def close_connection(alias: str) -> None:
+    """Close a connection and its pool, which a forked process must not share."""
     connection: Any = connections[alias]
     connection.close()
     if connection.settings_dict["OPTIONS"].get("pool"):
         connection.close_pool()
 
 
-# Telling
+# Logging
 
 
-def told(plan: Plan) -> Plan:
-    """Say what was done, and give the plan back."""
+def logged(plan: Plan) -> Plan:
+    """Log what was done, and return the plan."""
     if plan.judgements:
-        tell(logging.INFO, text.report(plan))
+        log(logging.INFO, text.report(plan))
     else:
         logger.debug(text.report(plan))
     return plan
 
 
 def warn(message: str) -> None:
-    """Say what a start waits for."""
-    tell(logging.WARNING, message)
+    """Log what a start waits for."""
+    log(logging.WARNING, message)
 
 
-def tell(level: int, message: str) -> None:
-    """Log it, or where the project has no handler for that write it to stderr, which is a server's own log."""
+def log(level: int, message: str) -> None:
+    """Log a message, or print it on stderr, a server's own log, where the project has no handler."""
     if logger.hasHandlers():
         logger.log(level, message)
     else:

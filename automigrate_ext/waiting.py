@@ -1,4 +1,4 @@
-"""Waiting for others: for how long, and whom to tell. Pure but for the clock."""
+"""Waiting for a database, or for other sessions: for how long, and which messages there are meanwhile."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from dataclasses import dataclass
 from django.db import connections
 from django.db.utils import OperationalError
 
-#: Seconds after which somebody is told that a run waits.
+#: Seconds of waiting after which there is a message.
 TELL_AFTER = 1.0
 #: Seconds between two attempts to connect.
 PAUSE = 0.25
-#: How much of another session's query a message shows.
+#: How many characters of another session's query a message shows.
 LONGEST_QUERY = 100
 
 
 def tell_nobody(message: str) -> None:
-    """Keep the message to oneself: the library prints nothing."""
+    """Drop the message: the library itself prints nothing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
-    """For how many seconds a run waits, None being without end, and whom it tells.
+    """The limits of a run's waits in seconds, None being without end, and the function that gets the messages.
 
-    `lock_wait` is for another run, `lock_timeout` for locks on tables.
+    `lock_wait` is the limit for another run, `lock_timeout` that for locks on tables.
     """
 
     lock_wait: float | None = None
@@ -34,38 +34,38 @@ class Patience:
 
 
 class Waiting:
-    """One wait, of `limit` seconds at most; tells once, after a second, what is waited for."""
+    """One wait, of `limit` seconds at most; `notify` is called once, after a second, with what is waited for."""
 
     def __init__(self, limit: float | None, notify: Callable[[str], None]) -> None:
         self.limit = limit
         self.notify = notify
         self.started = time.monotonic()
         self.waited = False
-        self.told = False
+        self.notified = False
 
     @property
     def left(self) -> float:
-        """Seconds until it is over."""
+        """Seconds until the limit."""
         if self.limit is None:
             return float("inf")
         return max(0.0, self.started + self.limit - time.monotonic())
 
     def pause(self, seconds: float, describe: Callable[[], str]) -> bool:
-        """Wait a little; False where the time is up. `describe` says what for."""
+        """Wait for some seconds; return False where the limit is reached. `describe` returns what is waited for."""
         if self.left <= 0:
             return False
         self.waited = True
-        if not self.told and time.monotonic() - self.started >= TELL_AFTER:
-            self.told = True
+        if not self.notified and time.monotonic() - self.started >= TELL_AFTER:
+            self.notified = True
             self.notify(f"{describe()}...")
         time.sleep(min(seconds, self.left))
         return True
 
 
 def await_database(alias: str, limit: float, notify: Callable[[str], None] = tell_nobody) -> None:
-    """Connect, and try again for `limit` seconds where that fails; `notify` is told after one.
+    """Connect, and try again for `limit` seconds where that fails; `notify` is called after one second.
 
-    Raises the `OperationalError` of the last attempt once the time is up. An attempt itself lasts as long as the
+    Raises the `OperationalError` of the last attempt once the limit is reached. An attempt itself lasts as long as the
     driver lets it (`connect_timeout` in the OPTIONS of the database).
     """
     waiting = Waiting(limit, notify)
@@ -80,7 +80,7 @@ def await_database(alias: str, limit: float, notify: Callable[[str], None] = tel
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Session:
-    """Another session of the server, as far as the server tells; `pid` is None for a prepared transaction."""
+    """Another session of the server, as far as this user may see it; `pid` is None for a prepared transaction."""
 
     pid: int | None
     user: str | None = None
@@ -91,7 +91,7 @@ class Session:
     query: str | None = None
 
     def describe(self) -> str:
-        """In a few words and one line."""
+        """Return the session in a few words and one line."""
         if self.pid is None:
             return "a prepared transaction, see pg_prepared_xacts"
         query = " ".join((self.query or "").split())
@@ -107,10 +107,10 @@ class Session:
 
 
 def describe_sessions(sessions: tuple[Session, ...]) -> str:
-    """All of them, in brackets after what they hold; nothing where the server does not tell."""
+    """Return the sessions in brackets, as they follow what they hold; "" where none can be seen."""
     return f" ({'; '.join(session.describe() for session in sessions)})" if sessions else ""
 
 
 def seconds(limit: float | None) -> str:
-    """A limit as it is said."""
+    """Return a limit as messages have it, None as 0."""
     return f"{limit or 0:g} s"

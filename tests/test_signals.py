@@ -74,7 +74,7 @@ def test_only_some_receivers_of_a_signal_are_told():
     for receiver in (first, second, fourth):
         signal.connect(receiver)
     signal.connect(fifth, dispatch_uid="fifth")
-    with signals.only(signal, lambda receiver: receiver is second):
+    with signals.restricted(signal, lambda receiver: receiver is second):
         signal.send(sender=None)
     assert told == ["second"]
     signal.send(sender=None)
@@ -88,7 +88,7 @@ def test_receivers_that_are_awaited_are_left_out_too():
         told.append("waited")
 
     signal.connect(wait)
-    with signals.only(signal, lambda receiver: False):
+    with signals.restricted(signal, lambda receiver: False):
         signal.send(sender=None)
     signal.send(sender=None)
     assert told == ["waited"]

@@ -177,7 +177,7 @@ def test_test_processes_are_known(monkeypatch):
 def test_application_is_made_after_the_update_and_a_second_one_does_nothing(connection, fresh, monkeypatch, caplog):
     monkeypatch.setattr(wsgi, "WSGIHandler", wsgi.WSGIHandler)
     monkeypatch.setattr(asgi, "ASGIHandler", asgi.ASGIHandler)
-    startup.hook()
+    startup.install_handlers()
     setting = {"VERB": "autoupdate", "MODELS": ["todo"], "DATABASES": [connection.alias]}
     caplog.set_level(logging.INFO, "automigrate_ext")
     with override_settings(AUTOMIGRATE={"ON_START": setting}):

@@ -1,1 +1,1 @@
-"""Who else starts a run: the first query of a model, and Django's system checks."""
+"""Other starts of a run: the first query of a model, and the comparison in Django's system checks."""

@@ -1,4 +1,4 @@
-"""What the first query of a model with such a manager does: bring the model's table up to date."""
+"""Bring a model's table up to date before its first query, which the managers of `managers` ask for."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ from automigrate_ext.waiting import seconds
 logger = logging.getLogger("automigrate_ext")
 
 #: For how many seconds the first query waits for another run or thread, and for sessions that use the tables. Without
-#: limits two threads that hold what the other one needs would wait for ever.
+#: limits two threads that each hold what the other needs would wait for ever.
 LOCK_WAIT = 60.0
 LOCK_TIMEOUT = 10.0
 
-
+#: One lock for each alias.
 _locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
 
 @dataclass(frozen=True, slots=True)
-class Done:
-    """Remembers that a model's table is up to date, once the transaction is committed in which it was brought there.
+class Remember:
+    """A callback that remembers that a model's table is up to date once the transaction that did it is committed.
 
-    Django forgets it with the savepoint or transaction that is rolled back, and the table is what it was.
+    Django drops the callback with a savepoint or transaction that is rolled back, when the table is as it was before.
     """
 
     model: type[Model]
@@ -50,25 +50,28 @@ class Done:
         up_to_date.add((self.model, self.alias))
 
 
-def pending(alias: str) -> list[Done]:
-    """What waits for the commit of the transaction that is open now."""
-    return [entry[1] for entry in connections[alias].run_on_commit if isinstance(entry[1], Done)]
+def uncommitted(alias: str) -> list[Remember]:
+    """Return the callbacks that wait for the commit of the transaction that is open now."""
+    return [entry[1] for entry in connections[alias].run_on_commit if isinstance(entry[1], Remember)]
 
 
 def bring_up_to_date(model: type[Model], alias: str) -> None:
-    """Bring the table of a model, and what it needs, up to date, where that is the moment.
+    """Bring the table of a model, and those that it needs, up to date, where this is the moment for that.
 
-    It is not while apps are loaded, for the models of migrations, in a process of `migrate` and its like, inside a run
-    of the package, nor where an event loop runs: no query can be sent there, and the thread that sends it comes here.
+    This is not the moment while apps are loaded, for the models of migrations, in a process of `migrate` and its like,
+    inside a run of the package, nor where an event loop runs: no query can be sent there, and the thread that sends it
+    calls this function too.
+
+    Raises what `autoupdate` raises, with a note on the query.
     """
     if not global_apps.ready or isinstance(model._meta.apps, StateApps):
         return
     if is_run_under_way() or is_migrating() or (in_event_loop() and not os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE")):
         return
-    done = Done(model, alias)
-    with alone(done), run_under_way():
-        uncommitted = pending(alias)
-        if (model, alias) in up_to_date or done in uncommitted:
+    remember = Remember(model, alias)
+    with alone(model, alias), run_under_way():
+        waiting = uncommitted(alias)
+        if (model, alias) in up_to_date or remember in waiting:
             return
         try:
             changed = update(model, alias)
@@ -78,20 +81,20 @@ def bring_up_to_date(model: type[Model], alias: str) -> None:
                 f"done: query outside of it first, or let AUTOMIGRATE['ON_START'] do it."
             )
             raise
-        if changed or uncommitted:
-            connections[alias].on_commit(done)
+        if changed or waiting:
+            connections[alias].on_commit(remember)
         else:
-            done()
+            remember()
 
 
 @contextmanager
-def alone(done: Done) -> Iterator[None]:
-    """Keep other threads of the process out. Raises `LockNotAvailable` where one of them does not end in time."""
-    lock = _locks[done.alias]
+def alone(model: type[Model], alias: str) -> Iterator[None]:
+    """Keep other threads out while the block runs. Raises `LockNotAvailable` where one of them does not end in time."""
+    lock = _locks[alias]
     if not lock.acquire(timeout=LOCK_WAIT):
         raise LockNotAvailable(
-            f"Another thread that brings tables of database {done.alias!r} up to date did not end within "
-            f"{seconds(LOCK_WAIT)}, so the first query of {done.model._meta.label} was not sent."
+            f"Another thread that brings tables of database {alias!r} up to date did not end within "
+            f"{seconds(LOCK_WAIT)}, so the first query of {model._meta.label} was not sent."
         )
     try:
         yield
@@ -100,7 +103,10 @@ def alone(done: Done) -> Iterator[None]:
 
 
 def update(model: type[Model], alias: str) -> bool:
-    """Bring the model's tables up to date; whether something had to be done. Others' models are left alone."""
+    """Bring the model's tables up to date; return whether anything had to be done.
+
+    A model that is unmanaged, or routed to another database, is left alone.
+    """
     concrete: Any = model._meta.concrete_model
     if not is_attached(concrete, alias):
         return False
@@ -114,37 +120,36 @@ def update(model: type[Model], alias: str) -> bool:
 
 
 def needed(model: type[Model], alias: str) -> Iterable[type[Model]]:
-    """The model, those it inherits from, and those that any of these points at whose tables are not there, and so on.
+    """Return the model, those it inherits from, and those that any of these points at whose tables are missing.
 
-    Many-to-many tables that Django made go with their models.
+    The same goes for what the latter point at. Many-to-many tables of Django's own go with their models.
     """
-    everyone = reachable(model)
     backend = backend_for(alias)
     with backend.guarded():
-        there = backend.existing([other._meta.db_table for other in everyone])
+        existing = backend.existing([other._meta.db_table for other in reachable(model)])
     wanted = dict.fromkeys([model, *parents(model)])
     waiting = list(wanted)
     while waiting:
         for target in targets(waiting.pop()):
-            if target not in wanted and target._meta.db_table not in there:
+            if target not in wanted and target._meta.db_table not in existing:
                 wanted[target] = None
                 waiting.append(target)
     return [other for other in wanted if is_attached(other, alias) and not other._meta.auto_created]
 
 
 def reachable(model: type[Model]) -> list[type[Model]]:
-    """The model and all to which its relations lead."""
-    found = {model: None}
+    """Return the model and all models that its relations lead to."""
+    reached = {model: None}
     waiting = [model]
     while waiting:
-        new = [target for target in targets(waiting.pop()) if target not in found]
-        found.update(dict.fromkeys(new))
+        new = [target for target in targets(waiting.pop()) if target not in reached]
+        reached.update(dict.fromkeys(new))
         waiting += new
-    return list(found)
+    return list(reached)
 
 
 def targets(model: type[Model]) -> Iterator[type[Model]]:
-    """The models that the table of a model, or one of its many-to-many tables, points at."""
+    """Yield the models that the table of a model, or one of its many-to-many tables, points at."""
     fields = (field for field in model._meta.get_fields() if field.is_relation and not field.auto_created)
     for field in fields:
         remote: Any = getattr(field, "remote_field", None)
@@ -153,5 +158,5 @@ def targets(model: type[Model]) -> Iterator[type[Model]]:
 
 
 def parents(model: type[Model]) -> Iterable[type[Model]]:
-    """The models of whose rows the model's are part."""
+    """Return the models that the model inherits a part of its rows from."""
     return [parent._meta.concrete_model or parent for parent in model._meta.get_parent_list()]

@@ -84,12 +84,12 @@ def test_rows_of_tables_that_stayed_do_not_belong_to_a_database(on_sqlite):
 RECEIVER = """\
 from django.db.models.signals import post_migrate
 
-from automigrate_ext.signals import hear_nothing, receiver_of
+from automigrate_ext.signals import do_nothing, receiver_of
 
 
 def write_down(sender, **options):
     if sender.label == "app0":
-        told = [entry for entry in post_migrate.receivers if receiver_of(entry) is not hear_nothing]
+        told = [entry for entry in post_migrate.receivers if receiver_of(entry) is not do_nothing]
         with open("told.txt", "a") as file:
             file.write(f"{len(told)}\\n")
 

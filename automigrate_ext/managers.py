@@ -8,6 +8,11 @@ from django.db import models
 
 from automigrate_ext.process import up_to_date
 
+#: For how many seconds the first query waits for another run or thread, and for sessions that use the tables. Without
+#: limits two threads that each hold what the other needs would wait for ever.
+LOCK_WAIT = 60.0
+LOCK_TIMEOUT = 10.0
+
 
 def forget() -> None:
     """Compare every table again at its next query, as if the process had just started.
@@ -33,7 +38,7 @@ class AutoUpdateQuerySetMixin:
             # Every command loads the models, and most query none with such a manager.
             from automigrate_ext.starts.first_query import bring_up_to_date
 
-            bring_up_to_date(self.model, alias)
+            bring_up_to_date(self.model, alias, lock_wait=LOCK_WAIT, lock_timeout=LOCK_TIMEOUT)
         return alias
 
 

@@ -68,8 +68,8 @@ def runs(monkeypatch):
     counted = Counter()
     update = first_query.update
 
-    def counting(model, alias):
-        changed = update(model, alias)
+    def counting(model, alias, *limits):
+        changed = update(model, alias, *limits)
         counted[model._meta.object_name, changed] += 1
         return changed
 
@@ -222,7 +222,7 @@ def test_threads_that_query_together(connection, runs):
 
 
 def test_thread_that_does_not_end_is_an_error(sqlite, monkeypatch):
-    monkeypatch.setattr(first_query, "LOCK_WAIT", 0.05)
+    monkeypatch.setattr(managers, "LOCK_WAIT", 0.05)
     with first_query._locks[sqlite.alias], pytest.raises(LockNotAvailable, match=r"did not end within 0\.05 s"):
         items(shop(), sqlite).count()
 

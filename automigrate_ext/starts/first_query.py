@@ -27,11 +27,6 @@ from automigrate_ext.waiting import seconds
 
 logger = logging.getLogger("automigrate_ext")
 
-#: For how many seconds the first query waits for another run or thread, and for sessions that use the tables. Without
-#: limits two threads that each hold what the other needs would wait for ever.
-LOCK_WAIT = 60.0
-LOCK_TIMEOUT = 10.0
-
 #: One lock for each alias.
 _locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 
@@ -55,12 +50,13 @@ def uncommitted(alias: str) -> list[Remember]:
     return [entry[1] for entry in connections[alias].run_on_commit if isinstance(entry[1], Remember)]
 
 
-def bring_up_to_date(model: type[Model], alias: str) -> None:
+def bring_up_to_date(model: type[Model], alias: str, *, lock_wait: float, lock_timeout: float) -> None:
     """Bring the table of a model, and those that it needs, up to date, where this is the moment for that.
 
     This is not the moment while apps are loaded, for the models of migrations, in a process of `migrate` and its like,
     inside a run of the package, nor where an event loop runs: no query can be sent there, and the thread that sends it
-    calls this function too.
+    calls this function too. `lock_wait` is for how many seconds to wait for another run or thread, `lock_timeout` for
+    sessions that use the tables.
 
     Raises what `autoupdate` raises, with a note on the query.
     """
@@ -69,12 +65,12 @@ def bring_up_to_date(model: type[Model], alias: str) -> None:
     if is_run_under_way() or is_migrating() or (in_event_loop() and not os.environ.get("DJANGO_ALLOW_ASYNC_UNSAFE")):
         return
     remember = Remember(model, alias)
-    with alone(model, alias), run_under_way():
+    with alone(model, alias, lock_wait), run_under_way():
         waiting = uncommitted(alias)
         if (model, alias) in up_to_date or remember in waiting:
             return
         try:
-            changed = update(model, alias)
+            changed = update(model, alias, lock_wait, lock_timeout)
         except Exception as error:
             error.add_note(
                 f"This was for the first query of {model._meta.label} in this process. Within atomic() not all can be "
@@ -88,13 +84,16 @@ def bring_up_to_date(model: type[Model], alias: str) -> None:
 
 
 @contextmanager
-def alone(model: type[Model], alias: str) -> Iterator[None]:
-    """Keep other threads out while the block runs. Raises `LockNotAvailable` where one of them does not end in time."""
+def alone(model: type[Model], alias: str, limit: float) -> Iterator[None]:
+    """Keep other threads out while the block runs.
+
+    Raises `LockNotAvailable` where one of them does not end within `limit` seconds.
+    """
     lock = _locks[alias]
-    if not lock.acquire(timeout=LOCK_WAIT):
+    if not lock.acquire(timeout=limit):
         raise LockNotAvailable(
             f"Another thread that brings tables of database {alias!r} up to date did not end within "
-            f"{seconds(LOCK_WAIT)}, so the first query of {model._meta.label} was not sent."
+            f"{seconds(limit)}, so the first query of {model._meta.label} was not sent."
         )
     try:
         yield
@@ -102,7 +101,7 @@ def alone(model: type[Model], alias: str) -> Iterator[None]:
         lock.release()
 
 
-def update(model: type[Model], alias: str) -> bool:
+def update(model: type[Model], alias: str, lock_wait: float, lock_timeout: float) -> bool:
     """Bring the model's tables up to date; return whether anything had to be done.
 
     A model that is unmanaged, or routed to another database, is left alone.
@@ -113,7 +112,7 @@ def update(model: type[Model], alias: str) -> bool:
     selection = select(list(needed(concrete, alias)), alias, concrete._meta.apps)
     if is_one_actual(selection):
         return False
-    options = Options(lock_wait=LOCK_WAIT, lock_timeout=LOCK_TIMEOUT, notify=logger.warning)
+    options = Options(lock_wait=lock_wait, lock_timeout=lock_timeout, notify=logger.warning)
     plan = update_one(selection, options, dry_run=False)
     logger.info(text.report(plan))
     return True

@@ -1,4 +1,4 @@
-"""A process that loads the libraries which a command needs, and runs the command at a sign.
+"""A process that loads the libraries which a command needs, and then waits for its parent to let the command run.
 
 Run as `python -m automigrate_ext.management.preload FD MODULES COMMAND...`: at a byte from the pipe FD the process runs
 the command, a script or `-m` and a module; at the end of the pipe it ends. It reads no file of the project before.

@@ -26,12 +26,12 @@ NAMED = 5
 def check_hints(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     """Return E001 where a model's former_names are malformed, and E002 where the setting AUTOMIGRATE is."""
     configs = global_apps.get_app_configs() if app_configs is None else app_configs
-    found: list[CheckMessage] = []
+    messages: list[CheckMessage] = []
     for model in (model for config in configs for model in config.get_models()):
-        found += [Error(problem, obj=model, id="automigrate_ext.E001") for problem in hints.problems_of(model)]
+        messages += [Error(problem, obj=model, id="automigrate_ext.E001") for problem in hints.problems_of(model)]
     if app_configs is None:
-        found += [Error(problem, id="automigrate_ext.E002") for problem in hints.setting_problems()]
-    return found
+        messages += [Error(problem, id="automigrate_ext.E002") for problem in hints.setting_problems()]
+    return messages
 
 
 def check_pending_page(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:

@@ -1,4 +1,4 @@
-"""The Python interface: what the verbs return, their async twins, and what must not be asked."""
+"""The Python interface: results of the functions, their async twins, and queries that must not be sent."""
 
 import pytest
 from asgiref.sync import async_to_sync

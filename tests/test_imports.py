@@ -1,6 +1,6 @@
-"""The pure parts know nothing of Django's settings, and the arrows between modules point down.
+"""The pure parts load without Django or its settings, and little is loaded before it is needed.
 
-Which module may import which is a matter of the contracts in setup.cfg; here is what only a process shows.
+Which module may import which is a matter of the contracts in setup.cfg.
 """
 
 import ast
@@ -99,14 +99,14 @@ PATHS = {name_of(path): path for path in sorted(PACKAGE.rglob("*.py"))}
 
 
 def late_imports(tree):
-    """The imports inside functions, each once."""
+    """Return the imports inside functions, each once."""
     functions = [node for node in ast.walk(tree) if isinstance(node, FUNCTIONS)]
     inside = {node for function in functions for node in ast.walk(function)}
     return [node for node in inside if isinstance(node, (ast.Import, ast.ImportFrom))]
 
 
 def imported(node):
-    """The modules that an import is of, without the package's name."""
+    """Return the modules that an import loads, without the package's name."""
     if isinstance(node, ast.Import):
         return {name.name for name in node.names}
     module = node.module.removeprefix("automigrate_ext").removeprefix(".")

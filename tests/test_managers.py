@@ -39,7 +39,7 @@ class Recent(AutoUpdateManagerMixin, models.Manager):
 
 
 def shop(manager=AutoUpdateManager, **fields):
-    """An item of a shop with tags; the shop and the tags have managers of Django's."""
+    """Return models of a shop's items with tags; the shop and the tags have Django's managers."""
     return State(
         Shop={"name": models.CharField(max_length=20)},
         Tag={"name": models.CharField(max_length=20)},
@@ -55,8 +55,8 @@ def shop(manager=AutoUpdateManager, **fields):
 
 
 @pytest.fixture(autouse=True)
-def anew():
-    """No table has been looked at."""
+def forgotten():
+    """Forget which tables are up to date, before and after a test."""
     managers.forget()
     yield
     managers.forget()
@@ -64,7 +64,7 @@ def anew():
 
 @pytest.fixture
 def runs(monkeypatch):
-    """How often which model was looked at, and where something was done."""
+    """Count how often which model was compared, and whether anything was done."""
     counted = Counter()
     update = first_query.update
 
@@ -277,7 +277,7 @@ def test_querysets_can_be_pickled(sqlite):
 # When not
 
 
-def test_table_that_is_up_to_date_is_looked_at_once(connection, runs):
+def test_table_that_is_up_to_date_is_compared_once(connection, runs):
     state = shop()
     autoupdate(using=connection.alias, apps=state.apps)
     assert items(state, connection).count() == 0

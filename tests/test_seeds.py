@@ -24,7 +24,7 @@ INSERT INTO todo_todolist (title, color) VALUES ('Inbox', 'blue');
 
 @pytest.fixture
 def seeded(connection, settings, tmp_path):
-    """The alias of a database with the project's tables, a list and a group."""
+    """Return the alias of a database with the project's tables, a list and a group."""
     (tmp_path / "list.sql").write_text(LIST)
     entries = [str(tmp_path / "list.sql"), "tests.seeds.group_of_writers", "tests.seeds.note"]
     settings.AUTOMIGRATE = {"AFTER": {connection.alias: entries}}
@@ -49,7 +49,7 @@ def run(tests):
 
 
 def case_of(alias, **attributes):
-    """A real TransactionTestCase of two tests, each of which has to find the seeds and then spoils them."""
+    """Return a real TransactionTestCase of two tests, each of which has to find the seeds and then spoils them."""
 
     def spoil(self):
         self.assertEqual(rows(alias), SEEDED)

@@ -1,4 +1,4 @@
-"""Receivers of post_migrate hear of every change, if not by the run that made it then by the next one."""
+"""Receivers of post_migrate are called for every change, by the run that made it or else by the next one."""
 
 from contextlib import contextmanager
 
@@ -12,7 +12,7 @@ from automigrate_ext.testing.bootstrap import is_unknown
 
 
 class Listener:
-    """A receiver that fails the first so many times, and counts how often it is told."""
+    """A receiver that fails a number of times at first, and counts how often it is called."""
 
     def __init__(self, failures=0):
         self.failures = failures
@@ -57,7 +57,7 @@ def test_only_some_receivers_of_a_signal_are_told():
         told.append("second")
         signal.connect(third)
         signal.disconnect(second)
-        # Others may be disconnected, and connected again, as if they were told.
+        # Others may be disconnected, and connected again, as if they were called.
         signal.disconnect(fourth)
         signal.disconnect(dispatch_uid="fifth")
         signal.connect(fifth, dispatch_uid="fifth")

@@ -31,7 +31,7 @@ TODO = {"models": ["todo"]}
 
 @pytest.fixture
 def project(request, tmp_path):
-    """The demo project as processes see it that work on the database of the test's parameter."""
+    """Return the demo project for processes that work on the database of the test's parameter."""
     connection = request.getfixturevalue(request.param)
     connection.close()
     return Project(tmp_path, connection, url_of(connection))
@@ -53,7 +53,7 @@ def count(connection):
 
 
 def make_refused(connection):
-    """Let a column hold NULL that the models forbid."""
+    """Make a column hold NULL that the models forbid."""
     autoupdate("todo", using=connection.alias)
     execute(
         connection,
@@ -102,10 +102,10 @@ def test_runserver_updates_in_the_process_that_serves(project):
 )
 def test_refused_plan_stops_all_workers_with_its_reasons(project, server):
     make_refused(project.connection)
-    # gunicorn ends at the first worker that does, and stumbles if a second one ends meanwhile.
+    # gunicorn exits at the first worker that does, and fails if a second worker exits meanwhile.
     workers = {"gunicorn": 1, "uvicorn": 2}[server]
     status, output = project.fails(server, f"--workers={workers}", ON_START="autoupdate")
-    # The parent process of uvicorn ends with 0 whatever its workers did.
+    # The parent process of uvicorn exits with 0 whatever its workers did.
     assert status == {"gunicorn": 3, "uvicorn": 0}[server]
     assert "The server does not start, because autoupdate failed" in output
     assert "Column todo_todolist.title is to forbid NULL" in output
@@ -159,7 +159,7 @@ def test_commands_and_tests_update_nothing(project):
 
 @pytest.fixture
 def fresh(monkeypatch):
-    """A process that has started nothing and is no test."""
+    """Make this process one that has started nothing and runs no tests."""
     monkeypatch.setattr(startup, "_started", False)
     monkeypatch.setattr(startup, "is_testing", lambda: False)
 
@@ -294,7 +294,7 @@ def test_automigrate_of_rows_without_debug_needs_the_name_of_the_database(connec
 
 
 def test_automigrate_that_comes_second_leaves_the_tables_to_the_first(connection):
-    """It saw the difference before the first one was done, and sees under the lock that there is none any more."""
+    """The second worker saw the difference before the first one was done, and sees none under the lock."""
     autoupdate("todo", using=connection.alias)
     execute(connection, "INSERT INTO todo_todolist (title, color) VALUES ('Home', '')")
     selection = select("todo", connection.alias, apps)
@@ -309,7 +309,7 @@ def test_automigrate_that_comes_second_leaves_the_tables_to_the_first(connection
 
 @pytest.fixture
 def not_yet(sqlite, tmp_path):
-    """A database that nobody can open until its directory is there."""
+    """Make a database that cannot be opened until its directory exists; return the directory."""
     directory = tmp_path / "later"
     sqlite.close()
     sqlite.settings_dict["NAME"] = str(directory / "db.sqlite3")

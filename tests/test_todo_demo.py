@@ -103,7 +103,7 @@ def test_models():
 
 @pytest.fixture
 def client(settings, django_db_blocker, tmp_path):
-    """Visits the demo's page over a new database."""
+    """Return a visitor of the demo's page, which has a new database."""
     settings.ROOT_URLCONF = "todo_demo.todo.urls"
     settings.STATIC_URL = "static/"
     settings.TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates", "APP_DIRS": True}]
@@ -114,7 +114,7 @@ def client(settings, django_db_blocker, tmp_path):
 
 
 def send(client, path, **fields):
-    """Send a form; returns the address that it leads to."""
+    """Send a form; return the address that it leads to."""
     response = client.post(path, fields)
     assert response.status_code == 302
     return response["Location"]

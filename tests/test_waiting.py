@@ -1,4 +1,4 @@
-"""Waiting: how long, whom to tell, and how a session is described."""
+"""Waiting: for how long, with which messages, and how a session is described."""
 
 import pytest
 

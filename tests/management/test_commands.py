@@ -26,7 +26,7 @@ def alias(connection):
 
 @pytest.fixture
 def answer(monkeypatch):
-    """Answers a question with a text, or with an exception."""
+    """Answer questions with a text, or with an exception."""
 
     def set_answer(value):
         def answering():
@@ -40,7 +40,7 @@ def answer(monkeypatch):
 
 
 def run(*arguments, **options):
-    """Call a command; returns what it printed and its exit status."""
+    """Call a command; return its output, its errors and its exit status."""
     out, err = io.StringIO(), io.StringIO()
     status = 0
     try:

@@ -1,4 +1,4 @@
-"""`autoupdate --plan FILE`: what was saved by `--dry-run --format json`, exactly that or nothing."""
+"""`autoupdate --plan FILE`: carry out exactly what `--dry-run --format json` saved, or nothing."""
 
 import io
 import json
@@ -11,13 +11,13 @@ from tests.management.test_commands import run
 
 @pytest.fixture
 def alias(connection):
-    """The scratch database; the saved plan says which one it is."""
+    """Return the alias of the scratch database, which the saved plan names."""
     return connection.alias
 
 
 @pytest.fixture
 def file(alias, tmp_path):
-    """A saved plan that makes the tables of the app `todo`."""
+    """Return a saved plan that makes the tables of the app `todo`."""
     out, _, status = run("autoupdate", "todo", dry_run=True, format="json", database=alias)
     assert status == 0
     path = tmp_path / "plan.json"

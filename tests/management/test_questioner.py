@@ -31,7 +31,7 @@ CTRL_C, CTRL_D = "\x03", "\x04"
 
 @dataclass(frozen=True, kw_only=True)
 class Session:
-    """What a command at a terminal printed, and its exit status."""
+    """The output of a command at a terminal, and its exit status."""
 
     out: str
     err: str
@@ -78,7 +78,7 @@ def at_terminal(demo, *arguments, answers=()):
 
 
 def press_until_it_ends(process, terminal):
-    """Press Ctrl-C again, as a person would: Python does not hear it between the prompt and the reading."""
+    """Press Ctrl-C again, as a person would: Python drops it between the prompt and the reading."""
     for _ in range(SECONDS // PATIENCE):
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(timeout=PATIENCE)
@@ -87,7 +87,7 @@ def press_until_it_ends(process, terminal):
 
 
 def read_until(stream, text):
-    """What a stream brings until it ends with a text."""
+    """Return what a stream brings until it ends with a text."""
     found = b""
     end = time.monotonic() + SECONDS
     while not found.endswith(text.encode()):

@@ -1,4 +1,4 @@
-"""What the commands show at a terminal, at a pseudo-terminal."""
+"""Plans, questions and progress as a terminal with colours shows them, at a pseudo-terminal."""
 
 import os
 import pty
@@ -31,7 +31,7 @@ SLOW = (
 
 @pytest.fixture(scope="module")
 def filled(tmp_path_factory):
-    """A demo with rows, and the README's changes to its models."""
+    """Return a demo with rows, and with the README's changes to its models."""
     demo = Demo(tmp_path_factory.mktemp("demo"))
     demo.run("autoupdate")
     assert "Traceback" not in demo.run("shell", "-c", ROWS)
@@ -47,7 +47,7 @@ def showing(demo, *arguments, width=80, **environment):
 
 
 def shown(demo, *arguments, **options):
-    """What a command shows from its start to its end, and its exit status."""
+    """Return what a command shows from its start to its end, and its exit status."""
     with showing(demo, *arguments, **options) as terminal:
         status = terminal.wait()
     return terminal.shown.replace("\r\n", "\n"), status
@@ -148,9 +148,9 @@ def screen(monkeypatch):
     made.close()
 
 
-def begun(finished=1, **told):
+def begun(finished=1, **rows):
     return RunProgress(
-        alias="default", finished=finished, statements=3, table="todo_todo", sql='ALTER TABLE "todo_todo"', **told
+        alias="default", finished=finished, statements=3, table="todo_todo", sql='ALTER TABLE "todo_todo"', **rows
     )
 
 
@@ -182,7 +182,7 @@ def test_short_run_shows_nothing(screen):
     assert screen.text == ""
 
 
-def test_hidden_progress_comes_back_with_what_is_told_next(screen):
+def test_hidden_progress_comes_back_with_the_next_one(screen):
     display = ProgressDisplay(screen.stream, colour=False, after=0)
     display(begun())
     screen.await_text("Statement 2 of 3")

@@ -1,4 +1,4 @@
-"""The commands on several databases: whose lines are whose, what is left alone, and how they exit."""
+"""The commands on several databases: which lines belong to which, what is left alone, and the exit statuses."""
 
 import json
 import os
@@ -21,7 +21,7 @@ TODO = ["todo_todo", "todo_todolist", "todo_todolistimage"]
 
 @pytest.fixture
 def entries(tmp_path):
-    """The settings of two databases, a mirror of one of them, and one to which nothing is routed."""
+    """Return the settings of two databases, a mirror of one of them, and one to which nothing is routed."""
     engine = {"ENGINE": "django.db.backends.sqlite3"}
     entries = {alias: {**engine, "NAME": str(tmp_path / f"{alias}.sqlite3")} for alias in (*BOTH, "spare")}
     return {**entries, "replica": {**entries["default"], "TEST": {"MIRROR": "default"}}}
@@ -52,7 +52,7 @@ def add_list(alias="default"):
 
 
 def make_refused(alias="default"):
-    """Let a column forbid NULL in the models, and hold one."""
+    """Make a column hold NULL that the models forbid."""
     execute(
         alias,
         "DROP TABLE todo_todolistimage",
@@ -175,7 +175,7 @@ def test_database_that_somebody_writes_is_not_left_alone(entries, several):
 
 @pytest.fixture
 def only_reads(postgresql, entries, django_db_blocker, settings):
-    """A database on PostgreSQL in which transactions only read."""
+    """Yield a database on PostgreSQL in which transactions only read."""
     connections_of_it = {**postgresql.settings_dict, "OPTIONS": {"options": "-c default_transaction_read_only=on"}}
     with databases(django_db_blocker, {"default": entries["default"], "reading": connections_of_it}):
         yield
@@ -363,7 +363,7 @@ def test_all_databases_beside_a_plan(file):
 
 @pytest.fixture
 def answers(monkeypatch):
-    """Answers questions with texts, or with exceptions, one after the other."""
+    """Answer questions with texts, or with exceptions, one after the other."""
     given = []
 
     def answer(*args):
@@ -378,7 +378,7 @@ def answers(monkeypatch):
 
 @pytest.fixture
 def filled(several):
-    """A row in each of the two databases."""
+    """Make a row in each of the two databases."""
     _, err, status = both()
     assert status == 0, err
     add_list()

@@ -46,7 +46,7 @@ class Shelf:
 
 
 class Watched(Shelf):
-    """The project, and the process that follows it."""
+    """The project, and the process that watches it."""
 
     def __init__(self, directory, *options):
         super().__init__(directory)
@@ -64,12 +64,12 @@ class Watched(Shelf):
             )
 
     def done(self):
-        """What the next run prints, once it is done."""
+        """Return what the next run prints, once it is done."""
         self.runs += 1
         return self.await_text(WAITING, self.runs).split(WAITING)[self.runs - 1]
 
     def await_text(self, text, number=1):
-        """All that was printed, once the text is so often in it."""
+        """Return all that was printed, once the text is in it so many times."""
         deadline = time.monotonic() + 60
         while (found := self.output.read_text()).count(text) < number:
             assert self.process.poll() is None and time.monotonic() < deadline, found
@@ -77,7 +77,7 @@ class Watched(Shelf):
         return found
 
     def save(self, text):
-        """Save the models; what the run prints that follows."""
+        """Save the models; return what the run prints that follows."""
         self.models.write_text(text)
         return self.done()
 

@@ -36,7 +36,7 @@ def session_browser(tmp_path_factory):
 
 @pytest.fixture
 def browser(session_browser):
-    """A browser as wide as a desk's, without cookies."""
+    """Return a browser as wide as on a desktop, without cookies."""
     session_browser.show()
     yield session_browser
     assert session_browser.complaints == []
@@ -46,7 +46,7 @@ def browser(session_browser):
 
 @pytest.fixture
 def file(tmp_path):
-    """The SQLite file of the demo's database; nothing is in it yet."""
+    """Return the SQLite file of the demo's database, which is empty."""
     return tmp_path / "db.sqlite3"
 
 
@@ -63,7 +63,7 @@ def query(file, sql):
 
 
 def assert_says_what_the_terminal_says(browser, server):
-    """Every line of the plan, but for the questions, which are put in other words."""
+    """Yield every line of the plan but the questions, which the page puts in other words."""
     said = server.demo.run("autoupdate", "--dry-run")
     lines = [line.strip() for line in said.splitlines() if line.startswith("  ")]
     assert lines, said
@@ -76,7 +76,7 @@ def assert_says_what_the_terminal_says(browser, server):
 
 
 def assert_looks_good(browser):
-    """On a desk and on a phone, in light and dark."""
+    """Assert that nothing overflows or is hard to read, on a desktop and on a phone, in light and dark."""
     for scheme in ("light", "dark"):
         for width in (1100, 320):
             browser.show(width=width, scheme=scheme)
@@ -161,7 +161,7 @@ def test_models_edited_step_by_step(browser, server, file):
     browser.find_text("Rename column todo_todo.desc to notes", "li")
     assert_looks_good(browser)
 
-    # Meanwhile somebody changes the database: the plan is not carried out, and the page is made anew.
+    # Meanwhile somebody changes the database: the plan is not carried out, and the page is made again.
     query(file, "ALTER TABLE todo_todolist ADD COLUMN extra text")
     browser.find_text("Apply 2 changes", "button").click()
     browser.find_text("have changed since this page was made", "*[@role='alert']")
@@ -175,7 +175,7 @@ def test_models_edited_step_by_step(browser, server, file):
     assert browser.driver.current_url == f"{server.address}lists/1/"
     assert query(file, "SELECT notes, priority FROM todo_todo") == [("two litres", 3)]
 
-    # A field goes that holds values: they are lost only once the box is ticked.
+    # A field that holds values goes: they are lost only once the box is ticked.
     server.edit([(ADMIN, '("title", "color")', '("title",)'), (MODELS, COLOR, "")])
     browser.open(server.address)
     browser.find_text("which still holds 1 value", "li")

@@ -1,4 +1,4 @@
-"""The pending page: when it looks, who gets what, and what its forms do."""
+"""The pending page: when it compares databases, who gets what, and what its forms do."""
 
 import base64
 import hashlib
@@ -34,7 +34,7 @@ NOWHERE = {"elsewhere"}
 
 @pytest.fixture
 def developing(settings, monkeypatch):
-    """A project in development whose databases have the tables of the demo's lists and nothing else."""
+    """Set up a project in development whose databases have the tables of the demo's lists and nothing else."""
     settings.DEBUG = True
     settings.INTERNAL_IPS = ["127.0.0.1"]
     settings.ROOT_URLCONF = __name__
@@ -46,7 +46,7 @@ def developing(settings, monkeypatch):
 
 @pytest.fixture
 def empty(connection, developing, django_db_blocker):
-    """An empty database, as the only one of the project."""
+    """Make an empty database the only one of the project."""
     connection.close()
     with databases(django_db_blocker, {"default": entry_of(connection)}):
         yield
@@ -54,13 +54,13 @@ def empty(connection, developing, django_db_blocker):
 
 @pytest.fixture
 def built(empty):
-    """A database with the demo's tables and two rows."""
+    """Make the demo's tables and two rows in a database."""
     build()
 
 
 @pytest.fixture
 def on_sqlite(sqlite, developing, django_db_blocker):
-    """The same, on SQLite alone."""
+    """Make the demo's tables and two rows in a database on SQLite."""
     sqlite.close()
     with databases(django_db_blocker, {"default": entry_of(sqlite)}):
         build()
@@ -74,7 +74,7 @@ def build():
 
 
 def drift(*statements):
-    """Change the database behind the models' back."""
+    """Change the database so that it no longer matches the models."""
     execute("default", *statements)
 
 
@@ -83,7 +83,7 @@ def quoted(name):
 
 
 def rename_desc():
-    """Give the column another name, in the record too, as if the models had had that one."""
+    """Rename a column, in the record too, as if the models had had the other name."""
     drift(
         f"ALTER TABLE todo_todo RENAME COLUMN {quoted('desc')} TO old_text",
         "DELETE FROM automigrate_ext_owned",
@@ -91,7 +91,7 @@ def rename_desc():
 
 
 def add_legacy():
-    """A column that no model has any more, with a value."""
+    """Add a column that no model has any more, with a value."""
     drift(
         "ALTER TABLE todo_todo ADD COLUMN legacy varchar(20) NULL",
         "UPDATE todo_todo SET legacy = 'kept'",
@@ -292,7 +292,7 @@ def test_error_of_a_run_is_shown_with_the_way_out(on_sqlite, monkeypatch):
     assert visitor.submit(failed.form("Apply 1 change")).status == 303
 
 
-# When it looks
+# When it compares
 
 
 def test_nothing_is_asked_once_all_is_well(built):
@@ -303,11 +303,11 @@ def test_nothing_is_asked_once_all_is_well(built):
     assert drift_unseen == ["served"] * 3 and len(asked) == 0
 
 
-def test_requests_at_once_look_once(on_sqlite, monkeypatch):
-    begun, go_on, looks = threading.Event(), threading.Event(), []
+def test_requests_at_once_compare_once(on_sqlite, monkeypatch):
+    begun, go_on, comparisons = threading.Event(), threading.Event(), []
 
     def slow_find():
-        looks.append(1)
+        comparisons.append(1)
         begun.set()
         go_on.wait(30)
         return ()
@@ -318,16 +318,16 @@ def test_requests_at_once_look_once(on_sqlite, monkeypatch):
     with ThreadPoolExecutor() as threads:
         first = threads.submit(visitor.get)
         assert begun.wait(30)
-        monkeypatch.setattr(visitor.middleware, "lock", Told(visitor.middleware.lock, waits))
+        monkeypatch.setattr(visitor.middleware, "lock", NotifyingLock(visitor.middleware.lock, waits))
         second = threads.submit(visitor.get)
         assert waits.wait(30)
         go_on.set()
         assert (first.result().text, second.result().text) == ("served", "served")
-    assert len(looks) == 1
+    assert len(comparisons) == 1
 
 
-class Told:
-    """A lock that says so before it is waited for."""
+class NotifyingLock:
+    """A lock that sets an event before it is waited for."""
 
     def __init__(self, lock, waits):
         self.lock, self.waits = lock, waits
@@ -566,7 +566,7 @@ def test_project_below_a_prefix(on_sqlite):
 
 @pytest.fixture
 def two(developing, django_db_blocker, monkeypatch, tmp_path):
-    """Two databases, one of which lacks its tables, and one that does not answer."""
+    """Set up two databases, one of which lacks its tables, and one that cannot be reached."""
     monkeypatch.setitem(Homes.homes, "todo", {"default", "logs", "away"})
     engine = {"ENGINE": "django.db.backends.sqlite3"}
     entries = {alias: {**engine, "NAME": tmp_path / f"{alias}.sqlite3"} for alias in ("default", "logs")}

@@ -1,1 +1,1 @@
-"""Tests of what else starts a run."""
+"""Tests of the other starts of a run."""

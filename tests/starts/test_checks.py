@@ -1,4 +1,4 @@
-"""The system check of databases: what it says, of which databases, and when it keeps still."""
+"""The system check of databases: its warnings, for which databases, and when there is none."""
 
 import sys
 

@@ -35,7 +35,7 @@ _locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
 class Remember:
     """A callback that remembers that a model's table is up to date once the transaction that did it is committed.
 
-    Django drops the callback with a savepoint or transaction that is rolled back, when the table is as it was before.
+    Django drops the callback with a savepoint or transaction that is rolled back, after which the table is as before.
     """
 
     model: type[Model]
@@ -121,7 +121,8 @@ def update(model: type[Model], alias: str, lock_wait: float, lock_timeout: float
 def needed(model: type[Model], alias: str) -> Iterable[type[Model]]:
     """Return the model, those it inherits from, and those that any of these points at whose tables are missing.
 
-    The same goes for what the latter point at. Many-to-many tables of Django's own go with their models.
+    So are the models that the missing ones point at, and so on. Many-to-many tables that Django makes go with their
+    models.
     """
     backend = backend_for(alias)
     with backend.guarded():

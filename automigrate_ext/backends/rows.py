@@ -1,23 +1,24 @@
-"""What is asked of the rows of a table: how many stand in the way of a change, and which these are."""
+"""Questions to the rows of a table: how many stand in the way of a change, and which these are."""
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import compress, islice
 from typing import Any, TypeVar
 
 from django.db import transaction
-from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import DatabaseError
 
+from automigrate_ext.backends.session import RenamingSession, RunSession
+from automigrate_ext.backends.work import Reference
 from automigrate_ext.exceptions import AutomigrateError
 from automigrate_ext.schema.changes import plural
 from automigrate_ext.schema.nouns import Exclusion, ForeignKey, Index, Table
 
-# The alias under which all conditions know the rows that they are asked of.
+# The alias by which all conditions refer to the rows that they are about.
 ROW = "asked"
 OTHER = "other"
 FILLED = "SELECT {terms}"
@@ -36,6 +37,8 @@ SAMPLE_GROUPS = (
     "SELECT {key} FROM (SELECT {inner}, count(*) OVER (PARTITION BY {keys}) AS rows_alike "
     "FROM {source} AS asked WHERE {condition}) AS g WHERE rows_alike > 1 ORDER BY {key} {limit}"
 )
+COUNT_ROWS = "SELECT count(*) FROM {table} AS asked"
+COUNT_REFERENCES = "SELECT count(*) FROM {table} AS asked WHERE {filled}"
 ALTERED_TABLE = "(SELECT {columns} FROM {table} AS asked)"
 COMPUTED_TABLE = "(SELECT plain.*, {columns} FROM {source} AS plain)"
 ORPHAN = "{filled} AND NOT EXISTS (SELECT 1 FROM {to_source} AS parent WHERE {joined})"
@@ -70,9 +73,9 @@ class Source:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
-    """In how many rows of a source the condition holds, or how many groups of them have the same `keys`.
+    """A count of the rows of a source for which the condition holds, or of the groups of them with the same `keys`.
 
-    `looks_elsewhere` says that the condition asks other rows too, which is best done in a query of its own.
+    With `looks_elsewhere` the condition depends on other rows too, which is best done in a query of its own.
     """
 
     source: Source
@@ -83,9 +86,9 @@ class Question:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """How many rows or groups; None if they were not counted within the time.
+    """The number of rows or groups; None if they were not counted within the time.
 
-    `untold` holds the server's words where it cannot tell before the change is made.
+    `untold` is the server's message where they cannot be counted before the change is made.
     """
 
     rows: int | None = 0
@@ -93,11 +96,11 @@ class Answer:
 
     @property
     def counted(self) -> int | None:
-        """How many, where that is known: a question that failed has counted nothing."""
+        """The number, where it is known: a question that failed has counted nothing."""
         return None if self.untold else self.rows
 
     def words(self, noun: str) -> str:
-        """How many of them, in words, as far as that is known."""
+        """Return the number as a phrase with a noun, as far as it is known."""
         if self.untold:
             return f"{noun}s that could not be counted ({' '.join(self.untold.split())})"
         return f"{noun}s that were not counted in time" if self.rows is None else plural(self.rows, noun)
@@ -105,10 +108,10 @@ class Answer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Future:
-    """What the changes make of a table's columns: values of other columns and rows, as SQL.
+    """The columns of a table after the changes: values made from other columns and rows, as SQL.
 
-    `values` are the columns that are converted, filled or new, `generated` those that are computed anew,
-    `unknown` those whose values nobody knows before the change is made.
+    `values` are the columns that are converted, filled or new, `generated` those that are computed again,
+    `unknown` those whose values are not known before the change is made.
     """
 
     values: Mapping[str, str] = field(default_factory=dict)
@@ -116,41 +119,36 @@ class Future:
     unknown: frozenset[str] = frozenset()
 
     def concerns(self, columns: Iterable[str]) -> bool:
-        """Whether any of the columns will have other values than it has."""
+        """Return whether any of the columns will have other values than now."""
         return any(column in self.values or column in self.generated for column in columns)
 
 
 class Rows:
     """Asks the rows of a database."""
 
-    def __init__(
-        self,
-        connection: BaseDatabaseWrapper,
-        limited: Callable[[float | None], AbstractContextManager[None]],
-        is_fault: Callable[[DatabaseError], bool],
-        relation: Callable[[str], str],
-    ) -> None:
-        self.connection = connection
-        self.limited = limited
-        #: What stands behind FROM for a table.
-        self.relation = relation
-        #: Whether an error says nothing about the question, but that the database fails.
-        self.is_fault = is_fault
+    def __init__(self, session: RunSession) -> None:
+        self.connection = session.connection
+        self.session = session
+        self.faults = session.faults
         #: Seconds that one question may take; None for no limit.
         self.limit: float | None = None
 
     def quote(self, name: str) -> str:
-        """The identifier as it is written in SQL."""
+        """Return the identifier as it is written in SQL."""
         return self.connection.ops.quote_name(name)
+
+    def relation(self, table: str) -> str:
+        """Return what stands behind FROM, before an alias, for the rows of a table."""
+        return self.quote(table)
 
     # Sources
 
     def now(self, table: Table) -> Source:
-        """The rows as they are."""
+        """Return the rows as they are."""
         return Source(table=table.name, sql=self.relation(table.name), key=tuple(map(self.quote, key_columns(table))))
 
     def then(self, table: Table, future: Future) -> Source:
-        """The rows as they will be; each is still told by the key that it has now."""
+        """Return the rows as they will be, each still with the key that it has now."""
         kept = [column.name for column in table.columns if column.name not in future.generated]
         values = {name: future.values.get(name, self.quote(name)) for name in (*kept, *future.values)}
         columns = [f"{value} AS {self.quote(name)}" for name, value in values.items()]
@@ -165,42 +163,42 @@ class Rows:
     # Questions
 
     def every_row(self, source: Source) -> Question:
-        """How many rows there are."""
+        """Ask how many rows there are."""
         return Question(source=source, condition="1 = 1")
 
     def nulls(self, source: Source, column: str) -> Question:
-        """In how many rows the column is NULL."""
+        """Ask in how many rows the column is NULL."""
         return Question(source=source, condition=f"{self.quote(column)} IS NULL")
 
     def values(self, source: Source, columns: Sequence[str]) -> Question:
-        """In how many rows each of the columns holds a value."""
+        """Ask in how many rows each of the columns holds a value."""
         return Question(source=source, condition=self.filled(columns))
 
     def violators(self, source: Source, condition: str) -> Question:
-        """How many rows do not satisfy a condition; NULL satisfies it, as it does in a check."""
+        """Ask how many rows do not satisfy a condition; NULL satisfies it, as it does in a check."""
         return Question(source=source, condition=f"NOT ({condition})")
 
     def orphans(self, source: Source, target: Source, foreign_key: ForeignKey) -> Question:
-        """How many rows point at a row that is not there."""
+        """Ask how many rows point at a row that does not exist."""
         pairs = zip(foreign_key.columns, foreign_key.to_columns, strict=True)
         joined = " AND ".join(f"parent.{self.quote(to)} = {ROW}.{self.quote(own)}" for own, to in pairs)
         condition = ORPHAN.format(filled=self.filled(foreign_key.columns), to_source=target.sql, joined=joined)
         return Question(source=source, condition=condition, looks_elsewhere=True)
 
     def duplicates(self, source: Source, columns: Sequence[str], *, nulls_distinct: bool = True) -> Question:
-        """How many groups of rows have the same values in the columns."""
+        """Ask how many groups of rows have the same values in the columns."""
         condition = self.filled(columns) if nulls_distinct else "1 = 1"
         return Question(source=source, condition=condition, keys=tuple(map(self.quote, columns)))
 
     def index_duplicates(self, source: Source, index: Index) -> Question:
-        """How many groups of rows a unique index would not take."""
+        """Ask how many groups of rows a unique index would reject."""
         keys = tuple(self.key_sql(key.column, key.expression, key.collation) for key in index.keys)
         terms = [f"{key} IS NOT NULL" for key in keys] if index.nulls_distinct else []
         terms += [f"({index.condition})"] if index.condition else []
         return Question(source=source, condition=" AND ".join(terms) or "1 = 1", keys=keys)
 
     def conflicts(self, source: Source, exclusion: Exclusion) -> Question:
-        """How many rows stand in the way of another one under an exclusion constraint."""
+        """Ask how many rows conflict with another one under an exclusion constraint."""
         columns = [f"{key} AS k{number}" for number, key in enumerate(source.key)]
         columns += [f"({expression}) AS e{number}" for number, (expression, _) in enumerate(exclusion.elements)]
         elements = ELEMENTS.format(
@@ -216,13 +214,32 @@ class Rows:
         return Question(source=rows, condition=condition, looks_elsewhere=True)
 
     def filled(self, columns: Sequence[str]) -> str:
-        """The condition that none of the columns is NULL."""
+        """Return the condition that none of the columns is NULL."""
         return " AND ".join(f"{ROW}.{self.quote(column)} IS NOT NULL" for column in columns)
 
     def key_sql(self, column: str | None, expression: str | None, collation: str | None) -> str:
-        """One key of an index as an expression."""
+        """Return one key of an index as an expression."""
         key = self.quote(column) if column else f"({expression})"
         return f"{key} COLLATE {self.quote(collation)}" if collation else key
+
+    # Plain numbers
+
+    def ask(self, sql: str, **names: str) -> Any:
+        """Return the single value of a query."""
+        with self.connection.cursor() as cursor:
+            cursor.execute(sql.format(**names))
+            row = cursor.fetchone()
+        return row[0]
+
+    def count_rows(self, table: str) -> int:
+        """Count the rows of the table."""
+        return int(self.ask(COUNT_ROWS, table=self.relation(table)))
+
+    def count_references(self, reference: Reference) -> int:
+        """Count the rows that point through a foreign key."""
+        columns = reference.foreign_key.columns
+        filled = " AND ".join(f"{self.quote(column)} IS NOT NULL" for column in columns)
+        return int(self.ask(COUNT_REFERENCES, table=self.relation(reference.table), filled=filled))
 
     # Answers
 
@@ -287,7 +304,7 @@ class Rows:
         except TookTooLong:
             return None
         except DatabaseError as error:
-            if self.is_fault(error):
+            if self.faults.is_fault(error):
                 raise
             return None
         asked = list(by_source.values())
@@ -305,34 +322,37 @@ class Rows:
         except TookTooLong:
             return dict.fromkeys(questions, Answer(rows=None))
         except DatabaseError as error:
-            if self.is_fault(error):
+            if self.faults.is_fault(error):
                 raise
             return {question: self.answer(question) for question in questions}
         return {question: Answer(rows=int(count)) for question, count in zip(questions, counts, strict=True)}
 
     def answer(self, question: Question) -> Answer:
-        """The answer to one question, in a query of its own."""
+        """Return the answer to one question, in a query of its own."""
         try:
             return Answer(rows=int(self.try_row(self.count_sql(question))[0]))
         except TookTooLong:
             return Answer(rows=None)
         except DatabaseError as error:
-            if self.is_fault(error):
+            if self.faults.is_fault(error):
                 raise
             return Answer(untold=str(error))
 
     def count_sql(self, question: Question) -> str:
-        """The query that counts what a question asks for."""
+        """Return the query that counts the rows or groups of a question."""
         return (COUNT_GROUPS if question.keys else COUNT_ALONE).format(
             source=question.source.sql, condition=question.condition, keys=", ".join(question.keys)
         )
 
     def sample(self, question: Question) -> tuple[tuple[Any, ...], ...]:
-        """The keys of the first rows that a question counts; none where the table has no key, or it takes too long."""
+        """Return the keys of the first rows that a question counts.
+
+        There are none where the table has no key, or the query takes too long.
+        """
         if not question.source.key:
             return ()
         try:
-            with transaction.atomic(using=self.connection.alias), self.limited(self.limit):
+            with transaction.atomic(using=self.connection.alias), self.session.limited(self.limit):
                 return tuple(self.fetch(self.sample_sql(question)))
         except TookTooLong:
             return ()
@@ -358,17 +378,38 @@ class Rows:
 
     def try_rows(self, sql: str) -> list[tuple[Any, ...]]:
         """Return the rows of a query that may fail or take too long, which then has no consequences."""
-        with transaction.atomic(using=self.connection.alias), self.limited(self.limit):
+        with transaction.atomic(using=self.connection.alias), self.session.limited(self.limit):
             return list(self.fetch(sql))
 
     def row(self, sql: str) -> tuple[Any, ...]:
-        """The single row of a query."""
+        """Return the single row of a query."""
         return next(self.fetch(sql))
 
     def fetch(self, sql: str) -> Iterator[tuple[Any, ...]]:
         with self.connection.cursor() as cursor:
             cursor.execute(sql)
             yield from map(tuple, cursor.fetchall())
+
+
+class RenamedRows(Rows):
+    """Asks the rows of tables that are read as if they had their new names already."""
+
+    def __init__(self, session: RenamingSession) -> None:
+        super().__init__(session)
+        self.renaming_session = session
+
+    def relation(self, table: str) -> str:
+        renaming = self.renaming_session.renaming
+        old = renaming.old_table(table)
+        columns = renaming.columns(old)
+        if not columns:
+            return self.quote(old)
+        named = (f"{self.quote(name)} AS {self.quote(columns.get(name, name))}" for name in self.column_names(old))
+        return f"(SELECT {', '.join(named)} FROM {self.quote(old)})"
+
+    @abstractmethod
+    def column_names(self, table: str) -> Sequence[str]:
+        """Return the names of the columns that a table has now."""
 
 
 def batched(things: Iterable[T], size: int) -> Iterator[tuple[T, ...]]:
@@ -379,5 +420,5 @@ def batched(things: Iterable[T], size: int) -> Iterator[tuple[T, ...]]:
 
 
 def key_columns(table: Table) -> tuple[str, ...]:
-    """The columns of the table's primary key; none where it has no key."""
+    """Return the columns of the table's primary key; none where it has no key."""
     return table.primary_key.columns if table.primary_key else ()

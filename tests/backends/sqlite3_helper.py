@@ -3,8 +3,8 @@
 from django.apps.registry import Apps
 from django.db import models
 
-from automigrate_ext.backends.base import Work
 from automigrate_ext.backends.sqlite3.backend import SQLiteBackend
+from automigrate_ext.backends.work import Work
 from automigrate_ext.declared.blueprint import draw
 from automigrate_ext.declared.editor import collecting_editor
 from automigrate_ext.schema.adopt import adopt

@@ -21,7 +21,7 @@ from automigrate_ext import (
     is_actual,
     make_plan,
 )
-from automigrate_ext.backends.postgresql.backend import PostgreSQLBackend
+from automigrate_ext.backends.postgresql.session import PostgreSQLSession
 from tests.acceptance.helper import Case, State, fingerprint
 from tests.conftest import scratch
 from tests.disks import NOBODY, read_only, small_disk, unprivileged
@@ -436,7 +436,7 @@ def test_standby(on_server, server, django_db_blocker):
     on_server.connection.close()
     with connected(url, django_db_blocker) as connection:
         case = Case(connection, "automigrate")
-        assert case.backend.why_read_only() == "the server is a standby"
+        assert case.backend.session.why_read_only() == "the server is a standby"
         for run in (case.run, case.plan, lambda state: is_actual(using=case.alias, apps=state.apps)):
             assert_fails(lambda run=run: run(after()), "The server is a standby", "use the primary", kind=ScratchFailed)
 
@@ -464,7 +464,7 @@ def test_json_of_a_failed_run(owned, monkeypatch, capsys):
 
 
 def test_run_in_several_transactions_says_what_stays(owned, monkeypatch):
-    monkeypatch.setattr(PostgreSQLBackend, "lock_budget", lambda self: 3)
+    monkeypatch.setattr(PostgreSQLSession, "lock_budget", lambda self: 3)
     many = State(**{f"M{n}": {"name": models.TextField()} for n in range(3)})
 
     def broken(execute, statement, params, many, context):

@@ -9,7 +9,7 @@ import pytest
 from django.db import models, transaction
 
 from automigrate_ext import AutomigrateError, LockNotAvailable, automigrate, autoupdate
-from automigrate_ext.backends.postgresql import locks
+from automigrate_ext.backends.postgresql.session import timeouts
 from tests.acceptance.helper import Case, State, fingerprint, item
 
 pytestmark = pytest.mark.timeout(60)
@@ -277,4 +277,4 @@ def test_times_of_the_server_are_read_in_whatever_unit(postgresql, setting, seco
     with postgresql.cursor() as cursor:
         cursor.execute("SET intervalstyle = sql_standard")
         cursor.execute("SELECT set_config('lock_timeout', %s, false)", [setting])
-    assert locks.timeouts(postgresql) == (seconds, 1.0)
+    assert timeouts(postgresql) == (seconds, 1.0)

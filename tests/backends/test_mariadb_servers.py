@@ -111,14 +111,14 @@ def test_read_only_server(loose, case, as_role):
     role = as_role("ALL PRIVILEGES")
     loose.query("SET GLOBAL read_only = 1")
     try:
-        assert backend_for(role.alias).why_read_only() == "the server is read-only (read_only)"
-        assert backend_for(case.alias).why_read_only() == ""  # administrators may write
+        assert backend_for(role.alias).session.why_read_only() == "the server is read-only (read_only)"
+        assert backend_for(case.alias).session.why_read_only() == ""  # administrators may write
         assert is_actual(using=role.alias, apps=BEFORE.apps)
         with pytest.raises(ExecutionFailed, match="use the primary"):
             role.run(item(name=models.TextField(), size=models.IntegerField(null=True)))
     finally:
         loose.query("SET GLOBAL read_only = 0")
-    assert backend_for(role.alias).why_read_only() == ""
+    assert backend_for(role.alias).session.why_read_only() == ""
     assert is_actual(using=case.alias, apps=BEFORE.apps)
 
 

@@ -9,7 +9,7 @@ from django.apps.registry import Apps
 from django.db import models, transaction
 from django.db.utils import IntegrityError, OperationalError
 
-from automigrate_ext.backends.base import Step
+from automigrate_ext.backends.work import Step
 from automigrate_ext.exceptions import ExecutionFailed, LockNotAvailable
 from automigrate_ext.waiting import Patience
 from tests.backends.sqlite3_helper import Database, model
@@ -46,7 +46,7 @@ def test_exclusive_keeps_other_writers_out(database):
 def test_exclusive_waits_for_other_writers(database):
     database.execute("CREATE TABLE t (a)", "PRAGMA busy_timeout = 10")
     backend = database.backend
-    backend.patience = Patience(lock_wait=0.1)
+    backend.session.patience = Patience(lock_wait=0.1)
     with closing(sqlite3.connect(database.connection.settings_dict["NAME"])) as other:
         other.execute("INSERT INTO t VALUES (1)")
         started = time.monotonic()
@@ -61,7 +61,7 @@ def test_exclusive_waits_for_other_writers(database):
 def test_exclusive_waits_for_readers_for_the_time_asked_for(database, lock_timeout, milliseconds):
     database.execute("CREATE TABLE t (a)", "PRAGMA busy_timeout = 10")
     backend = database.backend
-    backend.patience = Patience(lock_timeout=lock_timeout)
+    backend.session.patience = Patience(lock_timeout=lock_timeout)
     with backend.exclusive() as waited:
         assert not waited
         assert database.query("PRAGMA busy_timeout") == [(milliseconds,)]

@@ -6,9 +6,9 @@ from django.db import models
 from django.db.backends.signals import connection_created
 from django.db.models.functions import Lower, Upper
 
-from automigrate_ext.backends.base import Dependent
 from automigrate_ext.backends.sqlite3 import scratch
 from automigrate_ext.backends.sqlite3.introspection import SHADOW_SUFFIXES, read_catalog, shadow_tables
+from automigrate_ext.backends.work import Dependent
 from automigrate_ext.exceptions import ScratchFailed, ShadowedTable
 from automigrate_ext.schema.nouns import ForeignKey, Index, IndexKey, Unique, canonical
 from tests.backends.sqlite3_helper import Database, is_empty, model

@@ -10,8 +10,8 @@ from django.db import models
 from django.db.models.functions import Lower, Now
 from django.db.utils import IntegrityError
 
-from automigrate_ext.backends.base import Fill, Work
 from automigrate_ext.backends.sqlite3 import schema
+from automigrate_ext.backends.work import Fill, Work
 from automigrate_ext.exceptions import ExecutionFailed
 from automigrate_ext.schema.changes import AddColumn, CreateTable, DropTable, RenameColumn, RenameTable
 from automigrate_ext.schema.diff import diff_table

@@ -5,20 +5,22 @@ from __future__ import annotations
 import re
 import secrets
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager
 from dataclasses import replace as evolve
 from functools import cached_property
 from typing import Any
 
-from django.db import models, transaction
+from django.db import models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import split_identifier
-from django.db.utils import DatabaseError, Error
+from django.db.utils import DatabaseError
 
-from automigrate_ext.backends.base import Dependent, Loss, Reference, Step, Work, noun_columns
+from automigrate_ext.backends.base import Backend
 from automigrate_ext.backends.generic import hazards, scratch
-from automigrate_ext.backends.generic.editor import running, writing_editor, written
-from automigrate_ext.backends.generic.guard import Guard
+from automigrate_ext.backends.generic.cost import GenericCost
+from automigrate_ext.backends.generic.editor import writing_editor, written
+from automigrate_ext.backends.generic.faults import GenericFaults
+from automigrate_ext.backends.generic.features import Features
 from automigrate_ext.backends.generic.introspection import (
     SCRATCH,
     Catalog,
@@ -27,7 +29,7 @@ from automigrate_ext.backends.generic.introspection import (
     TypeFacts,
     is_scratch,
 )
-from automigrate_ext.backends.generic.models import model_named
+from automigrate_ext.backends.generic.rows import GenericRows
 from automigrate_ext.backends.generic.schema import (
     CannotBeDone,
     Compiler,
@@ -37,13 +39,12 @@ from automigrate_ext.backends.generic.schema import (
     parts_of,
 )
 from automigrate_ext.backends.generic.scratch import Declaration, Habits, Probe, nouns
-from automigrate_ext.backends.generic.trials import Trials
-from automigrate_ext.backends.renamed import RenamedBackend
-from automigrate_ext.backends.rows import Rows
+from automigrate_ext.backends.generic.session import GenericSession
+from automigrate_ext.backends.naming import noun_columns
+from automigrate_ext.backends.work import Dependent, Loss, Reference, Step, Work
 from automigrate_ext.declared.blueprint import Blueprint
 from automigrate_ext.declared.editor import SchemaEditor
 from automigrate_ext.exceptions import ScratchFailed
-from automigrate_ext.plan.cost import Remark
 from automigrate_ext.schema.changes import (
     AddConstraint,
     AddIndex,
@@ -59,40 +60,30 @@ from automigrate_ext.schema.nouns import Column, Constraint, ForeignKey, Index, 
 
 #: The changes by which something comes to have a name.
 NAMING = (AddConstraint, AddIndex, RenameConstraint, RenameIndex)
-COUNT_ALL = "SELECT count(*) FROM {table} asked"
-COUNT_VALUES = "SELECT count({column}) FROM {table} asked"
 
 
-class GenericRows(Rows):
-    """Asks the rows in SQL that every server understands."""
-
-    def filled_tables(self, tables: Sequence[str]) -> frozenset[str]:
-        """Those of the tables that have a row: one query each, for not every server selects from no table."""
-        return frozenset(table for table in tables if self.row(COUNT_ALL.format(table=self.relation(table)))[0])
-
-
-class GenericBackend(RenamedBackend):
+class GenericBackend(Backend):
     """Any database, as far as Django's public introspection shows it and its schema editor changes it."""
+
+    faults_class = GenericFaults
+    session_class = GenericSession
+    rows_class = GenericRows
+    cost_class = GenericCost
+    session: GenericSession
 
     frees_names = False
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
+        self.set_undoes_ddl(connection.features.can_rollback_ddl)
         super().__init__(connection)
-        self.rows = GenericRows(connection, self.limited, self.is_fault, self.relation)
-        self.undoes_ddl = connection.features.can_rollback_ddl
-        self.proved = not self.undoes_ddl
         self.prefix = f"{SCRATCH}{secrets.token_hex(2)}_"
         #: What the texts of types stand for, of all tables that were read.
         self.types: dict[str, TypeFacts] = {}
         self.declarations: dict[str, Declaration] = {}
         #: The indexes that belong to foreign keys, by the names of these.
         self.key_indexes: dict[str, tuple[str, ...]] = {}
-        self.guard = Guard(connection, self.write)
-        self.is_exclusive = False
         self.habits: Habits | None = None
-        self.trials = Trials(connection, self.prefix, self.write, self.passing)
-        if not self.undoes_ddl:
-            self.opening = self.closing = ()
+        self.features = Features(connection, self.prefix, self.write, self.session.passing)
 
     @property
     def blueprints(self) -> Mapping[str, Blueprint]:
@@ -113,8 +104,8 @@ class GenericBackend(RenamedBackend):
 
     def introspect(self, names: Collection[str]) -> Schema:
         catalog = self.catalog()
-        there = {name: info for name in names if (info := self.find(catalog, name)) is not None}
-        known = (*self.declarations, *names, *map(self.renaming.old_table, names))
+        there = {name: info for name in names if (info := self.session.find(catalog, name)) is not None}
+        known = (*self.declarations, *names, *map(self.session.renaming.old_table, names))
         spelling = {catalog.fold(name): name for name in known}
         return Schema({name: self.read(name, info, spelling, catalog) for name, info in there.items()})
 
@@ -122,9 +113,9 @@ class GenericBackend(RenamedBackend):
         """One table as it is or will be called, with what is not shown of it as the models say it."""
         declaration = self.declarations.get(name)
         with self.connection.cursor() as cursor:
-            table = self.reader.read(cursor, self.renaming.old_table(name), info, self.spelled(name))
+            table = self.reader.read(cursor, self.session.renaming.old_table(name), info, self.spelled(name))
         keys = (self.respelled(noun, spelling, catalog) for noun in table.constraints)
-        table = self.renaming.table(evolve(table, constraints=tuple(keys)))
+        table = self.session.renaming.table(evolve(table, constraints=tuple(keys)))
         return declaration.overlay(table, self.known_habits) if declaration else table
 
     def respelled(self, noun: Constraint, spelling: Mapping[str, str], catalog: Catalog) -> Constraint:
@@ -132,7 +123,7 @@ class GenericBackend(RenamedBackend):
         if not isinstance(noun, ForeignKey):
             return noun
         name = spelling.get(catalog.fold(noun.to_table), noun.to_table)
-        theirs = self.spelled(self.renaming.new_tables.get(name, name))
+        theirs = self.spelled(self.session.renaming.new_tables.get(name, name))
         return evolve(noun, to_table=name, to_columns=tuple(map(theirs.of, noun.to_columns)))
 
     def spelled(self, name: str) -> Spelling:
@@ -147,12 +138,12 @@ class GenericBackend(RenamedBackend):
                     f"The table {blueprint.name} of {blueprint.owner} is named with its schema, which Django's "
                     f"introspection does not find. Let the connection's settings lead to that schema."
                 )
-        self.prove()
+        self.session.prove()
         editor = writing_editor(self.connection)
         self.declarations.update({bp.name: scratch.declaration(editor, bp) for bp in blueprints})
-        self.sweep_if_alone()
+        self.session.sweep_if_alone()
         probes = list(scratch.probes(editor, blueprints, self.prefix))
-        with self.passing():
+        with self.session.passing():
             for probe in probes:
                 self.build(probe)
             self.habits = self.habits or self.see_habits()
@@ -202,7 +193,7 @@ class GenericBackend(RenamedBackend):
     def some_relations(self, catalog: Catalog) -> Iterator[tuple[Any, ...]]:
         """The foreign keys of the models' tables that are there, as `get_relations` gives them."""
         for name in self.declarations:
-            if info := self.find(catalog, name):
+            if info := self.session.find(catalog, name):
                 with self.connection.cursor() as cursor:
                     yield from self.connection.introspection.get_relations(cursor, info.name).values()
 
@@ -219,13 +210,14 @@ class GenericBackend(RenamedBackend):
 
     def references(self, names: Collection[str]) -> tuple[Reference, ...]:
         catalog = self.catalog()
-        inside = {catalog.fold(self.renaming.old_table(name)) for name in names}
-        outside = [info.name for key, info in catalog.tables.items() if key not in inside and not is_scratch(info.name)]
-        spelling = {catalog.fold(self.renaming.old_table(name)): self.renaming.old_table(name) for name in names}
+        renaming = self.session.renaming
+        spelling = {catalog.fold(renaming.old_table(name)): renaming.old_table(name) for name in names}
+        tables = catalog.tables.items()
+        outside = [info.name for key, info in tables if key not in spelling and not is_scratch(info.name)]
         return tuple(
             Reference(table=table.name, foreign_key=key)
             for name in outside
-            for table in [self.read(self.renaming.new_tables.get(name, name), catalog.find(name), spelling, catalog)]
+            for table in [self.read(renaming.new_tables.get(name, name), catalog.find(name), spelling, catalog)]
             for key in table.foreign_keys
             if key.to_table in names
         )
@@ -236,7 +228,7 @@ class GenericBackend(RenamedBackend):
 
     def table_names(self) -> frozenset[str]:
         names = (info.name for info in self.catalog().tables.values() if not is_scratch(info.name))
-        return frozenset(self.renaming.new_tables.get(name, name) for name in names)
+        return frozenset(self.session.renaming.new_tables.get(name, name) for name in names)
 
     def existing(self, names: Collection[str]) -> frozenset[str]:
         catalog = self.catalog()
@@ -251,78 +243,6 @@ class GenericBackend(RenamedBackend):
         own = rf"({re.escape(table.name)}_)?{re.escape(columns[0])}(_key|_check|_\d+)?"
         return re.fullmatch(own, noun.name, re.IGNORECASE) is not None
 
-    # Whether changes of tables are undone
-
-    def prove(self) -> None:
-        """Find out whether changes of tables are undone, as the backend says: editors exist that commit each."""
-        if self.proved:
-            return
-        connection = self.connection.copy() if self.connection.in_atomic_block else self.connection
-        name = f"{self.prefix}undone"
-        model = model_named(name, {"id": models.IntegerField(primary_key=True)})
-        connection.ensure_connection()
-        if connection is not self.connection:
-            self.try_apart(connection, model)
-        else:
-            with transaction.atomic(using=self.connection.alias):
-                self.write(lambda editor: editor.create_model(model))
-                transaction.set_rollback(True, using=self.connection.alias)
-            self.found(self.catalog().find(name) is None)
-        if not self.undoes_ddl:
-            self.drop(name)
-
-    def try_apart(self, connection: BaseDatabaseWrapper, model: type[models.Model]) -> None:
-        """The same by another connection, so that the caller's transaction is not committed."""
-        try:
-            connection.set_autocommit(False)
-            editor = connection.schema_editor()
-            for sql in written(connection, lambda writing: writing.create_model(model)):
-                editor.execute(sql, None)
-            connection.rollback()
-            connection.set_autocommit(True)
-            with connection.cursor() as cursor:
-                self.found(Catalog(connection, cursor).find(model._meta.db_table) is None)
-        finally:
-            connection.close()
-
-    def found(self, undoes_ddl: bool) -> None:
-        self.proved, self.undoes_ddl = True, undoes_ddl
-        if not undoes_ddl:
-            self.opening = self.closing = ()
-
-    @contextmanager
-    def passing(self) -> Iterator[None]:
-        """A block whose scratch tables are gone after it."""
-        if self.undoes_ddl:
-            with transaction.atomic(using=self.connection.alias):
-                yield
-                transaction.set_rollback(True, using=self.connection.alias)
-            return
-        self.forbid_transaction()
-        try:
-            yield
-        finally:
-            for name in self.catalog().scratch():
-                if name.startswith(self.prefix):
-                    self.drop(name)
-
-    def drop(self, table: str) -> None:
-        """Drop a scratch table."""
-        self.write(lambda editor: delete_table(editor, table))
-
-    def sweep_if_alone(self) -> None:
-        """Drop what a killed run has left, under the lock of a run, so that no other one still needs it."""
-        if self.is_exclusive or self.connection.in_atomic_block:
-            return
-        if any(not name.startswith(self.prefix) for name in self.catalog().scratch()):
-            with self.exclusive():
-                pass
-
-    def sweep(self) -> None:
-        for name in self.catalog().scratch():
-            if not name.startswith(self.prefix):
-                self.drop(name)
-
     # Writing
 
     def compile(self, work: Work) -> tuple[Step, ...]:
@@ -332,8 +252,8 @@ class GenericBackend(RenamedBackend):
         """What turns the work into statements."""
         server = Server(
             types=self.types,
-            renamed=self.renaming,
-            keeps_check=self.trials.keeps_check,
+            renamed=self.session.renaming,
+            keeps_check=self.features.keeps_check,
             left_indexes=self.left_indexes,
         )
         return Compiler(self.connection, self.blueprints, server, work)
@@ -341,7 +261,7 @@ class GenericBackend(RenamedBackend):
     def left_indexes(self, key: ForeignKey) -> Sequence[str]:
         """The indexes that stay when a foreign key is dropped to which they belong."""
         names = self.key_indexes.get(key.name, ())
-        return names if names and self.trials.leaves_index else ()
+        return names if names and self.features.leaves_index else ()
 
     def unable(self, change: Change, current: Schema) -> str:
         if isinstance(change, CreateTable):
@@ -353,7 +273,7 @@ class GenericBackend(RenamedBackend):
         if (
             isinstance(change, RenameColumn)
             and self.is_keyed(change, current)
-            and not (self.undoes_ddl or self.trials.renames_keys)
+            and not (self.undoes_ddl or self.features.renames_keys)
         ):
             return hazards.KEYED.format(database=self.connection.display_name, column=change.new_name)
         return next(filter(None, (self.why_not_written(part, current) for part in parts_of(change))), "")
@@ -395,7 +315,7 @@ class GenericBackend(RenamedBackend):
     def why_not_anew(self, change: AlterColumn, current: Schema) -> str:
         """Why a column of another type cannot take the place of one that holds no values, "" where it can."""
         table, name = current.tables[change.table], change.old.name
-        if self.has_values(change.table, name):
+        if self.rows.held([(change.table, name)]):
             return hazards.NOT_TOLD
         resting = [noun for noun in nouns(table) if noun.named or len(noun_columns(noun)) > 1]
         pointing = [key for other in current for key in other.foreign_keys if key.to_table == change.table]
@@ -417,37 +337,16 @@ class GenericBackend(RenamedBackend):
         steps += sorted(later, key=lambda step: not step.makes_table)
         return tuple(steps)
 
-    @contextmanager
-    def exclusive(self) -> Iterator[bool]:
-        self.prove()
-        if self.undoes_ddl:
-            with running(self.connection, undoes_ddl=True):
-                self.guard.make()
-                waited = self.guard.take(self.connection, self.patience)
-                with self.marked():
-                    yield waited
-            return
-        self.forbid_transaction()
-        self.guard.make()
-        with (
-            self.guard.held_apart(self.patience) as waited,
-            running(self.connection, undoes_ddl=False),
-            self.marked(),
-        ):
-            yield waited
+    # Running
 
-    @contextmanager
-    def marked(self) -> Iterator[None]:
-        """While the lock is held; what killed runs have left is dropped."""
-        self.is_exclusive = True
-        try:
-            self.sweep()
-            yield
-        finally:
-            self.is_exclusive = False
+    def exclusive(self) -> AbstractContextManager[bool]:
+        return self.session.exclusive()
 
-    def batches(self, steps: Sequence[Step]) -> tuple[tuple[Step, ...], ...]:
-        return (tuple(steps),) if self.undoes_ddl else tuple((step,) for step in steps)
+    def set_undoes_ddl(self, undoes_ddl: bool) -> None:
+        """Set whether a transaction undoes changes of tables; only then is a script of a plan one transaction."""
+        self.undoes_ddl = undoes_ddl
+        if not undoes_ddl:
+            self.opening = self.closing = ()
 
     def create_record(self, model: type[models.Model]) -> None:
         self.write(lambda editor: editor.create_model(model))
@@ -455,14 +354,14 @@ class GenericBackend(RenamedBackend):
     def execute_step(self, step: Step) -> None:
         """Execute the statement of a step, by the editor if it is one of its own."""
         if step.sql.startswith("UPDATE"):
-            self.execute(step.sql)
+            self.session.execute(step.sql)
         else:
             self.run_ddl(step.sql)
 
     def run_script(self, text: str) -> None:
         # As the migration operation RunSQL splits it.
         for sql in self.connection.ops.prepare_sql_script(text):
-            self.execute(sql)
+            self.session.execute(sql)
 
     def is_in_transaction(self) -> bool:
         return bool(self.connection.in_atomic_block)
@@ -471,6 +370,10 @@ class GenericBackend(RenamedBackend):
         """Execute what an editor writes."""
         for sql in written(self.connection, write):
             self.run_ddl(sql)
+
+    def drop(self, table: str) -> None:
+        """Drop a scratch table."""
+        self.write(lambda editor: delete_table(editor, table))
 
     def run_ddl(self, sql: str) -> None:
         """Execute a statement of the editor's as the editor does; an error carries the statement as a note."""
@@ -482,37 +385,8 @@ class GenericBackend(RenamedBackend):
             error.add_note(f"In: {sql}")
             raise
 
-    @contextmanager
-    def snapshot(self) -> Iterator[None]:
-        """A transaction, where scratch tables can be made and undone in one."""
-        self.prove()
-        if not self.undoes_ddl:
-            yield
-            return
-        with super().snapshot():
-            yield
-
-    def column_names(self, table: str) -> Sequence[str]:
-        info: Any = self.catalog().find(table)
-        with self.connection.cursor() as cursor:
-            return [row.name for row in self.connection.introspection.get_table_description(cursor, info.name)]
-
-    # Questions to the rows
-
-    def remarks(self, work: Work, filled: Collection[str]) -> tuple[Remark, ...]:
-        """None: how the server carries the statements out is not to be told from Django's introspection."""
-        return ()
-
-    def has_rows(self, table: str) -> bool:
-        return self.count_rows(table) > 0
-
-    def has_values(self, table: str, column: str) -> bool:
-        return bool(self.ask(COUNT_VALUES, column=self.quote(column), table=self.relation(table)))
+    # Values
 
     def count_lost(self, table: Table, old: Column, new: Column) -> Loss:
         """Nothing for a wider type; a change to any other is refused before this is asked."""
         return Loss()
-
-    def is_disturbed(self, error: Error) -> bool:
-        """Whether it may be that another run has dropped scratch tables, taking them for those of a killed one."""
-        return SCRATCH in str(error).lower()

@@ -17,7 +17,6 @@ from django.db.models import NOT_PROVIDED, CheckConstraint, Model, Q, UniqueCons
 from django.db.models import Index as ModelIndex
 from django.db.utils import DatabaseError
 
-from automigrate_ext.backends.base import Fill, Reference, Step, Work, generated_names, noun_columns, row_fill
 from automigrate_ext.backends.generic.editor import written
 from automigrate_ext.backends.generic.hazards import never_loses
 from automigrate_ext.backends.generic.introspection import TypeFacts
@@ -30,6 +29,8 @@ from automigrate_ext.backends.generic.models import (
     without_default,
 )
 from automigrate_ext.backends.generic.scratch import nouns
+from automigrate_ext.backends.naming import generated_names, noun_columns
+from automigrate_ext.backends.work import Fill, Reference, Step, Work, row_fill
 from automigrate_ext.declared.blueprint import FOREIGN_KEY_SUFFIX, Blueprint, kept_name, statement_name
 from automigrate_ext.declared.editor import SchemaEditor
 from automigrate_ext.exceptions import AutomigrateError

@@ -4,44 +4,44 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace as evolve
 
-from django.db.utils import DatabaseError, Error
-
-from automigrate_ext.backends.base import Dependent, Loss, Part, Reference, Step, T, Work, noun_columns
-from automigrate_ext.backends.mysql import dependents, faults, hazards, introspection, schema, scratch, session
+from automigrate_ext.backends.base import Backend
+from automigrate_ext.backends.mysql import dependents, hazards, introspection, schema, scratch
+from automigrate_ext.backends.mysql.cost import MySQLCost
+from automigrate_ext.backends.mysql.faults import MySQLFaults
 from automigrate_ext.backends.mysql.introspection import Catalog
 from automigrate_ext.backends.mysql.parser import INTEGERS
-from automigrate_ext.backends.mysql.renames import Renaming
-from automigrate_ext.backends.renamed import RenamedBackend
-from automigrate_ext.backends.rows import TookTooLong
+from automigrate_ext.backends.mysql.rows import MySQLRows
+from automigrate_ext.backends.mysql.session import SQL_MODE, MySQLSession
+from automigrate_ext.backends.naming import noun_columns
+from automigrate_ext.backends.work import Dependent, Loss, Part, Reference, Step, Work
 from automigrate_ext.declared.blueprint import Blueprint
 from automigrate_ext.declared.editor import collecting_editor
-from automigrate_ext.exceptions import ExecutionFailed, LockNotAvailable
 from automigrate_ext.schema.adopt import TypeRules
-from automigrate_ext.schema.changes import AlterColumn, Change, DropTable, plural
+from automigrate_ext.schema.changes import AlterColumn
 from automigrate_ext.schema.nouns import Check, Column, Constraint, ForeignKey, Index, Schema, Table, Unique
-from automigrate_ext.waiting import Waiting, describe_sessions, seconds
 
-#: Seconds between two attempts to get the lock, at first and at most.
-PAUSE, LONGEST_PAUSE = 0.05, 1.0
-#: The longest time limit that MariaDB knows, in seconds: https://mariadb.com/kb/en/aborting-statements/
-LONGEST_LIMIT = 31_536_000
 #: The names that the servers give to checks, and to a second unique key over the same column.
 SERVER_NAMED = re.compile(r"^(CONSTRAINT_\d+|.*_chk_\d+)$")
 
 
-class MySQLBackend(RenamedBackend):
+class MySQLBackend(Backend):
     """MariaDB and MySQL: every DDL statement is committed at once, and texts are what SHOW CREATE TABLE prints."""
 
+    faults_class = MySQLFaults
+    session_class = MySQLSession
+    rows_class = MySQLRows
+    cost_class = MySQLCost
+    session: MySQLSession
+
     type_rules = TypeRules(widths={kind: width for width, kind in enumerate(INTEGERS)})
-    opening = (f"SET SESSION sql_mode = '{session.SQL_MODE}'",)
+    opening = (f"SET SESSION sql_mode = '{SQL_MODE}'",)
     closing = ()
     dependents_follow = False
     undoes_ddl = False
-    renaming_class = Renaming
 
     # Reading
 
@@ -51,31 +51,31 @@ class MySQLBackend(RenamedBackend):
 
     def introspect(self, names: Collection[str]) -> Schema:
         catalog = self.catalog()
-        found = {name: self.find(catalog, name) for name in names}
+        found = {name: self.session.find(catalog, name) for name in names}
         there = {name: spelled for name, spelled in found.items() if spelled is not None}
         texts = introspection.read_texts(self.connection, list(there.values()))
         return Schema({name: self.named(name, text.table, catalog) for name, text in zip(there, texts, strict=True)})
 
     def named(self, name: str, table: Table, catalog: Catalog) -> Table:
         """A table that was read, as the models spell its name and those of the tables that it points at."""
-        renamed = self.renaming.table(table)
+        renamed = self.session.renaming.table(table)
         return introspection.respelled(renamed, name, catalog)
 
     def scratch(self, blueprints: Sequence[Blueprint]) -> Schema:
         catalog = self.catalog()
-        there = {blueprint.name: self.find(catalog, blueprint.name) for blueprint in blueprints}
+        there = {blueprint.name: self.session.find(catalog, blueprint.name) for blueprint in blueprints}
         return scratch.scratch(self.connection, blueprints, {new: old for new, old in there.items() if old})
 
     def statements(self, blueprint: Blueprint) -> tuple[str, ...]:
         return scratch.statements(blueprint)
 
     def references(self, names: Collection[str]) -> tuple[Reference, ...]:
-        inside = {self.renaming.old_table(name): name for name in names}
+        inside = {self.session.renaming.old_table(name): name for name in names}
         outside = [name for name in introspection.referring(self.connection, inside) if name not in inside]
         return tuple(
             Reference(table=text.table.name, foreign_key=key)
             for text in introspection.read_texts(self.connection, outside)
-            for key in self.renaming.table(text.table).foreign_keys
+            for key in self.session.renaming.table(text.table).foreign_keys
             if key.to_table in names
         )
 
@@ -105,7 +105,7 @@ class MySQLBackend(RenamedBackend):
             for part in parts
             if part.verb != "changed" and not part.constraint and (table := self.find_now(catalog, part.table))
         }
-        if not by_part or not self.is_mariadb:
+        if not by_part or not introspection.is_mariadb(self.connection):
             return {}
         tables = sorted({part.table for part in by_part})
         texts = introspection.read_texts(self.connection, tables)
@@ -116,7 +116,7 @@ class MySQLBackend(RenamedBackend):
 
     def find_now(self, catalog: Catalog, name: str) -> str | None:
         """The present name of a table, by that or by the one that it will have."""
-        return catalog.find(self.renaming.old_table(name))
+        return catalog.find(self.session.renaming.old_table(name))
 
     def pointing_keys(self, parts: Sequence[Part]) -> defaultdict[Part, list[Dependent]]:
         """The foreign keys of other tables that point at columns which are converted or dropped."""
@@ -133,7 +133,7 @@ class MySQLBackend(RenamedBackend):
 
     def table_names(self) -> frozenset[str]:
         names = self.catalog().engines
-        new = self.renaming.new_tables
+        new = self.session.renaming.new_tables
         return frozenset(new.get(name, name) for name in names)
 
     def server_named(self, table: Table, noun: Constraint | Index) -> bool:
@@ -145,10 +145,6 @@ class MySQLBackend(RenamedBackend):
         return is_unique and re.fullmatch(rf"{re.escape(noun_columns(noun)[0])}(_\d+)?", noun.name) is not None
 
     # Writing
-
-    def column_names(self, table: str) -> Sequence[str]:
-        (text,) = introspection.read_texts(self.connection, [table])
-        return [column.name for column in text.table.columns]
 
     def compile(self, work: Work) -> tuple[Step, ...]:
         return tuple(self.compiler(work).steps())
@@ -163,7 +159,7 @@ class MySQLBackend(RenamedBackend):
             collecting_editor(self.connection),
             evolve(work, casts=casts),
             schema.Neighbours(own_indexes=self.own_indexes(work)),
-            default_in_brackets=not self.is_mariadb,
+            default_in_brackets=not introspection.is_mariadb(self.connection),
         )
 
     def casts_of_nothing(self, work: Work) -> Iterator[tuple[tuple[str, str], str]]:
@@ -176,83 +172,35 @@ class MySQLBackend(RenamedBackend):
                 continue
             yield (change.table, new.name), schema.NOTHING
 
-    def effects(self, work: Work, tables: Collection[str]) -> Mapping[str, tuple[str, ...]]:
-        """What the statements are; how the server carries an ALTER TABLE out, it does not tell beforehand."""
-        found: defaultdict[str, dict[str, None]] = defaultdict(dict)
-        for step in self.compile(work):
-            if step.table in tables and (words := schema.effect(step)):
-                found[step.table][words] = None
-        return {table: tuple(words) for table, words in found.items()}
-
     def own_indexes(self, work: Work) -> Mapping[str, frozenset[str]]:
         """The indexes that the server made for foreign keys of the tables that change."""
         catalog = self.catalog()
         altered = [name for name in {change.table for change in work.changes} if work.current.get(name)]
-        there = {name: old for name in altered if (old := self.find(catalog, name))}
+        there = {name: old for name in altered if (old := self.session.find(catalog, name))}
         texts = introspection.read_texts(self.connection, list(there.values()))
         return {name: text.own_indexes for name, text in zip(there, texts, strict=True)}
-
-    @property
-    def is_mariadb(self) -> bool:
-        """Whether the server is MariaDB, and not MySQL."""
-        return bool(self.connection.mysql_is_mariadb)  # type: ignore[attr-defined]
 
     def compile_rebuild(
         self, work: Work, references: Sequence[Reference], *, cascade: bool = False
     ) -> tuple[Step, ...]:
         return tuple(schema.compile_rebuild(collecting_editor(self.connection), work))
 
-    def make_sure(self, steps: Sequence[Step]) -> None:
-        """Lock the tables of which a statement may lose values for a moment, to learn whether that can be done."""
-        names = dict.fromkeys(step.table for step in steps if self.at_stake(step))
-        there = self.existing(names) if names else ()
-        for name in names:
-            if name in there:
-                with self.locked(name):
-                    pass
+    # Running
+
+    def exclusive(self) -> AbstractContextManager[bool]:
+        return self.session.exclusive()
 
     def run(self, steps: Sequence[Step]) -> None:
         """Execute the steps; where one may lose values, count these once more while nobody else can write any."""
         for step in steps:
-            if not self.at_stake(step):
+            at_stake = hazards.at_stake(step)
+            if not at_stake:
                 super().run([step])
                 continue
-            with self.locked(step.table):
-                for change in self.at_stake(step):
-                    self.forbid_loss(change)
+            with self.session.locked(step.table):
+                for change in at_stake:
+                    hazards.forbid_loss(self.rows, change)
                 super().run([step])
-
-    def at_stake(self, step: Step) -> list[Change]:
-        """The changes by which a step may lose values."""
-        return [change for change in step.at_stake if hazards.is_at_stake(change)]
-
-    def forbid_loss(self, change: Change) -> None:
-        """Raise `ExecutionFailed` where the change would lose values that were not there when they were counted."""
-        count = hazards.turned_up(self.rows, change)
-        if count == 0:
-            return
-        noun = "row" if isinstance(change, DropTable) else "value"
-        found = f"{noun}s that cannot be counted" if count is None else plural(count, noun)
-        raise ExecutionFailed(
-            f"{change.describe()} would lose {found}, written by somebody else since the rows were counted. The run "
-            f"ended before that: what it did until then stays done, and the next one judges the rows anew."
-        )
-
-    @contextmanager
-    def locked(self, table: str) -> Iterator[None]:
-        """Keep other sessions from a table; this is the only lock that outlives a statement that alters them.
-
-        The node of a cluster would wait for itself: what others write has to reach the table before it is altered.
-        """
-        if session.is_in_cluster(self.connection):
-            yield
-            return
-        self.execute(session.LOCK_TABLES.format(table=self.quote(table)))
-        try:
-            yield
-        finally:
-            if self.connection.connection is not None and self.connection.is_usable():
-                self.execute(session.UNLOCK_TABLES)
 
     def run_script(self, text: str) -> None:
         # The server splits it, and each statement's outcome has to be asked for.
@@ -264,122 +212,10 @@ class MySQLBackend(RenamedBackend):
     def is_in_transaction(self) -> bool:
         return bool(self.connection.in_atomic_block)
 
-    def batches(self, steps: Sequence[Step]) -> tuple[tuple[Step, ...], ...]:
-        return tuple((step,) for step in steps)
-
-    # Sessions
-
-    @contextmanager
-    def guarded(self) -> Iterator[None]:
-        with super().guarded(), self.strict():
-            yield
-
-    def why_read_only(self) -> str:
-        return "the server is read-only (read_only)" if session.is_read_only(self.connection) else ""
-
-    @contextmanager
-    def strict(self) -> Iterator[None]:
-        """The settings of a run, whatever the server's default is."""
-        wanted: dict[str, str | int] = dict(session.SETTINGS)
-        if self.patience.lock_timeout is not None:
-            # The server takes whole seconds, and one at least.
-            wanted["lock_wait_timeout"] = wanted["innodb_lock_wait_timeout"] = max(1, round(self.patience.lock_timeout))
-        with session.settings(self.connection, wanted):
-            yield
-
-    @contextmanager
-    def exclusive(self) -> Iterator[bool]:
-        """Hold the lock of a run. Raises `ExecutionFailed` inside a transaction, which DDL would commit."""
-        self.forbid_transaction()
-        with self.strict():
-            waited = self.take_lock()
-            try:
-                yield waited
-            finally:
-                self.free_lock()
-
-    def take_lock(self) -> bool:
-        """Try until the lock is had; says whether it had to be waited for. Raises `LockNotAvailable`."""
-        waiting = Waiting(self.patience.lock_wait, self.patience.notify)
-        pause = PAUSE
-        while not session.try_lock(self.connection):
-            if not waiting.pause(pause, self.other_runs):
-                raise LockNotAvailable(self.run_in_the_way())
-            pause = min(pause * 1.5, LONGEST_PAUSE)
-        return waiting.waited
-
-    def free_lock(self) -> None:
-        """Give the lock back, which a connection that broke has not any more."""
-        if self.connection.connection is not None and self.connection.is_usable():
-            session.free_lock(self.connection)
-
-    def other_runs(self) -> str:
-        """What a run waits for that waits for another one."""
-        holders = describe_sessions(session.holders(self.connection))
-        return f"Waiting for another run on database {self.connection.alias!r}{holders}"
-
-    def run_in_the_way(self) -> str:
-        """Why a run ends that has waited for another one."""
-        holders = describe_sessions(session.holders(self.connection))
-        return (
-            f"Another run on database {self.connection.alias!r}{holders} did not end within "
-            f"{seconds(self.patience.lock_wait)}. Nothing was changed. Wait for it or raise --lock-wait (lock_wait=); "
-            f"KILL ends a session that hangs."
-        )
-
-    def steadily(self, read: Callable[[], T]) -> T:
-        """What `read` finds; where a run changed the tables under its eyes, what it finds after that run."""
-        try:
-            return read()
-        except Error as error:
-            if not self.is_disturbed(error) or self.connection.in_atomic_block:
-                raise
-        with self.exclusive():
-            return read()
-
-    # Questions to the rows
+    # Values
 
     def count_lost(self, table: Table, old: Column, new: Column) -> Loss:
         return hazards.count_lost(self.rows, table, old, new)
 
     def typed(self, column: Column, value: str) -> str:
         return hazards.value(column, value)
-
-    @contextmanager
-    def limited(self, seconds: float | None) -> Iterator[None]:
-        """Let the server stop statements that take longer; MySQL stops those that read."""
-        if not seconds:
-            yield
-            return
-        seconds = min(seconds, LONGEST_LIMIT)
-        milliseconds = max(1, round(seconds * 1000))
-        limit: dict[str, str | int | float] = (
-            {"max_statement_time": seconds} if self.is_mariadb else {"max_execution_time": min(milliseconds, 2**32 - 1)}
-        )
-        with session.settings(self.connection, limit):
-            try:
-                yield
-            except DatabaseError as error:
-                if faults.code_of(error) in (faults.STATEMENT_TIMEOUT, faults.MYSQL_TIMEOUT):
-                    raise TookTooLong(f"not counted within {seconds:g} s") from error
-                raise
-
-    # Faults
-
-    def explain(self, error: Error) -> str:
-        return " ".join(" ".join([faults.words(error), *getattr(error, "__notes__", ())]).split())
-
-    def is_fault(self, error: Error) -> bool:
-        return faults.is_fault(error)
-
-    def is_locked(self, error: Error) -> bool:
-        return faults.code_of(error) == faults.LOCK_WAIT_TIMEOUT
-
-    def is_disturbed(self, error: Error) -> bool:
-        return faults.code_of(error) in faults.GONE
-
-    def is_forbidden(self, error: Error) -> bool:
-        return faults.is_forbidden(error)
-
-    def way_out(self, error: Error) -> str:
-        return faults.advice(self.connection, error)

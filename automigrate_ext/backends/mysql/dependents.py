@@ -14,8 +14,8 @@ from dataclasses import dataclass
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import DatabaseError, Error
 
-from automigrate_ext.backends.base import Dependent, Part
 from automigrate_ext.backends.mysql import faults
+from automigrate_ext.backends.work import Dependent, Part
 
 DATABASE = "SELECT DATABASE()"
 # The server prints the queries of views with the database before each table; without SHOW VIEW it prints nothing.

@@ -5,6 +5,8 @@ from __future__ import annotations
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import Error
 
+from automigrate_ext.backends.faults import Faults
+
 # Error codes. Sources: https://mariadb.com/kb/en/mariadb-error-code-reference/ and MySQL's "Server Error Message
 # Reference"; those from 2000 on are the client's.
 LOCK_WAIT_TIMEOUT, DEADLOCK = 1205, 1213
@@ -85,3 +87,25 @@ def advice(connection: BaseDatabaseWrapper, error: Error) -> str:
             user, database = cursor.fetchone()
         return NEEDED.format(role="'{}'@'{}'".format(*user.rsplit("@", 1)), database=database)
     return ADVICE.get(code, "")
+
+
+class MySQLFaults(Faults):
+    """The errors of MariaDB and MySQL."""
+
+    def words(self, error: Error) -> str:
+        return words(error)
+
+    def is_fault(self, error: Error) -> bool:
+        return is_fault(error)
+
+    def is_locked(self, error: Error) -> bool:
+        return code_of(error) == LOCK_WAIT_TIMEOUT
+
+    def is_disturbed(self, error: Error) -> bool:
+        return code_of(error) in GONE
+
+    def is_forbidden(self, error: Error) -> bool:
+        return is_forbidden(error)
+
+    def way_out(self, error: Error) -> str:
+        return advice(self.connection, error)

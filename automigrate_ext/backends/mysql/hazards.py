@@ -9,12 +9,13 @@ from typing import Any
 
 from django.db.utils import DatabaseError
 
-from automigrate_ext.backends.base import Loss
 from automigrate_ext.backends.mysql import faults
 from automigrate_ext.backends.mysql.parser import BOOLEAN, INTEGERS, JSON, is_text
 from automigrate_ext.backends.mysql.schema import NOTHING, cut, define, is_cut
 from automigrate_ext.backends.rows import SAMPLE_SIZE, Rows, Source, TookTooLong
-from automigrate_ext.schema.changes import AlterColumn, Change, DropColumn, DropTable
+from automigrate_ext.backends.work import Loss, Step
+from automigrate_ext.exceptions import ExecutionFailed
+from automigrate_ext.schema.changes import AlterColumn, Change, DropColumn, DropTable, plural
 from automigrate_ext.schema.nouns import Column, Table
 
 PROBE = "automigrate_ext_values"
@@ -176,11 +177,29 @@ def sampled(rows: Rows, keys: Sequence[str], survives: str) -> tuple[tuple[Any, 
 
 def execute(rows: Rows, sql: str) -> None:
     """One statement, as long as a question may take."""
-    with rows.limited(rows.limit), rows.connection.cursor() as cursor:
+    with rows.session.limited(rows.limit), rows.connection.cursor() as cursor:
         cursor.execute(sql)
 
 
 # What has turned up since the rows were counted
+
+
+def at_stake(step: Step) -> list[Change]:
+    """Return the changes by which a step may lose values."""
+    return [change for change in step.at_stake if is_at_stake(change)]
+
+
+def forbid_loss(rows: Rows, change: Change) -> None:
+    """Raise `ExecutionFailed` where the change would lose values that were not there when they were counted."""
+    count = turned_up(rows, change)
+    if count == 0:
+        return
+    noun = "row" if isinstance(change, DropTable) else "value"
+    found = f"{noun}s that cannot be counted" if count is None else plural(count, noun)
+    raise ExecutionFailed(
+        f"{change.describe()} would lose {found}, written by somebody else since the rows were counted. The run "
+        f"ended before that: what it did until then stays done, and the next one judges the rows anew."
+    )
 
 
 def is_at_stake(change: Change) -> bool:

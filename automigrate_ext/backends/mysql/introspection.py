@@ -27,6 +27,11 @@ WHERE event_object_schema = DATABASE() AND event_object_table IN ({names}) ORDER
 """
 
 
+def is_mariadb(connection: BaseDatabaseWrapper) -> bool:
+    """Return whether the server is MariaDB, and not MySQL."""
+    return bool(connection.mysql_is_mariadb)  # type: ignore[attr-defined]
+
+
 class Catalog:
     """The names of what the database holds, with the engines of its tables."""
 

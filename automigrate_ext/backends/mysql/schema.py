@@ -14,8 +14,9 @@ from dataclasses import replace as evolve
 from functools import cached_property
 from typing import TypeVar
 
-from automigrate_ext.backends.base import Fill, Step, Work, noun_columns, row_fill
-from automigrate_ext.backends.mysql.renames import Renaming
+from automigrate_ext.backends.mysql.renaming import DefinitionRenaming
+from automigrate_ext.backends.naming import noun_columns
+from automigrate_ext.backends.work import Fill, Step, Work, row_fill
 from automigrate_ext.declared.editor import MARK, SchemaEditor
 from automigrate_ext.schema.changes import (
     AddColumn,
@@ -168,7 +169,7 @@ class Compiler:
         if tables:
             pairs = (f"{self.quote(change.table)} TO {self.quote(change.new_name)}" for change in tables)
             yield Step(sql=RENAME_TABLES.format(pairs=", ".join(pairs)), table=tables[0].table)
-        for table, columns in Renaming([*tables, *self.of(RenameColumn)]).columns_by_new_table().items():
+        for table, columns in DefinitionRenaming([*tables, *self.of(RenameColumn)]).columns_by_new_table().items():
             yield self.alter(
                 table, (f"RENAME COLUMN {self.quote(old)} TO {self.quote(new)}" for old, new in columns.items())
             )

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from functools import partial
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import DatabaseError, Error
 
 from automigrate_ext.backends.mysql import faults
-from automigrate_ext.waiting import Session
+from automigrate_ext.backends.mysql.hazards import at_stake
+from automigrate_ext.backends.mysql.introspection import is_mariadb
+from automigrate_ext.backends.mysql.renaming import DefinitionRenaming
+from automigrate_ext.backends.rows import TookTooLong
+from automigrate_ext.backends.session import RenamingSession
+from automigrate_ext.backends.work import Step
+from automigrate_ext.waiting import Session as OtherSession
 
 # Without NO_ZERO_DATE, so that zero dates which are there survive a table's rebuild; with NO_AUTO_VALUE_ON_ZERO, so
 # that a row numbered 0 does. Without ANSI_QUOTES, which would change what SHOW CREATE TABLE prints.
@@ -41,6 +48,102 @@ UNLOCK_TABLES = "UNLOCK TABLES"
 #: Source: https://dev.mysql.com/doc/refman/8.4/en/locking-functions.html, which allows 64 characters.
 LONGEST_NAME = 64
 LOCK_PREFIX = "automigrate_ext."
+#: The longest time limit that MariaDB takes, in seconds: https://mariadb.com/kb/en/aborting-statements/
+LONGEST_LIMIT = 31_536_000
+
+
+class MySQLSession(RenamingSession):
+    """The session of a run on MariaDB and MySQL, strict whatever the server's default is."""
+
+    hint = "; KILL ends a session that hangs"
+    renaming_class = DefinitionRenaming
+
+    @contextmanager
+    def guarded(self) -> Iterator[None]:
+        with super().guarded(), self.strict():
+            yield
+
+    @contextmanager
+    def strict(self) -> Iterator[None]:
+        """Give the session the settings of a run while the block runs."""
+        wanted: dict[str, str | int] = dict(SETTINGS)
+        if self.patience.lock_timeout is not None:
+            # The server takes whole seconds, and one at least.
+            wanted["lock_wait_timeout"] = wanted["innodb_lock_wait_timeout"] = max(1, round(self.patience.lock_timeout))
+        with settings(self.connection, wanted):
+            yield
+
+    @contextmanager
+    def exclusive(self) -> Iterator[bool]:
+        """Hold the lock of a run. Raises `ExecutionFailed` inside a transaction, which DDL would commit."""
+        self.forbid_transaction()
+        with self.strict():
+            waited = self.wait_for_run(partial(try_lock, self.connection))
+            try:
+                yield waited
+            finally:
+                # A connection that broke does not have the lock any more.
+                if self.connection.connection is not None and self.connection.is_usable():
+                    free_lock(self.connection)
+
+    def holders(self) -> tuple[OtherSession, ...]:
+        return holders(self.connection)
+
+    def is_worth_repeating(self, error: Error) -> bool:
+        """Return whether the error may come from another run, and the lock of a run can be had."""
+        return super().is_worth_repeating(error) and not self.connection.in_atomic_block
+
+    def why_read_only(self) -> str:
+        return "the server is read-only (read_only)" if is_read_only(self.connection) else ""
+
+    def batches(self, steps: Sequence[Step]) -> tuple[tuple[Step, ...], ...]:
+        return tuple((step,) for step in steps)
+
+    def make_sure(self, steps: Sequence[Step]) -> None:
+        """Lock the tables of which a statement may lose values for a moment, to learn whether that can be done."""
+        names = dict.fromkeys(step.table for step in steps if at_stake(step))
+        there = self.backend.existing(names) if names else ()
+        for name in names:
+            if name in there:
+                with self.locked(name):
+                    pass
+
+    @contextmanager
+    def locked(self, table: str) -> Iterator[None]:
+        """Keep other sessions from a table; this is the only lock that outlives a statement that alters them.
+
+        The node of a cluster would wait for itself: what others write has to reach the table before it is altered.
+        """
+        if is_in_cluster(self.connection):
+            yield
+            return
+        self.execute(LOCK_TABLES.format(table=self.backend.quote(table)))
+        try:
+            yield
+        finally:
+            if self.connection.connection is not None and self.connection.is_usable():
+                self.execute(UNLOCK_TABLES)
+
+    @contextmanager
+    def limited(self, seconds: float | None) -> Iterator[None]:
+        """Let the server stop statements that take longer; MySQL stops those that read."""
+        if not seconds:
+            yield
+            return
+        seconds = min(seconds, LONGEST_LIMIT)
+        milliseconds = max(1, round(seconds * 1000))
+        limit: dict[str, str | int | float] = (
+            {"max_statement_time": seconds}
+            if is_mariadb(self.connection)
+            else {"max_execution_time": min(milliseconds, 2**32 - 1)}
+        )
+        with settings(self.connection, limit):
+            try:
+                yield
+            except DatabaseError as error:
+                if faults.code_of(error) in (faults.STATEMENT_TIMEOUT, faults.MYSQL_TIMEOUT):
+                    raise TookTooLong(f"not counted within {seconds:g} s") from error
+                raise
 
 
 @contextmanager
@@ -113,11 +216,11 @@ def free_lock(connection: BaseDatabaseWrapper) -> None:
         cursor.execute(FREE_LOCK, [lock_name(connection)])
 
 
-def holders(connection: BaseDatabaseWrapper) -> tuple[Session, ...]:
+def holders(connection: BaseDatabaseWrapper) -> tuple[OtherSession, ...]:
     """The session that has the lock, as far as the server tells this role of it."""
     with connection.cursor() as cursor:
         cursor.execute(HOLDER, [lock_name(connection)])
         return tuple(
-            Session(pid=pid, user=user, state=state or command, query=info)
+            OtherSession(pid=pid, user=user, state=state or command, query=info)
             for pid, user, command, state, info in cursor.fetchall()
         )

@@ -6,18 +6,21 @@ that come with PostgreSQL, and for pgvector, it is written down here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from django.contrib.postgres.indexes import OpClass
+from django.contrib.postgres.signals import get_citext_oids, get_hstore_oids, register_type_handlers
 from django.core.exceptions import FieldError
+from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Expression, F, Model
 from django.db.models.sql import Query
 from django.db.utils import Error
 
+from automigrate_ext.backends.extensions import Extensions
 from automigrate_ext.backends.postgresql import faults
-from automigrate_ext.exceptions import AutomigrateError
+from automigrate_ext.exceptions import AutomigrateError, ExecutionFailed
 
 CREATE = "CREATE EXTENSION IF NOT EXISTS {name}"
 THERE = "SELECT extname FROM pg_extension WHERE extname = ANY(%s)"
@@ -61,6 +64,38 @@ PLAIN_TYPES = frozenset(
         *("uuid", "inet", "cidr", "macaddr", "macaddr8"),
     }
 )
+
+
+class PostgreSQLExtensions(Extensions):
+    """The extensions of a PostgreSQL database."""
+
+    def needed(self, models: Iterable[type[Model]]) -> Mapping[str, str]:
+        return needed(self.connection, models)
+
+    def missing(self, wanted: Mapping[str, str]) -> tuple[str, ...]:
+        return missing(self.connection, wanted)
+
+    def create_statement(self, name: str) -> str:
+        return CREATE.format(name=self.connection.ops.quote_name(name))
+
+    def create(self, names: Sequence[str]) -> None:
+        for name in names:
+            try:
+                with transaction.atomic(using=self.connection.alias):
+                    self.session.execute(self.create_statement(name))
+            except Error as error:
+                if not faults.is_forbidden(error):
+                    raise
+                raise ExecutionFailed(forbidden(self.connection, name, error)) from error
+
+    def register_types(self) -> None:
+        self.forget_types()
+        register_type_handlers(self.connection)
+
+    def forget_types(self) -> None:
+        cached: tuple[Any, ...] = (get_hstore_oids, get_citext_oids)
+        for oids in cached:
+            oids.cache_clear()
 
 
 def needed(connection: BaseDatabaseWrapper, models: Iterable[type[Model]]) -> dict[str, str]:

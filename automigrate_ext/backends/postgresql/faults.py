@@ -7,6 +7,10 @@ from typing import Any
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import Error, OperationalError
 
+from automigrate_ext.backends.faults import Faults
+from automigrate_ext.backends.postgresql.holders import NAMED_HOLDERS, sessions
+from automigrate_ext.waiting import describe_sessions
+
 # Error codes. Source: PostgreSQL's documentation, appendix "PostgreSQL Error Codes".
 LOCK_NOT_AVAILABLE, DEADLOCK = "55P03", "40P01"
 NO_PRIVILEGE, READ_ONLY = "42501", "25006"
@@ -117,3 +121,31 @@ def row_of(connection: BaseDatabaseWrapper, sql: str, *params: str) -> Any:
     with connection.cursor() as cursor:
         cursor.execute(sql, params or None)
         return cursor.fetchone()
+
+
+class PostgreSQLFaults(Faults):
+    """The errors of PostgreSQL."""
+
+    def is_fault(self, error: Error) -> bool:
+        return is_fault(error)
+
+    def is_locked(self, error: Error) -> bool:
+        return code_of(error) == LOCK_NOT_AVAILABLE
+
+    def is_disturbed(self, error: Error) -> bool:
+        return self.is_locked(error) or code_of(error) in GONE
+
+    def is_forbidden(self, error: Error) -> bool:
+        return is_forbidden(error)
+
+    def way_out(self, error: Error) -> str:
+        if not self.is_locked(error):
+            return advice(self.connection, error)
+        statement = self.explain(error)
+        holders = sessions(self.connection, NAMED_HOLDERS, statement, statement) or sessions(
+            self.connection, NAMED_HOLDERS, "", ""
+        )
+        return (
+            f"The tables are in use{describe_sessions(holders)}: wait until they are free, or raise --lock-timeout "
+            f"(lock_timeout=)."
+        )

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from django.db.backends.utils import split_identifier
 
-from automigrate_ext.backends.base import Fill, Reference, Step, Work, row_fill
+from automigrate_ext.backends.work import Fill, Reference, Step, Work, row_fill
 from automigrate_ext.declared.editor import MARK, SchemaEditor
 from automigrate_ext.schema.changes import (
     AddColumn,

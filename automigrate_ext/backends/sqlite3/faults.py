@@ -6,6 +6,8 @@ import sqlite3
 
 from django.db.utils import Error
 
+from automigrate_ext.backends.faults import Faults
+
 #: The kind of an error is in the last eight bits of its code: https://sqlite.org/rescode.html
 KIND = 0xFF
 
@@ -41,3 +43,19 @@ def is_forbidden(error: Error) -> bool:
 def advice(error: Error) -> str:
     """The way out, or "" where SQLite's words say all."""
     return ADVICE.get(kind_of(error), "")
+
+
+class SQLiteFaults(Faults):
+    """The errors of SQLite."""
+
+    def is_fault(self, error: Error) -> bool:
+        return bool(advice(error))
+
+    def is_locked(self, error: Error) -> bool:
+        return is_busy(error)
+
+    def is_forbidden(self, error: Error) -> bool:
+        return is_forbidden(error)
+
+    def way_out(self, error: Error) -> str:
+        return advice(error)

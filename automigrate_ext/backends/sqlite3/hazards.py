@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from automigrate_ext.backends.rows import Question, Rows
 from automigrate_ext.backends.sqlite3.parser import affinity
-from automigrate_ext.schema.nouns import Column
+from automigrate_ext.backends.work import Loss
+from automigrate_ext.schema.nouns import Column, Table
 
 LOST = "{column} IS NOT NULL AND ({survives}) IS NOT TRUE"
 IMPOSSIBLE = "{column} IS NOT NULL AND ({value}) IS NULL"
@@ -95,6 +97,33 @@ CONVERSIONS = {
     "uuid": Conversion(survives=UUID, value=f"CASE WHEN {UUID} THEN {HEX} END"),
     "blob": Conversion(survives="typeof({c}) IN ('blob', 'text')", value="CAST({c} AS BLOB)"),
 }
+
+
+def count_lost(rows: Rows, table: Table, old: Column, new: Column) -> Loss:
+    """Count the values that the change of type would alter; none where all are kept as they are."""
+    needed = conversion(old, new)
+    if needed is None:
+        return Loss()
+    column, source = rows.quote(old.name), rows.now(table)
+    lost = Question(source=source, condition=LOST.format(column=column, survives=needed.survives.format(c=column)))
+    using = needed.value.format(c=column)
+    count = rows.answer(lost).counted
+    if not count:
+        return Loss(rows=count, using=using)
+    samples = rows.sample(lost)
+    if new.null:
+        return Loss(rows=count, using=using, samples=samples)
+    impossible = Question(source=source, condition=IMPOSSIBLE.format(column=column, value=using))
+    return Loss(rows=count, using=using, samples=samples, error=why_impossible(rows, impossible, new))
+
+
+def why_impossible(rows: Rows, impossible: Question, new: Column) -> str:
+    """Return why values cannot be converted of which nothing would be left, in a column that forbids NULL."""
+    count = rows.answer(impossible).counted
+    if count == 0:
+        return ""
+    number = "some" if count is None else count
+    return f"the values of {number} of its rows are no {new.type}, and it forbids NULL"
 
 
 def conversion(old: Column, new: Column) -> Conversion | None:

@@ -12,12 +12,13 @@ from dataclasses import dataclass
 from dataclasses import replace as evolve
 from functools import cached_property
 
-from automigrate_ext.backends.base import Fill, Step, Work, noun_columns, row_fill
-from automigrate_ext.backends.sqlite3 import render
+from automigrate_ext.backends.naming import noun_columns
+from automigrate_ext.backends.sqlite3 import definitions
 from automigrate_ext.backends.sqlite3.hazards import conversion
 from automigrate_ext.backends.sqlite3.introspection import Catalog, unquoted
 from automigrate_ext.backends.sqlite3.parser import parse_table
 from automigrate_ext.backends.sqlite3.tokens import fold, quote_name, quote_text
+from automigrate_ext.backends.work import Fill, Step, Work, row_fill
 from automigrate_ext.schema.changes import (
     AddColumn,
     AddConstraint,
@@ -179,9 +180,9 @@ class Alteration:
             case AddConstraint():
                 return self.can_add_constraint(change.new)
             case DropConstraint():
-                return render.is_index(change.old)
+                return definitions.is_index(change.old)
             case RenameConstraint():
-                return render.is_index(change.old) and self.is_free(change.new.name)
+                return definitions.is_index(change.old) and self.is_free(change.new.name)
         return False
 
     def can_add(self, column: Column) -> bool:
@@ -194,7 +195,7 @@ class Alteration:
         if column.default is None:
             return column.null
         points_somewhere = any(column.name in fk.columns for fk in self.new.foreign_keys)
-        return render.is_literal(column.default) and not points_somewhere
+        return definitions.is_literal(column.default) and not points_somewhere
 
     def can_drop(self, column: Column) -> bool:
         """Whether ALTER TABLE can drop the column, and nothing else has to look at the text of the table.
@@ -275,27 +276,27 @@ class Alteration:
 
     def definition_with_objects(self, column: Column) -> str:
         """A new column with its checks and references behind it."""
-        parts = [render.column(column, self.new)]
+        parts = [definitions.column(column, self.new)]
         for change in self.changes:
             if isinstance(change, AddConstraint) and isinstance(change.new, (Check, ForeignKey)):
                 behind = self.goes_behind(change.new)
                 if behind and behind.name == column.name:
-                    parts.append(render.behind_column(change.new, self.new))
+                    parts.append(definitions.behind_column(change.new, self.new))
         return " ".join(parts)
 
     def add_indexes(self) -> Iterator[Step]:
         """Make the indexes that come, and after a rebuild all of them and the triggers."""
         if self.rebuilds:
-            yield from (self.step(render.index(index, self.new)) for index in self.indexes)
+            yield from (self.step(definitions.index(index, self.new)) for index in self.indexes)
             yield from (self.step(trigger.sql) for trigger in self.catalog.triggers.get(self.key, ()))
             return
         for change in self.changes:
             match change:
                 case AddIndex() | RenameIndex():
-                    yield self.step(render.index(change.new, self.new))
+                    yield self.step(definitions.index(change.new, self.new))
                 case AddConstraint(new=Unique() as unique) | RenameConstraint(new=Unique() as unique):
                     named = evolve(unique, name=self.index_name(unique))
-                    yield self.step(render.index(named, self.new))
+                    yield self.step(definitions.index(named, self.new))
 
     # What it costs
 
@@ -326,14 +327,14 @@ class Alteration:
     @property
     def indexes(self) -> list[Index | Unique]:
         """All indexes of the new table, with the unique constraints that are made as such."""
-        uniques = [c for c in self.new.constraints if isinstance(c, Unique) and render.is_index(c)]
+        uniques = [c for c in self.new.constraints if isinstance(c, Unique) and definitions.is_index(c)]
         return [*uniques, *self.new.indexes]
 
     def rebuild(self) -> Iterator[Step]:
         """Make the new table, copy the rows, and put it in the place of the old one."""
         name = self.temporary_name()
         new = quote_name(name)
-        yield self.step(render.create_table(self.new, self.old, name, self.options()))
+        yield self.step(definitions.create_table(self.new, self.old, name, self.options()))
         if has_autoincrement(self.old) and has_autoincrement(self.new):
             own = quote_text(unquoted(self.new.name))
             yield self.step(COPY_SEQUENCE.format(new=quote_text(name), table=own))

@@ -4,7 +4,7 @@ from dataclasses import replace as evolve
 
 import pytest
 
-from automigrate_ext.backends.sqlite3 import render
+from automigrate_ext.backends.sqlite3 import definitions
 from automigrate_ext.backends.sqlite3.parser import IndexReader, parse_column, parse_constraint, parse_table
 from automigrate_ext.schema.nouns import (
     Check,
@@ -27,7 +27,7 @@ CREATE = """CREATE TABLE t (
     UNIQUE (b, a COLLATE binary)
 )"""
 TABLE = parse_table(CREATE).table
-NAMES = render.names_of(TABLE)
+NAMES = definitions.names_of(TABLE)
 
 
 def column(**changes):
@@ -35,7 +35,7 @@ def column(**changes):
 
 
 def test_column_in_its_own_words():
-    assert render.column(column(), TABLE) == "a  VARCHAR(5) DEFAULT 'x' COLLATE nocase"
+    assert definitions.column(column(), TABLE) == "a  VARCHAR(5) DEFAULT 'x' COLLATE nocase"
 
 
 @pytest.mark.parametrize(
@@ -60,13 +60,13 @@ def test_column_in_its_own_words():
 )
 def test_column_in_other_words(changes, expected):
     changed = column(**changes)
-    assert render.column(changed, TABLE) == expected
+    assert definitions.column(changed, TABLE) == expected
     assert parse_column(expected, NAMES) == changed
 
 
 @pytest.mark.parametrize("sql", ["", "nonsense (", "a text extra stuff,"])
 def test_column_without_words(sql):
-    assert render.column(column(sql=sql), TABLE) == """"a" varchar(5) DEFAULT 'x' COLLATE NOCASE NULL"""
+    assert definitions.column(column(sql=sql), TABLE) == """"a" varchar(5) DEFAULT 'x' COLLATE NOCASE NULL"""
 
 
 @pytest.mark.parametrize(
@@ -82,11 +82,11 @@ def test_column_without_words(sql):
     ],
 )
 def test_literals(default, literal):
-    assert render.is_literal(default) is literal
+    assert definitions.is_literal(default) is literal
 
 
 def test_table_whose_parts_are_as_they_were():
-    sql = render.create_table(TABLE, TABLE, "new", ("STRICT", "WITHOUT ROWID"))
+    sql = definitions.create_table(TABLE, TABLE, "new", ("STRICT", "WITHOUT ROWID"))
     assert sql == (
         'CREATE TABLE "new" ("id" integer NOT NULL PRIMARY KEY AUTOINCREMENT, '
         "a  VARCHAR(5) DEFAULT 'x' COLLATE nocase, b int, c text GENERATED ALWAYS AS (lower(a)) STORED, "
@@ -98,11 +98,11 @@ def test_table_whose_parts_are_as_they_were():
 
 def test_table_keys():
     named = evolve(TABLE, primary_key=PrimaryKey(columns=("a",), name="k"), constraints=())
-    assert """nocase CONSTRAINT "k" PRIMARY KEY, b int""" in render.create_table(named, TABLE, "new", ())
+    assert """nocase CONSTRAINT "k" PRIMARY KEY, b int""" in definitions.create_table(named, TABLE, "new", ())
     composite = evolve(TABLE, primary_key=PrimaryKey(columns=("b", "a")), constraints=())
-    assert render.create_table(composite, TABLE, "new", ()).endswith('STORED, PRIMARY KEY ("b", "a"))')
+    assert definitions.create_table(composite, TABLE, "new", ()).endswith('STORED, PRIMARY KEY ("b", "a"))')
     without = evolve(TABLE, primary_key=None, constraints=())
-    assert "PRIMARY KEY" not in render.create_table(without, TABLE, "new", ())
+    assert "PRIMARY KEY" not in definitions.create_table(without, TABLE, "new", ())
 
 
 CONSTRAINTS = [
@@ -134,7 +134,7 @@ CONSTRAINTS = [
 @pytest.mark.parametrize(("noun", "expected"), CONSTRAINTS)
 @pytest.mark.parametrize("words", ["", "CHECK (b > 99)", "CREATE UNIQUE INDEX i ON t (a)", "nonsense"])
 def test_constraint_in_other_words(noun, expected, words):
-    sql = render.constraint(evolve(noun, sql=words), TABLE)
+    sql = definitions.constraint(evolve(noun, sql=words), TABLE)
     assert sql == expected
     assert parse_constraint(sql, NAMES) == noun
 
@@ -142,20 +142,20 @@ def test_constraint_in_other_words(noun, expected, words):
 def test_constraint_whose_name_is_given():
     live = parse_table("CREATE TABLE t (b int, CONSTRAINT old CHECK (b>0))").table
     new = Check(expression='"b" > 0', name="new", named=True, sql='CONSTRAINT "new" CHECK ("b" > 0)')
-    assert render.constraint(new, live, live) == 'CONSTRAINT "new" CHECK ("b" > 0)'
-    assert render.constraint(evolve(new, named=False), live, live) == 'CONSTRAINT "old" CHECK (b>0)'
-    assert render.constraint(evolve(new, sql=live.constraints[0].sql), live) == 'CONSTRAINT "new" CHECK ("b" > 0)'
+    assert definitions.constraint(new, live, live) == 'CONSTRAINT "new" CHECK ("b" > 0)'
+    assert definitions.constraint(evolve(new, named=False), live, live) == 'CONSTRAINT "old" CHECK (b>0)'
+    assert definitions.constraint(evolve(new, sql=live.constraints[0].sql), live) == 'CONSTRAINT "new" CHECK ("b" > 0)'
 
 
 def test_constraint_behind_its_column():
     check, reference = TABLE.constraints[:2]
-    assert render.behind_column(check, TABLE) == 'CONSTRAINT "pos" CHECK (b>0)'
-    assert render.behind_column(reference, TABLE) == 'CONSTRAINT "points" REFERENCES "u" ("id")'
+    assert definitions.behind_column(check, TABLE) == 'CONSTRAINT "pos" CHECK (b>0)'
+    assert definitions.behind_column(reference, TABLE) == 'CONSTRAINT "points" REFERENCES "u" ("id")'
 
 
 def test_constraint_that_sqlite_has_not():
     with pytest.raises(TypeError, match="SQLite has no exclusion"):
-        render.constraint(Exclusion(definition="EXCLUDE"), TABLE)
+        definitions.constraint(Exclusion(definition="EXCLUDE"), TABLE)
 
 
 @pytest.mark.parametrize(
@@ -178,7 +178,7 @@ def test_constraint_that_sqlite_has_not():
     "words", ["", 'CREATE INDEX "i" ON "other" ("a")', "CREATE INDEX old ON t (a)", "CREATE nonsense"]
 )
 def test_index_in_other_words(noun, expected, words):
-    sql = render.index(evolve(noun, sql=words), TABLE)
+    sql = definitions.index(evolve(noun, sql=words), TABLE)
     assert sql == expected
     assert IndexReader(sql, NAMES).index().noun == noun
 
@@ -186,10 +186,10 @@ def test_index_in_other_words(noun, expected, words):
 def test_index_in_its_own_words():
     sql = "create index I on T(A)"
     noun = IndexReader(sql, NAMES).index().noun
-    assert render.index(noun, TABLE) == sql
+    assert definitions.index(noun, TABLE) == sql
 
 
 def test_column_of_a_quoted_table():
     quoted = evolve(TABLE, name='"t"')
-    assert render.index(Index(keys=(IndexKey(column="a"),), name="i"), quoted) == 'CREATE INDEX "i" ON "t" ("a")'
-    assert render.column(Column(name="x", type="text", null=True), quoted) == '"x" text NULL'
+    assert definitions.index(Index(keys=(IndexKey(column="a"),), name="i"), quoted) == 'CREATE INDEX "i" ON "t" ("a")'
+    assert definitions.column(Column(name="x", type="text", null=True), quoted) == '"x" text NULL'

@@ -9,7 +9,7 @@ from automigrate_ext.schema import renaming
 from automigrate_ext.schema.nouns import ForeignKey
 
 
-class RenamedTable(renaming.RenamedTable):
+class RenamedDefinition(renaming.RenamedTable):
     """The parts of one table under their new names, in expressions too."""
 
     def text(self, expression: str) -> str:
@@ -20,10 +20,10 @@ class RenamedTable(renaming.RenamedTable):
         return evolve(renamed, sql=foreign_key_clause(renamed))
 
 
-class Renaming(renaming.Renaming):
+class DefinitionRenaming(renaming.Renaming):
     """What tables and columns will be called, and all that speaks of them."""
 
-    parts = RenamedTable
+    parts = RenamedDefinition
 
 
 def foreign_key_clause(key: ForeignKey) -> str:

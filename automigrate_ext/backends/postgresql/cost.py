@@ -5,15 +5,18 @@ Sources, where nothing else is said: PostgreSQL's documentation of ALTER TABLE, 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
-from typing import Any
+from collections.abc import Collection, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import DatabaseError
 
+from automigrate_ext.backends.cost import Cost
 from automigrate_ext.backends.postgresql import faults
 from automigrate_ext.backends.postgresql.schema import ALTER_TABLE, Compiler, TableCompiler
+from automigrate_ext.backends.work import Work
+from automigrate_ext.plan.cost import Size
 from automigrate_ext.schema.changes import (
     AddColumn,
     AddConstraint,
@@ -25,6 +28,9 @@ from automigrate_ext.schema.changes import (
     RenameIndex,
 )
 from automigrate_ext.schema.nouns import Check, Column, Exclusion, ForeignKey, Generated, Unique
+
+if TYPE_CHECKING:
+    from automigrate_ext.backends.postgresql.backend import PostgreSQLBackend
 
 PROBE = "pg_temp.automigrate_ext_probe"
 CREATE_PROBE = "CREATE TEMPORARY TABLE automigrate_ext_probe ({columns})"
@@ -38,6 +44,39 @@ CHECKS = "reads the whole table to check it"
 FOLLOWS = "reads the whole table to check a foreign key"
 FOLLOWED = "is read to check a foreign key, while writes wait"
 LOCKS = "takes an exclusive lock"
+
+
+PAGES = """
+SELECT wanted.name, pg_relation_size(to_regclass(wanted.quoted)) / current_setting('block_size')::int
+FROM unnest(%s::text[], %s::text[]) AS wanted (name, quoted) WHERE to_regclass(wanted.quoted) IS NOT NULL
+"""
+ESTIMATE = "EXPLAIN (FORMAT JSON) SELECT FROM {table}"
+#: Tables up to this size, 64 MB, are counted; of larger ones the planner's estimate is reported.
+PAGES_TO_COUNT = 8192
+
+
+class PostgreSQLCost(Cost):
+    """Estimates what work costs on PostgreSQL."""
+
+    backend: PostgreSQLBackend
+
+    def sizes(self, tables: Collection[str]) -> Mapping[str, Size]:
+        ordered = list(tables)
+        with self.connection.cursor() as cursor:
+            cursor.execute(PAGES, [ordered, [self.rows.quote(name) for name in ordered]])
+            pages = dict(cursor.fetchall())
+        small = [name for name in ordered if 0 < pages.get(name, 0) <= PAGES_TO_COUNT]
+        large = [name for name in ordered if pages.get(name, 0) > PAGES_TO_COUNT]
+        estimates = {name: Size(rows=self.estimate(name), exact=False) for name in large}
+        return {**super().sizes(small), **estimates}
+
+    def estimate(self, table: str) -> int:
+        """Return the planner's estimate of how many rows a table has."""
+        plan = self.rows.ask(ESTIMATE, table=self.rows.quote(table))
+        return int(plan[0]["Plan"]["Plan Rows"])
+
+    def effects(self, work: Work, tables: Collection[str]) -> Mapping[str, tuple[str, ...]]:
+        return effects(self.connection, self.backend.compiler(work), tables)
 
 
 class Prober:

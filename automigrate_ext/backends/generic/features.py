@@ -18,7 +18,7 @@ from automigrate_ext.backends.generic.schema import bare_field
 from automigrate_ext.declared.editor import SchemaEditor
 
 
-class Trials:
+class Features:
     """What was tried on one database, each thing once.
 
     `write` has an editor write something and executes it, `passing` is a block that leaves no table behind.

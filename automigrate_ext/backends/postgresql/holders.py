@@ -1,0 +1,44 @@
+"""The other sessions of the server that hold locks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+from automigrate_ext.waiting import Session
+
+SESSION = """
+SELECT DISTINCT l.pid, a.usename::text, a.application_name, a.backend_type, a.state,
+       to_char(a.xact_start, 'YYYY-MM-DD HH24:MI:SSOF'), a.query
+FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
+WHERE l.granted AND l.pid IS DISTINCT FROM pg_backend_pid()
+  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+# A key of 64 bits is shown in two halves. Source: PostgreSQL's documentation of pg_locks.
+RUNS = f"""{SESSION}
+  AND l.locktype = 'advisory' AND l.objsubid = 1 AND (l.classid::bigint << 32) + l.objid::bigint = %s
+ORDER BY 1
+"""
+HOLDERS = f"""{SESSION}
+  AND l.locktype = 'relation' AND l.relation IN (SELECT to_regclass(q)::oid FROM unnest(%s::text[]) q)
+ORDER BY 1
+"""
+# Whoever holds a lock on a table of the project's that the statement names; on any, where it is not known.
+NAMED_HOLDERS = f"""{SESSION}
+  AND l.locktype = 'relation' AND l.relation IN (
+      SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+      WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND (%s = '' OR strpos(%s, c.relname) > 0)
+  )
+ORDER BY 1
+"""
+
+
+def sessions(connection: BaseDatabaseWrapper, sql: str, *params: Any) -> tuple[Session, ...]:
+    """Return the sessions that hold locks, by one of the queries above."""
+    with connection.cursor() as cursor:
+        cursor.execute(sql, params)
+        return tuple(
+            Session(pid=pid, user=user, application=app, kind=kind, state=state, since=since, query=query)
+            for pid, user, app, kind, state, since, query in cursor.fetchall()
+        )

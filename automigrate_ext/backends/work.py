@@ -1,0 +1,154 @@
+"""Work on tables and the statements that carry it out, as values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from automigrate_ext.exceptions import AutomigrateError
+from automigrate_ext.schema.changes import AddConstraint, Change
+from automigrate_ext.schema.nouns import Column, ForeignKey, Schema, Table
+
+EACH_ROW = "-- UPDATE {table}: a value of its own in {column} for each row"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RowFill:
+    """A value of its own, made by `draw` as SQL, for each row of a table that has none in a column.
+
+    `key` are the columns that tell the rows apart. With `everywhere` the column is new, so that no row has a value.
+    """
+
+    table: str
+    column: str
+    type: str
+    key: tuple[str, ...]
+    key_types: tuple[str, ...]
+    draw: Callable[[], str]
+    everywhere: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One statement of a plan, its table, and the number of table locks that its transaction will hold.
+
+    With `makes_table` the statement belongs to a table that this run makes, so that it may be sent together with
+    others: no row is concerned, and the server's message names the object. With `fill` the step stands for as many
+    statements as it takes to give each row a value of its own, and `sql` is a comment that announces them. `at_stake`
+    are the changes by which the step would lose values that were not there when they were counted.
+    """
+
+    sql: str
+    table: str
+    locks: int = 1
+    makes_table: bool = False
+    fill: RowFill | None = None
+    at_stake: tuple[Change, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fill:
+    """The value of rows that have none: one for all as SQL, or one for each that `draw` makes."""
+
+    sql: str = ""
+    draw: Callable[[], str] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """Changes that are to be carried out, the schemas before (current) and after them (desired), and values to fill in.
+
+    `fills` maps (table, column) to the value of rows that have none there, `casts` to the SQL of the values of a
+    column of another type. `desired` has the kept columns and foreign objects of each table too. With `may_lose` the
+    values that the changes destroy may go.
+    """
+
+    changes: tuple[Change, ...]
+    current: Schema
+    desired: Schema
+    fills: Mapping[tuple[str, str], Fill] = field(default_factory=dict)
+    casts: Mapping[tuple[str, str], str] = field(default_factory=dict)
+    may_lose: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Dependent:
+    """The name and kind of a view, a trigger or a foreign table's reference that depends on a table."""
+
+    table: str
+    kind: str
+    name: str
+    sql: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """A table, or one column or constraint of it, that is to be dropped, changed or renamed (`verb`)."""
+
+    table: str
+    column: str = ""
+    constraint: str = ""
+    verb: str = "dropped"
+
+    def describe(self) -> str:
+        """Describe the part, at the start of a sentence."""
+        if self.column:
+            return f"Column {self.table}.{self.column}"
+        return f"Constraint {self.constraint} of {self.table}" if self.constraint else f"Table {self.table}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """A foreign key of a table outside the run that points at a table inside it."""
+
+    table: str
+    foreign_key: ForeignKey
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loss:
+    """The number of values that a change of type would alter, or the reason why it fails.
+
+    `rows` is None where they were not counted in time, `using` the SQL of the new values where they are not
+    the old ones, `samples` are the keys of rows that would lose something.
+    """
+
+    rows: int | None = 0
+    error: str = ""
+    using: str = ""
+    samples: tuple[tuple[Any, ...], ...] = ()
+
+
+def row_fill(table: Table, column: Column, draw: Callable[[], str], *, everywhere: bool) -> Step:
+    """Return the step that gives each row a value of its own in a column.
+
+    Raises `AutomigrateError` where the table has no primary key.
+    """
+    key = table.primary_key.columns if table.primary_key else ()
+    if not key:
+        raise AutomigrateError(
+            f"The default of {table.name}.{column.name} is called for each row, and the table has no primary key that "
+            f"tells its rows apart. Give it one, or give the rows one value with --default."
+        )
+    types = {known.name: known.type for known in table.columns}
+    fill = RowFill(
+        table=table.name,
+        column=column.name,
+        type=column.type,
+        key=key,
+        key_types=tuple(types[name] for name in key),
+        draw=draw,
+        everywhere=everywhere,
+    )
+    return Step(sql=EACH_ROW.format(table=table.name, column=column.name), table=table.name, fill=fill)
+
+
+def concerned(changes: Iterable[Change]) -> dict[str, None]:
+    """Return the tables that changes are about, and those at which new foreign keys point, in order."""
+    tables: dict[str, None] = {}
+    for change in changes:
+        tables[change.table] = None
+        if isinstance(change, AddConstraint) and isinstance(change.new, ForeignKey):
+            tables[change.new.to_table] = None
+    return tables

@@ -252,7 +252,7 @@ def carry_out(saved: SavedPlan, selection: Selection, options: Options) -> Plan:
         prune=request.prune,
     )
     update = Update(selection, decided, saved)
-    with update.backend.guarded():
+    with update.backend.session.guarded():
         return update.run()
 
 
@@ -280,7 +280,7 @@ def is_one_actual(selection: Selection) -> bool:
 def differences(selection: Selection) -> list[str]:
     """Return what `autoupdate` would have to do in one database, in words; reads rows only where they decide."""
     update = Update(selection, Options())
-    with update.backend.guarded():
+    with update.backend.session.guarded():
         return update.left_to_do()
 
 
@@ -346,14 +346,14 @@ def select_all(models: Models | Selection, aliases: Iterable[str], apps: Apps | 
 def update_one(selection: Selection, options: Options, *, dry_run: bool) -> Plan:
     """Run `autoupdate` on one database; return its plan."""
     update = Update(selection, options)
-    with update.backend.guarded():
+    with update.backend.session.guarded():
         return update.plan() if dry_run else update.run()
 
 
 def rebuild_one(selection: Selection, options: Options, *, dry_run: bool) -> Plan:
     """Run `automigrate` on one database; return its plan."""
     rebuild = Rebuild(selection, options)
-    with rebuild.backend.guarded():
+    with rebuild.backend.session.guarded():
         return rebuild.plan() if dry_run else rebuild.run()
 
 
@@ -364,18 +364,18 @@ def rows_at_stake(
     selection = select(models, using, apps or global_apps)
     backend = backend_for(using)
     names = [model._meta.db_table for model in selection.models]
-    with backend.guarded():
-        counts = backend.steadily(lambda: count_rows(backend, names))
+    with backend.session.guarded():
+        counts = backend.session.steadily(lambda: count_rows(backend, names))
     return {name: rows for name, rows in counts.items() if rows}
 
 
 def count_rows(backend: Backend, names: Iterable[str]) -> dict[str, int]:
     """Return how many rows the existing ones of the tables have."""
     names = list(names)
-    with backend.snapshot():
+    with backend.session.snapshot():
         apart = backend.set_apart(names)
         there = backend.introspect([name for name in names if name not in apart]).tables
-        return {name: backend.count_rows(name) for name in names if name in there}
+        return {name: backend.rows.count_rows(name) for name in names if name in there}
 
 
 # For async code

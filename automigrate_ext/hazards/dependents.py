@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from automigrate_ext.backends.base import Backend, Dependent, Part
+from automigrate_ext.backends.base import Backend
+from automigrate_ext.backends.work import Dependent, Part
 from automigrate_ext.plan.codes import HazardCode
 from automigrate_ext.plan.plan import Hazard, Judgement, Verdict
 from automigrate_ext.schema.changes import (

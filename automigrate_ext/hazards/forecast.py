@@ -6,8 +6,9 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass
 
-from automigrate_ext.backends.base import Backend, Fill, Loss
+from automigrate_ext.backends.base import Backend, Loss
 from automigrate_ext.backends.rows import Future, Source
+from automigrate_ext.backends.work import Fill
 from automigrate_ext.schema.changes import AddColumn, AlterColumn, Change, CreateTable, DropColumn
 from automigrate_ext.schema.nouns import Column, ForeignKey, Schema
 

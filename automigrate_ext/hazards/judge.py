@@ -7,8 +7,10 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from dataclasses import replace as evolve
 
-from automigrate_ext.backends.base import Backend, Fill, Loss, noun_columns
+from automigrate_ext.backends.base import Backend, Loss
+from automigrate_ext.backends.naming import noun_columns
 from automigrate_ext.backends.rows import Answer, Question, Source, key_columns
+from automigrate_ext.backends.work import Fill
 from automigrate_ext.hazards.dependents import refuse_dependents
 from automigrate_ext.hazards.forecast import Forecast
 from automigrate_ext.hazards.quick import is_withheld, keeping, pointed_at_from_outside

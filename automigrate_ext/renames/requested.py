@@ -12,7 +12,7 @@ from django.db import connections
 from django.db.backends.utils import strip_quotes, truncate_name
 from django.db.models import Model
 
-from automigrate_ext.backends.base import noun_columns
+from automigrate_ext.backends.naming import noun_columns
 from automigrate_ext.exceptions import AutomigrateError
 from automigrate_ext.schema.changes import Change, RenameColumn, RenameTable
 from automigrate_ext.schema.nouns import ForeignKey, Index, Schema, Table

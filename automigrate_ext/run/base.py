@@ -16,7 +16,8 @@ from django.db.utils import Error
 
 from automigrate_ext import conf, signals
 from automigrate_ext.backends import backend_for
-from automigrate_ext.backends.base import Backend, Step
+from automigrate_ext.backends.base import Backend
+from automigrate_ext.backends.work import Step
 from automigrate_ext.declared.selection import Selection, is_attached, models_of
 from automigrate_ext.plan.cost import Remark
 from automigrate_ext.plan.plan import HookStep, Judgement, LikelyRename, Plan, Request, Verdict
@@ -55,7 +56,7 @@ class Run(ABC):
         self.selection = selection
         self.options = options
         self.backend: Backend = backend_for(selection.alias)
-        self.backend.patience = options.patience
+        self.backend.session.patience = options.patience
         self.backend.known_names = frozenset(filter(is_qualified, claimed_tables(selection.apps)))
         self.record = Record(self.backend)
         self.before = hooks.load(conf.BEFORE, selection.alias)
@@ -97,12 +98,12 @@ class Run(ABC):
     def wanted_extensions(self) -> dict[str, str]:
         """The extensions of the setting and of the models, each with what takes it."""
         asked = dict.fromkeys(conf.entries(conf.EXTENSIONS, self.selection.alias), 'AUTOMIGRATE["EXTENSIONS"]')
-        return {**self.backend.extensions_for(self.selection.models), **asked}
+        return {**self.backend.extensions.needed(self.selection.models), **asked}
 
     def due_prerequisites(self) -> Prerequisites:
         """Return what the tables need first and the database does not have, or had with another text."""
         return Prerequisites(
-            extensions=self.backend.missing_extensions(self.wanted_extensions),
+            extensions=self.backend.extensions.missing(self.wanted_extensions),
             hooks=hooks.changed(self.before, self.record.hooks()) if self.before else (),
         )
 
@@ -116,7 +117,7 @@ class Run(ABC):
         if made is not None or not due or not self.backend.undoes_ddl:
             yield due
             return
-        with self.backend.trial():
+        with self.backend.session.trial():
             due.try_out(self.backend)
             yield due
 
@@ -133,15 +134,15 @@ class Run(ABC):
                 return self.make_prerequisites()
         except Error as error:
             story = "The run failed before it changed a table"
-            raise self.backend.failure(error, story, self.backend.advice(error)) from error
+            raise self.backend.faults.failure(error, story, self.backend.faults.advice(error)) from error
 
     def make_prerequisites(self) -> Prerequisites:
         """Make what the tables need first for good, in the run's transaction and under its lock; send `pre_run`."""
         due = self.due_prerequisites()
         signals.pre_run.send(sender=None, **self.run_signal_options())
-        self.backend.create_extensions(due.extensions)
+        self.backend.extensions.create(due.extensions)
         if due.extensions:
-            self.backend.know_types()
+            self.backend.extensions.register_types()
         self.run_hooks(due.hooks)
         return due
 
@@ -259,7 +260,7 @@ class Run(ABC):
     ) -> tuple[str, ...]:
         """Return the statements of a plan with what comes before and after them."""
         return (
-            *map(self.backend.extension_statement, prerequisites.extensions),
+            *map(self.backend.extensions.create_statement, prerequisites.extensions),
             *(step.statement for step in entries if step.when == "before"),
             *statements,
             *(step.statement for step in entries if step.when == "after"),
@@ -284,7 +285,7 @@ class Run(ABC):
         owes_signals = send_signals and not self.backend.undoes_ddl
         self.record.write(tables, gone=gone, signals=fingerprint, owes_signals=owes_signals)
         if self.options.record_migrations:
-            record_all(self.backend.connection, self.backend.patience.notify)
+            record_all(self.backend.connection, self.backend.session.patience.notify)
         if send_signals:
             if self.options.send_signals:
                 signals.send_post_migrate(self.backend, self.selection.apps, **self.signal_options())

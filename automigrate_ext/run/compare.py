@@ -61,13 +61,13 @@ class Comparer:
     @contextmanager
     def renamed(self) -> Iterator[State]:
         """Yield the comparison with everything under its new name, on trial while the block runs."""
-        with self.tried() as outstanding, self.backend.snapshot():
+        with self.tried() as outstanding, self.backend.session.snapshot():
             state = self.compare(outstanding)
             respelled = tuple(self.respelled(state))
             if not respelled:
                 yield state
                 return
-        with self.tried(respelled) as outstanding, self.backend.snapshot():
+        with self.tried(respelled) as outstanding, self.backend.session.snapshot():
             yield self.compare(outstanding)
 
     @contextmanager
@@ -79,7 +79,7 @@ class Comparer:
         if not renames:
             yield outstanding
             return
-        with self.backend.tried(renames):
+        with self.backend.session.tried(renames):
             yield outstanding
 
     def introspect_names(self, names: Iterable[str]) -> Schema:
@@ -123,7 +123,7 @@ class Comparer:
         ownership = renamed_ownership(self.run.record.read(), renames)
         removed = self.removed_tables(ownership)
         followed = [model._meta.db_table for model in followers.columns]
-        with self.backend.snapshot():
+        with self.backend.session.snapshot():
             tables = self.run.desired.schema.tables
             current = self.backend.introspect(list(dict.fromkeys([*tables, *removed, *followed])))
         outside = retype_followers(current, followers.declared, followers.columns) if followers.columns else Schema({})

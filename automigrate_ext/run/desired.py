@@ -12,7 +12,8 @@ from django.db.backends.base.schema import BaseDatabaseSchemaEditor
 from django.db.models import Field, Model
 from django.db.models.fields.proxy import OrderWrt
 
-from automigrate_ext.backends.base import Backend, Fill
+from automigrate_ext.backends.base import Backend
+from automigrate_ext.backends.work import Fill
 from automigrate_ext.declared.blueprint import Blueprint, draw
 from automigrate_ext.declared.editor import SchemaEditor, collecting_editor
 from automigrate_ext.exceptions import AutomigrateError

@@ -9,7 +9,8 @@ from itertools import chain
 
 from django.db.utils import Error
 
-from automigrate_ext.backends.base import Backend, Step
+from automigrate_ext.backends.base import Backend
+from automigrate_ext.backends.work import Step
 from automigrate_ext.exceptions import AutomigrateError, NotConverged, Refused
 from automigrate_ext.plan.plan import Plan
 from automigrate_ext.plan.progress import Meter
@@ -72,7 +73,7 @@ def execute(run: Run, at_stake: frozenset[str], made: Prerequisites | None) -> P
         try:
             return carry_out(run, at_stake, made, completed)
         except Error as error:
-            failure = run.backend.failure(error, completed.story(), run.backend.advice(error))
+            failure = run.backend.faults.failure(error, completed.story(), run.backend.faults.advice(error))
             completed.explain(failure)
             raise failure from error
         except AutomigrateError as failure:
@@ -87,7 +88,7 @@ def forgetting_types(run: Run) -> Iterator[None]:
         yield
     except BaseException:
         if run.wanted_extensions:
-            run.backend.forget_types()
+            run.backend.extensions.forget_types()
         raise
 
 
@@ -98,15 +99,15 @@ def carry_out(run: Run, at_stake: frozenset[str], made: Prerequisites | None, co
     with backend.exclusive() as waited:
         made = run.make_prerequisites() if made is None else made
         # Another run, for which this one waited, may have changed what is at stake.
-        backend.protect(run.tables_at_stake(made) if waited else at_stake)
+        backend.session.protect(run.tables_at_stake(made) if waited else at_stake)
         prepared = run.prepare(made)
         completed.plan = prepared.plan
         if prepared.plan.refused:
             raise Refused(prepared.plan, refusal(prepared.plan))
-        completed.batches = (prepared.steps,) if nested else backend.batches(prepared.steps)
+        completed.batches = (prepared.steps,) if nested else backend.session.batches(prepared.steps)
         meter = meter_of(run, prepared)
         if not backend.undoes_ddl:
-            backend.make_sure(prepared.steps)
+            backend.session.make_sure(prepared.steps)
             run.announce(prepared)
             for batch in completed.batches:
                 run_steps(backend, prepared, batch, meter)
@@ -139,7 +140,7 @@ def run_steps(backend: Backend, prepared: Prepared, steps: Sequence[Step], meter
     changes = prepared.plan.changes
     tables = {step.table for step in steps}
     made = {change.table for change in changes if isinstance(change, CreateTable)}
-    backend.protect(tables - made, targets(changes) - made)
+    backend.session.protect(tables - made, targets(changes) - made)
     with backend.metered(meter):
         backend.run(steps)
 

@@ -59,7 +59,7 @@ class Hook:
     def run(self, backend: Backend) -> None:
         """Run the entry. Errors of the database get a note that names the entry; others become `ExecutionFailed`."""
         try:
-            with backend.code_of_others(self.label):
+            with backend.session.code_of_others(self.label):
                 if self.function is None:
                     backend.run_script(self.text)
                 else:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cached_property
 
-from automigrate_ext.backends.base import Work
+from automigrate_ext.backends.work import Work
 from automigrate_ext.declared.selection import Selection
 from automigrate_ext.plan.plan import Judgement, Plan
 from automigrate_ext.renames import hints
@@ -41,7 +41,7 @@ class Making(Run):
     def run(self) -> Plan:
         """Carry it out. Raises as `autoupdate` does."""
         hints.forbid_malformed(self.selection.models, self.selection.apps)
-        with self.backend.guarded():
+        with self.backend.session.guarded():
             self.send_pre_migrate()
             return execute(self, frozenset(), self.make_early())
 

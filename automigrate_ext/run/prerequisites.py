@@ -25,11 +25,11 @@ class Prerequisites:
     def try_out(self, backend: Backend) -> None:
         """Make them within the caller's trial. Raises as `Backend.failure` where the database refuses."""
         try:
-            backend.create_extensions(self.extensions)
+            backend.extensions.create(self.extensions)
             for hook in self.hooks:
                 hook.run(backend)
         except Error as error:
-            raise backend.failure(error, "Nothing was changed", backend.advice(error)) from error
+            raise backend.faults.failure(error, "Nothing was changed", backend.faults.advice(error)) from error
 
 
 def as_step(hook: Hook, alias: str) -> HookStep:

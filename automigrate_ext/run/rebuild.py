@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from automigrate_ext.backends.base import Dependent, Reference, Work
+from automigrate_ext.backends.work import Dependent, Reference, Work
 from automigrate_ext.plan.codes import HazardCode
 from automigrate_ext.plan.plan import Hazard, Judgement, Plan, Verdict
 from automigrate_ext.run.base import Run
@@ -24,11 +24,11 @@ class Rebuild(Run):
 
     def plan(self) -> Plan:
         """Return the plan, with nothing done."""
-        return self.backend.steadily(self.outline)
+        return self.backend.session.steadily(self.outline)
 
     def outline(self) -> Plan:
         """Compare and judge while the prerequisites are there on trial."""
-        with self.prerequisites(None) as due, self.backend.snapshot():
+        with self.prerequisites(None) as due, self.backend.session.snapshot():
             return self.prepare(due).plan
 
     def run(self) -> Plan:
@@ -37,7 +37,7 @@ class Rebuild(Run):
             return self.empty_plan()
         self.send_pre_migrate()
         made = self.make_early()
-        return execute(self, self.backend.steadily(lambda: self.tables_at_stake(made)), made)
+        return execute(self, self.backend.session.steadily(lambda: self.tables_at_stake(made)), made)
 
     def tables_at_stake(self, made: Prerequisites | None) -> frozenset[str]:
         with self.prerequisites(made):
@@ -77,7 +77,7 @@ class Rebuild(Run):
         return Judgement(change=change)
 
     def pointing(self, reference: Reference) -> Hazard | None:
-        rows = self.backend.count_references(reference)
+        rows = self.backend.rows.count_references(reference)
         if not rows:
             return None
         target = reference.foreign_key.to_table

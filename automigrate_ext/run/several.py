@@ -89,4 +89,4 @@ def why_left_alone(selection: Selection) -> str:
         return f"it is the same database as {selection.twin!r}"
     if not selection.models:
         return "the routers let none of the models in" if selection.everything else "none of the models belongs there"
-    return backend_for(selection.alias).why_read_only()
+    return backend_for(selection.alias).session.why_read_only()

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from django.db.models import Model
 
-from automigrate_ext.backends.base import Step, Work
+from automigrate_ext.backends.work import Step, Work
 from automigrate_ext.plan.plan import Plan
 from automigrate_ext.run.hooks import Hook
 from automigrate_ext.run.prerequisites import Prerequisites

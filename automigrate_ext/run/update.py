@@ -10,7 +10,7 @@ from typing import Any
 from django.db.utils import Error
 
 from automigrate_ext import signals
-from automigrate_ext.backends.base import Fill, Work
+from automigrate_ext.backends.work import Fill, Work
 from automigrate_ext.declared.selection import Selection
 from automigrate_ext.hazards.judge import Judge
 from automigrate_ext.hazards.quick import unsettled
@@ -57,16 +57,16 @@ class Update(Run):
     def left_to_do(self) -> list[str]:
         """Return what a run would have something to do about, or would refuse, in one line each."""
         # Without what is due the tables may not be compared: a type may be missing.
-        return self.due() or [change.describe() for change in self.backend.steadily(self.to_do)]
+        return self.due() or [change.describe() for change in self.backend.session.steadily(self.to_do)]
 
     def to_do(self) -> list[Change]:
         """Compare, and return what there is to do; renames are not tried out, as each of them is something to do."""
-        with self.backend.snapshot():
+        with self.backend.session.snapshot():
             return self.unsettled(self.comparer.compare(OutstandingRenames()))
 
     def plan(self, made: Prerequisites | None = None) -> Plan:
         """Return the plan, with nothing done but the prerequisites that the run has `made`."""
-        return self.backend.steadily(lambda: self.outline(made))
+        return self.backend.session.steadily(lambda: self.outline(made))
 
     def outline(self, made: Prerequisites | None) -> Plan:
         """Compare, judge and compile, and write out what each row would get."""
@@ -74,7 +74,8 @@ class Update(Run):
             prepared = self.judge(state)
             if prepared.plan.refused:
                 return prepared.plan
-            statements = self.framed(self.backend.written_out(prepared.steps), state.prerequisites, prepared.plan.hooks)
+            written_out = self.backend.filler.written_out(prepared.steps)
+            statements = self.framed(written_out, state.prerequisites, prepared.plan.hooks)
             return evolve(prepared.plan, statements=statements)
 
     # A run, in its order
@@ -85,13 +86,13 @@ class Update(Run):
             return self.empty_plan()
         if self.saved is not None:
             # Compares it with the saved plan before receivers are sent anything.
-            self.backend.steadily(lambda: self.prepare(None))
+            self.backend.session.steadily(lambda: self.prepare(None))
         self.send_pre_migrate()
         return self.go_on(self.make_early())
 
     def go_on(self, made: Prerequisites | None) -> Plan:
         """Carry it out, once `pre_migrate` has been sent."""
-        state, is_busy = self.backend.steadily(lambda: self.first_look(made))
+        state, is_busy = self.backend.session.steadily(lambda: self.first_look(made))
         answered = self.answered(made) if is_busy else self
         if answered is not self:
             return answered.go_on(made)
@@ -179,7 +180,7 @@ class Update(Run):
             steps,
             state,
             foreign=self.left_alone(state),
-            remarks=self.backend.remarks(work, verdicts.filled) if steps else (),
+            remarks=self.backend.cost.remarks(work, verdicts.filled) if steps else (),
             likely_renames=likely_renames(judgements, state.current, state.ownership, self.desired.fields),
             after=after,
         )
@@ -273,12 +274,12 @@ class Update(Run):
         try:
             yield
         except Error as error:
-            if self.options.record_migrations or not self.backend.is_forbidden(error):
+            if self.options.record_migrations or not self.backend.faults.is_forbidden(error):
                 raise
-            words = self.backend.explain(error)
-            self.backend.patience.notify(
+            words = self.backend.faults.explain(error)
+            self.backend.session.patience.notify(
                 f"Database {self.selection.alias!r} matches the models, but what goes with that (the record, content "
-                f"types, permissions) could not be written: {words}. {self.backend.advice(error)}".strip()
+                f"types, permissions) could not be written: {words}. {self.backend.faults.advice(error)}".strip()
             )
 
     # Saved plans
@@ -294,7 +295,7 @@ class Update(Run):
         first, last = (
             [Expected(sql=step.statement) for step in plan.hooks if step.when == when] for when in ("before", "after")
         )
-        extensions = map(self.backend.extension_statement, prepared.state.prerequisites.extensions)
+        extensions = map(self.backend.extensions.create_statement, prepared.state.prerequisites.extensions)
         made = [Expected(sql=sql) for sql in extensions]
         return (*made, *first, *(self.expected_steps(work) if work.changes else ()), *last)
 
@@ -305,7 +306,7 @@ class Update(Run):
             for key, fill in work.fills.items()
         }
         steps = self.backend.compile(evolve(work, fills=fills))
-        each_row = [self.backend.row_statement(step.fill, ANYTHING) if step.fill else "" for step in steps]
+        each_row = [self.backend.filler.row_statement(step.fill, ANYTHING) if step.fill else "" for step in steps]
         return tuple(Expected(sql=step.sql, each_row=each) for step, each in zip(steps, each_row, strict=True))
 
 

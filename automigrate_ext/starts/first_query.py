@@ -125,7 +125,7 @@ def needed(model: type[Model], alias: str) -> Iterable[type[Model]]:
     models.
     """
     backend = backend_for(alias)
-    with backend.guarded():
+    with backend.session.guarded():
         existing = backend.existing([other._meta.db_table for other in reachable(model)])
     wanted = dict.fromkeys([model, *parents(model)])
     waiting = list(wanted)

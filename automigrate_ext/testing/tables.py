@@ -12,7 +12,8 @@ from django.db import DEFAULT_DB_ALIAS, transaction
 from django.db.models import Model
 
 from automigrate_ext.backends import backend_for
-from automigrate_ext.backends.base import Backend, Work
+from automigrate_ext.backends.base import Backend
+from automigrate_ext.backends.work import Work
 from automigrate_ext.declared.selection import why_detached, with_many_to_many
 from automigrate_ext.exceptions import AutomigrateError
 from automigrate_ext.run.desired import read_desired
@@ -63,9 +64,9 @@ class Tables:
 def tables_made(models: Sequence[type[Model]], using: str) -> Iterator[None]:
     """Make the tables, and drop them when the block ends."""
     backend = backend_for(using)
-    backend.forbid_transaction()
+    backend.session.forbid_transaction()
     forbid_detached(models, using)
-    with backend.guarded():
+    with backend.session.guarded():
         create_extensions(backend, models)
         schema = read_desired(backend, with_many_to_many(dict.fromkeys(models), using)).schema
         forbid_taken(backend, schema)
@@ -85,16 +86,16 @@ def tables_made(models: Sequence[type[Model]], using: str) -> Iterator[None]:
 
 def create_extensions(backend: Backend, models: Sequence[type[Model]]) -> None:
     """Create the extensions that the models need; they stay after the block."""
-    missing = backend.missing_extensions(backend.extensions_for(models))
+    missing = backend.extensions.missing(backend.extensions.needed(models))
     if missing:
-        backend.create_extensions(missing)
-        backend.know_types()
+        backend.extensions.create(missing)
+        backend.extensions.register_types()
 
 
 def make(backend: Backend, schema: Schema) -> None:
     """Make the tables: all or none, where the database can undo changes of tables."""
     steps = backend.compile_rebuild(Work(changes=(), current=Schema({}), desired=schema), ())
-    with backend.guarded(), together(backend):
+    with backend.session.guarded(), together(backend):
         backend.run(steps)
 
 
@@ -103,7 +104,7 @@ def drop(backend: Backend, schema: Schema) -> None:
     existing = backend.existing(list(schema.tables))
     left = Schema({name: table for name, table in schema.tables.items() if name in existing})
     if left.tables:
-        with backend.guarded(), together(backend):
+        with backend.session.guarded(), together(backend):
             backend.discard(left)
 
 

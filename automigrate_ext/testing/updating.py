@@ -19,7 +19,7 @@ def update(selection: Selection, *, verbosity: int, send_signals: bool) -> tuple
     """
     before = Record(backend_for(selection.alias)).read().tables
     run = Update(selection, Options(accept_data_loss=True, verbosity=verbosity, send_signals=send_signals))
-    with run.backend.guarded():
+    with run.backend.session.guarded():
         plan = run.run()
     dropped = [before[change.table] for change in plan.changes if isinstance(change, DropTable)]
     return plan, frozenset(table.owner.partition(".")[0] for table in dropped)

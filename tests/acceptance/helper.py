@@ -97,7 +97,7 @@ class Case:
         if is_generic(connection) and not has(connection, "atomic DDL"):
             # The lock of runs stays there once there has been a run, and is no trace of one that was refused.
             backend: Any = self.backend
-            backend.guard.make()
+            backend.session.lock.make()
 
     @property
     def backend(self) -> Backend:

@@ -8,7 +8,7 @@ from django.db import connections, models
 from django.db.models import F
 
 from automigrate_ext import AutomigrateError, make_plan
-from automigrate_ext.backends import base
+from automigrate_ext.backends import filler
 from tests.acceptance.helper import State, item
 from tests.features import has, need
 
@@ -51,7 +51,7 @@ def test_unique_column_added_with_a_value_for_each_row(case):
 
 
 def test_value_for_each_row_in_batches(case, monkeypatch):
-    monkeypatch.setattr(base, "ROWS_A_STATEMENT", 3)
+    monkeypatch.setattr(filler, "ROWS_A_STATEMENT", 3)
     after = item(name=NAME, code=models.IntegerField(default=number, unique=True))
     case.update(item(name=NAME), after, named(*map(str, range(10))))
     assert len(distinct(case, "code")) == 10
@@ -187,7 +187,7 @@ def run_by_hand(case, plan):
 
 
 def test_plan_over_very_many_rows_does_not_hold_the_values(case, monkeypatch):
-    monkeypatch.setattr(base, "ROWS_WRITTEN_OUT", 1)
+    monkeypatch.setattr(filler, "ROWS_WRITTEN_OUT", 1)
     before, after = item(name=NAME), item(name=NAME, token=models.UUIDField(default=uuid.uuid4))
     case.build(before)
     case.insert(before, named("a", "b"))

@@ -192,7 +192,7 @@ def test_one_probe_for_all_that_is_alike(pg):
 
 
 def test_large_table_is_estimated(pg, monkeypatch):
-    monkeypatch.setattr("automigrate_ext.backends.postgresql.backend.PAGES_TO_COUNT", 10)
+    monkeypatch.setattr("automigrate_ext.backends.postgresql.cost.PAGES_TO_COUNT", 10)
     pg.build(BEFORE)
     pg.execute("INSERT INTO shop_item (name, size) SELECT 'x', n FROM generate_series(1, 10000) n", "ANALYZE shop_item")
     (remark,) = pg.plan(thing(size=models.BigIntegerField(null=True))).remarks

@@ -200,7 +200,7 @@ def test_second_run_waits_for_the_first(generic):
         finally:
             connections[generic.alias].close()
 
-    with backend.guarded(), backend.exclusive():
+    with backend.session.guarded(), backend.exclusive():
         waits = threading.Thread(target=second)
         waits.start()
         waits.join(3)

@@ -6,7 +6,7 @@ import pytest
 from django.db import models
 
 from automigrate_ext import autoupdate, is_actual, make_plan
-from automigrate_ext.backends.base import ROWS_A_STATEMENT
+from automigrate_ext.backends.filler import ROWS_A_STATEMENT
 from tests.acceptance.helper import item
 
 NUMBERS = itertools.count()

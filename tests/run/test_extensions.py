@@ -97,7 +97,7 @@ def test_vectors_take_the_extension_of_pgvector(case):
     kinds = [VectorField(dimensions=3), HalfVectorField(dimensions=3), SparseVectorField(dimensions=3)]
     for kind in kinds:
         model = item(name=TEXT, a=kind)["Item"]
-        assert backend_for(case.alias).extensions_for([model]) == {"vector": "shop.Item.a"}
+        assert backend_for(case.alias).extensions.needed([model]) == {"vector": "shop.Item.a"}
 
 
 def test_extension_asked_for_by_the_setting(case):
@@ -181,7 +181,7 @@ def test_extension_that_the_server_does_not_have(case):
 
 
 def test_no_question_about_extensions_where_none_is_taken(case):
-    assert backend_for(case.alias).missing_extensions({}) == ()
+    assert backend_for(case.alias).extensions.missing({}) == ()
     state = item(a=TEXT)
     case.run(state)
     with case.connection.execute_wrapper(lambda run, sql, *rest: run(sql, *rest) if "pg_ext" not in sql else 1 / 0):

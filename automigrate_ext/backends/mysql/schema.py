@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from dataclasses import replace as evolve
 from functools import cached_property
-from typing import TypeVar
 
+from automigrate_ext.backends.compiler import BaseCompiler, BaseTableCompiler
 from automigrate_ext.backends.mysql.renaming import DefinitionRenaming
 from automigrate_ext.backends.naming import noun_columns
 from automigrate_ext.backends.work import Fill, Step, Work, row_fill
@@ -59,8 +59,6 @@ NOTHING = "NULL"
 #: The name under which a column's values are kept while it becomes a plain one.
 COMPUTED = "{column}__automigrate_ext"
 LONGEST_NAME = 64
-
-C = TypeVar("C", bound=Change)
 
 
 def define(column: Column, checks: Iterable[str] = (), *, default: str | None = None) -> str:
@@ -113,29 +111,17 @@ class Neighbours:
     own_indexes: Mapping[str, Set[str]]
 
 
-class Compiler:
+class Compiler(BaseCompiler):
     """Turns the changes of one plan into statements."""
 
     def __init__(self, editor: SchemaEditor, work: Work, neighbours: Neighbours, *, default_in_brackets: bool) -> None:
-        self.editor = editor
-        self.work = work
+        super().__init__(editor, work)
         self.neighbours = neighbours
         self.default_in_brackets = default_in_brackets
-        self.by_table: defaultdict[str, list[Change]] = defaultdict(list)
-        for change in work.changes:
-            self.by_table[change.table].append(change)
-
-    def quote(self, name: str) -> str:
-        """The identifier as it is written in SQL."""
-        return str(self.editor.quote_name(name))
 
     def names(self, columns: Iterable[str]) -> str:
         """Columns, as they are listed in SQL."""
         return ", ".join(map(self.quote, columns))
-
-    def of(self, kind: type[C]) -> list[C]:
-        """The changes of one kind, in their order."""
-        return [change for change in self.work.changes if isinstance(change, kind)]
 
     def steps(self) -> Iterator[Step]:
         """All statements, in the order in which they run."""
@@ -147,11 +133,6 @@ class Compiler:
         for name in self.altered_tables:
             yield from TableCompiler(self, name).steps()
         yield from self.add_foreign_keys(later)
-
-    @cached_property
-    def altered_tables(self) -> list[str]:
-        """The tables that stay and that something happens to."""
-        return [name for name in self.by_table if self.work.current.get(name) and self.work.desired.get(name)]
 
     def alter(self, table: str, clauses: Iterable[str], at_stake: Iterable[Change] = ()) -> Step:
         """One ALTER TABLE."""
@@ -175,10 +156,6 @@ class Compiler:
             )
 
     # Foreign keys
-
-    @cached_property
-    def dropped_tables(self) -> frozenset[str]:
-        return frozenset(change.table for change in self.of(DropTable))
 
     @cached_property
     def detached(self) -> list[tuple[str, ForeignKey]]:
@@ -278,19 +255,13 @@ class Compiler:
             yield from create_steps(table, now)
 
 
-class TableCompiler:
+class TableCompiler(BaseTableCompiler):
     """Turns the changes of one table into one ALTER TABLE and what goes around it."""
 
     def __init__(self, compiler: Compiler, name: str) -> None:
+        super().__init__(compiler, name)
         self.compiler = compiler
-        self.quote = compiler.quote
-        self.name = name
-        self.current = compiler.work.current.tables[name]
-        self.desired = compiler.work.desired.tables[name]
-        self.changes = compiler.by_table[name]
-        self.before: list[Step] = []
         self.clauses: defaultdict[str, list[str]] = defaultdict(list)
-        self.after: list[Step] = []
         self.modified: dict[str, Column] = {}
         #: The changes by which the one statement would lose values that nobody has counted.
         self.at_stake: list[Change] = []
@@ -346,9 +317,6 @@ class TableCompiler:
         dropped = [change.old for change in self.changes if isinstance(change, DropConstraint)]
         own = (check for check in self.current.constraints if isinstance(check, Check) and is_columns_own(check))
         return [check.expression for check in own if check.columns[:1] == (column,) and check not in dropped]
-
-    def fill(self, column: Column) -> Fill | None:
-        return self.compiler.work.fills.get((self.name, column.name))
 
     def add_column(self, change: AddColumn) -> None:
         new, fill = change.new, self.fill(change.new)

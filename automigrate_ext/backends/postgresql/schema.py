@@ -11,7 +11,8 @@ from typing import TypeVar
 
 from django.db.backends.utils import split_identifier
 
-from automigrate_ext.backends.work import Fill, Reference, Step, Work, row_fill
+from automigrate_ext.backends.compiler import BaseCompiler, BaseTableCompiler
+from automigrate_ext.backends.work import Reference, Step, Work, row_fill
 from automigrate_ext.declared.editor import MARK, SchemaEditor
 from automigrate_ext.schema.changes import (
     AddColumn,
@@ -68,9 +69,6 @@ RESTART_IDENTITY = (
 TOAST_LOCKS = 2
 
 
-C = TypeVar("C", bound=Change)
-
-
 N = TypeVar("N", Constraint, Index)
 
 
@@ -82,7 +80,7 @@ class Detached:
     back: tuple[tuple[str, ForeignKey], ...]
 
 
-class Compiler:
+class Compiler(BaseCompiler):
     """Turns the changes of one plan into statements."""
 
     def __init__(
@@ -92,18 +90,10 @@ class Compiler:
         references: Sequence[Reference] = (),
         first_schema: Callable[[], str] = str,
     ) -> None:
-        self.editor = editor
-        self.work = work
+        super().__init__(editor, work)
         self.references = references
         self.first_schema = first_schema
         self.foreign_keys_later: list[tuple[str, ForeignKey]] = []
-        self.by_table: defaultdict[str, list[Change]] = defaultdict(list)
-        for change in work.changes:
-            self.by_table[change.table].append(change)
-
-    def quote(self, name: str) -> str:
-        """The identifier as it is written in SQL."""
-        return str(self.editor.quote_name(name))
 
     def sibling(self, table: str, name: str) -> str:
         """An index's or sequence's name, in the schema of its table: the search path may lead to another."""
@@ -111,10 +101,6 @@ class Compiler:
         current = self.work.current.get(table)
         place = self.quote(schema) if schema else current.namespace if current else ""
         return f"{place}.{self.quote(name)}" if place else self.quote(name)
-
-    def of(self, kind: type[C]) -> list[C]:
-        """The changes of one kind, in their order."""
-        return [change for change in self.work.changes if isinstance(change, kind)]
 
     # The whole
 
@@ -137,11 +123,6 @@ class Compiler:
         yield from self.add_indexes()
         yield from self.comments()
         yield from self.add_foreign_keys(detached.back)
-
-    @cached_property
-    def altered_tables(self) -> list[str]:
-        """The tables that stay and that something happens to."""
-        return [name for name in self.by_table if self.work.current.get(name) and self.work.desired.get(name)]
 
     # Names
 
@@ -298,10 +279,6 @@ class Compiler:
         return bool(own & self.moved_columns or target & moving)
 
     @cached_property
-    def dropped_tables(self) -> frozenset[str]:
-        return frozenset(change.table for change in self.of(DropTable))
-
-    @cached_property
     def moved_columns(self) -> frozenset[tuple[str, str]]:
         """The columns, by table, that are converted or made anew."""
         return frozenset((table, column) for table in self.altered_tables for column in self.moved(table))
@@ -455,17 +432,13 @@ class Compiler:
         return altered or any(fill.draw for fill in self.work.fills.values())
 
 
-class TableCompiler:
+class TableCompiler(BaseTableCompiler):
     """Turns the changes of one table's columns and constraints into one ALTER TABLE and what goes around it."""
 
     def __init__(self, compiler: Compiler, name: str) -> None:
+        super().__init__(compiler, name)
         self.compiler = compiler
         self.editor = compiler.editor
-        self.quote = compiler.quote
-        self.name = name
-        self.current = compiler.work.current.tables[name]
-        self.desired = compiler.work.desired.tables[name]
-        self.changes = compiler.by_table[name]
         self.moved = compiler.moved(name)
         self.remade = compiler.remade(name)
         self.drops: list[str] = []
@@ -475,8 +448,6 @@ class TableCompiler:
         self.column_adds: list[str] = []
         self.generated_adds: list[str] = []
         self.adds: list[str] = []
-        self.before: list[Step] = []
-        self.after: list[Step] = []
 
     def step(self, sql: str) -> Step:
         return Step(sql=sql, table=self.name, locks=locks_of(self.current))
@@ -545,9 +516,6 @@ class TableCompiler:
     def add_clause(self, column: Column, suffix: str = "") -> str:
         definition = column.sql or generated_definition(column)
         return f"ADD COLUMN {self.quote(column.name)} {definition}{suffix}"
-
-    def fill(self, column: Column) -> Fill | None:
-        return self.compiler.work.fills.get((self.name, column.name))
 
     def add_column(self, change: AddColumn) -> None:
         fill = self.fill(change.new)

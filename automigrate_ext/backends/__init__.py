@@ -22,15 +22,15 @@ BACKENDS = {
     "postgresql": "automigrate_ext.backends.postgresql.backend.PostgreSQLBackend",
     "sqlite": "automigrate_ext.backends.sqlite3.backend.SQLiteBackend",
 }
-#: What copies whole databases.
+#: The classes that copy whole databases.
 COPIES = {
     "mysql": "automigrate_ext.backends.mysql.copies.MySQLCopies",
     "postgresql": "automigrate_ext.backends.postgresql.copies.PostgreSQLCopies",
     "sqlite": "automigrate_ext.backends.sqlite3.copies.SQLiteCopies",
 }
-#: What a backend is.
+#: The class that every backend is a subclass of.
 BASE = "automigrate_ext.backends.base.Backend"
-#: What works with any other database.
+#: The backend for any other database.
 GENERIC = "automigrate_ext.backends.generic.GenericBackend"
 #: The group of entry points by which packages provide backends, named by ENGINE or by vendor. See docs/backends.md.
 GROUP = "automigrate_ext.backends"
@@ -39,11 +39,11 @@ DJANGOS = "django.db.backends."
 
 
 def backend_for(alias: str) -> Backend:
-    """The backend that speaks for a database alias.
+    """Return the backend for a database alias.
 
     That is the one that a package provides for its ENGINE, unless it is one of Django's; else ours for its vendor,
     one that a package provides for the vendor, or the generic one. Raises `UnsupportedDatabase` where there is no
-    database, and where what a package provides is no backend.
+    database, and where a package provides something that is not a backend.
     """
     connection = connections[alias]
     engine, vendor = str(connection.settings_dict["ENGINE"]), connection.vendor
@@ -56,19 +56,22 @@ def backend_for(alias: str) -> Backend:
 
 
 def ours(vendor: str) -> type[Backend] | None:
-    """The backend that comes with this package for a vendor."""
+    """Return the backend that comes with this package for a vendor."""
     kind: type[Backend] | None = import_string(BACKENDS[vendor]) if vendor in BACKENDS else None
     return kind
 
 
 @cache
 def provided() -> EntryPoints:
-    """What the installed packages provide: to find it the metadata of all of them is read."""
+    """Return the entry points of the installed packages, once: finding them reads the metadata of all packages."""
     return entry_points(group=GROUP)
 
 
 def provided_by_package(name: str) -> type[Backend] | None:
-    """The backend that an installed package provides under a name. Raises `UnsupportedDatabase` where it is none."""
+    """Return the backend that an installed package provides under a name.
+
+    Raises `UnsupportedDatabase` where it is not a backend.
+    """
     found = sorted(provided().select(name=name), key=where)
     if not found:
         return None
@@ -86,13 +89,13 @@ def provided_by_package(name: str) -> type[Backend] | None:
 
 
 def where(point: EntryPoint) -> str:
-    """The package that an entry point is of, and what it names."""
+    """Return the package of an entry point, and the object that it names."""
     package = point.dist.name if point.dist else "a package"
     return f"{package} ({point.value})"
 
 
 def copies_for(connection: BaseDatabaseWrapper, notify: Callable[[str], None]) -> Copies:
-    """What copies databases on the connection's server; `notify` is told of waiting.
+    """Return the object that copies databases on the connection's server; `notify` is called while it waits.
 
     Raises `UnsupportedDatabase` where there is nothing for its vendor.
     """

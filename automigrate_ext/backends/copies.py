@@ -1,6 +1,6 @@
-"""What test databases need beside their tables: copies, a lock on the name of one, and digests of what is in it.
+"""What test databases need besides their tables: copies, a lock on the name of one, and digests of its contents.
 
-Nothing of a backend is loaded for that, because tests wait for what is loaded.
+This module loads nothing of a backend, because tests wait for what is loaded.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ COUNTS_A_QUERY = 250
 
 
 class Key(Protocol):
-    """What is had alone by whoever changes a database, and by several together who only read it."""
+    """A lock: exclusive for the one process that changes a database, shared by those that only read it."""
 
     def take(self) -> bool:
-        """Have it alone, unless somebody else has it."""
+        """Take the lock exclusively, unless somebody else has it; return whether it was taken."""
 
     def share(self) -> bool:
-        """Have it with others who share it, and no longer alone, unless somebody else has it alone."""
+        """Share the lock instead of holding it exclusively, unless somebody else does; return whether it is shared."""
 
 
 def never() -> bool:
@@ -48,9 +48,9 @@ class Copies(ABC):
 
     @contextmanager
     def lock(self, name: str, *, unless: Callable[[], bool] = never) -> Iterator[Callable[[], None]]:
-        """Keep out everybody else who locks this name, until the block or the process ends.
+        """Keep out all others that lock this name, until the block or the process ends.
 
-        The block is given a function by which it lets in those who share the name too. As soon as `unless` is true
+        The block is given a function that lets in others which share the name too. As soon as `unless` is true
         there is nothing to wait for, and nobody is kept out before that function is called.
         """
         with self.key(name) as key:
@@ -59,13 +59,13 @@ class Copies(ABC):
 
     @abstractmethod
     def key(self, name: str) -> AbstractContextManager[Key]:
-        """The key of a name, which is given back when the block or the process ends."""
+        """Return the lock of a name, which is released when the block or the process ends."""
 
     def forbid_unfit(self, name: str) -> None:  # noqa: B027 - most servers say themselves what they do not take
         """Raise `AutomigrateError` where the server would take the name of a database for another one."""
 
     def may_create(self) -> bool:
-        """Whether databases may be created at all; what is dropped without that is gone."""
+        """Return whether databases may be created at all; without that, a dropped one cannot be made again."""
         return True
 
     def leave(self, name: str) -> None:
@@ -74,7 +74,7 @@ class Copies(ABC):
 
     @abstractmethod
     def exists(self, name: str) -> bool:
-        """Whether there is a database of this name."""
+        """Return whether there is a database of this name."""
 
     @abstractmethod
     def drop(self, name: str) -> None:
@@ -85,18 +85,19 @@ class Copies(ABC):
         """Make the target a copy of the source, in place of what has its name.
 
         Nobody may be connected to either. Where the server does not make the copy as a whole, the rows of the table
-        `last` come last of all, so that a copy which lacks them is known for half made.
+        `last` are copied last of all, so that a copy without them is recognized as incomplete.
         """
 
     @abstractmethod
     def tables(self, names: Collection[str]) -> dict[str, str]:
-        """A digest of each of the named tables that is there, as the database tells of it.
+        """Return a digest of the definition of each of the named tables that exists.
 
-        It is that of an earlier time, or of the database of which this one is a copy, if nothing has changed since.
+        The digest equals that of an earlier time, or of the database of which this one is a copy, if nothing has
+        changed since.
         """
 
     def rows(self, names: Collection[str]) -> dict[str, int]:
-        """How many rows those of the tables have that have any; all have to be there."""
+        """Return the number of rows of those tables that have any; all tables have to exist."""
         ordered, found = sorted(names), {}
         for start in range(0, len(ordered), COUNTS_A_QUERY):
             part = ordered[start : start + COUNTS_A_QUERY]
@@ -107,21 +108,21 @@ class Copies(ABC):
         return dict(sorted(found.items()))
 
     def quote(self, name: str) -> str:
-        """A name as it is written in SQL."""
+        """Return a name as it is written in SQL."""
         return self.connection.ops.quote_name(name)
 
     @contextmanager
     def beside(self) -> Iterator[CursorWrapper]:
-        """A cursor of the server that is in no test database; whatever else needs one meanwhile gets the same."""
+        """Give a cursor of the server that is in no test database, the same one to all that ask for one meanwhile."""
         with (
             self.connection._nodb_cursor() as cursor,
-            # To connect takes longer than all that is asked then.
+            # Connecting takes longer than all the queries that follow.
             mock.patch.object(self.connection, "_nodb_cursor", lambda: nullcontext(cursor)),
         ):
             yield cursor
 
     def insist(self, attempt: Callable[[], bool], name: str) -> None:
-        """Try until it succeeds, so that Ctrl-C is heard in the meantime."""
+        """Try until an attempt succeeds, so that Ctrl-C works in the meantime."""
         waiting, pause = Waiting(None, self.notify), PAUSE
         while not attempt():
             waiting.pause(pause, lambda: f"Waiting for another run of tests with the database {name!r}")
@@ -129,5 +130,5 @@ class Copies(ABC):
 
 
 def short(texts: Iterable[str]) -> str:
-    """A digest of texts in their order."""
+    """Return a digest of texts in their order."""
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:32]

@@ -1,4 +1,4 @@
-"""What Django's introspection and schema editor answer together, for a database that there is no backend for."""
+"""The backend for any database, on top of Django's introspection and schema editor."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ from automigrate_ext.schema.changes import (
 )
 from automigrate_ext.schema.nouns import Column, Constraint, ForeignKey, Index, Schema, Table
 
-#: The changes by which something comes to have a name.
+#: The changes that give something a name.
 NAMING = (AddConstraint, AddIndex, RenameConstraint, RenameIndex)
 
 
@@ -77,28 +77,28 @@ class GenericBackend(Backend):
         self.set_undoes_ddl(connection.features.can_rollback_ddl)
         super().__init__(connection)
         self.prefix = f"{SCRATCH}{secrets.token_hex(2)}_"
-        #: What the texts of types stand for, of all tables that were read.
+        #: The types behind their texts, of all tables that were read.
         self.types: dict[str, TypeFacts] = {}
         self.declarations: dict[str, Declaration] = {}
-        #: The indexes that belong to foreign keys, by the names of these.
+        #: The indexes that belong to foreign keys, by the names of the keys.
         self.key_indexes: dict[str, tuple[str, ...]] = {}
         self.habits: Habits | None = None
         self.features = Features(connection, self.prefix, self.write, self.session.passing)
 
     @property
     def blueprints(self) -> Mapping[str, Blueprint]:
-        """The models' tables that were asked about."""
+        """The models' tables that were compared so far."""
         return {name: declaration.blueprint for name, declaration in self.declarations.items()}
 
     # Reading
 
     @cached_property
     def reader(self) -> Reader:
-        """What reads the tables."""
+        """The reader of tables."""
         return Reader(self.connection, self.types, self.key_indexes)
 
     def catalog(self) -> Catalog:
-        """The names of what is there."""
+        """Read the names of the tables."""
         with self.connection.cursor() as cursor:
             return Catalog(self.connection, cursor)
 
@@ -110,7 +110,7 @@ class GenericBackend(Backend):
         return Schema({name: self.read(name, info, spelling, catalog) for name, info in there.items()})
 
     def read(self, name: str, info: Any, spelling: Mapping[str, str], catalog: Catalog) -> Table:
-        """One table as it is or will be called, with what is not shown of it as the models say it."""
+        """Read one table by its name now or to come; properties that are not shown are taken from the model."""
         declaration = self.declarations.get(name)
         with self.connection.cursor() as cursor:
             table = self.reader.read(cursor, self.session.renaming.old_table(name), info, self.spelled(name))
@@ -119,7 +119,7 @@ class GenericBackend(Backend):
         return declaration.overlay(table, self.known_habits) if declaration else table
 
     def respelled(self, noun: Constraint, spelling: Mapping[str, str], catalog: Catalog) -> Constraint:
-        """A foreign key with its target as the models spell it."""
+        """Return a foreign key with its target as the models spell it."""
         if not isinstance(noun, ForeignKey):
             return noun
         name = spelling.get(catalog.fold(noun.to_table), noun.to_table)
@@ -127,7 +127,7 @@ class GenericBackend(Backend):
         return evolve(noun, to_table=name, to_columns=tuple(map(theirs.of, noun.to_columns)))
 
     def spelled(self, name: str) -> Spelling:
-        """How the model of a table spells what is in it."""
+        """Return the spelling of names in the model of a table."""
         declaration = self.declarations.get(name)
         return Spelling(self.connection, declaration.names if declaration else {})
 
@@ -146,18 +146,18 @@ class GenericBackend(Backend):
         with self.session.passing():
             for probe in probes:
                 self.build(probe)
-            self.habits = self.habits or self.see_habits()
-            tables = self.answers(probes)
+            self.habits = self.habits or self.learn_habits()
+            tables = self.read_probes(probes)
         self.notes = tuple(self.not_compared(tables.values()))
         return Schema(tables)
 
     @property
     def known_habits(self) -> Habits:
-        """What is known of introspection; nothing before a scratch table was made."""
+        """The habits of introspection as far as they are known; none before a scratch table was made."""
         return self.habits or Habits()
 
-    def see_habits(self) -> Habits:
-        """What introspection makes of a table of which everything is known."""
+    def learn_habits(self) -> Habits:
+        """Learn the habits of introspection from a table of which everything is known."""
         name = f"{self.prefix}plain"
         self.write(lambda editor: editor.create_model(scratch.typical_model(name)))
         with self.connection.cursor() as cursor:
@@ -176,8 +176,8 @@ class GenericBackend(Backend):
                     f"The server does not accept {probe.blueprint.owner}: {error} It was asked for: {sql}"
                 ) from error
 
-    def answers(self, probes: Sequence[Probe]) -> dict[str, Table]:
-        """What the database made of the scratch tables."""
+    def read_probes(self, probes: Sequence[Probe]) -> dict[str, Table]:
+        """Read the scratch tables, as the models' tables that they stand for."""
         catalog, editor, found = self.catalog(), writing_editor(self.connection), {}
         shows_on_delete = any(len(relation) > 2 for relation in self.some_relations(catalog))
         for probe in probes:
@@ -191,14 +191,14 @@ class GenericBackend(Backend):
         return found
 
     def some_relations(self, catalog: Catalog) -> Iterator[tuple[Any, ...]]:
-        """The foreign keys of the models' tables that are there, as `get_relations` gives them."""
+        """Yield the foreign keys of those of the models' tables that exist, as `get_relations` returns them."""
         for name in self.declarations:
             if info := self.session.find(catalog, name):
                 with self.connection.cursor() as cursor:
                     yield from self.connection.introspection.get_relations(cursor, info.name).values()
 
     def not_compared(self, tables: Collection[Table]) -> Iterator[str]:
-        """One note that names all that the models say and introspection does not show."""
+        """Yield one note that names all properties of the models which introspection does not show."""
         hidden = [words for table in tables for words in self.declarations[table.name].hidden(table)]
         if self.known_habits.numbers_all_keys:
             hidden.append("which keys the database numbers")
@@ -223,7 +223,7 @@ class GenericBackend(Backend):
         )
 
     def dependents(self, names: Collection[str]) -> tuple[Dependent, ...]:
-        """None: Django's introspection shows neither triggers nor what a view reads."""
+        """Return nothing: Django's introspection shows neither triggers nor the tables that a view reads."""
         return ()
 
     def table_names(self) -> frozenset[str]:
@@ -249,7 +249,7 @@ class GenericBackend(Backend):
         return tuple(self.compiler(work).steps())
 
     def compiler(self, work: Work) -> Compiler:
-        """What turns the work into statements."""
+        """Return the compiler of the work."""
         server = Server(
             types=self.types,
             renamed=self.session.renaming,
@@ -259,7 +259,7 @@ class GenericBackend(Backend):
         return Compiler(self.connection, self.blueprints, server, work)
 
     def left_indexes(self, key: ForeignKey) -> Sequence[str]:
-        """The indexes that stay when a foreign key is dropped to which they belong."""
+        """Return the indexes of a foreign key that stay when the key is dropped."""
         names = self.key_indexes.get(key.name, ())
         return names if names and self.features.leaves_index else ()
 
@@ -279,7 +279,7 @@ class GenericBackend(Backend):
         return next(filter(None, (self.why_not_written(part, current) for part in parts_of(change))), "")
 
     def why_not_written(self, change: Change, current: Schema) -> str:
-        """Why the schema editor has no statements for a change, "" where it has."""
+        """Return why the schema editor has no statements for a change, "" where it has."""
         desired = Schema({**current.tables, **self.goal_of(change, current)})
         try:
             self.compile(Work(changes=(change,), current=current, desired=desired))
@@ -288,12 +288,15 @@ class GenericBackend(Backend):
         return ""
 
     def is_keys_name(self, change: Any, current: Schema) -> bool:
-        """Whether something is to have the name of the primary key: PostgreSQL makes one of a unique one over it."""
+        """Return whether something is to have the name of the primary key.
+
+        PostgreSQL makes a unique constraint over the columns of the key the key itself.
+        """
         key = current.tables[change.table].primary_key
         return key is not None and bool(key.name) and change.new.name == key.name
 
     def is_keyed(self, change: RenameColumn, current: Schema) -> bool:
-        """Whether a primary or foreign key rests on a column that is renamed."""
+        """Return whether a column that is renamed is part of a primary or foreign key, or of the target of one."""
         table = current.get(change.table)
         if table is None:
             return False
@@ -303,7 +306,7 @@ class GenericBackend(Backend):
         return change.new_name in columns.union(*(key.to_columns for key in pointing))
 
     def goal_of(self, change: Change, current: Schema) -> Mapping[str, Table]:
-        """The table of a change with the column that it changes as that will be."""
+        """Return the table of a change, with the changed column as it will be."""
         if isinstance(change, (RenameTable, RenameColumn)):
             return {}
         table = current.tables[change.table]
@@ -313,7 +316,7 @@ class GenericBackend(Backend):
         return {table.name: evolve(table, columns=columns)}
 
     def why_not_anew(self, change: AlterColumn, current: Schema) -> str:
-        """Why a column of another type cannot take the place of one that holds no values, "" where it can."""
+        """Return why a column of another type cannot take the place of one that holds no values, "" where it can."""
         table, name = current.tables[change.table], change.old.name
         if self.rows.held([(change.table, name)]):
             return hazards.NOT_TOLD
@@ -352,7 +355,7 @@ class GenericBackend(Backend):
         self.write(lambda editor: editor.create_model(model))
 
     def execute_step(self, step: Step) -> None:
-        """Execute the statement of a step, by the editor if it is one of its own."""
+        """Execute the statement of a step, by the editor if the editor wrote it."""
         if step.sql.startswith("UPDATE"):
             self.session.execute(step.sql)
         else:
@@ -367,7 +370,7 @@ class GenericBackend(Backend):
         return bool(self.connection.in_atomic_block)
 
     def write(self, write: Callable[[SchemaEditor], None]) -> None:
-        """Execute what an editor writes."""
+        """Execute the statements that an editor writes."""
         for sql in written(self.connection, write):
             self.run_ddl(sql)
 
@@ -376,9 +379,9 @@ class GenericBackend(Backend):
         self.write(lambda editor: delete_table(editor, table))
 
     def run_ddl(self, sql: str) -> None:
-        """Execute a statement of the editor's as the editor does; an error carries the statement as a note."""
+        """Execute a statement of the editor's the way the editor does; an error carries the statement as a note."""
         try:
-            # There are editors that go to the driver themselves.
+            # Some editors use the driver themselves.
             with self.connection.wrap_database_errors:
                 self.connection.schema_editor().execute(sql, None)
         except DatabaseError as error:
@@ -388,5 +391,5 @@ class GenericBackend(Backend):
     # Values
 
     def count_lost(self, table: Table, old: Column, new: Column) -> Loss:
-        """Nothing for a wider type; a change to any other is refused before this is asked."""
+        """Return no loss: the type is wider, because a change to any other is refused before."""
         return Loss()

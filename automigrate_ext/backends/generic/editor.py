@@ -1,4 +1,4 @@
-"""A schema editor that writes down what it would run, whatever its own `execute` does, and one that runs it."""
+"""A schema editor that collects its statements, whatever its own `execute` does, and one that runs them."""
 
 from __future__ import annotations
 
@@ -10,26 +10,26 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from automigrate_ext.declared.editor import CollectingMixin, SchemaEditor
 
-#: Has an editor write something, and executes it.
+#: A function that lets an editor write something, and executes it.
 Write = Callable[[Callable[[SchemaEditor], None]], None]
 
 
 class WritingMixin(CollectingMixin):
-    """Writes down how a field is altered even where its old and new definitions are the same in Python."""
+    """Writes the statements that alter a field even where its old and new definitions are the same in Python."""
 
     def _field_db_check(self, field: Any, field_db_params: Any) -> Any:
-        # The editor asks the class of the field, and not what its column has been given.
+        # The editor takes the check of the field's class, and not the one that its column has been given.
         if "db_parameters" in vars(field):
             return field_db_params["check"]
         return super()._field_db_check(field, field_db_params)  # type: ignore[misc]
 
     def _field_should_be_altered(self, old_field: Any, new_field: Any, ignore: Any = None) -> bool:
-        # What the package has found to differ may be something that fields do not say of themselves.
+        # The difference may be in something that fields do not show.
         return True
 
 
 def writing_editor(connection: BaseDatabaseWrapper) -> SchemaEditor:
-    """A schema editor of the connection's class that runs nothing."""
+    """Return a schema editor of the connection's class that runs nothing."""
     base = connection.SchemaEditorClass
     assert base is not None
     editor: SchemaEditor = type("WritingSchemaEditor", (WritingMixin, base), {})(connection, collect_sql=True)
@@ -38,16 +38,16 @@ def writing_editor(connection: BaseDatabaseWrapper) -> SchemaEditor:
 
 
 def written(connection: BaseDatabaseWrapper, write: Callable[[SchemaEditor], None]) -> list[str]:
-    """The statements that `write` has an editor run, those last that it puts off until the end."""
+    """Return the statements that `write` lets an editor run, with those at the end that it defers."""
     editor = writing_editor(connection)
     write(editor)
-    # On MariaDB Django also puts off constraints that it leaves out, and that are None.
+    # On MariaDB Django also defers constraints that it leaves out, and that are None.
     deferred = [str(sql) for sql in editor.deferred_sql if sql is not None]
     return [sql.strip().removesuffix(";") for sql in (*editor.collected_sql, *deferred)]
 
 
 @contextmanager
 def running(connection: BaseDatabaseWrapper, *, undoes_ddl: bool) -> Iterator[SchemaEditor]:
-    """An editor in its own context: a transaction where DDL can be undone, with what is in the way switched off."""
+    """Run the block in an editor's context: a transaction where DDL can be undone, with obstacles switched off."""
     with connection.schema_editor(atomic=undoes_ddl) as editor:
         yield editor

@@ -1,4 +1,4 @@
-"""What neither introspection nor the schema editor tells beforehand, tried with scratch tables."""
+"""Features of the server and its schema editor that Django does not declare, detected with scratch tables."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from automigrate_ext.declared.editor import SchemaEditor
 
 
 class Features:
-    """What was tried on one database, each thing once.
+    """The features of one database, each detected once.
 
-    `write` has an editor write something and executes it, `passing` is a block that leaves no table behind.
+    `write` lets an editor write something and executes it, `passing` drops the scratch tables of a block.
     """
 
     def __init__(
@@ -39,9 +39,9 @@ class Features:
         self.kept_checks: dict[tuple[Any, ...], bool] = {}
 
     def keeps_check(self, old: Any, new: Any) -> bool:
-        """Whether the editor keeps a column's check when it alters a field.
+        """Return whether the editor keeps a column's check when it alters a field.
 
-        MariaDB's loses it wherever it writes a column's definition anew, and without it.
+        MariaDB's loses it wherever it writes a column's definition again, and without the check.
         """
         name = f"{self.prefix}check"
         apart = {"_unique": False, "db_index": False, "primary_key": False}
@@ -54,7 +54,7 @@ class Features:
         asked = tuple((repr(f.db_parameters(self.connection)), f.null, f.db_comment) for f in (before, after))
         if asked not in self.kept_checks:
             with self.passing():
-                # An editor may ask the database about the table that it alters.
+                # An editor may query the table that it alters.
                 self.write(lambda editor: editor.create_model(model))
                 self.write(alter)
                 self.kept_checks[asked] = any(info["check"] for info in self.constraints(name).values())
@@ -73,7 +73,7 @@ class Features:
 
     @cached_property
     def renames_keys(self) -> bool:
-        """Whether a column is renamed on which a key rests."""
+        """Whether a column that is part of a key can be renamed."""
         model = pointing_model(f"{self.prefix}key")
 
         def rename(editor: SchemaEditor) -> None:
@@ -89,7 +89,7 @@ class Features:
         return True
 
     def constraints(self, table: str) -> Mapping[str, Any]:
-        """The constraints and indexes of a scratch table."""
+        """Return the constraints and indexes of a scratch table."""
         with self.connection.cursor() as cursor:
             found: Mapping[str, Any] = self.connection.introspection.get_constraints(cursor, table)
         return found

@@ -1,4 +1,4 @@
-"""What a change of type does to values, as far as Django's fields tell: only that a wider type loses none."""
+"""The effect of a change of type on values, as far as Django's fields show it: a wider type loses none."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from automigrate_ext.backends.generic.introspection import TypeFacts
 
-#: The fields of texts: what has no length holds all of what has one.
+#: The fields of texts: one without a length holds all values of one with a length.
 TEXTS = ("CharField", "TextField")
 NOT_TOLD = (
     "Django's introspection does not tell what the server would make of its values. Add a field of the new type, copy "
@@ -24,12 +24,12 @@ KEYS_NAME = "{name} is what the primary key of {table} is called, and no schema 
 
 
 def never_loses(connection: BaseDatabaseWrapper, old: TypeFacts, new: TypeFacts) -> bool:
-    """Whether the new type holds every value of the old one."""
+    """Return whether the new type holds every value of the old one."""
     return widens_text(old, new) or widens_integer(connection, old, new) or widens_decimal(old, new)
 
 
 def widens_text(old: TypeFacts, new: TypeFacts) -> bool:
-    """Whether both are texts, and the new one is as long or has no length."""
+    """Return whether both are texts, and the new one is as long or has no length."""
     if old.field not in TEXTS or new.field not in TEXTS:
         return False
     if new.field == "TextField":
@@ -41,7 +41,7 @@ def widens_text(old: TypeFacts, new: TypeFacts) -> bool:
 
 
 def widens_integer(connection: BaseDatabaseWrapper, old: TypeFacts, new: TypeFacts) -> bool:
-    """Whether both are integers, and the new one's range includes the old one's."""
+    """Return whether both are integers, and the new one's range includes the old one's."""
     if not (is_integer(old) and is_integer(new)):
         return False
     try:
@@ -53,25 +53,25 @@ def widens_integer(connection: BaseDatabaseWrapper, old: TypeFacts, new: TypeFac
     if not is_as_large(old, new):
         return False
     if None in (low, high, lower, higher):
-        # Without ends, as SQLite's are, all that one type holds the other holds as well.
+        # Without ends, as on SQLite, each type holds all values of the other.
         return True
     return bool(lower <= low and high <= higher)
 
 
 def is_integer(facts: TypeFacts) -> bool:
-    """Whether a type is that of an integer: SQLite's backend gives every type the range of one."""
+    """Return whether a type is that of an integer: SQLite's backend gives every type the range of one."""
     kind = getattr(models, facts.field, None)
     return isinstance(kind, type) and issubclass(kind, models.IntegerField)
 
 
 def is_as_large(old: TypeFacts, new: TypeFacts) -> bool:
-    """Whether no number that introspection gives of the type is smaller: MariaDB's `bool` is an integer to Django."""
+    """Return whether no number of the type in introspection is smaller: MariaDB's `bool` is an integer to Django."""
     pairs: list[Any] = list(zip(old.sizes, new.sizes, strict=True))
     return all(larger is not None and size <= larger for size, larger in pairs if size is not None)
 
 
 def widens_decimal(old: TypeFacts, new: TypeFacts) -> bool:
-    """Whether both are decimals, and the new one has as many digits on either side of the point."""
+    """Return whether both are decimals, and the new one has as many digits on either side of the point."""
     if (old.field, new.field) != ("DecimalField", "DecimalField"):
         return False
     try:

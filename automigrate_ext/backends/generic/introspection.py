@@ -1,4 +1,4 @@
-"""Read tables by Django's introspection: what every backend of Django's shows, and no catalog of any vendor."""
+"""Read tables by Django's introspection, which every backend of Django's has, and not by a vendor's catalog."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ from automigrate_ext.schema.nouns import (
     Unique,
 )
 
-#: How a type is called of which Django's introspection knows no field.
+#: The name of a type that Django's introspection maps to no field.
 UNKNOWN_TYPE = "type {code}"
-#: Stands for the columns of an expression that introspection does not show.
+#: A name in place of the columns of an expression, which introspection does not show.
 HIDDEN = ""
-#: The names of all scratch tables begin so; with what follows they have 31 characters at most, as Firebird's names.
+#: The prefix of the names of all scratch tables, which have 31 characters at most, as names on Firebird.
 SCRATCH = "automigrate_scratch_"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TypeFacts:
-    """What introspection says of a column's type: the field that inspectdb would make of it, and the numbers given."""
+    """A column's type in introspection: the field that inspectdb would make of it, and the numbers given."""
 
     field: str = ""
     params: Mapping[str, Any]
@@ -46,14 +46,14 @@ class TypeFacts:
     sizes: tuple[object, ...]
 
     def text(self, connection: BaseDatabaseWrapper) -> str:
-        """The type as SQL as far as a field has it, and all numbers that are not in it."""
+        """Return the type as SQL as far as a field has one, and all numbers that are not in that."""
         sql = self.sql(connection) or UNKNOWN_TYPE.format(code=self.code)
         known = (None, 0, -1, *self.params.values())
         more = [str(size) for size in dict.fromkeys(self.sizes) if size not in known]
         return f"{sql} [{', '.join(more)}]" if more else sql
 
     def sql(self, connection: BaseDatabaseWrapper) -> str:
-        """The type as SQL, "" where no field has it."""
+        """Return the type as SQL, "" where no field has it."""
         if not self.field:
             return ""
         made: models.Field[Any, Any] = getattr(models, self.field)(**self.params)
@@ -61,7 +61,7 @@ class TypeFacts:
 
 
 class Catalog:
-    """What the database holds, by the names that introspection gives."""
+    """The tables of the database, by the names that introspection returns."""
 
     def __init__(self, connection: BaseDatabaseWrapper, cursor: CursorWrapper) -> None:
         self.connection = connection
@@ -75,16 +75,16 @@ class Catalog:
                 self.others[self.fold(info.name)] = kinds.get(info.type, "object of another kind")
 
     def fold(self, name: str) -> str:
-        """What tells one name of a table from another, as the server knows it."""
+        """Return a form of a table's name that is the same for all spellings that the server treats as one."""
         known = folded(self.connection, name)
         return known.lower() if self.connection.features.ignores_table_name_case else known
 
     def scratch(self) -> list[str]:
-        """The tables that this package made for a moment."""
+        """Return the scratch tables."""
         return [info.name for info in self.tables.values() if is_scratch(info.name)]
 
     def find(self, name: str) -> Any | None:
-        """What the list of tables says of one, or None. Raises `ShadowedTable` where something else has the name."""
+        """Return a table's entry in the list of tables, or None. Raises `ShadowedTable` for anything but a table."""
         key = self.fold(name)
         if key in self.others:
             raise ShadowedTable(f"{name!r} is a {self.others[key]}, not a table, so no model can have it as its own.")
@@ -92,32 +92,32 @@ class Catalog:
 
 
 def folded(connection: BaseDatabaseWrapper, name: str) -> str:
-    """A name as it is written in SQL: backends that shorten names, or write them in capitals, do it there."""
+    """Return a name as it is written in SQL, where some backends shorten names or write them in capitals."""
     return str(connection.ops.quote_name(name))
 
 
 class Spelling:
-    """Names as a model spells them, which introspection may give in another case or shortened."""
+    """Names as a model spells them, which introspection may return in another case or shortened."""
 
     def __init__(self, connection: BaseDatabaseWrapper, names: Mapping[str, str]) -> None:
         self.connection = connection
         self.known = {folded(connection, name): spelled for name, spelled in names.items()}
 
     def of(self, name: str) -> str:
-        """What the model calls something that introspection gives under a name."""
+        """Return the model's name for something that introspection returns under a name."""
         return self.given(name) or name
 
     def given(self, name: str) -> str:
-        """The same, "" where the model names no such thing."""
+        """Return the model's name as `of` does, or "" where the model names no such thing."""
         return self.known.get(folded(self.connection, name), "")
 
 
 def type_facts(connection: BaseDatabaseWrapper, row: Any) -> TypeFacts:
-    """What a row of `get_table_description` says of the column's type."""
-    # Not the display size, which on MariaDB is that of the values there are.
+    """Return a column's type from its row in `get_table_description`."""
+    # Not the display size, which on MariaDB is that of the present values.
     sizes = (row.internal_size, row.precision, row.scale)
     try:
-        # Raises KeyError for what it has no field for, where inspectdb would guess.
+        # Raises KeyError for a type without a field, where inspectdb would guess.
         connection.introspection.get_field_type(row.type_code, row)
     except KeyError:
         return TypeFacts(params={}, code=row.type_code, sizes=sizes)
@@ -129,7 +129,7 @@ def type_facts(connection: BaseDatabaseWrapper, row: Any) -> TypeFacts:
 
 
 def pointing_model(table: str) -> type[models.Model]:
-    """A model with a foreign key."""
+    """Return a model with a foreign key."""
     fields = {
         "id": models.IntegerField(primary_key=True),
         "parent": models.ForeignKey("self", models.CASCADE, null=True),
@@ -138,7 +138,7 @@ def pointing_model(table: str) -> type[models.Model]:
 
 
 def indexes_keys(connection: BaseDatabaseWrapper) -> bool:
-    """Whether the server makes the index of a foreign key, so that the schema editor makes none."""
+    """Return whether the server makes the index of a foreign key, so that the schema editor makes none."""
     model: Any = pointing_model("pointing")
     return not writing_editor(connection)._field_should_be_indexed(model, model._meta.get_field("parent"))
 
@@ -146,7 +146,7 @@ def indexes_keys(connection: BaseDatabaseWrapper) -> bool:
 class Reader:
     """Reads tables one by one.
 
-    `types` collects what each type's text stands for, `key_indexes` which indexes belong to a foreign key, by its name.
+    `types` collects the type behind each text, `key_indexes` the indexes of each foreign key, by its name.
     """
 
     def __init__(
@@ -156,18 +156,18 @@ class Reader:
         self.types = types
         self.key_indexes = key_indexes
         self.indexes_keys = indexes_keys(connection)
-        # Where foreign keys are nothing but clauses of columns, introspection numbers them, each time anew.
+        # Where foreign keys are nothing but clauses of columns, introspection numbers them, differently each time.
         self.names_keys = bool(getattr(connection.SchemaEditorClass, "sql_create_fk", None))
 
     def read(self, cursor: CursorWrapper, name: str, info: Any, spelling: Spelling) -> Table:
-        """One table, with the names in it as the model spells them."""
+        """Read one table, with the names in it as the model spells them."""
         show = self.connection.introspection
         rows = show.get_table_description(cursor, info.name)
-        # Servers tell of them in any order, and two looks have to lead to the same statements.
+        # Servers return them in any order, and two comparisons have to lead to the same statements.
         constraints = dict(sorted(show.get_constraints(cursor, info.name).items()))
         relations = {spelling.of(name): found for name, found in show.get_relations(cursor, info.name).items()}
         numbered = {sequence["column"] for sequence in show.get_sequences(cursor, info.name, ())}
-        # Most backends would ask for all constraints once more.
+        # Most backends would query all constraints once more.
         keys = {tuple(found["columns"]): name for name, found in constraints.items() if found["primary_key"]}
         key = next(iter(keys), None) or tuple(show.get_primary_key_columns(cursor, info.name) or ())
 
@@ -186,13 +186,13 @@ class Reader:
         facts = type_facts(self.connection, row)
         kind = facts.text(self.connection)
         self.types[kind] = facts
-        # What numbers a column is told by its sequence, and some servers show it as a default too.
+        # Its sequence shows that a column is numbered, and some servers show that as a default too.
         default = None if row.default is None or is_numbered else str(row.default).strip()
         return Column(
             name=name,
             type=kind,
             null=bool(row.null_ok),
-            # MariaDB writes it where there is none, and it is none everywhere.
+            # MariaDB shows NULL where there is no default, and it is no default anywhere.
             default=None if default in (None, "", "NULL") else default,
             collation=row.collation or None,
             identity="automatic" if is_numbered else None,
@@ -203,7 +203,7 @@ class Reader:
     def objects(
         self, table: str, constraints: Mapping[str, Any], relations: Mapping[str, Any], spelled: Callable[[str], str]
     ) -> Iterator[Constraint | Index]:
-        """The constraints and indexes but for the primary key."""
+        """Yield the constraints and indexes but for the primary key."""
         known = {
             name: tuple(spelled(column) for column in info["columns"] or () if column is not None)
             for name, info in constraints.items()
@@ -223,7 +223,7 @@ class Reader:
                 yield self.foreign_key("", (column,), (relation[1], relation[0]), relations)
 
     def is_made_for_key(self, table: str, name: str, info: Mapping[str, Any]) -> bool:
-        """Whether an index is the one that an editor makes for a foreign key when that loses the server's own."""
+        """Return whether an index is the one that an editor makes for a foreign key which loses the server's own."""
         if not self.indexes_keys or info["unique"] or not info["index"]:
             return False
         generated = writing_editor(self.connection)._create_index_name(table, info["columns"])
@@ -234,7 +234,7 @@ class Reader:
     ) -> ForeignKey:
         table, column = target
         relation: tuple[Any, ...] = relations.get(columns[0], ()) if columns else ()
-        # Since Django 6.1 the third value says what happens on deletion.
+        # Since Django 6.1 the third value is the action on deletion.
         on_delete = getattr(relation[2], "operation", None) if len(relation) > 2 else None
         return ForeignKey(name=name, columns=columns, to_table=table, to_columns=(column,), on_delete=on_delete)
 
@@ -242,7 +242,7 @@ class Reader:
 def noun(
     name: str, columns: tuple[str, ...], info: Mapping[str, Any], spelled: Callable[[str], str]
 ) -> Constraint | Index:
-    """A constraint or index as far as introspection shows it; a text that it does not show is ""."""
+    """Return a constraint or index as far as introspection shows it; texts that are not shown are ""."""
     if info["check"]:
         return Check(name=name, columns=columns, expression="")
     if info["index"]:
@@ -251,10 +251,10 @@ def noun(
             IndexKey(column=spelled(column), order=order) if column else IndexKey(expression="", order=order)
             for column, order in zip(info["columns"], ("DESC" if o == "DESC" else "" for o in orders), strict=False)
         )
-        # Django tells its own kind of B-tree index from its default by the name, and scratch tables have others.
+        # Django distinguishes its own kind of B-tree index from its default by the name, which scratch tables change.
         method = str(info.get("type") or "").replace(ModelIndex.suffix, "").replace("btree", "")
         if None in info["columns"] or not columns:
-            # What an expression is about is not shown, so nothing may be asked about its columns alone.
+            # The columns of an expression are not shown, so no question may be asked about them alone.
             columns = (*columns, HIDDEN)
             keys = keys or (IndexKey(expression=""),)
         return Index(name=name, keys=keys, columns=columns, unique=bool(info["unique"]), method=method)
@@ -264,5 +264,5 @@ def noun(
 
 
 def is_scratch(name: str) -> bool:
-    """Whether a table is one that this package makes for a moment."""
+    """Return whether a table is a scratch table."""
     return name.lower().startswith(SCRATCH)

@@ -1,4 +1,4 @@
-"""Copies of models for the schema editor: under other names, alone in a registry, without what is not wanted."""
+"""Copies of models for the schema editor: under other names, alone in a registry, reduced to what is needed."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from django.utils.functional import cached_property
 
 
 class GivenTypeField(models.Field):  # type: ignore[type-arg]
-    """A field of no model's: a column of which nothing but its name and type is known."""
+    """The field of a column that no model has, and of which only the name and type are known."""
 
     def __init__(self, *args: Any, given_type: str = "", **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -28,7 +28,7 @@ class GivenTypeField(models.Field):  # type: ignore[type-arg]
 
 
 def model_named(db_table: str, fields: Mapping[str, Any], **options: Any) -> type[Model]:
-    """A model in a registry of its own, so that none of the others hears of it."""
+    """Return a model in a registry of its own, so that no other model is affected."""
     meta = {"apps": Apps(), "app_label": "automigrate_ext", "db_table": db_table, **options}
     body = {"__module__": __name__, "Meta": type("Meta", (), meta), **fields}
     return type("Copied", (models.Model,), body)
@@ -41,10 +41,10 @@ def copied(
     given_names: Mapping[str, str] | None = None,
     indexed_references: Collection[str] | None = None,
 ) -> type[Model]:
-    """A model with the columns, constraints and indexes of another one, and nothing else of it.
+    """Return a model with the columns, constraints and indexes of another one, and nothing else of it.
 
-    `given_names` gives its named constraints and indexes others. With `indexed_references` foreign keys are no
-    constraints of the database, and these of them have indexes.
+    `given_names` maps the names of constraints and indexes to others. With `indexed_references` foreign keys are not
+    constraints of the database, and those of them that it names have indexes.
     """
     opts = model._meta
     fields = {field.name: copy.deepcopy(field) for field in own_fields(model)}
@@ -64,14 +64,14 @@ def copied(
 
 
 def own_fields(model: type[Model]) -> Iterable[Any]:
-    """The fields of a model's own table, a composite primary key among them."""
+    """Return the fields of a model's own table, a composite primary key among them."""
     opts: Any = model._meta
     composite = [field for field in opts.local_fields if field.column is None and field.primary_key]
     return [*(field for field in opts.local_fields if field.column), *composite]
 
 
 def renamed(things: Iterable[Any], names: Mapping[str, str] | None) -> Iterable[Any]:
-    """Copies of indexes or constraints under other names."""
+    """Yield copies of indexes or constraints under other names."""
     for thing in things:
         other = copy.copy(thing)
         other.name = (names or {}).get(thing.name, thing.name)
@@ -79,13 +79,13 @@ def renamed(things: Iterable[Any], names: Mapping[str, str] | None) -> Iterable[
 
 
 def without_default(field: Any, **attributes: Any) -> Any:
-    """A copy of a field that Django's schema editor finds no value for, but for a default of the database."""
+    """Return a copy of a field for which Django's schema editor finds no value but a default of the database."""
     never = {name: False for name in ("auto_now", "auto_now_add") if hasattr(field, name)}
     return altered(field, default=NOT_PROVIDED, blank=False, empty_strings_allowed=False, **never, **attributes)
 
 
 def altered(field: Any, **attributes: Any) -> Any:
-    """A copy of a field with other attributes, and nothing that was computed from the former ones."""
+    """Return a copy of a field with other attributes, and no values computed from the former ones."""
     other = copy.deepcopy(field)
     for name in [name for name in vars(other) if isinstance(getattr(type(other), name, None), cached_property)]:
         del other.__dict__[name]
@@ -95,7 +95,7 @@ def altered(field: Any, **attributes: Any) -> Any:
 
 
 def with_parameters(field: Any, **parameters: Any) -> Any:
-    """A field whose column has other parameters (`type`, `check`, `collation`) than its class says."""
+    """Return a field whose column has other parameters (`type`, `check`, `collation`) than those of its class."""
     found = field.db_parameters
 
     def db_parameters(connection: BaseDatabaseWrapper) -> dict[str, Any]:

@@ -1,7 +1,7 @@
-"""The statements that change tables: what Django's schema editor writes for one change after the other.
+"""The statements that change tables, written by Django's schema editor for one change after the other.
 
-What belongs to a field (its uniqueness, index, check and reference) changes with its column, in one call of the
-editor. An editor that would make a table anew, and lose what introspection does not show of it, is not followed.
+The uniqueness, index, check and reference of a field change with its column, in one call of the editor. Statements
+that would rebuild a table, and lose what introspection does not show of it, are rejected.
 """
 
 from __future__ import annotations
@@ -56,22 +56,22 @@ from automigrate_ext.schema.nouns import Check, Column, Constraint, ForeignKey, 
 from automigrate_ext.schema.order import in_dependency_order
 from automigrate_ext.schema.renaming import Renaming
 
-#: What changes of a column, each for itself.
+#: The attributes of a column that change one by one.
 ATTRIBUTES = ("type", "null", "default", "generated", "collation", "identity", "comment")
 FILL_NULLS = "UPDATE {table} SET {column} = {value} WHERE {column} IS NULL"
 
 
 class CannotBeDone(AutomigrateError):
-    """The editor has no way to make a change that would keep all that introspection does not show."""
+    """The editor cannot make a change without losing something that introspection does not show."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
-    """What is known of the database beyond its tables.
+    """Facts about the database beyond its tables.
 
-    `types` says what texts of types stand for, `renamed` what has another name as yet, `keeps_check` whether the
-    editor leaves a column's check when it makes of one field what another says, and `left_indexes` which indexes are
-    left of a foreign key that is dropped.
+    `types` are the types behind their texts, `renamed` the renames to come. `keeps_check` returns whether the editor
+    keeps a column's check when it turns one field into another, and `left_indexes` which indexes of a foreign key stay
+    when it is dropped.
     """
 
     types: Mapping[str, TypeFacts]
@@ -81,7 +81,7 @@ class Server:
 
 
 class Compiler:
-    """Turns changes into statements, for models by their tables' names."""
+    """Turns changes into statements, by the models of their tables."""
 
     def __init__(
         self, connection: BaseDatabaseWrapper, blueprints: Mapping[str, Blueprint], server: Server, work: Work
@@ -94,14 +94,14 @@ class Compiler:
         self.done: set[str] = set()
 
     def quote(self, name: str) -> str:
-        """The identifier as it is written in SQL."""
+        """Return the identifier as it is written in SQL."""
         return self.connection.ops.quote_name(name)
 
     # Order
 
     def steps(self) -> Iterator[Step]:
-        """All statements, in the order in which they run; none twice but for those that go with a rename."""
-        # For that an editor may take a constraint off and put it back, which is to be dropped all the same.
+        """Yield all statements, in the order in which they run, each once except those of a rename."""
+        # For a rename an editor may drop and add a constraint that is to be dropped all the same.
         yield from self.rename()
         for step in self.later_steps():
             if step.fill or step.sql.startswith("UPDATE") or step.sql not in self.done:
@@ -132,7 +132,7 @@ class Compiler:
         yield from (step for step in later if not step.makes_table)
 
     def write(self, table: str, write: Callable[[SchemaEditor], None]) -> Iterator[Step]:
-        """What the editor writes about a table that stays. Raises `CannotBeDone` where it makes it anew."""
+        """Yield what the editor writes about a table that stays. Raises `CannotBeDone` where that is a rebuild."""
         statements = self.written(table, write)
         if not statements:
             raise CannotBeDone(f"the schema editor of {self.connection.display_name} writes nothing that does it")
@@ -145,7 +145,7 @@ class Compiler:
         yield from (Step(sql=sql, table=table) for sql in statements)
 
     def written(self, table: str, write: Callable[[SchemaEditor], None]) -> list[str]:
-        """What the editor writes. Raises `CannotBeDone` where it asks for a table that has another name as yet."""
+        """Return what the editor writes. Raises `CannotBeDone` where it queries a table that is not renamed yet."""
         try:
             return written(self.connection, write)
         except DatabaseError as error:
@@ -162,27 +162,27 @@ class Compiler:
         model = model_named(change.table, {})
         if isinstance(change, RenameTable):
             return lambda editor: editor.alter_db_table(model, change.table, change.new_name)
-        # Of a column that gets nothing but another name, the editor need not know more.
+        # For a mere rename the editor needs nothing but the column's names.
         old, new = (bare_field(model, name) for name in (change.old_name, change.new_name))
         return lambda editor: editor.alter_field(model, old, new)
 
     def model(self, table: str) -> type[Model]:
-        """The model of a table, or one without fields."""
+        """Return the model of a table, or one without fields."""
         known = self.blueprints.get(table)
         return known.model if known else model_named(table, {})
 
     def field(self, table: str, column: str) -> Any | None:
-        """The field of a column, None where no model has it."""
+        """Return the field of a column, None where no model has it."""
         known = self.blueprints.get(table)
         return next((c.field for c in known.columns if c.name == column), None) if known else None
 
     def given(self, table: str, name: str) -> Any | None:
-        """The index or constraint to which a model gives this name."""
+        """Return the index or constraint to which a model gives this name."""
         opts: Any = self.model(table)._meta
         things = (*opts.indexes, *opts.constraints)
         return next((thing for thing in things if kept_name(self.connection, thing.name) == name), None)
 
-    # What goes
+    # Drops
 
     def drop_constraint(self, table: str, old: Constraint) -> Iterator[Step]:
         model = self.model(table)
@@ -203,14 +203,14 @@ class Compiler:
                 yield from self.drop_index(table, Index(name=name, keys=(), columns=old.columns))
 
     def loses_key(self, table: str, columns: tuple[str, ...]) -> bool:
-        """Whether columns stay of which none is to be a foreign key any more."""
+        """Return whether columns stay, and are not to be a foreign key any more."""
         wanted = self.work.desired.get(table)
         if wanted is None or any(wanted.column(name) is None for name in columns):
             return False
         return all(key.columns != columns for key in wanted.foreign_keys)
 
     def drop_index(self, table: str, old: Index) -> Iterator[Step]:
-        # An editor may see to it that a foreign key keeps an index; it must not for one that is not there.
+        # An editor may make sure that a foreign key keeps an index; it must not for a key that does not exist.
         rests = any(set(key.columns) & set(old.columns) for key in self.keys_left(table))
         model: Any = self.model(table) if rests else model_named(table, {})
         names = [field.name for field in model._meta.local_fields if field.column in old.columns]
@@ -219,7 +219,7 @@ class Compiler:
         yield from self.write(table, lambda editor: editor.remove_index(model, index))
 
     def keys_left(self, table: str) -> list[ForeignKey]:
-        """The foreign keys of a table that are neither dropped nor taken off."""
+        """Return the foreign keys of a table that are dropped neither for good nor for a moment."""
         gone = {id(change.old) for change in self.work.changes if isinstance(change, DropConstraint)}
         gone |= {id(key) for _, key in self.detached}
         return [key for key in self.work.current.tables[table].foreign_keys if id(key) not in gone]
@@ -236,11 +236,11 @@ class Compiler:
             yield from self.write(change.table, partial(remove_field, model=self.model(change.table), field=field))
 
     def bare_field(self, table: str, column: Column, **attributes: Any) -> Any:
-        """A field for a column that no model has."""
+        """Return a field for a column that no model has."""
         return bare_field(self.model(table), column.name, given_type=self.type_sql(column), **attributes)
 
     def left(self) -> list[Reference]:
-        """The foreign keys of tables that stay."""
+        """Return the foreign keys of tables that stay."""
         dropped = {change.table for change in self.work.changes if isinstance(change, DropTable)}
         gone = {id(change.old) for change in self.work.changes if isinstance(change, DropConstraint)}
         staying = [table for table in self.work.current if table.name not in dropped]
@@ -251,10 +251,10 @@ class Compiler:
             if id(key) not in gone
         ]
 
-    # What comes
+    # Additions
 
     def create_tables(self, tables: Sequence[Table]) -> Iterator[Step]:
-        """Statements that make tables; those without `makes_table` wait until all tables are there."""
+        """Yield statements that make tables; those without `makes_table` run once all tables exist."""
         for table in in_dependency_order(tables):
             model = copied(self.blueprints[table.name].model)
             for sql in written(self.connection, partial(create_model, model=model)):
@@ -262,7 +262,7 @@ class Compiler:
                 yield Step(sql=sql, table=table.name, makes_table=not is_key)
 
     def alter_columns(self) -> Iterator[Step]:
-        """Add columns and change them, each with what belongs to its field."""
+        """Add and change columns, each with the objects of its field."""
         for change in self.work.changes:
             if isinstance(change, AddColumn):
                 yield from self.add_column(change)
@@ -308,13 +308,13 @@ class Compiler:
         if old.identity != new.identity or bool(old.generated) != bool(new.generated):
             raise CannotBeDone("whether a column is numbered or generated does not change in place everywhere")
         if old.type != new.type and not self.widens(old, new):
-            # It holds no values, or the change would have been refused.
+            # The column holds no values, or the change would have been refused.
             yield from self.drop_columns([DropColumn(table=table, old=old)])
             yield from self.add_column(AddColumn(table=table, new=new))
             return
         fill = self.work.fills.get((table, new.name)) if old.null and not new.null else None
         if fill and old.type != new.type:
-            # What rows get may be a value that the old type does not hold.
+            # The value for rows may be one that the old type does not hold.
             yield from self.retype_alone(table, old, new)
             old = evolve(old, type=new.type)
         if fill:
@@ -322,7 +322,7 @@ class Compiler:
         yield from self.alter_field(table, new.name, old)
 
     def retype_alone(self, table: str, old: Column, new: Column) -> Iterator[Step]:
-        """Change the type of a column that goes on to allow NULL, and nothing else of it."""
+        """Change only the type of a column, which still allows NULL."""
         model, field = copied(self.model(table)), self.field(table, new.name)
         before, after = (altered(without_default(field), null=True, model=model, db_constraint=False) for _ in range(2))
         with_parameters(before, type=self.type_sql(old), check=None)
@@ -330,12 +330,12 @@ class Compiler:
         yield from self.write(table, lambda editor: editor.alter_field(model, before, after))
 
     def type_sql(self, column: Column) -> str:
-        """The type of a column as it is written in SQL."""
+        """Return the type of a column as it is written in SQL."""
         facts = self.types.get(column.type)
         return (facts.sql(self.connection) if facts else "") or column.type
 
     def redefine(self, table: str, old: Any, new: Any) -> Iterator[Step]:
-        """Have the editor alter a field; what this loses of the column's check is made again."""
+        """Let the editor alter a field, and make the column's check again if that loses it."""
         model: Any = new.model
         yield from self.write(table, lambda editor: editor.alter_field(model, old, new))
         wanted = self.work.desired.tables[table].constraints
@@ -350,10 +350,10 @@ class Compiler:
         return facts[0] is not None and facts[1] is not None and never_loses(self.connection, facts[0], facts[1])
 
     def alter_field(self, table: str, column: str, live: Column | None = None) -> Iterator[Step]:
-        """Bring a column, and what belongs to its field, to what the model says."""
+        """Make a column and the objects of its field equal to the model's field."""
         field = self.field(table, column)
         added = list(self.added(table, column))
-        # A model that nobody points at: the editor would take the others along, whose columns are changes of their own.
+        # A model without references to it: the editor would alter these too, whose columns are changes of their own.
         model = copied(self.model(table))
         alone: dict[str, Any] = {"model": model}
         if any(owner == table and column in key.columns for owner, key in self.detached):
@@ -376,7 +376,7 @@ class Compiler:
         yield from self.redefine(table, old, new)
 
     def drop_fields_indexes(self, table: str, column: str) -> Iterator[Step]:
-        """Drop the indexes that an editor makes along with a field's others, so that it can make them anew."""
+        """Drop the indexes that an editor makes along with a field's others, so that it can make them again."""
         gone = {id(change.old) for change in self.work.changes if isinstance(change, (DropIndex, RenameIndex))}
         for index in self.work.current.tables[table].indexes:
             if (
@@ -391,7 +391,7 @@ class Compiler:
 
     @cached_property
     def detached(self) -> list[tuple[str, ForeignKey]]:
-        """The foreign keys, by table, that stand in the way of columns that get another type, and come back."""
+        """The foreign keys, by table, that are dropped while columns get another type, and added again."""
         changes = [change for change in self.work.changes if isinstance(change, AlterColumn)]
         retyped = {(change.table, change.new.name) for change in changes if change.old.type != change.new.type}
         gone = {id(change.old) for change in self.work.changes if isinstance(change, (DropConstraint, DropTable))}
@@ -404,7 +404,7 @@ class Compiler:
         ]
 
     def attach(self) -> Iterator[Step]:
-        """Put back the foreign keys that were taken off."""
+        """Add the foreign keys again that were dropped for a moment."""
         for table, key in self.detached:
             field = self.field(table, key.columns[0])
             if field is None:
@@ -412,7 +412,7 @@ class Compiler:
             yield from self.write(table, partial(create_key, model=self.model(table), field=field))
 
     def live_field(self, table: str, new: Any, live: Column, lacking: Mapping[str, Any]) -> Any:
-        """The field as its column is now, but for what it is `lacking`."""
+        """Return the field as its column is now, with the attributes in `lacking` in place of its own."""
         old = altered(new, null=live.null, **lacking)
         wanted = self.work.desired.tables[table].column(live.name)
         if wanted and wanted.type != live.type:
@@ -422,12 +422,12 @@ class Compiler:
         if wanted and wanted.comment != live.comment:
             old.db_comment = live.comment
         if wanted and wanted.default != live.default:
-            # The editor sets a default that the old field has not, and drops one that the new field has not.
+            # The editor sets a default that the old field lacks, and drops one that the new field lacks.
             old.db_default = NOT_PROVIDED if new.has_db_default() else Value(None)
         return old
 
     def added(self, table: str, column: str) -> Iterator[Constraint | Index]:
-        """The constraints and indexes that a plan adds and that belong to the column's field alone."""
+        """Yield the constraints and indexes that a plan adds and that belong to the column's field alone."""
         for change in self.work.changes:
             if not isinstance(change, (AddConstraint, AddIndex)) or change.table != table:
                 continue
@@ -435,7 +435,7 @@ class Compiler:
                 yield change.new
 
     def add_objects(self) -> Iterator[Step]:
-        """Add what belongs to no field, and what belongs to fields whose columns do not change."""
+        """Add the objects of no field, and those of fields whose columns do not change."""
         settled = {(c.table, c.new.name) for c in self.work.changes if isinstance(c, (AddColumn, AlterColumn))}
         for change in self.work.changes:
             if isinstance(change, (RenameConstraint, RenameIndex)):
@@ -463,7 +463,7 @@ class Compiler:
         )
 
     def add_renamed(self, table: str, new: Constraint | Index) -> Iterator[Step]:
-        """Add what had another name, which was given or generated."""
+        """Add an object again that had another name, given or generated."""
         model: Any = self.model(table)
         columns = noun_columns(new)
         fields = [field for field in model._meta.local_fields if field.column in columns]
@@ -490,7 +490,7 @@ class Compiler:
 
 
 def bare_field(model: type[Model], column: str, **attributes: Any) -> Any:
-    """A field of which little more than the name of its column is known."""
+    """Return a field of which little more than the name of its column is known."""
     field = GivenTypeField(**attributes)
     field.set_attributes_from_name(column)
     field.model = model
@@ -498,7 +498,7 @@ def bare_field(model: type[Model], column: str, **attributes: Any) -> Any:
 
 
 def parts_of(change: Change) -> Iterator[Change]:
-    """What a change consists of: an editor that writes some of it may pass over the rest."""
+    """Yield the changes that a change consists of: an editor that writes some of them may ignore the rest."""
     if not isinstance(change, AlterColumn):
         yield change
         return
@@ -510,11 +510,11 @@ def parts_of(change: Change) -> Iterator[Change]:
 
 
 def is_fields(noun: Constraint | Index) -> bool:
-    """Whether something belongs to fields, rather than having a name of its own in Meta."""
+    """Return whether an object belongs to fields, rather than having a name of its own in Meta."""
     return not noun.named
 
 
-# What an editor is asked to write, with its arguments given beforehand.
+# What the editor is to write, as functions whose other arguments are bound beforehand.
 
 
 def create_model(editor: SchemaEditor, model: type[Model]) -> None:
@@ -534,7 +534,7 @@ def create_key(editor: SchemaEditor, model: type[Model], field: Any) -> None:
 
 
 def create_index(editor: SchemaEditor, model: type[Model], field: Any, name: str) -> None:
-    """One of the indexes that a field has by itself."""
+    """Create one of the indexes that a field has by itself."""
     for statement in editor._field_indexes_sql(model, field):
         if statement_name(editor.connection, statement) == name:
             editor.execute(statement)
@@ -545,12 +545,12 @@ def add_unique_together(editor: SchemaEditor, model: type[Model], names: Sequenc
 
 
 def delete_table(editor: SchemaEditor, table: str) -> None:
-    """Drop a table by the editor."""
+    """Drop a table with the editor."""
     editor.delete_model(model_named(table, {}))
 
 
 def drop_tables(compiler: Compiler, tables: Sequence[Table], references: Sequence[Reference] = ()) -> Iterator[Step]:
-    """Drop tables, and first the foreign keys that point at them."""
+    """Yield steps that drop tables, after the foreign keys that point at them."""
     connection = compiler.connection
     names = {table.name for table in tables}
     pointing = [(reference.table, reference.foreign_key) for reference in references]
@@ -567,6 +567,6 @@ def drop_tables(compiler: Compiler, tables: Sequence[Table], references: Sequenc
 
 
 def drop_key(editor: SchemaEditor, table: str, key: ForeignKey) -> None:
-    """Drop a foreign key, where that is a statement of its own."""
+    """Drop a foreign key, where a statement of its own does that."""
     if editor.sql_create_fk:
         editor.execute(editor._delete_fk_sql(model_named(table, {}), key.name))

@@ -1,4 +1,4 @@
-"""Ask the database what it makes of the models: scratch tables, made by the schema editor and dropped again."""
+"""Scratch tables of the models, made by the schema editor and dropped again, for what the database makes of them."""
 
 from __future__ import annotations
 
@@ -20,23 +20,23 @@ from automigrate_ext.declared.blueprint import Blueprint, has_automatic_key, kep
 from automigrate_ext.declared.editor import SchemaEditor
 from automigrate_ext.schema.nouns import Check, Column, Constraint, Generated, Index, IndexKey, Table, Unique
 
-#: How the names of indexes and constraints end that Django generates.
+#: The endings of the names of indexes and constraints that Django generates.
 SUFFIXES = ("", "_like", "_uniq", "_check")
 
 
 def nouns(table: Table) -> tuple[Constraint | Index, ...]:
-    """The constraints and indexes of a table."""
+    """Return the constraints and indexes of a table."""
     return (*table.constraints, *table.indexes)
 
 
 def has_expressions(index: Index) -> bool:
-    """Whether one of the keys of an index is no column."""
+    """Return whether one of the keys of an index is no column."""
     return any(key.column is None for key in index.keys)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expressions:
-    """The expressions of an index or constraint as SQL, and all columns that they speak of."""
+    """The expressions of an index or constraint as SQL, and all columns in them."""
 
     texts: tuple[str, ...]
     columns: tuple[str, ...]
@@ -44,7 +44,7 @@ class Expressions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Declaration:
-    """What the models say of one table that introspection does not show, by the names of the things."""
+    """The properties of one model's table that introspection does not show, by the names of columns and objects."""
 
     blueprint: Blueprint
     generated: Mapping[str, Generated]
@@ -56,7 +56,7 @@ class Declaration:
 
     @property
     def names(self) -> Mapping[str, str]:
-        """The names that the model gives, and as what each is known."""
+        """The names that the model gives, by the names in introspection."""
         opts: Any = self.blueprint.model._meta
         given = [thing.name for thing in indexes_and_constraints(opts)]
         kept = {name: kept_name(self.blueprint.connection, name) for name in given}
@@ -64,7 +64,7 @@ class Declaration:
         return kept | {name: name for name in same}
 
     def overlay(self, table: Table, habits: Habits) -> Table:
-        """A table with the texts of the declaration where it has the same thing, so that they are no difference."""
+        """Return a table with the texts of the declaration where both have the same object, so that they are equal."""
         columns = map(self.column, table.columns)
         return evolve(
             table,
@@ -79,7 +79,7 @@ class Declaration:
         return evolve(column, generated=self.generated[column.name], default=None)
 
     def numbered(self, column: Column) -> Column:
-        """A column that the database numbers if the model says so."""
+        """Return a column, numbered by the database if the model wants that."""
         is_numbered = any(c.name == column.name and isinstance(c.field, AutoFieldMixin) for c in self.blueprint.columns)
         return evolve(column, identity="automatic" if is_numbered else None)
 
@@ -108,7 +108,7 @@ class Declaration:
         return evolve(index, keys=tuple(keys), columns=expressions.columns)
 
     def hidden(self, table: Table) -> Iterator[str]:
-        """What of the declaration introspection does not show, in words."""
+        """Yield descriptions of the parts of the declaration that introspection does not show."""
         names = {noun.name for noun in nouns(table)}
         shown_checks = [noun for noun in table.constraints if isinstance(noun, Check)]
         for name in self.generated:
@@ -130,12 +130,12 @@ class Declaration:
 
 
 def indexes_and_constraints(opts: Any) -> tuple[Any, ...]:
-    """What Meta gives names to."""
+    """Yield the indexes and constraints of Meta."""
     return (*opts.indexes, *opts.constraints)
 
 
 def declaration(editor: SchemaEditor, blueprint: Blueprint) -> Declaration:
-    """The texts of a model's table, as the schema editor writes them."""
+    """Return the texts of a model's table, as the schema editor writes them."""
     model: Any = blueprint.model
     given = {kept_name(blueprint.connection, thing.name): thing for thing in indexes_and_constraints(model._meta)}
     statements = {name: thing.create_sql(model, editor) for name, thing in given.items()}
@@ -157,7 +157,7 @@ def declaration(editor: SchemaEditor, blueprint: Blueprint) -> Declaration:
 
 
 def expressions_of(editor: SchemaEditor, model: type[Model], expressions: Sequence[Any]) -> Expressions:
-    """The expressions of something in Meta without their order, as the compiler of the connection writes them."""
+    """Return the expressions of an object of Meta without their order, as the connection's compiler writes them."""
     query: Any = Query(model, alias_cols=False)
     compiler = query.get_compiler(connection=editor.connection)
     texts, columns = [], []
@@ -192,22 +192,22 @@ class Probe:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Habits:
-    """What introspection makes of any table, seen from one of our own making.
+    """Habits of introspection, as seen on a table that the package made.
 
-    `numbers_all_keys` says that it takes every primary key for one that the database numbers, `nameless` how things
-    are called that were given no name, with "#" for numbers.
+    With `numbers_all_keys` every primary key is shown as one that the database numbers. `nameless` are the names of
+    objects that were given none, with "#" for numbers.
     """
 
     numbers_all_keys: bool = False
     nameless: frozenset[str] = frozenset()
 
     def is_nameless(self, name: str) -> bool:
-        """Whether a name is one of those that things have which were given none."""
+        """Return whether a name is one that the server gives to objects without a name."""
         return masked(name) in self.nameless
 
 
 def typical_model(table: str) -> type[Model]:
-    """A model with what has no name of its own, and a key that nobody numbers."""
+    """Return a model with objects that have no names of their own, and a key that is not numbered."""
     fields = {
         "id": models.IntegerField(primary_key=True),
         "only": models.IntegerField(unique=True),
@@ -217,7 +217,7 @@ def typical_model(table: str) -> type[Model]:
 
 
 def habits(typical: Table) -> Habits:
-    """What the table of a `typical_model` tells. Names made of the table's or a column's are none of these."""
+    """Return the habits that the table of a `typical_model` shows; `nameless` are not made of its or columns' names."""
     names = [noun.name for noun in typical.constraints if noun.name and typical.name not in noun.name]
     own = {column.name for column in typical.columns}
     return Habits(
@@ -227,17 +227,17 @@ def habits(typical: Table) -> Habits:
 
 
 def masked(name: str) -> str:
-    """A name with "#" for each number in it."""
+    """Return a name with "#" for each number in it."""
     return re.sub(r"\d+", "#", name)
 
 
 def probes(editor: SchemaEditor, blueprints: Sequence[Blueprint], prefix: str) -> Iterator[Probe]:
-    """The scratch tables of blueprints. Names of indexes and constraints may have to differ in a whole database."""
+    """Yield the scratch tables of blueprints, with names of indexes and constraints unique in the whole database."""
     for number, blueprint in enumerate(blueprints):
         opts: Any = blueprint.model._meta
         table = f"{prefix}{number}"
         names = {thing.name: f"{table}_{n}" for n, thing in enumerate(indexes_and_constraints(opts))}
-        # Some servers index what has a foreign key by themselves, and editors leave these indexes out.
+        # Some servers index foreign keys by themselves, and editors leave these indexes out.
         indexed = [
             f.name for f in opts.local_fields if f.column and editor._field_should_be_indexed(blueprint.model, f)
         ]
@@ -254,7 +254,7 @@ def decorate(
     *,
     shows_on_delete: bool,
 ) -> Table:
-    """The database's table with what the models say of it."""
+    """Return the table of the database completed from its model."""
     blueprint = probe.blueprint
     defaults = {column.name: column.default_sql for column in blueprint.columns}
     keys = (
@@ -282,9 +282,9 @@ def decorate(
 
 
 def generated_name(editor: SchemaEditor, probe: Probe, noun: Any) -> str:
-    """The name that something without a given one gets in the table that it is a probe of.
+    """Return the name that an object without a given one gets in the table that the probe stands for.
 
-    Only whether another thing has the name already, and which of two equal ones is meant, depends on it.
+    It decides only whether another object has the name already, and which of two equal objects is meant.
     """
     names = [column for column in noun.columns if column]
     for suffix in SUFFIXES if names else ():

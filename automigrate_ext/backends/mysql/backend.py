@@ -1,4 +1,4 @@
-"""What the parts of the backend for MariaDB and MySQL answer together."""
+"""The backend for MariaDB and MySQL."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from automigrate_ext.schema.adopt import TypeRules
 from automigrate_ext.schema.changes import AlterColumn
 from automigrate_ext.schema.nouns import Check, Column, Constraint, ForeignKey, Index, Schema, Table, Unique
 
-#: The names that the servers give to checks, and to a second unique key over the same column.
+#: The names that the servers give to checks.
 SERVER_NAMED = re.compile(r"^(CONSTRAINT_\d+|.*_chk_\d+)$")
 
 
@@ -46,7 +46,7 @@ class MySQLBackend(Backend):
     # Reading
 
     def catalog(self) -> Catalog:
-        """The names of all tables."""
+        """Read the names of all tables."""
         return Catalog(self.connection)
 
     def introspect(self, names: Collection[str]) -> Schema:
@@ -57,7 +57,7 @@ class MySQLBackend(Backend):
         return Schema({name: self.named(name, text.table, catalog) for name, text in zip(there, texts, strict=True)})
 
     def named(self, name: str, table: Table, catalog: Catalog) -> Table:
-        """A table that was read, as the models spell its name and those of the tables that it points at."""
+        """Return a table that was read, as the models spell its name and those of the tables that it points at."""
         renamed = self.session.renaming.table(table)
         return introspection.respelled(renamed, name, catalog)
 
@@ -80,17 +80,17 @@ class MySQLBackend(Backend):
         )
 
     def dependents(self, names: Collection[str]) -> tuple[Dependent, ...]:
-        """The triggers on the tables. Views stay when a table goes, and work again with the next one."""
+        """Return the triggers on the tables. Views stay when a table is dropped, and work again with the next one."""
         return tuple(
             Dependent(table=table, kind="trigger", name=name)
             for table, name in introspection.triggers(self.connection, names)
         )
 
     def dependents_of(self, parts: Sequence[Part]) -> Mapping[Part, Sequence[Dependent]]:
-        """What minds that parts are converted, dropped or renamed.
+        """Return the dependents that would break where parts are converted, dropped or renamed.
 
-        Of foreign keys from outside, the columns would have to be converted along, which is nobody's wish. Views and
-        triggers know columns and tables by their names, and the server lets these go without a word.
+        The columns of foreign keys from outside would have to be converted along, which nobody asked for. Views and
+        triggers refer to columns and tables by name, and the server drops these without an error.
         """
         found = self.pointing_keys(parts)
         for part, of_part in self.readers(parts).items():
@@ -98,7 +98,7 @@ class MySQLBackend(Backend):
         return found
 
     def readers(self, parts: Sequence[Part]) -> Mapping[Part, Sequence[Dependent]]:
-        """The views and triggers that would not find a part any more; MySQL is not asked."""
+        """Return the views and triggers that would not find a part any more; none on MySQL."""
         catalog = self.catalog()
         by_part = {
             evolve(part, table=table): part
@@ -115,11 +115,11 @@ class MySQLBackend(Backend):
         return {by_part[part]: of_part for part, of_part in found.items()}
 
     def find_now(self, catalog: Catalog, name: str) -> str | None:
-        """The present name of a table, by that or by the one that it will have."""
+        """Return the present name of a table, given that or its name to come."""
         return catalog.find(self.session.renaming.old_table(name))
 
     def pointing_keys(self, parts: Sequence[Part]) -> defaultdict[Part, list[Dependent]]:
-        """The foreign keys of other tables that point at columns which are converted or dropped."""
+        """Return the foreign keys of other tables that point at columns which are converted or dropped."""
         found: defaultdict[Part, list[Dependent]] = defaultdict(list)
         parts = [part for part in parts if part.verb != "renamed"]
         wanted = [part for part in parts if part.column]
@@ -153,7 +153,7 @@ class MySQLBackend(Backend):
         return tuple(self.compiler(work).put_back())
 
     def compiler(self, work: Work) -> schema.Compiler:
-        """What turns the work into statements."""
+        """Return the compiler of the work."""
         casts = {**work.casts, **dict(self.casts_of_nothing(work))}
         return schema.Compiler(
             collecting_editor(self.connection),
@@ -163,7 +163,7 @@ class MySQLBackend(Backend):
         )
 
     def casts_of_nothing(self, work: Work) -> Iterator[tuple[tuple[str, str], str]]:
-        """The columns without values between whose types the server converts nothing."""
+        """Yield the columns without values whose change of type the server cannot convert."""
         for change in work.changes:
             if not isinstance(change, AlterColumn) or (change.table, change.new.name) in work.casts:
                 continue
@@ -173,7 +173,7 @@ class MySQLBackend(Backend):
             yield (change.table, new.name), schema.NOTHING
 
     def own_indexes(self, work: Work) -> Mapping[str, frozenset[str]]:
-        """The indexes that the server made for foreign keys of the tables that change."""
+        """Return the indexes that the server made for foreign keys of the tables that change."""
         catalog = self.catalog()
         altered = [name for name in {change.table for change in work.changes} if work.current.get(name)]
         there = {name: old for name in altered if (old := self.session.find(catalog, name))}
@@ -203,7 +203,7 @@ class MySQLBackend(Backend):
                 super().run([step])
 
     def run_script(self, text: str) -> None:
-        # The server splits it, and each statement's outcome has to be asked for.
+        # The server splits the text, and the result of each statement has to be fetched.
         with self.connection.cursor() as cursor:
             cursor.execute(text)
             while cursor.nextset():

@@ -1,4 +1,4 @@
-"""Copies of databases on MariaDB and MySQL: the server makes the same things again, and fills the tables by itself."""
+"""Copies of databases on MariaDB and MySQL: the server creates the same objects again, and copies the rows itself."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ EXISTS = "SELECT 1 FROM information_schema.schemata WHERE schema_name = %s"
 CHARSET = """
 SELECT default_character_set_name, default_collation_name FROM information_schema.schemata WHERE schema_name = %s
 """
-#: How many may copy a database at a time.
+#: How many processes may copy a database at a time.
 SHARES = 8
 VERSION = "SELECT VERSION()"
 DROP = "DROP DATABASE IF EXISTS {name}"
 CREATE = "CREATE DATABASE {name} CHARACTER SET {charset} COLLATE {collation}"
 USE = "USE {name}"
-# The order of tables does not matter then, and rows come as they are.
+# The order of tables does not matter then, and rows are copied as they are.
 CARELESS = """
 SET SESSION foreign_key_checks = 0, unique_checks = 0, sql_mode = '{mode}'
 """
@@ -33,8 +33,8 @@ TABLES = """
 SELECT table_name, table_type FROM information_schema.tables WHERE table_schema = %s ORDER BY table_name = %s, 1
 """
 SHOW = "SHOW CREATE {kind} {database}.{name}"
-#: Where in the answer the statement is, if it is not the second column. Such things are made of code, which is read and
-#: run under the mode that the first column names.
+#: The column of the result with the statement, if it is not the second. Such objects consist of code, which is parsed
+#: and run under the mode in the first column.
 STATEMENTS = {"FUNCTION": 2, "PROCEDURE": 2, "PACKAGE": 2, "PACKAGE BODY": 2, "TRIGGER": 2, "EVENT": 3}
 MODE = "SET SESSION sql_mode = %s"
 STORED = """
@@ -54,18 +54,18 @@ ROUTINES = """
 SELECT routine_type, routine_name FROM information_schema.routines WHERE routine_schema = %s ORDER BY 1, 2
 """
 EVENTS = "SELECT event_name FROM information_schema.events WHERE event_schema = %s"
-#: How the server writes the name of a database that a view, a trigger or a routine reads.
+#: The form in which the server prints the name of a database that a view, a trigger or a routine reads.
 IN_DATABASE = "`{name}`."
-#: How it writes that of a sequence, from which a column takes its default.
+#: The form in which it prints that of a sequence, from which a column takes its default.
 OF_SEQUENCE = "val(`{name}`."
 NAMES = "SELECT table_name, table_type FROM information_schema.tables WHERE table_schema = DATABASE()"
-#: What SHOW CREATE TABLE says of the rows.
+#: Options in SHOW CREATE TABLE that depend on the rows.
 NEXT_NUMBER = re.compile(r" AUTO_INCREMENT=\d+")
 DEFINER = re.compile(r" DEFINER=`[^`]*`@`[^`]*`")
 
 
 class NamedLocks:
-    """Locks of the session that the cursor belongs to: whoever has them all is alone, and who has one shares it."""
+    """Locks of the cursor's session: a session that has all of them is alone, one that has one of them shares it."""
 
     def __init__(self, cursor: Any, name: str) -> None:
         self.cursor = cursor
@@ -73,7 +73,7 @@ class NamedLocks:
         self.held: list[str] = []
 
     def take(self) -> bool:
-        # In their order, so that of two who try one is stopped by the first.
+        # In their order, so that the first one stops one of two that try.
         is_taken = all(map(self.get, self.names))
         if not is_taken:
             self.keep(0)
@@ -91,7 +91,7 @@ class NamedLocks:
         return is_free
 
     def keep(self, number: int) -> None:
-        """Free all but so many of the locks."""
+        """Release all but so many of the locks."""
         self.held, others = self.held[:number], self.held[number:]
         for name in others:
             self.ask(FREE_LOCK, name)
@@ -102,14 +102,14 @@ class NamedLocks:
 
 
 class MySQLCopies(Copies):
-    """Databases of the server that the connection is to."""
+    """Copies of databases on the server of the connection."""
 
     @contextmanager
     def key(self, name: str) -> Iterator[NamedLocks]:
         with self.beside() as cursor:
             locks = NamedLocks(cursor, f"{LOCK_PREFIX}tests.{hashlib.sha256(name.encode()).hexdigest()[:32]}")
             yield locks
-            # The session's end gives them back too, but a little later.
+            # The end of the session releases them too, but a little later.
             locks.keep(0)
 
     def exists(self, name: str) -> bool:
@@ -131,7 +131,7 @@ class MySQLCopies(Copies):
             cursor.execute(CREATE.format(name=self.quote(target), charset=charset, collation=collation))
             cursor.execute(USE.format(name=self.quote(target)))
             cursor.execute(CARELESS.format(mode=CARELESS_MODE))
-            # Django would ask by a connection to the project's own database.
+            # Django would query this through a connection to the project's own database.
             cursor.execute(VERSION)
             is_mariadb = "mariadb" in cursor.fetchone()[0].lower()
             Copying(cursor, source, target, is_mariadb=is_mariadb).run(last)
@@ -175,7 +175,7 @@ class Copying:
             self.fill(name)
 
     def make_programs(self, views: list[str]) -> None:
-        """Make what is made of code: routines, events, views and triggers."""
+        """Create the objects that consist of code: routines, events, views and triggers."""
         for kind, name in self.rows(ROUTINES, self.source):
             self.make(kind, name)
         for (name,) in self.rows(EVENTS, self.source):
@@ -185,20 +185,20 @@ class Copying:
             self.make("TRIGGER", name)
 
     def make_views(self, views: list[str]) -> None:
-        """Make the views; one that reads others is made after these, in a later round."""
+        """Create the views; one that reads others is created after these, in a later round."""
         later: list[str] = []
         for name in views:
             try:
                 self.make("VIEW", name)
             except DatabaseError:
-                if views == [*later, name]:  # nothing was made in this round, so that another one would not help
+                if views == [*later, name]:  # nothing was created in this round, so another one would not help
                     raise
                 later.append(name)
         if later:
             self.make_views(later)
 
     def make(self, kind: str, name: str) -> None:
-        """Make one thing as the server says that it was made."""
+        """Create one object by the statement that the server prints for it."""
         (row,) = self.rows(SHOW.format(kind=kind, database=quote(self.source), name=quote(name)))
         sql = self.moved(kind, row[STATEMENTS.get(kind, 1)])
         if kind not in STATEMENTS:
@@ -209,7 +209,7 @@ class Copying:
         self.cursor.execute(MODE, [CARELESS_MODE])
 
     def moved(self, kind: str, sql: str) -> str:
-        """The statement as it makes the thing in the target, to read from there."""
+        """Return the statement with the target in place of the source."""
         if kind == "TABLE":
             return sql.replace(OF_SEQUENCE.format(name=self.source), OF_SEQUENCE.format(name=self.target))
         sql = DEFINER.sub("", sql, count=1)
@@ -231,11 +231,11 @@ class Copying:
         self.rows(SET_VALUE.format(name=quote(name), value=value))
 
     def rows(self, sql: str, *parameters: object) -> list[tuple[Any, ...]]:
-        """What a query answers."""
+        """Return the rows of a query."""
         self.cursor.execute(sql, parameters or None)
         return list(self.cursor.fetchall())
 
 
 def quote(name: str) -> str:
-    """An identifier as it is written in SQL."""
+    """Return an identifier as it is written in SQL."""
     return f"`{name.replace('`', '``')}`"

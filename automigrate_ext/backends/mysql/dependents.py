@@ -1,7 +1,7 @@
-"""Views and triggers that would stop working. MariaDB keeps them as text, so it is asked to read that text again.
+"""Views and triggers that would stop working. MariaDB stores them as text, so the server parses that text again.
 
 A temporary table hides the one of the same name from a view's query, and variables take the place of a trigger's
-rows; without what goes, the server says what it misses. Nothing of it is executed, and nothing is committed.
+rows; without the parts that go, the server reports what is missing. Nothing is executed, and nothing is committed.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from automigrate_ext.backends.mysql import faults
 from automigrate_ext.backends.work import Dependent, Part
 
 DATABASE = "SELECT DATABASE()"
-# The server prints the queries of views with the database before each table; without SHOW VIEW it prints nothing.
+# The server prints queries of views with the database before each table, and nothing without the privilege SHOW VIEW.
 VIEWS = """
 SELECT table_schema, table_name, view_definition FROM information_schema.views
 WHERE {mentioned} ORDER BY table_schema <> DATABASE(), table_schema, table_name
@@ -29,22 +29,22 @@ SELECT trigger_name, action_statement FROM information_schema.triggers
 WHERE event_object_schema = DATABASE() AND event_object_table = %s ORDER BY trigger_name
 """
 HIDE_COLUMNS = "CREATE TEMPORARY TABLE {table} AS SELECT {columns} FROM {table} LIMIT 0"
-# A union with a table that is not there can be made, but not opened, so that whatever reads the table fails.
+# A union with a table that does not exist can be created, but not opened, so every query that reads it fails.
 HIDE_TABLE = "CREATE TEMPORARY TABLE {table} (nothing int) ENGINE=MERGE UNION=(automigrate_ext_nowhere)"
 SHOW_AGAIN = "DROP TEMPORARY TABLE IF EXISTS {tables}"
 PREPARE, FORGET = "PREPARE automigrate_ext_view FROM %s", "DEALLOCATE PREPARE automigrate_ext_view"
-# Source: https://mariadb.com/kb/en/row/ - fields are looked up when the text is read, whether it is reached or not.
+# Source: https://mariadb.com/kb/en/row/ - fields are looked up when the text is parsed, even if the code is never run.
 READ_TRIGGER = "EXECUTE IMMEDIATE %s"
 TRIGGER = "BEGIN NOT ATOMIC DECLARE NEW, OLD ROW ({fields}); IF FALSE THEN {body}; END IF; END"
 FIELD = "{column} int"
 
-# What the server says of a column, a table or a field that is not there.
+# The server's errors for a column, a table or a field that does not exist.
 MISSING = {1054, 1168, 4082}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Text:
-    """The query of a view, or the statement of a trigger, and what it is called."""
+    """The query of a view, or the statement of a trigger, and its name."""
 
     name: str
     sql: str
@@ -53,7 +53,7 @@ class Text:
 def dependents_of(
     connection: BaseDatabaseWrapper, parts: Collection[Part], columns: Mapping[str, Sequence[str]]
 ) -> Mapping[Part, list[Dependent]]:
-    """The views and triggers that work, and would not without a part; `columns` are those of the parts' tables."""
+    """Return the views and triggers that work now, and not without a part; `columns` are those of the parts' tables."""
     asked = Asked(connection, columns)
     found: defaultdict[Part, list[Dependent]] = defaultdict(list)
     for part, kind, text in (*asked.views(parts), *asked.triggers(parts)):
@@ -62,7 +62,7 @@ def dependents_of(
 
 
 class Asked:
-    """Asks the server what it makes of views and triggers without some columns and tables."""
+    """Tries views and triggers without some columns and tables."""
 
     def __init__(self, connection: BaseDatabaseWrapper, columns: Mapping[str, Sequence[str]]) -> None:
         self.connection = connection
@@ -70,13 +70,13 @@ class Asked:
         self.columns = columns
 
     def rows(self, sql: str, *parameters: str) -> list[tuple[str, ...]]:
-        """The rows of a query."""
+        """Return the rows of a query."""
         with self.connection.cursor() as cursor:
             cursor.execute(sql, parameters or None)
             return list(cursor.fetchall())
 
     def misses(self, sql: str, *parameters: str) -> bool:
-        """Whether the server misses a column or table; that the role may not ask says nothing of these."""
+        """Return whether the server misses a column or table; where the role lacks a privilege, nothing is known."""
         with self.connection.cursor() as cursor:
             try:
                 cursor.execute(sql, parameters)
@@ -89,7 +89,7 @@ class Asked:
     # Views
 
     def views(self, parts: Collection[Part]) -> Iterator[tuple[Part, str, Text]]:
-        """The views that miss a part: all that could are tried without all parts first."""
+        """Yield the views that miss a part; first all candidates are tried without all parts."""
         mentioning = self.mentioning({part.table for part in parts}) if parts else []
         if not mentioning:
             return
@@ -102,23 +102,23 @@ class Asked:
             yield from ((part, "view", text) for text in found)
 
     def mentioning(self, tables: Collection[str]) -> list[Text]:
-        """The views whose query has the name of one of the tables in it, in whatever sense."""
+        """Return the views whose query contains the name of one of the tables, for whatever reason."""
         ((database,),) = self.rows(DATABASE)
         names = [f"{self.quote(database)}.{self.quote(table)}" for table in tables]
         rows = self.rows(VIEWS.format(mentioned=" OR ".join([MENTIONED] * len(names))), *names)
         return [Text(name=name if of == database else f"{of}.{name}", sql=query) for of, name, query in rows]
 
     def fails(self, text: Text) -> bool:
-        """Whether the query of a view misses something now."""
+        """Return whether the query of a view misses something now."""
         missing = self.misses(PREPARE, text.sql)
         if not missing:
             with self.connection.cursor() as cursor, suppress(DatabaseError):
-                cursor.execute(FORGET)  # which it need not have come to
+                cursor.execute(FORGET)  # the statement may not have been prepared
         return missing
 
     @contextmanager
     def hidden(self, parts: Iterable[Part]) -> Iterator[None]:
-        """Let the session see the tables without the parts."""
+        """Hide the parts of the tables from the session while the block runs."""
         gone: defaultdict[str, set[str]] = defaultdict(set)
         for part in parts:
             gone[part.table].add(part.column)
@@ -129,7 +129,7 @@ class Asked:
                     cursor.execute(self.hide(table, columns))
             yield
         except BaseException:
-            # What happened is to be told, and not that the connection broke; a session's end shows them again.
+            # The first error is to be reported, not a broken connection; the end of the session shows the tables again.
             with suppress(Error), self.connection.cursor() as cursor:
                 cursor.execute(again)
             raise
@@ -137,7 +137,7 @@ class Asked:
             cursor.execute(again)
 
     def hide(self, table: str, gone: Collection[str]) -> str:
-        """What hides some columns of a table, or all of it where "" is among them."""
+        """Return the statement that hides some columns of a table, or the whole table where "" is among them."""
         left = [self.quote(column) for column in self.columns[table] if column not in gone]
         if "" in gone:
             return HIDE_TABLE.format(table=self.quote(table))
@@ -146,7 +146,7 @@ class Asked:
     # Triggers
 
     def triggers(self, parts: Collection[Part]) -> Iterator[tuple[Part, str, Text]]:
-        """The triggers of the parts' tables that speak of a column in the rows which they are given."""
+        """Yield the triggers of the parts' tables that use a column of their rows."""
         wanted: defaultdict[str, list[Part]] = defaultdict(list)
         for part in parts:
             if part.column:
@@ -160,6 +160,6 @@ class Asked:
                         yield part, "trigger", Text(name=name, sql=body)
 
     def lacks_field(self, body: str, table: str, gone: str) -> bool:
-        """Whether a trigger's statement misses something in rows without a column."""
+        """Return whether a trigger's statement misses something in rows without a column."""
         left = [FIELD.format(column=self.quote(column)) for column in self.columns[table] if column != gone]
         return self.misses(READ_TRIGGER, TRIGGER.format(fields=", ".join(left or ["nothing int"]), body=body))

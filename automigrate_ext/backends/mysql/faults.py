@@ -1,4 +1,4 @@
-"""What a server does not allow or cannot do: the way out, said of the server as it is set up."""
+"""Errors of MariaDB and MySQL, and the way out of each for this server."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ READ_ONLY_OPTION, READ_ONLY_TRANSACTION, READ_ONLY_MODE = 1290, 1792, 1836
 LOST = {1053, 1152, 1927, 2003, 2002, 2006, 2013, 2055, 4031}
 NO_PRIVILEGE = {1044, 1045, 1142, 1143, 1227, 1370}
 READ_ONLY = {READ_ONLY_OPTION, READ_ONLY_TRANSACTION, READ_ONLY_MODE}
-#: What is said of a table or column that went in the meantime.
+#: Errors about a table or column that was dropped in the meantime.
 GONE = {1146, 1054, 1412, 1932}
 NOT_READY = 1047
 
@@ -49,33 +49,33 @@ NEEDED = (
 
 
 def code_of(error: BaseException) -> int:
-    """The number by which the server or its driver names the kind of an error, or 0."""
+    """Return the error code of the server or its driver, or 0."""
     first = error.args[0] if error.args else 0
     return first if isinstance(first, int) else 0
 
 
 def words(error: BaseException) -> str:
-    """The server's words without the number."""
+    """Return the server's message without the error code."""
     return " ".join(str(error.args[-1] if error.args else error).split())
 
 
 def is_lost(error: BaseException) -> bool:
-    """Whether the connection broke."""
+    """Return whether the connection broke."""
     return code_of(error) in LOST
 
 
 def is_forbidden(error: BaseException) -> bool:
-    """Whether the role, or the server, may not do it."""
+    """Return whether the role lacks a privilege, or the server is read-only."""
     return code_of(error) in NO_PRIVILEGE | READ_ONLY
 
 
 def is_fault(error: BaseException) -> bool:
-    """Whether it is the database that fails or is in the way, and not what it was asked."""
+    """Return whether the database fails or is in the way, as opposed to the statement being wrong."""
     return is_lost(error) or is_forbidden(error) or code_of(error) in ADVICE
 
 
 def advice(connection: BaseDatabaseWrapper, error: Error) -> str:
-    """The way out, or "" where the server's words say all."""
+    """Return the way out, or "" where the server's message is enough."""
     code = code_of(error)
     if is_lost(error):
         return LOST_CONNECTION

@@ -1,4 +1,4 @@
-"""What a change of type does to values: the server makes it in a temporary table, and back again."""
+"""The effect of a change of type on values: the server converts them in a temporary table, and back again."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from automigrate_ext.schema.nouns import Column, Table
 PROBE = "automigrate_ext_values"
 CREATE = "CREATE TEMPORARY TABLE {probe} ({columns})"
 DROP = "DROP TEMPORARY TABLE IF EXISTS {probe}"
-# IGNORE makes of a value what fits where strict mode would end the statement.
+# With IGNORE a value is changed until it fits, where strict mode would end the statement.
 CONVERT = "INSERT {ignore}INTO {probe} ({names}) SELECT {values} FROM {source} AS asked WHERE {column} IS NOT NULL"
 EMPTY = "DELETE FROM {probe}"
 CAST_NOTHING = "UPDATE {probe} SET made = was"
@@ -29,9 +29,9 @@ CONVERT_BACK = "UPDATE IGNORE {probe} SET back = made"
 LOST = "SELECT count(*) FROM {probe} WHERE NOT ({survives})"
 SAMPLE = "SELECT {key} FROM {probe} WHERE NOT ({survives}) ORDER BY {key} LIMIT {limit}"
 
-# A value survives that comes back as it was.
+# A value survives if it is the same after the conversion back.
 SAME = "BINARY was <=> BINARY back"
-# 1.5 comes back from a decimal(6,2) as 1.50, 2024-01-02T10:20:30+00:00 from a datetime(6) as 2024-01-02
+# 1.5 is converted back from a decimal(6,2) as 1.50, 2024-01-02T10:20:30+00:00 from a datetime(6) as 2024-01-02
 # 10:20:30.000000, and a UUID with dashes and in small letters.
 NO_ZEROS = "IF(LOCATE('.', {text}), TRIM(TRAILING '.' FROM TRIM(TRAILING '0' FROM {text})), {text})"
 UNIVERSAL = "TRIM(TRAILING '+00:00' FROM REPLACE({text}, 'T', ' '))"
@@ -42,18 +42,18 @@ ENDS_IN_POINT = "was LIKE '%.'"
 IS_BOOLEAN = "made IN (0, 1)"
 IS_JSON = "json_valid({column})"
 
-#: How many bits the integer types have.
+#: The number of bits of the integer types.
 BITS = {"tinyint": 8, "smallint": 16, "mediumint": 24, "int": 32, "bigint": 64}
 LENGTH = re.compile(r"^(char|varchar|binary|varbinary)\((\d+)\)$")
 NUMERIC = re.compile(r"^decimal\((\d+),(\d+)\)( unsigned)?$")
 FRACTION = re.compile(r"^(datetime|time|timestamp)(?:\((\d)\))?$")
-#: Texts and their bytes, each type holding all that the ones before it hold.
+#: Texts, and bytes; each type holds all values of those before it.
 TEXTS = ("tinytext", "text", "mediumtext", "longtext")
 BLOBS = ("tinyblob", "blob", "mediumblob", "longblob")
 
 
 def count_lost(rows: Rows, table: Table, old: Column, new: Column) -> Loss:
-    """What the change of type would do to the stored values; nothing where it provably keeps them."""
+    """Count the stored values that the change of type would alter; none where it provably keeps them."""
     if never_loses(old, new):
         return Loss(using=value(new, rows.quote(old.name)))
     try:
@@ -63,7 +63,7 @@ def count_lost(rows: Rows, table: Table, old: Column, new: Column) -> Loss:
 
 
 def tried(rows: Rows, table: Table, old: Column, new: Column) -> Loss:
-    """The loss as it shows in a temporary table that holds each value as it was, as it would be, and back again."""
+    """Return the loss, by a temporary table that holds each value as it was, as it would be, and converted back."""
     source = rows.now(table)
     column = rows.quote(old.name)
     with probed(rows, table, old, new) as keys:
@@ -83,7 +83,7 @@ def tried(rows: Rows, table: Table, old: Column, new: Column) -> Loss:
 
 
 def unconvertible(rows: Rows, source: Source, old: Column, new: Column, keys: Sequence[str], error: str) -> Loss:
-    """The loss where the server refuses to convert: which values it refuses, or nothing if there are none."""
+    """Return the loss where the server refuses to convert: the values that it refuses, none if there are no values."""
     values = rows.answer(rows.values(source, [old.name]))
     if values.rows == 0:
         return Loss(using=NOTHING)
@@ -98,7 +98,7 @@ def unconvertible(rows: Rows, source: Source, old: Column, new: Column, keys: Se
 
 
 def survives(old: Column, new: Column) -> str:
-    """The condition that a value is the same after it was converted there and back."""
+    """Return the condition that a value is the same after it was converted and converted back."""
     if not is_text(old.type):
         return f"{SAME} AND {IS_BOOLEAN}" if new.type == BOOLEAN else SAME
     if new.type.startswith(("decimal", "double", "float")):
@@ -109,12 +109,12 @@ def survives(old: Column, new: Column) -> str:
 
 
 def alike(form: str) -> str:
-    """The condition that a text and what came back are the same in some form."""
+    """Return the condition that a text is the same after that, in some form."""
     return ALIKE.format(was=form.format(text="was"), back=form.format(text="back"))
 
 
 def is_castable(rows: Rows, old: Column, new: Column) -> bool:
-    """Whether the server converts between the types at all."""
+    """Return whether the server converts between the types at all."""
     nothing = Table(name=PROBE, columns=())
     with probed(rows, nothing, old, new):
         try:
@@ -128,7 +128,7 @@ def is_castable(rows: Rows, old: Column, new: Column) -> bool:
 
 @contextmanager
 def probed(rows: Rows, table: Table, old: Column, new: Column) -> Iterator[tuple[str, ...]]:
-    """Make the temporary table; gives the names of its key columns."""
+    """Give a temporary table while the block runs; gives the names of its key columns."""
     types = {column.name: column for column in table.columns}
     keys = tuple(column for column in (table.primary_key.columns if table.primary_key else ()))
     columns = [f"key_{number} {define(plain(types[name]))}" for number, name in enumerate(keys)]
@@ -142,12 +142,12 @@ def probed(rows: Rows, table: Table, old: Column, new: Column) -> Iterator[tuple
 
 
 def plain(column: Column) -> Column:
-    """A column of the same type that takes anything."""
+    """Return a column of the same type without constraints."""
     return Column(name=column.name, type=column.type, null=True, collation=column.collation)
 
 
 def convert(rows: Rows, source: Source, old: Column, keys: Sequence[str], way: str, *, ignore: str = "") -> str:
-    """Fill the temporary table; gives the server's words where it refuses a value."""
+    """Fill the temporary table; return the server's message where it refuses a value, else ""."""
     column = rows.quote(old.name)
     sql = CONVERT.format(
         ignore=ignore,
@@ -168,7 +168,7 @@ def convert(rows: Rows, source: Source, old: Column, keys: Sequence[str], way: s
 
 
 def sampled(rows: Rows, keys: Sequence[str], survives: str) -> tuple[tuple[Any, ...], ...]:
-    """The keys of some rows whose values do not come back."""
+    """Return the keys of some rows whose values do not survive."""
     if not keys:
         return ()
     key = ", ".join(keys)
@@ -176,12 +176,12 @@ def sampled(rows: Rows, keys: Sequence[str], survives: str) -> tuple[tuple[Any, 
 
 
 def execute(rows: Rows, sql: str) -> None:
-    """One statement, as long as a question may take."""
+    """Execute one statement, for as long as a question may take."""
     with rows.session.limited(rows.limit), rows.connection.cursor() as cursor:
         cursor.execute(sql)
 
 
-# What has turned up since the rows were counted
+# Rows and values that were written since the rows were counted
 
 
 def at_stake(step: Step) -> list[Change]:
@@ -203,17 +203,17 @@ def forbid_loss(rows: Rows, change: Change) -> None:
 
 
 def is_at_stake(change: Change) -> bool:
-    """Whether the change would lose values that nobody has counted."""
+    """Return whether the change may lose values that were not counted."""
     return not isinstance(change, AlterColumn) or change.new.generated is not None or loses(change)
 
 
 def loses(change: AlterColumn) -> bool:
-    """Whether values may get lost on their way to another type."""
+    """Return whether values may get lost on their way to another type."""
     return not never_loses(change.old, change.new)
 
 
 def turned_up(rows: Rows, change: Change) -> int | None:
-    """How many rows or values the change would destroy or alter now; None if they were not counted in time."""
+    """Count the rows or values that the change would destroy or alter now; None if they were not counted in time."""
     table = Table(name=change.table, columns=())
     source = rows.now(table)
     match change:
@@ -231,7 +231,7 @@ def turned_up(rows: Rows, change: Change) -> int | None:
 
 
 def never_loses(old: Column, new: Column) -> bool:
-    """Whether the new type holds every value of the old one, for which the server need not be asked."""
+    """Return whether the new type holds every value of the old one, without asking the server."""
     if old.collation != new.collation:
         return False
     return old.type == new.type or any(
@@ -240,7 +240,7 @@ def never_loses(old: Column, new: Column) -> bool:
 
 
 def widens_integer(old: str, new: str) -> bool:
-    """Whether both are integers and the new type's range includes the old one's."""
+    """Return whether both are integers and the new type's range includes the old one's."""
     found = [integer_range(kind) for kind in (old, new)]
     if found[0] is None or found[1] is None:
         return False
@@ -248,7 +248,7 @@ def widens_integer(old: str, new: str) -> bool:
 
 
 def integer_range(kind: str) -> tuple[int, int] | None:
-    """The smallest and the greatest value of an integer type."""
+    """Return the smallest and the greatest value of an integer type."""
     name, _, sign = kind.partition(" ")
     name = name.partition("(")[0]
     if name not in INTEGERS or sign not in ("", "unsigned"):
@@ -258,7 +258,7 @@ def integer_range(kind: str) -> tuple[int, int] | None:
 
 
 def widens_length(old: str, new: str) -> bool:
-    """Whether both are the same kind of text or bytes and the new one is as long, or one of no length."""
+    """Return whether both are the same kind of text or bytes and the new one is as long, or has no length."""
     before, after = LENGTH.match(old), LENGTH.match(new)
     if not before or before[1] not in ("varchar", "varbinary"):
         return False
@@ -268,7 +268,7 @@ def widens_length(old: str, new: str) -> bool:
 
 
 def widens_numeric(old: str, new: str) -> bool:
-    """Whether both are decimals and the new one has as many digits on either side of the point."""
+    """Return whether both are decimals and the new one has as many digits on either side of the point."""
     before, after = NUMERIC.match(old), NUMERIC.match(new)
     if not before or not after or before[3] != after[3]:
         return False
@@ -277,7 +277,7 @@ def widens_numeric(old: str, new: str) -> bool:
 
 
 def widens_fraction(old: str, new: str) -> bool:
-    """Whether both are the same kind of time and the new one has as many digits of a second."""
+    """Return whether both are the same kind of time and the new one has as many digits of a second."""
     before, after = FRACTION.match(old), FRACTION.match(new)
     if not before or not after:
         return False
@@ -285,7 +285,7 @@ def widens_fraction(old: str, new: str) -> bool:
 
 
 def grows(old: str, new: str) -> bool:
-    """Whether both are texts, or both bytes, without a length of their own, and the new one holds as much."""
+    """Return whether both are texts, or both bytes, without a length of their own, and the new one holds as much."""
     return any(old in kinds and new in kinds[kinds.index(old) :] for kinds in (TEXTS, BLOBS))
 
 
@@ -293,7 +293,7 @@ def grows(old: str, new: str) -> bool:
 
 
 def value(column: Column, sql: str) -> str:
-    """A value as it will be in a column, as SQL."""
+    """Return a value as it will be in a column, as SQL."""
     kind = column.type
     if integer_range(kind) is not None:
         return f"CAST({sql} AS {'UNSIGNED' if kind.endswith('unsigned') else 'SIGNED'})"
@@ -307,7 +307,7 @@ def value(column: Column, sql: str) -> str:
 
 
 def as_text(column: Column, sql: str) -> str:
-    """A text with the collation by which it will be compared; the database's own where the column has none."""
+    """Return a text with the collation by which it will be compared; the database's own where the column has none."""
     if not column.collation:
         return f"CAST({sql} AS CHAR)"
     charset = column.collation.partition("_")[0]

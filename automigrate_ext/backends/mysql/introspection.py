@@ -12,7 +12,7 @@ from automigrate_ext.backends.mysql.show import BASE_TABLES, show
 from automigrate_ext.exceptions import ShadowedTable
 from automigrate_ext.schema.nouns import Table
 
-# A sequence of MariaDB's and a table with system versioning are kinds of tables of their own.
+# Sequences of MariaDB and tables with system versioning have table types of their own.
 TABLES = """
 SELECT table_name, table_type, engine FROM information_schema.tables WHERE table_schema = DATABASE()
 """
@@ -33,7 +33,7 @@ def is_mariadb(connection: BaseDatabaseWrapper) -> bool:
 
 
 class Catalog:
-    """The names of what the database holds, with the engines of its tables."""
+    """The names of all tables and views of the database, with the engines of the tables."""
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
         with connection.cursor() as cursor:
@@ -45,11 +45,11 @@ class Catalog:
         self.spelling: Mapping[str, str] = {self.fold(name): name for name in (*self.engines, *self.others)}
 
     def fold(self, name: str) -> str:
-        """What tells one name of a table from another."""
+        """Return a form of a table's name that is the same for all spellings that the server treats as one."""
         return name.lower() if self.ignores_case else name
 
     def find(self, name: str) -> str | None:
-        """The table as the server spells it, or None. Raises `ShadowedTable` where a view has the name."""
+        """Return the table as the server spells it, or None. Raises `ShadowedTable` where a view has the name."""
         found = self.spelling.get(self.fold(name))
         if found in self.others:
             raise ShadowedTable(f"{name!r} is a {self.others[found]}, not a table, so no model can have it as its own.")
@@ -57,23 +57,23 @@ class Catalog:
 
 
 def read_texts(connection: BaseDatabaseWrapper, names: Sequence[str]) -> Iterator[TableText]:
-    """The tables of these names, which have to be there, in their order."""
+    """Read the tables of these names, which have to exist, in their order."""
     for sql in show(connection, names):
         yield parse_table(sql)
 
 
 def referring(connection: BaseDatabaseWrapper, names: Collection[str]) -> list[str]:
-    """The tables that have foreign keys to the named ones."""
+    """Return the tables that have foreign keys to the named ones."""
     return [name for (name,) in ask_about(connection, REFERENCES, names)]
 
 
 def triggers(connection: BaseDatabaseWrapper, names: Collection[str]) -> list[tuple[str, str]]:
-    """The triggers on the named tables: table and name."""
+    """Return the triggers on the named tables, as pairs of table and name."""
     return [(table, name) for table, name in ask_about(connection, TRIGGERS, names)]
 
 
 def ask_about(connection: BaseDatabaseWrapper, sql: str, names: Collection[str]) -> list[tuple[str, ...]]:
-    """The rows of a query about some tables."""
+    """Return the rows of a query about some tables."""
     if not names:
         return []
     with connection.cursor() as cursor:
@@ -82,7 +82,7 @@ def ask_about(connection: BaseDatabaseWrapper, sql: str, names: Collection[str])
 
 
 def respelled(table: Table, name: str, catalog: Catalog) -> Table:
-    """A table under the name by which it was asked for; it differs in case where the server minds no case."""
+    """Return a table under the name that was asked for, which may differ in case where the server ignores case."""
     if not catalog.ignores_case:
         return table
     return evolve(table, name=name)

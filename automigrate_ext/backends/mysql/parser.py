@@ -1,7 +1,7 @@
-"""Read what SHOW CREATE TABLE prints: one form for every table, whoever made it, temporary ones included.
+"""Parse the output of SHOW CREATE TABLE, which has one form for all tables, temporary ones included.
 
-The server prints names in backticks and texts in single quotes, whatever was typed. So nothing has to be
-understood of an expression but where it ends and which names are in it.
+The server prints names in backticks and texts in single quotes, however they were written. So the parser needs only
+the end of an expression and the names in it.
 Sources: MariaDB's show_create_table() and MySQL's store_create_info() in sql/sql_show.cc.
 """
 
@@ -38,17 +38,17 @@ TOKEN = re.compile(
     re.VERBOSE | re.DOTALL | re.IGNORECASE,
 )
 
-#: What may follow a column's default value.
+#: The words that may follow a column's default value.
 AFTER_DEFAULT = {"AUTO_INCREMENT", "COMMENT", "CHECK", "INVISIBLE", "WITHOUT", "COLUMN_FORMAT", "STORAGE", "REFERENCES"}
-#: Words that belong to a type and stand behind its name.
+#: Words of a type that follow its name.
 TYPE_WORDS = {"UNSIGNED", "ZEROFILL", "SIGNED"}
-#: How many characters an integer is padded to for display, which says nothing of its values.
+#: The number of characters to which an integer is padded for display, which does not limit its values.
 DISPLAY_WIDTH = re.compile(r"\b(tinyint|smallint|mediumint|int|bigint)\(\d+\)")
 BOOLEAN = "tinyint(1)"
 YEAR = re.compile(r"^year\(4\)$")
 INTEGERS = ("tinyint", "smallint", "mediumint", "int", "bigint")
 
-# A column declared as json is this on MariaDB: https://mariadb.com/kb/en/json-data-type/
+# The type of a column declared as json on MariaDB: https://mariadb.com/kb/en/json-data-type/
 JSON_STORED_AS, JSON_COLLATION = "longtext", "utf8mb4_bin"
 JSON = "json"
 
@@ -76,9 +76,9 @@ class Token:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TableText:
-    """A table as it was printed, with what is no part of a `Table`: its engine and its collation.
+    """A table as it was printed, with its engine and its collation, which a `Table` does not have.
 
-    `own_indexes` are those that the server made for foreign keys, and named after them.
+    `own_indexes` are the indexes that the server made for foreign keys, and named after them.
     """
 
     table: Table
@@ -89,7 +89,7 @@ class TableText:
 
 
 def parse_table(sql: str) -> TableText:
-    """The table that a CREATE TABLE text of the server describes. Raises `Unreadable`."""
+    """Return the table that a CREATE TABLE text of the server describes. Raises `Unreadable`."""
     tokens = tokenize(sql)
     opening = next((n for n, token in enumerate(tokens) if token.kind == "open"), None)
     names = [token for token in tokens[:opening] if token.kind == "name"]
@@ -110,12 +110,12 @@ def parse_table(sql: str) -> TableText:
 
 
 def tokenize(sql: str) -> list[Token]:
-    """The tokens of a text."""
+    """Return the tokens of a text."""
     return [Token(match.lastgroup or "", match.group(), *match.span()) for match in TOKEN.finditer(sql)]
 
 
 def closing_of(tokens: Sequence[Token], opening: int) -> int:
-    """Where the bracket closes that opens at a position."""
+    """Return the position of the bracket that closes the one at a position."""
     depth = 0
     for position in range(opening, len(tokens)):
         depth += (tokens[position].kind == "open") - (tokens[position].kind == "close")
@@ -125,7 +125,7 @@ def closing_of(tokens: Sequence[Token], opening: int) -> int:
 
 
 def split(tokens: Sequence[Token]) -> Iterator[list[Token]]:
-    """The tokens between commas that are in no bracket."""
+    """Yield the tokens between the commas that are inside no brackets."""
     item: list[Token] = []
     depth = 0
     for token in tokens:
@@ -140,30 +140,30 @@ def split(tokens: Sequence[Token]) -> Iterator[list[Token]]:
 
 
 def unquote(name: str) -> str:
-    """A name without its backticks."""
+    """Return a name without its backticks."""
     return name[1:-1].replace("``", "`")
 
 
 def quoted(name: str) -> str:
-    """A name in backticks."""
+    """Return a name in backticks."""
     return f"`{name.replace('`', '``')}`"
 
 
 def unquote_text(text: str) -> str:
-    """The value of a text literal, as the server prints comments."""
+    """Return the value of a text literal, as the server prints comments."""
     escapes = {"n": "\n", "t": "\t", "r": "\r", "0": "\0", "b": "\b", "Z": "\x1a"}
     inner = text[text.index("'") + 1 : -1].replace("''", "'")
     return re.sub(r"\\(.)", lambda match: escapes.get(match.group(1), match.group(1)), inner, flags=re.DOTALL)
 
 
 def names_in(text: str) -> tuple[str, ...]:
-    """The names that an expression mentions, once each."""
+    """Return the names that an expression mentions, once each."""
     found = (unquote(token.text) for token in tokenize(text) if token.kind == "name")
     return tuple(dict.fromkeys(found))
 
 
 def rename_in(text: str, names: dict[str, str]) -> str:
-    """An expression with other names in it."""
+    """Return an expression with some of its names replaced."""
     parts, end = [], 0
     for token in tokenize(text):
         if token.kind == "name" and unquote(token.text) in names:
@@ -173,14 +173,14 @@ def rename_in(text: str, names: dict[str, str]) -> str:
 
 
 class Options:
-    """The options behind the columns of a table."""
+    """The table options, which follow the brackets with the columns."""
 
     def __init__(self, sql: str, tokens: Sequence[Token]) -> None:
         self.sql = sql
         self.tokens = tokens
 
     def value(self, name: str) -> str:
-        """The value of an option, "" where it is not there."""
+        """Return the value of an option, "" where it is missing."""
         for position, token in enumerate(self.tokens):
             if token.word.startswith(f"{name}=") and len(token.text) > len(name) + 1:
                 return token.text[len(name) + 1 :]
@@ -204,19 +204,19 @@ class Item:
 
     @property
     def next(self) -> Token:
-        """The token that comes next."""
+        """The next token."""
         if not self.more:
             raise Unreadable(f"more was expected: {self.text()}")
         return self.tokens[self.position]
 
     def take(self) -> Token:
-        """The next token, which is then read."""
+        """Return the next token, and move past it."""
         token = self.next
         self.position += 1
         return token
 
     def accept(self, *words: str) -> bool:
-        """Read the words if they come next."""
+        """Move past the words if they come next; return whether they did."""
         ahead = self.tokens[self.position : self.position + len(words)]
         if [token.word for token in ahead] != list(words):
             return False
@@ -224,7 +224,7 @@ class Item:
         return True
 
     def group(self) -> Item:
-        """What is in the bracket that comes next."""
+        """Return the tokens inside the brackets that come next."""
         opening = self.position
         if self.next.kind != "open":
             raise Unreadable(f"a bracket was expected: {self.text()}")
@@ -233,27 +233,27 @@ class Item:
         return Item(self.sql, self.tokens[opening + 1 : closing])
 
     def name(self) -> str:
-        """The name that comes next."""
+        """Return the name that comes next."""
         token = self.take()
         if token.kind != "name":
             raise Unreadable(f"a name was expected: {self.text()}")
         return unquote(token.text)
 
     def text(self) -> str:
-        """All of it as it was printed."""
+        """Return the whole item as it was printed."""
         return self.sql[self.tokens[0].start : self.tokens[-1].end] if self.tokens else ""
 
     def rest(self) -> str:
-        """What was not read yet, as it was printed."""
+        """Return the tokens not read yet, as they were printed."""
         return self.sql[self.next.start : self.tokens[-1].end] if self.more else ""
 
     def since(self, start: int) -> str:
-        """What was read from a position on, as it was printed."""
+        """Return the tokens read since a position, as they were printed."""
         return self.sql[self.tokens[start].start : self.tokens[self.position - 1].end]
 
 
 class TableReader:
-    """Collects what the items of one CREATE TABLE say."""
+    """Collects the columns, keys and constraints of one CREATE TABLE."""
 
     def __init__(self, name: str, sql: str, options: Options) -> None:
         self.name = name
@@ -306,7 +306,7 @@ class TableReader:
             raise Unreadable(f"unknown: {item.text()}")
 
     def read_unique(self, item: Item) -> None:
-        """A unique key is a constraint, unless it has more to it than whole columns."""
+        """Read a unique key, which is a constraint if it consists of whole columns, and else an index."""
         index = evolve(read_index(item), unique=True)
         plain = Index(keys=tuple(IndexKey(column=key.column) for key in index.keys), unique=True)
         if index == plain:
@@ -315,12 +315,12 @@ class TableReader:
             self.indexes.append(index)
 
     def own_indexes(self) -> list[Index]:
-        """The indexes that the server made for foreign keys."""
+        """Return the indexes that the server made for foreign keys."""
         keys = {key.name: key.columns for key in self.constraints if isinstance(key, ForeignKey)}
         return [index for index in self.indexes if is_plain_index_over(index, keys.get(index.name))]
 
     def table(self) -> Table:
-        """The table, with the indexes that belong to foreign keys left out."""
+        """Return the table, with the indexes that belong to foreign keys left out."""
         own = self.own_indexes()
         indexes = [index for index in self.indexes if index not in own or index.name not in {i.name for i in own}]
         return Table(
@@ -334,12 +334,12 @@ class TableReader:
 
 
 def is_plain_index_over(index: Index, columns: tuple[str, ...] | None) -> bool:
-    """Whether the index is what the server makes for a foreign key over these columns."""
+    """Return whether the index is one that the server makes for a foreign key over these columns."""
     return columns is not None and index == Index(keys=tuple(IndexKey(column=column) for column in columns))
 
 
 def is_json(column: Column, check: str, collation_of_table: str) -> bool:
-    """Whether a text column is what MariaDB makes of json."""
+    """Return whether a text column was declared as json, by MariaDB's check."""
     is_stored_alike = (column.type, column.collation or collation_of_table) == (JSON_STORED_AS, JSON_COLLATION)
     return is_stored_alike and check == f"json_valid({quoted(column.name)})"
 
@@ -362,7 +362,7 @@ class ColumnReader:
         self.extra: list[str] = []
 
     def read(self) -> tuple[Column, str | None]:
-        """The column, and the expression of its own check if it has one."""
+        """Return the column, and the expression of its own check if it has one."""
         kind = self.read_type()
         while self.item.more:
             self.read_clause()
@@ -416,7 +416,7 @@ class ColumnReader:
             self.extra.append(item.since(start))
 
     def read_default(self) -> str | None:
-        """The default value, with ON UPDATE behind it; nothing for NULL, which every nullable column has."""
+        """Return the default value with ON UPDATE after it; None for NULL, which every nullable column has."""
         item = self.item
         start = item.position
         while item.more and item.next.word not in AFTER_DEFAULT and item.next.kind != "hint":
@@ -429,7 +429,7 @@ class ColumnReader:
 
 
 def plain_type(kind: str) -> str:
-    """A type without the width for display that integers may have; `tinyint(1)` is a boolean.
+    """Return a type without the display width of integers; `tinyint(1)` is a boolean.
 
     Source: https://mariadb.com/kb/en/numeric-data-type-overview/; MySQL prints none since 8.0.19.
     """
@@ -439,17 +439,17 @@ def plain_type(kind: str) -> str:
 
 
 def is_text(kind: str) -> bool:
-    """Whether columns of a type have a collation."""
+    """Return whether columns of a type have a collation."""
     return kind.startswith(("char", "varchar", "enum", "set")) or kind.endswith("text")
 
 
 def read_foreign_key(item: Item, name: str) -> ForeignKey:
-    """A foreign key, from its columns on."""
+    """Read a foreign key, from its columns on."""
     columns = tuple(key.column or "" for key in read_keys(item.group()))
     item.accept("REFERENCES")
     to_table = item.name()
     while item.more and item.next.kind != "open":
-        # The table is in another database, whose name comes first.
+        # The table is in another database, whose name precedes it.
         item.take() if item.next.kind == "word" else None
         if item.next.kind == "name":
             to_table = f"{to_table}.{item.name()}"
@@ -465,7 +465,7 @@ def read_foreign_key(item: Item, name: str) -> ForeignKey:
 
 
 def read_action(item: Item, event: str) -> str | None:
-    """What a foreign key does on an event; nothing for what every one does, which the server prints or not."""
+    """Read the action of a foreign key on an event; "" for the default, which some servers print."""
     if not item.accept("ON", event):
         return None
     words = [item.take().word]
@@ -476,7 +476,7 @@ def read_action(item: Item, event: str) -> str | None:
 
 
 def read_index(item: Item) -> Index:
-    """An index, from its name on."""
+    """Read an index, from its name on."""
     name = item.name()
     keys = read_keys(item.group())
     columns = tuple(dict.fromkeys(name for key in keys for name in columns_of(key)))
@@ -495,7 +495,7 @@ def read_index(item: Item) -> Index:
 
 
 def read_keys(item: Item) -> tuple[IndexKey, ...]:
-    """The keys in the bracket of an index: columns, the first characters of columns, or expressions."""
+    """Read the keys in the brackets of an index: columns, the first characters of columns, or expressions."""
     return tuple(read_key(Item(item.sql, tokens)) for tokens in split(item.tokens))
 
 
@@ -510,5 +510,5 @@ def read_key(item: Item) -> IndexKey:
 
 
 def columns_of(key: IndexKey) -> tuple[str, ...]:
-    """The columns that one key of an index speaks of."""
+    """Return the columns that one key of an index reads."""
     return (key.column,) if key.column else names_in(key.expression or "")

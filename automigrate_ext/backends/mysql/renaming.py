@@ -1,4 +1,4 @@
-"""Renames that are to come, in the texts that MariaDB and MySQL print. Pure."""
+"""Renames to come, in the definitions that MariaDB and MySQL print. Pure."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ class RenamedDefinition(renaming.RenamedTable):
 
 
 class DefinitionRenaming(renaming.Renaming):
-    """What tables and columns will be called, and all that speaks of them."""
+    """The names to come of tables and columns, and the definitions with these names."""
 
     parts = RenamedDefinition
 
 
 def foreign_key_clause(key: ForeignKey) -> str:
-    """The clause of a foreign key under its present names, with the actions that it had."""
+    """Return the clause of a foreign key under its present names, with the actions that it had."""
     columns, to_columns = (", ".join(map(quoted, names)) for names in (key.columns, key.to_columns))
     actions = key.sql[key.sql.rindex(")") + 1 :]
     target = quoted(key.to_table)

@@ -1,7 +1,7 @@
 """The statements that change tables of MariaDB and MySQL: one ALTER TABLE for all that happens to a table.
 
-Each statement is committed by itself, so every state between two of them is one from which the next run
-goes on: what is half done differs from the models in what is left to do, and in nothing else.
+Each statement is committed by itself, so the next run can continue from every state between two of them: a half-done
+table differs from the models in the rest of the work, and in nothing else.
 """
 
 from __future__ import annotations
@@ -45,15 +45,15 @@ RENAME_TABLES = "RENAME TABLE {pairs}"
 FILL_NULLS = "UPDATE {table} SET {column} = {value} WHERE {column} IS NULL"
 COPY_COLUMN = "UPDATE {table} SET {new} = {old}"
 DROP_DEFAULT = "ALTER COLUMN {column} DROP DEFAULT"
-# Tables may then be dropped whatever points at them; the foreign keys of other tables stay, and hold again once there
-# is a table of that name. Source: https://mariadb.com/kb/en/foreign-keys/
+# Tables may then be dropped whatever points at them; the foreign keys of other tables stay, and are enforced again once
+# there is a table of that name. Source: https://mariadb.com/kb/en/foreign-keys/
 UNCHECKED, CHECKED = "SET foreign_key_checks = 0", "SET foreign_key_checks = 1"
 
-# What a text loses that is too long, which the server does not take off by itself in strict mode.
+# The part of a text that is too long, which the server does not cut off by itself in strict mode.
 CUT = "LEFT({column}, {length})"
 CUT_VALUES = "UPDATE {table} SET {column} = {value} WHERE CHAR_LENGTH({column}) > {length}"
 SHORT_TEXT = re.compile(r"^(?:var)?char\((\d+)\)$")
-#: The value of a column that holds none, between types of which the server converts nothing.
+#: The value of a column without values, between types that the server cannot convert.
 NOTHING = "NULL"
 
 #: The name under which a column's values are kept while it becomes a plain one.
@@ -62,9 +62,9 @@ LONGEST_NAME = 64
 
 
 def define(column: Column, checks: Iterable[str] = (), *, default: str | None = None) -> str:
-    """The definition of a column in full: MODIFY forgets what it is not told.
+    """Return the definition of a column in full: MODIFY drops the properties that it does not repeat.
 
-    `default` stands for the column's own, `checks` are the expressions of its own checks.
+    `default` is used instead of the column's own, `checks` are the expressions of its own checks.
     """
     words = [column.type]
     if column.collation:
@@ -85,19 +85,19 @@ def define(column: Column, checks: Iterable[str] = (), *, default: str | None = 
 
 
 def is_cut(column: Column) -> bool:
-    """Whether a column takes texts up to a length."""
+    """Return whether a column holds texts up to a length."""
     return SHORT_TEXT.match(column.type) is not None
 
 
 def cut(sql: str, column: Column) -> str:
-    """A text cut off where the column ends."""
+    """Return a text cut off where the column ends."""
     found = SHORT_TEXT.match(column.type)
     assert found
     return CUT.format(column=sql, length=found[1])
 
 
 def literal(text: str) -> str:
-    """A text as SQL."""
+    """Return a text as SQL."""
     escaped = (
         text.replace("\\", "\\\\").replace("'", "''").replace("\n", "\\n").replace("\r", "\\r").replace("\0", "\\0")
     )
@@ -106,7 +106,7 @@ def literal(text: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Neighbours:
-    """What of the tables that change only the server knows: the indexes that it made for foreign keys, by table."""
+    """Facts about the tables that only the server has: the indexes that it made for foreign keys, by table."""
 
     own_indexes: Mapping[str, Set[str]]
 
@@ -120,11 +120,11 @@ class Compiler(BaseCompiler):
         self.default_in_brackets = default_in_brackets
 
     def names(self, columns: Iterable[str]) -> str:
-        """Columns, as they are listed in SQL."""
+        """Return columns as a list in SQL."""
         return ", ".join(map(self.quote, columns))
 
     def steps(self) -> Iterator[Step]:
-        """All statements, in the order in which they run."""
+        """Yield all statements, in the order in which they run."""
         yield from self.renamings()
         yield from self.drop_foreign_keys()
         yield from self.drop_tables()
@@ -135,7 +135,7 @@ class Compiler(BaseCompiler):
         yield from self.add_foreign_keys(later)
 
     def alter(self, table: str, clauses: Iterable[str], at_stake: Iterable[Change] = ()) -> Step:
-        """One ALTER TABLE."""
+        """Return one ALTER TABLE."""
         return Step(
             sql=ALTER_TABLE.format(table=self.quote(table), clauses=", ".join(clauses)),
             table=table,
@@ -145,7 +145,7 @@ class Compiler(BaseCompiler):
     # Names
 
     def renamings(self) -> Iterator[Step]:
-        """One statement for all tables, and one for the columns of each."""
+        """Yield one statement for all tables, and one for the columns of each."""
         tables = self.of(RenameTable)
         if tables:
             pairs = (f"{self.quote(change.table)} TO {self.quote(change.new_name)}" for change in tables)
@@ -159,7 +159,7 @@ class Compiler(BaseCompiler):
 
     @cached_property
     def detached(self) -> list[tuple[str, ForeignKey]]:
-        """The foreign keys that cannot stay while the columns or keys they rest on change, and that come back."""
+        """The foreign keys that are dropped while their columns or the keys they point at change, and added again."""
         gone: list[DropConstraint | RenameConstraint] = [*self.of(DropConstraint), *self.of(RenameConstraint)]
         dropped = {(change.table, change.old.name) for change in gone}
         return [
@@ -180,7 +180,7 @@ class Compiler(BaseCompiler):
 
     @cached_property
     def converted(self) -> frozenset[tuple[str, str]]:
-        """The columns, by table, whose definition the server does not let change under a foreign key."""
+        """The columns, by table, whose definition cannot change while they are part of a foreign key."""
         return frozenset(
             (change.table, change.new.name)
             for change in self.of(AlterColumn)
@@ -223,20 +223,20 @@ class Compiler(BaseCompiler):
             yield self.alter(table, parts)
 
     def put_back(self) -> Iterator[tuple[str, ForeignKey]]:
-        """The foreign keys, by table, that go and come back."""
+        """Yield the foreign keys, by table, that are dropped and added again."""
         for table, key in self.detached:
             if self.work.desired.get(table) and key.to_table not in self.dropped_tables:
                 yield table, key
 
     def declared(self, table: str, key: ForeignKey) -> ForeignKey:
-        """The foreign key as the models state it, or as it is where they do not."""
+        """Return the foreign key as the models state it, or as it is where they do not."""
         desired = self.work.desired.tables[table]
         return next((fk for fk in desired.foreign_keys if fk == key and fk.sql), key)
 
     # Tables
 
     def drop_tables(self) -> Iterator[Step]:
-        """Drop tables, those that point at others first."""
+        """Yield steps that drop tables, those that point at others first."""
         dropped = [change.old for change in self.of(DropTable)]
         for table in reversed(in_dependency_order(dropped)):
             yield Step(
@@ -246,7 +246,7 @@ class Compiler(BaseCompiler):
             )
 
     def create_tables(self, later: list[tuple[str, ForeignKey]]) -> Iterator[Step]:
-        """Create tables, targets of foreign keys first; the foreign keys that have to wait are put into `later`."""
+        """Yield steps that create tables, targets of foreign keys first; `later` collects keys that have to wait."""
         there = {table.name for table in self.work.current} - set(self.by_table)
         for table in in_dependency_order([change.new for change in self.of(CreateTable)]):
             there.add(table.name)
@@ -256,14 +256,14 @@ class Compiler(BaseCompiler):
 
 
 class TableCompiler(BaseTableCompiler):
-    """Turns the changes of one table into one ALTER TABLE and what goes around it."""
+    """Turns the changes of one table into one ALTER TABLE and the statements before and after it."""
 
     def __init__(self, compiler: Compiler, name: str) -> None:
         super().__init__(compiler, name)
         self.compiler = compiler
         self.clauses: defaultdict[str, list[str]] = defaultdict(list)
         self.modified: dict[str, Column] = {}
-        #: The changes by which the one statement would lose values that nobody has counted.
+        #: The changes by which the one statement may lose values that were not counted.
         self.at_stake: list[Change] = []
 
     def steps(self) -> Iterator[Step]:
@@ -276,7 +276,7 @@ class TableCompiler(BaseTableCompiler):
         yield from self.after
 
     def collect(self) -> None:
-        """Sort what happens to the table into clauses that drop, alter and add."""
+        """Sort the changes of the table into clauses that drop, alter and add."""
         self.replace_over_remade()
         handlers: dict[type[Change], Callable[..., None]] = {
             AddColumn: self.add_column,
@@ -302,18 +302,18 @@ class TableCompiler(BaseTableCompiler):
             self.put("modify", f"MODIFY {self.quote(name)} {define(whole, self.own_checks(name))}")
 
     def put(self, part: str, clause: str) -> None:
-        """Add a clause to the statement, unless it is there."""
+        """Add a clause to the statement, unless it is there already."""
         if clause not in self.clauses[part]:
             self.clauses[part].append(clause)
 
     def nouns(self, table: Table) -> tuple[Constraint | Index, ...]:
-        """The constraints and indexes of a table."""
+        """Return the constraints and indexes of a table."""
         return (*table.constraints, *table.indexes)
 
     # Columns
 
     def own_checks(self, column: str) -> list[str]:
-        """The checks that belong to the definition of a column and stay."""
+        """Return the checks that belong to the definition of a column and stay."""
         dropped = [change.old for change in self.changes if isinstance(change, DropConstraint)]
         own = (check for check in self.current.constraints if isinstance(check, Check) and is_columns_own(check))
         return [check.expression for check in own if check.columns[:1] == (column,) and check not in dropped]
@@ -347,18 +347,18 @@ class TableCompiler(BaseTableCompiler):
             self.touch_up(change)
 
     def is_touched_up(self, change: AlterColumn) -> bool:
-        """Whether values are filled in or cut off besides."""
+        """Return whether values are filled in or cut off as well."""
         return self.missing(change) is not None or self.cast(change.new) == self.cut(change.new)
 
     def touch_up(self, change: AlterColumn) -> None:
-        """Cut values off, and fill in those that are missing, before the column is what it is to be."""
+        """Cut values off, and fill in missing ones, before the column gets its new definition."""
         old, new = change.old, change.new
         converted = [] if old.generated or not (change.retypes or new.generated) else [change]
         if self.cast(new) == self.cut(new):
             self.before.append(self.cut_values(new))
         fill = self.missing(change)
         if fill is not None and old.type != new.type:
-            # The value is one of the new type, so it comes once the column has that.
+            # The value is one of the new type, so it is filled in once the column has that type.
             nullable = define(evolve(new, null=True), self.own_checks(new.name))
             modify = f"MODIFY {self.quote(new.name)} {nullable}"
             self.before.append(self.compiler.alter(self.name, [modify], converted))
@@ -368,15 +368,15 @@ class TableCompiler(BaseTableCompiler):
             self.before.append(self.fill_in(fill, new, new.name))
 
     def missing(self, change: AlterColumn) -> Fill | None:
-        """What rows get that have no value, where the column comes to forbid NULL."""
+        """Return the value of rows that have none, where the column is to forbid NULL."""
         return self.fill(change.new) if change.old.null and not change.new.null else None
 
     def cast(self, column: Column) -> str:
-        """The SQL of the values that the column takes."""
+        """Return the SQL of the values that the column takes."""
         return self.compiler.work.casts.get((self.name, column.name), "")
 
     def cut(self, column: Column) -> str | None:
-        """The values of a column cut off where it will end; None where it has no such end."""
+        """Return the SQL that cuts values off at the column's new length; None where it has none."""
         return cut(self.quote(column.name), column) if is_cut(column) else None
 
     def cut_values(self, column: Column) -> Step:
@@ -388,19 +388,19 @@ class TableCompiler(BaseTableCompiler):
         return Step(sql=sql, table=self.name)
 
     def fill_in(self, fill: Fill, column: Column, name: str) -> Step:
-        """Give the rows a value that have none in a column, which for now has this name."""
+        """Give a value to the rows that have none in a column, which has this name for now."""
         if fill.draw:
             return row_fill(self.current, evolve(column, name=name), fill.draw, everywhere=False)
         sql = FILL_NULLS.format(table=self.quote(self.name), column=self.quote(name), value=fill.sql)
         return Step(sql=sql, table=self.name)
 
     def write_down(self, change: AlterColumn) -> None:
-        """Make a plain column of a computed one, with the values that it has."""
+        """Turn a computed column into a plain one that keeps the values."""
         new = change.new
         between = COMPUTED.format(column=new.name[: LONGEST_NAME - len(COMPUTED)])
         table, name, other = self.quote(self.name), self.quote(new.name), self.quote(between)
         if self.current.column(between):
-            # A run has left it that was ended; it holds nothing that is not computed again.
+            # An interrupted run has left it; all its values are computed again.
             self.before.append(self.compiler.alter(self.name, [f"DROP COLUMN {other}"]))
         nullable = define(evolve(new, null=True, default=None, identity=None))
         value = self.cut(new) if self.cast(new) == self.cut(new) else name
@@ -435,7 +435,7 @@ class TableCompiler(BaseTableCompiler):
     # Keys, constraints and indexes
 
     def replace_over_remade(self) -> None:
-        """Take off and put back what rests on a column that is dropped and added."""
+        """Drop and add again the constraints and indexes over a column that is dropped and added."""
         key = self.current.primary_key
         if key and self.remade & set(key.columns) and not any(isinstance(c, AlterPrimaryKey) for c in self.changes):
             self.alter_primary_key(AlterPrimaryKey(table=self.name, old=key, new=key))
@@ -472,13 +472,13 @@ class TableCompiler(BaseTableCompiler):
             self.put("drop", self.drop_clause(old))
 
     def drop_own_index(self, key: ForeignKey) -> None:
-        """Drop the index that the server made for a foreign key, and that it leaves behind."""
+        """Drop the index that the server made for a foreign key, and does not drop along with it."""
         wanted = {noun.name for noun in self.nouns(self.desired)}
         if key.name in self.own_indexes and key.name not in wanted:
             self.put("drop", f"DROP INDEX {self.quote(key.name)}")
 
     def rename_constraint(self, change: RenameConstraint) -> None:
-        """Unique keys can be renamed; other constraints have to be made anew."""
+        """Rename a constraint; all but unique keys have to be dropped and added again."""
         if isinstance(change.old, ForeignKey):
             self.drop_own_index(change.old)
         elif isinstance(change.old, Unique):
@@ -501,18 +501,18 @@ class TableCompiler(BaseTableCompiler):
         return f"DROP {kind} {self.quote(noun.name)}"
 
     def clause(self, noun: Constraint | Index) -> str:
-        """The clause that makes a constraint or index."""
+        """Return the clause that makes a constraint or index."""
         return noun.sql or f"UNIQUE KEY {self.quote(noun.name)} ({self.compiler.names(noun_columns(noun))})"
 
     def shrink_no_index(self) -> None:
-        """Drop the indexes and checks that rest on a dropped column: the server would take it out of the former."""
+        """Drop the indexes and checks over a dropped column: the server would only shorten the indexes."""
         dropped = {change.old.name for change in self.changes if isinstance(change, DropColumn)}
         for noun in self.nouns(self.current):
             if dropped & set(noun_columns(noun)) and not isinstance(noun, ForeignKey) and not is_columns_own(noun):
                 self.put("drop", self.drop_clause(noun))
 
     def support_foreign_keys(self) -> None:
-        """Give the foreign keys that stay an index of their own where they lose the one that they use."""
+        """Add an index of their own for the foreign keys that stay and lose the index that they use."""
         gone = self.clauses["drop"]
         there: list[tuple[str, ...]] = [self.desired.primary_key.columns] if self.desired.primary_key else []
         there += [leading_columns(noun) for noun in self.nouns(self.desired)]
@@ -534,17 +534,17 @@ class TableCompiler(BaseTableCompiler):
 
 
 def is_virtual(column: Column) -> bool:
-    """Whether a column is computed when it is read."""
+    """Return whether a column is computed on reading."""
     return column.generated is not None and not column.generated.stored
 
 
 def is_columns_own(noun: Constraint | Index) -> bool:
-    """Whether a check belongs to the definition of its column, as MariaDB has it, and has no name of its own."""
+    """Return whether a check is part of its column's definition, as on MariaDB, and has no name of its own."""
     return isinstance(noun, Check) and not noun.name
 
 
 def has_no_literal(column: Column) -> bool:
-    """Whether MySQL takes no literal as the column's default, but an expression.
+    """Return whether MySQL requires an expression as the column's default, and rejects a literal.
 
     Source: https://dev.mysql.com/doc/refman/8.4/en/data-type-defaults.html
     """
@@ -552,7 +552,7 @@ def has_no_literal(column: Column) -> bool:
 
 
 def leading_columns(noun: Constraint | Index) -> tuple[str, ...]:
-    """The whole columns that a key begins with; none for what is no key."""
+    """Return the whole columns at the start of a key or index; none for anything else."""
     if isinstance(noun, Unique):
         return noun.columns
     if not isinstance(noun, Index) or noun.method not in ("", "hash"):
@@ -566,7 +566,7 @@ def leading_columns(noun: Constraint | Index) -> tuple[str, ...]:
 
 
 def effect(step: Step) -> str:
-    """What a statement does to a table with rows that takes time or makes others wait, "" for nothing."""
+    """Return what a statement does to a table with rows that takes time or makes others wait, "" for nothing."""
     if step.fill or step.sql.startswith("UPDATE"):
         return "updates rows"
     if not step.sql.startswith("ALTER TABLE"):
@@ -577,7 +577,7 @@ def effect(step: Step) -> str:
 
 
 def create_steps(table: Table, foreign_keys: Sequence[ForeignKey]) -> Iterator[Step]:
-    """The statements that make a new table, with these foreign keys in it."""
+    """Yield the statements that make a new table, with these foreign keys in it."""
     create, *rest = table.sql
     clauses = "".join(f", {key.sql}" for key in foreign_keys)
     yield Step(sql=create.replace(MARK, clauses), table=table.name, makes_table=True)
@@ -586,7 +586,7 @@ def create_steps(table: Table, foreign_keys: Sequence[ForeignKey]) -> Iterator[S
 
 
 def compile_rebuild(editor: SchemaEditor, work: Work) -> Iterator[Step]:
-    """The statements of `automigrate`: drop the tables and make them anew."""
+    """Yield the statements of `automigrate`: drop the tables and create them again."""
     quote = editor.quote_name
     if len(work.current):
         yield Step(sql=UNCHECKED, table="")

@@ -1,4 +1,4 @@
-"""Ask the server what it makes of the models: temporary tables, each printed and dropped again.
+"""Scratch tables of the models on MariaDB and MySQL: temporary ones, each printed and dropped again.
 
 A temporary table is made in a third of a millisecond and commits nothing, as long as all of it is in one
 CREATE TEMPORARY TABLE: ALTER TABLE and CREATE INDEX would commit the caller's transaction.
@@ -36,19 +36,19 @@ CREATE_TABLE = "CREATE TABLE "
 CREATE_PROBE = "CREATE TEMPORARY TABLE {name} {definition}{options}"
 DROP_PROBES = "DROP TEMPORARY TABLE IF EXISTS {names}"
 OPTIONS = " ENGINE={engine} DEFAULT CHARSET={charset} COLLATE={collation}"
-#: How the templates begin by which the schema editor makes an index, and what is left of that inside a table.
+#: The beginnings of the schema editor's templates for indexes, and of the same clauses inside CREATE TABLE.
 CREATE_INDEX = re.compile(r"^CREATE (\w+ )?INDEX %\(name\)s ON %\(table\)s")
 INSIDE = r"\1INDEX %(name)s"
-#: The engine of probes with an index that InnoDB has not for temporary tables, and the error that says so.
+#: The engine of probes with an index that InnoDB does not allow on temporary tables, and InnoDB's error.
 # Source: https://mariadb.com/kb/en/full-text-index-overview/ and ER_INNODB_NO_FT_TEMP_TABLE.
 OTHER_ENGINE, NO_SUCH_INDEX = "MyISAM", 1796
-#: How many scratch tables there are at a time.
+#: The number of scratch tables at a time.
 BATCH = 500
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
-    """One scratch table: the blueprint that it is made of, its name and what makes it."""
+    """One scratch table: its blueprint, its name and its parts."""
 
     blueprint: Blueprint
     name: str
@@ -56,17 +56,17 @@ class Probe:
     options: str
 
     def sql(self, connection: BaseDatabaseWrapper) -> str:
-        """The statement that makes it."""
+        """Return the statement that creates the table."""
         name = connection.ops.quote_name(self.name)
         return CREATE_PROBE.format(name=name, definition=self.definition, options=self.options)
 
 
 def scratch(connection: BaseDatabaseWrapper, blueprints: Sequence[Blueprint], there: Mapping[str, str]) -> Schema:
-    """What the server makes of the blueprints, with the foreign keys as the models state them.
+    """Return the tables that the server makes of the blueprints, with the foreign keys of the models.
 
-    `there` gives the present names of the tables that exist already: each decides on the engine, character set
-    and collation of its probe, so that both are printed alike. Raises `ScratchFailed` with the server's words
-    and the model that it does not accept.
+    `there` maps to the present names of the tables that exist already: each decides on the engine, character set
+    and collation of its probe, so that both are printed alike. Raises `ScratchFailed` with the server's message
+    and the model that it rejects.
     """
     options = live_options(connection, there)
     probes = [
@@ -85,7 +85,7 @@ def scratch(connection: BaseDatabaseWrapper, blueprints: Sequence[Blueprint], th
 
 
 def live_options(connection: BaseDatabaseWrapper, there: Mapping[str, str]) -> Mapping[str, str]:
-    """The options of the tables that are there, by the names of the models' tables."""
+    """Return the options of the existing tables, by the names of the models' tables."""
     texts = read_texts(connection, list(there.values()))
     return {
         name: OPTIONS.format(engine=text.engine, charset=text.charset, collation=text.collation)
@@ -95,19 +95,19 @@ def live_options(connection: BaseDatabaseWrapper, there: Mapping[str, str]) -> M
 
 
 def definition(blueprint: Blueprint) -> str:
-    """What is in the brackets of the table, with the brackets."""
+    """Return the definitions of the table's columns, in brackets."""
     sql = complete(blueprint).replace(MARK, "")
     return sql[sql.index("(", len(CREATE_TABLE)) :]
 
 
 def complete(blueprint: Blueprint) -> str:
-    """The CREATE TABLE statement with the keys in it that Django makes by statements of their own."""
+    """Return the CREATE TABLE statement including the keys that Django makes by statements of their own."""
     clauses = [clause for statement in blueprint.objects if (clause := inside(statement))]
     return blueprint.create_sql([*clauses, MARK]).replace(f", {MARK}", MARK)
 
 
 def inside(statement: SQL) -> str:
-    """A statement that makes a key as a clause of CREATE TABLE; "" for what cannot be one."""
+    """Return a statement that makes a key as a clause of CREATE TABLE; "" where it cannot be one."""
     if is_alter_table_add(statement):
         return as_clause(statement)
     if not isinstance(statement, Statement) or not CREATE_INDEX.match(statement.template):
@@ -116,7 +116,7 @@ def inside(statement: SQL) -> str:
 
 
 def build(connection: BaseDatabaseWrapper, probes: Sequence[Probe]) -> Iterator[tuple[str, Table]]:
-    """Make some of the scratch tables, read them and drop them."""
+    """Create some of the scratch tables, read them and drop them."""
     with dropped_again(connection, probes):
         try:
             create(connection, probes)
@@ -135,14 +135,14 @@ def build(connection: BaseDatabaseWrapper, probes: Sequence[Probe]) -> Iterator[
 
 @contextmanager
 def dropped_again(connection: BaseDatabaseWrapper, probes: Sequence[Probe]) -> Iterator[None]:
-    """Drop the probes at the end, and before it those that a connection which was used before still has."""
+    """Drop the probes after the block, and before it those that a reused connection still has."""
     names = ", ".join(connection.ops.quote_name(probe.name) for probe in probes)
     with connection.cursor() as cursor:
         cursor.execute(DROP_PROBES.format(names=names))
     try:
         yield
     except BaseException:
-        # What happened is to be told, and not that the connection broke; a session's end drops them too.
+        # The first error is to be reported, not a broken connection; the end of the session drops them too.
         with suppress(Error), connection.cursor() as cursor:
             cursor.execute(DROP_PROBES.format(names=names))
         raise
@@ -151,7 +151,7 @@ def dropped_again(connection: BaseDatabaseWrapper, probes: Sequence[Probe]) -> I
 
 
 def create(connection: BaseDatabaseWrapper, probes: Sequence[Probe]) -> None:
-    """Make all probes, in one message if the driver can."""
+    """Create all probes, in one message if the driver can."""
     statements = [probe.sql(connection) for probe in probes]
     with connection.cursor() as cursor:
         for message in [";\n".join(statements)] if takes_many(connection) else statements:
@@ -161,7 +161,7 @@ def create(connection: BaseDatabaseWrapper, probes: Sequence[Probe]) -> None:
 
 
 def create_one_by_one(connection: BaseDatabaseWrapper, probes: Sequence[Probe]) -> None:
-    """Make each probe alone. Raises `ScratchFailed` with the model that the server does not accept."""
+    """Create each probe by itself. Raises `ScratchFailed` with the model that the server rejects."""
     with connection.cursor() as cursor:
         cursor.execute(DROP_PROBES.format(names=", ".join(connection.ops.quote_name(probe.name) for probe in probes)))
         for probe in probes:
@@ -175,7 +175,7 @@ def create_one_by_one(connection: BaseDatabaseWrapper, probes: Sequence[Probe]) 
 
 
 def create_probe(connection: BaseDatabaseWrapper, probe: Probe) -> None:
-    """Make one probe, of another engine where that has all its indexes and InnoDB has not."""
+    """Create one probe, with another engine where that supports all its indexes and InnoDB does not."""
     with connection.cursor() as cursor:
         try:
             cursor.execute(probe.sql(connection))
@@ -186,11 +186,11 @@ def create_probe(connection: BaseDatabaseWrapper, probe: Probe) -> None:
             cursor.execute(evolve(probe, options=f"{options} ENGINE={OTHER_ENGINE}").sql(connection))
 
 
-# Putting the answers together
+# Assembling the tables
 
 
 def decorate(blueprint: Blueprint, answer: Table) -> Table:
-    """The server's table with what the models say of it."""
+    """Return the table of the server completed from its model."""
     model = blueprint.model
     columns = {column.name: column for column in blueprint.columns}
     comment = model._meta.db_table_comment or ""
@@ -213,7 +213,7 @@ def decorate(blueprint: Blueprint, answer: Table) -> Table:
 
 
 def statements(blueprint: Blueprint) -> tuple[str, ...]:
-    """The statements that make the table: the first one with as much in it as it takes."""
+    """Return the statements that create the table, as much as possible in the first one."""
     create = complete(blueprint)
     if comment := blueprint.model._meta.db_table_comment:
         create += f" COMMENT={collecting_editor(blueprint.connection).quote_value(comment)}"
@@ -221,12 +221,12 @@ def statements(blueprint: Blueprint) -> tuple[str, ...]:
 
 
 def decorate_column(blueprint: ColumnBlueprint, answer: Column) -> Column:
-    """The server's column with its default as it was written."""
+    """Return the server's column with its default as the model's SQL has it."""
     return evolve(answer, default_sql=blueprint.default_sql)
 
 
 def decorate_constraint(blueprint: Blueprint, answer: Constraint, uniques: list[Unique]) -> Constraint:
-    """The server's constraint with the clause that Django would write, and no name that the server gave it."""
+    """Return the server's constraint with Django's clause, and without a name that the server gave it."""
     if answer.name in blueprint.clauses:
         return evolve(answer, named=True, sql=blueprint.clauses[answer.name])
     if isinstance(answer, Unique):
@@ -241,5 +241,5 @@ def decorate_constraint(blueprint: Blueprint, answer: Constraint, uniques: list[
 
 
 def decorate_index(blueprint: Blueprint, answer: Index) -> Index:
-    """The server's index, which has the name that Django gave it."""
+    """Return the server's index, which has the name that Django gave it."""
     return evolve(answer, named=answer.name in blueprint.given_names)

@@ -1,4 +1,4 @@
-"""The session of a run: strict whatever the server's default, and alone."""
+"""The session of a run on MariaDB and MySQL: its settings, its lock, and locks of tables."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from automigrate_ext.backends.session import RenamingSession
 from automigrate_ext.backends.work import Step
 from automigrate_ext.waiting import Session as OtherSession
 
-# Without NO_ZERO_DATE, so that zero dates which are there survive a table's rebuild; with NO_AUTO_VALUE_ON_ZERO, so
-# that a row numbered 0 does. Without ANSI_QUOTES, which would change what SHOW CREATE TABLE prints.
+# Without NO_ZERO_DATE, so that present zero dates survive a table's rebuild; with NO_AUTO_VALUE_ON_ZERO, so that a row
+# numbered 0 does. Without ANSI_QUOTES, which would change what SHOW CREATE TABLE prints.
 # Source: https://mariadb.com/kb/en/sql-mode/
 SQL_MODE = (
     "STRICT_ALL_TABLES,STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION,NO_AUTO_VALUE_ON_ZERO"
@@ -30,8 +30,8 @@ READ = "SELECT {names}"
 WRITE = "SET SESSION {pairs}"
 
 READ_ONLY = "SELECT CAST(@@GLOBAL.read_only AS CHAR)"
-# Whether it may be written is asked before whether there is such a table, so that this tells who may, whatever the
-# privilege is called in this version (SUPER, READ ONLY ADMIN, CONNECTION_ADMIN) and by whichever way it was given.
+# The server checks whether it may be written before it looks for the table, so this shows whether the role may write,
+# whatever the privilege is in this version (SUPER, READ ONLY ADMIN, CONNECTION_ADMIN) and however it was granted.
 WRITE_NOTHING = "DELETE FROM automigrate_ext_nowhere"
 
 # A server without Galera has no such variable.
@@ -112,7 +112,8 @@ class MySQLSession(RenamingSession):
     def locked(self, table: str) -> Iterator[None]:
         """Keep other sessions from a table; this is the only lock that outlives a statement that alters them.
 
-        The node of a cluster would wait for itself: what others write has to reach the table before it is altered.
+        In a cluster there is no lock, because the node would wait for itself: it applies the others' writes to the
+        table before it alters it.
         """
         if is_in_cluster(self.connection):
             yield
@@ -148,7 +149,7 @@ class MySQLSession(RenamingSession):
 
 @contextmanager
 def settings(connection: BaseDatabaseWrapper, wanted: Mapping[str, str | int | float]) -> Iterator[None]:
-    """Give the session these settings, and in the end those that it had."""
+    """Give the session these settings while the block runs, and afterwards those before."""
     with connection.cursor() as cursor:
         cursor.execute(READ.format(names=", ".join(f"@@SESSION.{name}" for name in wanted)))
         before = dict(zip(wanted, cursor.fetchone(), strict=True))
@@ -160,7 +161,7 @@ def settings(connection: BaseDatabaseWrapper, wanted: Mapping[str, str | int | f
     try:
         yield
     except BaseException:
-        # The error is what counts; where the connection broke, its session and settings are gone.
+        # The first error is the one to report; where the connection broke, its session and settings are gone.
         with suppress(Error):
             put(connection, {name: before[name] for name in differing})
         raise
@@ -175,7 +176,7 @@ def put(connection: BaseDatabaseWrapper, wanted: Mapping[str, str | int | float]
 
 
 def is_read_only(connection: BaseDatabaseWrapper) -> bool:
-    """Whether the server takes no changes from this role, as replicas are set up for all but administrators."""
+    """Return whether the server takes no changes from this role, as on replicas from all but administrators."""
     with connection.cursor() as cursor:
         cursor.execute(READ_ONLY)
         if cursor.fetchone()[0] in ("0", "OFF"):
@@ -188,14 +189,14 @@ def is_read_only(connection: BaseDatabaseWrapper) -> bool:
 
 
 def is_in_cluster(connection: BaseDatabaseWrapper) -> bool:
-    """Whether what the session writes goes to the other nodes of a Galera cluster."""
+    """Return whether the session's writes are replicated to the other nodes of a Galera cluster."""
     with connection.cursor() as cursor:
         cursor.execute(REPLICATES)
         return any(value == "ON" for _, value in cursor.fetchall())
 
 
 def lock_name(connection: BaseDatabaseWrapper) -> str:
-    """The name of the lock that keeps two runs on one database apart."""
+    """Return the name of the lock that keeps out a second run on a database."""
     database = str(connection.settings_dict["NAME"])
     name = LOCK_PREFIX + database
     if len(name) <= LONGEST_NAME:
@@ -211,13 +212,13 @@ def try_lock(connection: BaseDatabaseWrapper) -> bool:
 
 
 def free_lock(connection: BaseDatabaseWrapper) -> None:
-    """Give the lock back."""
+    """Release the lock."""
     with connection.cursor() as cursor:
         cursor.execute(FREE_LOCK, [lock_name(connection)])
 
 
 def holders(connection: BaseDatabaseWrapper) -> tuple[OtherSession, ...]:
-    """The session that has the lock, as far as the server tells this role of it."""
+    """Return the session that has the lock, as far as the server shows it to this role."""
     with connection.cursor() as cursor:
         cursor.execute(HOLDER, [lock_name(connection)])
         return tuple(

@@ -12,12 +12,12 @@ SHOW = "SHOW CREATE TABLE {table}"
 #: How many tables are read in one message.
 TABLES_A_MESSAGE = 500
 
-#: What the kinds of tables are called that hold rows.
+#: The types of tables that hold rows.
 BASE_TABLES = ("BASE TABLE", "SYSTEM VERSIONED")
 
 
 def show(connection: BaseDatabaseWrapper, names: Sequence[str]) -> Iterator[str]:
-    """What SHOW CREATE TABLE prints of each."""
+    """Yield the output of SHOW CREATE TABLE for each table."""
     statements = [SHOW.format(table=connection.ops.quote_name(name)) for name in names]
     size = TABLES_A_MESSAGE if takes_many(connection) else 1
     with connection.cursor() as cursor:
@@ -27,12 +27,12 @@ def show(connection: BaseDatabaseWrapper, names: Sequence[str]) -> Iterator[str]
 
 
 def takes_many(connection: BaseDatabaseWrapper) -> bool:
-    """Whether the driver may send several statements in one message, which it does unless told otherwise."""
+    """Return whether the driver may send several statements in one message, which is its default."""
     return bool(connection.get_connection_params().get("multi_statements", True))
 
 
 def results(cursor: CursorWrapper) -> Iterator[str]:
-    """The second column of each result of a message."""
+    """Yield the second column of each result of a message."""
     while True:
         (row,) = cursor.fetchall()
         yield row[1]

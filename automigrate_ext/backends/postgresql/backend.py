@@ -72,7 +72,7 @@ INTEGER_WIDTHS = {"smallint": 0, "integer": 1, "bigint": 2}
 
 
 class PostgreSQLBackend(Backend):
-    """What PostgreSQL answers."""
+    """PostgreSQL: a transaction undoes changes of tables, and texts are printed by the server."""
 
     faults_class = PostgreSQLFaults
     session_class = PostgreSQLSession
@@ -139,7 +139,7 @@ class PostgreSQLBackend(Backend):
         return tuple(self.compiler(work).steps())
 
     def compiler(self, work: Work) -> schema.Compiler:
-        """What turns the work into statements; the server is asked about the same work once."""
+        """Return the compiler of the work; the last one is kept, so that the server is asked once."""
         if self.compiled is None or self.compiled[0] is not work:
             self.compiled = work, self.new_compiler(work)
         return self.compiled[1]
@@ -157,13 +157,13 @@ class PostgreSQLBackend(Backend):
         )
 
     def first_schema(self) -> str:
-        """The schema that new tables go to."""
+        """Return the schema in which new tables are created."""
         return str(self.ask(FIRST_SCHEMA))
 
     def forbid_hidden_schemas(self) -> None:
         """Raise `ExecutionFailed` where the server passes over a schema that the role may not use, or has none left.
 
-        Tables in such a schema seem not to be there, and would be made anew in the next one.
+        Tables in such a schema are not visible, and would be made again in the next one.
         """
         with self.connection.cursor() as cursor:
             cursor.execute(HIDDEN_SCHEMAS)
@@ -182,7 +182,7 @@ class PostgreSQLBackend(Backend):
             )
 
     def casts_of_nothing(self, work: Work) -> Iterator[tuple[tuple[str, str], str]]:
-        """How columns without values are converted."""
+        """Yield the columns without values with the SQL that converts them."""
         for change in work.changes:
             if not isinstance(change, AlterColumn) or (change.table, change.new.name) in work.casts:
                 continue
@@ -218,7 +218,7 @@ class PostgreSQLBackend(Backend):
 
     def discard(self, tables: Schema) -> None:
         if self.connection.in_atomic_block:
-            # The server drops no table of which checks are still to be made at the end of the transaction.
+            # The server does not drop a table with checks that are deferred to the end of the transaction.
             self.connection.check_constraints()
         super().discard(tables)
 
@@ -240,13 +240,13 @@ class PostgreSQLBackend(Backend):
 
 
 def messages(steps: Sequence[Step]) -> Iterator[Sequence[Step]]:
-    """Many statements at a time, to save round trips."""
+    """Yield many steps at a time, to save round trips."""
     for start in range(0, len(steps), STATEMENTS_A_MESSAGE):
         yield steps[start : start + STATEMENTS_A_MESSAGE]
 
 
 def chosen_name(table: Table, noun: Constraint | Index) -> str:
-    """The name that the server chooses for a column's own constraint.
+    """Return the name that the server chooses for a column's own constraint.
 
     Source: ChooseIndexName() and ChooseConstraintName() in PostgreSQL's indexcmds.c.
     """

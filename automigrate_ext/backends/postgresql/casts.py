@@ -1,6 +1,6 @@
-"""The ways from one PostgreSQL type to another: what USING says, and when a value has survived it.
+"""The casts from one PostgreSQL type to another: the expression of USING, and the condition that a value survives it.
 
-A type is as format_type() prints it. In the texts `{c}` stands for the column, `{v}` for its new value.
+Types are as format_type() prints them. In the texts `{c}` stands for the column, `{v}` for its new value.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ FAMILIES = {
     "inet": "address",
 }
 
-# Asks for the value, so that a cast that fails does so.
+# This uses the value, so that a cast that fails does fail.
 ALWAYS = "({v}) IS NOT NULL"
 COMES_BACK = "({v})::{old}::text = {c}::text"
 READS_THE_SAME = "({v})::text = {c}::text"
@@ -46,14 +46,14 @@ SAME_NUMBER = (
     "({v})::text = {c}::text OR CASE WHEN {c}::text ~ '^-?(0|[1-9][0-9]*)([.][0-9]+)?$' "
     "THEN {c}::numeric = ({v})::text::numeric ELSE false END"
 )
-# Python writes a moment with T or a blank, with Z or +00:00, and a fraction with zeros at its end.
+# Python formats a moment with T or a blank, with Z or +00:00, and a fraction with zeros at its end.
 MOMENT = (
     "regexp_replace(regexp_replace(translate({c}::text, 'T', ' '), '(Z|[+]00(:?00)?)$', ''), "
     "'([.][0-9]*[1-9])0+$|[.]0+$', '\\1')"
 )
 SAME_MOMENT = f"replace(({{v}})::text, '+00', '') IN ({MOMENT}, {{c}}::text || ' 00:00:00')"
-# The server keeps neither spaces nor the order of keys, nor how a number or a letter is written, and of keys that
-# are there twice only the last: what stands between strings and numbers tells.
+# The server keeps neither spaces nor the order of keys, nor the spelling of numbers and letters, and only the last of
+# duplicate keys: the text between strings and numbers shows whether there are any.
 STRUCTURE = r"""regexp_replace(regexp_replace({text}, '"([^"\\]|\\.)*"', '', 'g'), '[^][{}:,]', '', 'g')"""
 SAME_JSON = f"length({STRUCTURE.replace('{text}', '({v})::text')}) = length({STRUCTURE.replace('{text}', '{c}::text')})"
 TRUE_OR_FALSE = "({v}) IS NOT NULL AND lower({c}::text) IN ('true', 'false', 't', 'f', '1', '0')"
@@ -68,17 +68,17 @@ class Cast:
     survives: str = COMES_BACK
 
     def value(self, column: str, new: str) -> str:
-        """The expression for a column that becomes one of type `new`."""
+        """Return the expression for a column that becomes one of type `new`."""
         return self.using.replace("{c}", column).replace("{new}", new)
 
     def lost(self, column: str, old: str, new: str) -> str:
-        """The condition that something of a value of the column is lost."""
+        """Return the condition that something of a value of the column is lost."""
         survives = self.survives.replace("{v}", self.value(column, new)).replace("{c}", column).replace("{old}", old)
         return f"{column} IS NOT NULL AND ({survives}) IS NOT TRUE"
 
 
 def casts(old: str, new: str) -> Iterator[Cast]:
-    """The ways to try, best first; the server may know none of them."""
+    """Yield the casts to try, best first; the server may have none of them."""
     old_family, new_family = family(old), family(new)
     if special := SPECIAL.get((old_family, new_family)):
         yield special
@@ -98,8 +98,8 @@ def casts(old: str, new: str) -> Iterator[Cast]:
             yield Cast(using="{c}::text::{new}")
 
 
-#: What is better than a plain cast, by the families of the types.
-#: The text of an inet has a mask that nobody wrote; abbrev() leaves it out where it says nothing: PostgreSQL's
+#: Casts that are better than a plain one, by the families of the types.
+#: The text of an inet has a mask even if none was given; abbrev() leaves out a mask of the whole address: PostgreSQL's
 #: documentation, "Network Address Functions and Operators".
 SPECIAL = {
     ("number", "json"): Cast(using="to_jsonb({c})::{new}", survives="jsonb_typeof(to_jsonb({c})) = 'number'"),
@@ -119,10 +119,10 @@ SPECIAL = {
 
 
 def casts_to_array(old_family: str) -> Iterator[Cast]:
-    """The ways to an array: a text as it is written, and any value as the one element."""
+    """Yield the casts to an array: a text as an array literal, and any value as the only element."""
     if old_family == "text":
         yield Cast(survives=ALWAYS)
-    # A text with a brace at its start was rather meant as an array.
+    # A text that begins with a brace is more likely an array literal.
     yield Cast(
         using="CASE WHEN {c} IS NOT NULL THEN ARRAY[{c}]::{new} END",
         survives="({v})[1]::text = {c}::text AND left({c}::text, 1) <> '{'",
@@ -130,7 +130,7 @@ def casts_to_array(old_family: str) -> Iterator[Cast]:
 
 
 def family(printed: str) -> str:
-    """What kind of values a type holds: a name that `SPECIAL` knows, or the type's own."""
+    """Return the family of a type: a name that `SPECIAL` contains, or the type's own name."""
     if printed.endswith("[]"):
         return "array"
     base, _ = split_modifiers(printed)
@@ -138,7 +138,7 @@ def family(printed: str) -> str:
 
 
 def never_loses(old: str, new: str) -> bool:
-    """Whether every value of the old type is one of the new type, by the types alone."""
+    """Return whether every value of the old type is one of the new type, judging by the types alone."""
     old_base, old_modifiers = split_modifiers(old)
     new_base, new_modifiers = split_modifiers(new)
     if new_base in WIDER.get(old_base, ()):
@@ -156,7 +156,7 @@ def never_loses(old: str, new: str) -> bool:
 
 
 def split_modifiers(printed: str) -> tuple[str, tuple[int, ...]]:
-    """A type as format_type() prints it, "numeric(10,2)", as its name and its modifiers."""
+    """Split a type as format_type() prints it, such as "numeric(10,2)", into its name and its modifiers."""
     name, bracket, rest = printed.partition("(")
     if not bracket or not rest.endswith(")"):
         return printed, ()

@@ -14,7 +14,7 @@ from automigrate_ext.backends.copies import Copies
 from automigrate_ext.backends.postgresql.faults import code_of
 from automigrate_ext.exceptions import AutomigrateError
 
-# Locks are apart for each database, and all runs connect to the same one while they make test databases.
+# Locks belong to one database, and all runs connect to the same one while they make test databases.
 TRY_LOCK = "SELECT pg_try_advisory_lock(%s)"
 TRY_SHARE = "SELECT pg_try_advisory_lock_shared(%s)"
 FREE_LOCK = "SELECT pg_advisory_unlock(%s)"
@@ -22,8 +22,8 @@ EXISTS = "SELECT 1 FROM pg_database WHERE datname = %s"
 MAY_CREATE = "SELECT rolcreatedb OR rolsuper FROM pg_roles WHERE rolname = current_user"
 DROP = "DROP DATABASE IF EXISTS {name}"
 COPY = "CREATE DATABASE {target} TEMPLATE {source}"
-# What the catalog says of each table, as it is kept there: nothing is printed, and numbers stand for names. A copy of
-# the database has the same numbers.
+# The rows of the catalog about each table, as they are stored: nothing is printed, and numbers stand for names. A copy
+# of the database has the same numbers.
 TABLES = """
 WITH wanted (name, oid) AS MATERIALIZED (
     SELECT name, to_regclass(quoted)::oid FROM unnest(%s::text[], %s::text[]) AS asked (name, quoted)
@@ -54,9 +54,9 @@ FROM (
 GROUP BY name
 """
 IN_USE_BY = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = %s)"
-#: Seconds until a session that was closed is taken for another one, and between two looks at it.
+#: Seconds after which a session that should have ended is treated as another one's, and between two checks.
 ENDING, LOOK = 0.1, 0.003
-#: Sessions of a process that is gone may take a moment to notice it.
+#: Sessions of a process that ended may take a moment to end too.
 IN_USE = "55006"
 PATIENCE, PAUSE = 10.0, 0.1
 
@@ -85,11 +85,11 @@ class AdvisoryLock:
 
 
 class PostgreSQLCopies(Copies):
-    """Databases of the server that the connection is to."""
+    """Copies of databases on the server of the connection."""
 
     @contextmanager
     def key(self, name: str) -> Iterator[AdvisoryLock]:
-        # The session's end gives it back.
+        # The end of the session releases the lock.
         with self.beside() as cursor:
             yield AdvisoryLock(cursor, int.from_bytes(hashlib.sha256(name.encode()).digest()[:8], signed=True))
 
@@ -125,10 +125,10 @@ class PostgreSQLCopies(Copies):
         self.run(COPY.format(target=self.quote(target), source=self.quote(source)))
 
     def leave(self, name: str) -> None:
-        """Close what this process has open; a database in use is neither dropped nor copied.
+        """Close this process's connections to the database; one in use is neither dropped nor copied.
 
-        A session takes some milliseconds to end, and the server looks again only after a hundred (CountOtherDBBackends
-        in procarray.c), so this waits for that end.
+        A session takes some milliseconds to end, and the server checks again only after a hundred (CountOtherDBBackends
+        in procarray.c), so this method waits for the end.
         """
         super().leave(name)
         self.connection.close_pool()  # type: ignore[attr-defined]
@@ -146,7 +146,7 @@ class PostgreSQLCopies(Copies):
             return dict(cursor.fetchall())
 
     def run(self, sql: str) -> None:
-        """Execute a statement; where the database is in use, again for a while."""
+        """Execute a statement, and again for a while where the database is in use."""
         deadline = time.monotonic() + PATIENCE
         while True:
             try:

@@ -1,6 +1,6 @@
-"""What changes cost on PostgreSQL: which tables are rewritten, read or locked.
+"""The cost of changes on PostgreSQL: which tables are rewritten, read or locked.
 
-Sources, where nothing else is said: PostgreSQL's documentation of ALTER TABLE, CREATE INDEX and of explicit locking.
+Sources, unless another is given: PostgreSQL's documentation of ALTER TABLE, CREATE INDEX and of explicit locking.
 """
 
 from __future__ import annotations
@@ -80,14 +80,14 @@ class PostgreSQLCost(Cost):
 
 
 class Prober:
-    """Lets the server decide whether a table is rewritten: it does the same to an empty temporary table."""
+    """Finds out whether a table is rewritten, by the same change of an empty temporary table."""
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
         self.connection = connection
         self.known: dict[tuple[str, str], bool] = {}
 
     def rewrites(self, column: str, definition: str | None, clause: str) -> bool:
-        """Whether a clause about a quoted column, which has a definition or is new, rewrites its table."""
+        """Return whether a clause about a quoted column, which has a definition or is new, rewrites its table."""
         alike = definition or "", clause.replace(column, "")
         if alike not in self.known:
             self.known[alike] = self.ask(f"{column} {definition}" if definition else "", clause)
@@ -104,7 +104,7 @@ class Prober:
         except DatabaseError as error:
             if faults.is_fault(error):
                 raise
-            # What the server refuses here it refuses in the run too, which says why.
+            # The server refuses the same statement in the run too, which reports the reason.
             return True
         return changed
 
@@ -114,7 +114,7 @@ class Prober:
 
 
 def effects(connection: BaseDatabaseWrapper, compiler: Compiler, tables: Collection[str]) -> dict[str, tuple[str, ...]]:
-    """What the changes of a plan do to those of the tables to which they do something."""
+    """Return the effects of a plan's changes on those of the tables on which they have any."""
     prober = Prober(connection)
     found = {name: table_effects(compiler, prober, name) for name in compiler.altered_tables if name in tables}
     for table, foreign_key in added_foreign_keys(compiler):
@@ -129,7 +129,7 @@ def effects(connection: BaseDatabaseWrapper, compiler: Compiler, tables: Collect
 
 
 def table_effects(compiler: Compiler, prober: Prober, name: str) -> list[str]:
-    """What the changes of one table's columns, constraints and indexes do to it, locks apart."""
+    """Return the effects of the changes of one table's columns, constraints and indexes, except for locks."""
     table, changes = TableCompiler(compiler, name), compiler.by_table[name]
     words = []
     if any(rewrites(table, prober, change) for change in changes) or remakes_stored(table):
@@ -147,7 +147,7 @@ def table_effects(compiler: Compiler, prober: Prober, name: str) -> list[str]:
 
 
 def rewrites(table: TableCompiler, prober: Prober, change: Change) -> bool:
-    """Whether adding or converting a column rewrites the table, which the server is asked."""
+    """Return whether adding or converting a column rewrites the table, according to the server."""
     match change:
         case AddColumn(new=Column(generated=Generated() as generated)):
             # A stored column is computed for every row, a virtual one for none.
@@ -165,13 +165,13 @@ def rewrites(table: TableCompiler, prober: Prober, change: Change) -> bool:
 
 
 def remakes_stored(table: TableCompiler) -> bool:
-    """Whether a stored generated column is made anew."""
+    """Return whether a stored generated column is dropped and added again."""
     columns = (table.desired.column(name) for name in table.remade)
     return any(column is not None and column.generated is not None and column.generated.stored for column in columns)
 
 
 def checks_rows(change: Change) -> bool:
-    """Whether rows are read to see that they satisfy NOT NULL or a check."""
+    """Return whether rows are read to verify NOT NULL or a check."""
     match change:
         case AlterColumn(old=Column(null=True), new=Column(null=False)) | AddConstraint(new=Check()):
             return True
@@ -179,7 +179,7 @@ def checks_rows(change: Change) -> bool:
 
 
 def puts_back_check(table: TableCompiler) -> bool:
-    """Whether a check is taken off and put back around a conversion."""
+    """Return whether a check is dropped and added again around a conversion."""
     return any(isinstance(constraint, Check) and table.is_stale(constraint) for constraint in table.current.constraints)
 
 
@@ -188,20 +188,20 @@ def moves(change: Change) -> bool:
 
 
 def writes_down(change: Change) -> bool:
-    """Whether values that were computed when read are written down."""
+    """Return whether values that were computed on reading are stored."""
     if not isinstance(change, AlterColumn) or change.new.generated:
         return False
     return change.old.generated is not None and not change.old.generated.stored
 
 
 def draws(table: TableCompiler, change: Change) -> bool:
-    """Whether each row gets a value of its own in a new column."""
+    """Return whether each row gets a value of its own in a new column."""
     fill = table.fill(change.new) if isinstance(change, AddColumn) else None
     return fill is not None and fill.draw is not None
 
 
 def fills(table: TableCompiler, change: AlterColumn) -> bool:
-    """Whether an UPDATE fills in values before the column forbids NULL."""
+    """Return whether an UPDATE fills in values before the column forbids NULL."""
     old, new = change.old, change.new
     fill = table.fill(new) if old.null and not new.null else None
     return fill is not None and (old.type == new.type or fill.draw is not None)
@@ -217,14 +217,14 @@ def builds_index(change: Change) -> bool:
 
 
 def takes_lock(change: Change) -> bool:
-    """Whether reads and writes wait until the run ends; only comments and new names of indexes let them pass."""
+    """Return whether reads and writes wait until the run ends, as for all but comments and new names of indexes."""
     if isinstance(change, AlterTable):
         return moves(change)
     return not isinstance(change, RenameIndex)
 
 
 def added_foreign_keys(compiler: Compiler) -> Iterator[tuple[str, ForeignKey]]:
-    """The foreign keys that come or are put back, each with its table."""
+    """Yield the foreign keys that are added, for the first time or again, each with its table."""
     for change in compiler.of(AddConstraint):
         if isinstance(change.new, ForeignKey):
             yield change.table, change.new

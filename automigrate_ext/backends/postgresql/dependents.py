@@ -1,4 +1,4 @@
-"""What depends on tables, columns and constraints on PostgreSQL, and which foreign keys point at tables."""
+"""Dependents of tables, columns and constraints on PostgreSQL, and foreign keys that point at tables."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SELECT CASE WHEN pg_table_is_visible(c.oid) THEN c.relname::text ELSE format('"%
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = ANY(%s::oid[])
 """
 
-# A view may hang on a table by way of other views.
+# A view may depend on a table by way of other views.
 DEPENDENTS = """
 WITH RECURSIVE hanging (name, oid) AS (
     SELECT wanted.name, to_regclass(wanted.quoted)::oid FROM unnest(%s::text[], %s::text[]) AS wanted (name, quoted)
@@ -50,11 +50,11 @@ JOIN pg_inherits i ON i.inhrelid = to_regclass(wanted.quoted) JOIN pg_class p ON
 ORDER BY 1, 2, 3
 """
 
-# What hangs on whole tables, columns or constraints: by a normal dependency, so that the server neither drops it
-# along nor lets the thing change. Sources: PostgreSQL's documentation of pg_depend, and
+# The dependents of whole tables, columns or constraints by a normal dependency, so that the server neither drops them
+# along nor lets the object change. Sources: PostgreSQL's documentation of pg_depend, and
 # RememberAllDependentForRebuilding() in tablecmds.c. A table's row type and the sequences of its columns count as
-# parts of it. Foreign keys, indexes, constraints and generated columns are none of it: the run takes these off and
-# puts them back. A view that hangs on such a view has to go before it, and is named too.
+# parts of it. Foreign keys, indexes, constraints and generated columns are left out: the run drops these and adds them
+# again. A view that depends on such a view has to go before it, and is named too.
 DEPENDENTS_OF = """
 WITH RECURSIVE wanted (number, relation, attribute, k) AS (
     SELECT w.number, to_regclass(w.quoted)::oid, a.attnum, k.oid

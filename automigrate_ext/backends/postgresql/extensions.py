@@ -1,7 +1,7 @@
-"""Extensions: which of them the models take, which of these are missing, and why one cannot be created.
+"""Extensions: which of them the models need, which of these are missing, and why one cannot be created.
 
-Which extension brings a type or an operator class cannot be asked of the server before it is created, so for those
-that come with PostgreSQL, and for pgvector, it is written down here.
+Before an extension is created, the server does not show which types and operator classes it brings. For those that come
+with PostgreSQL, and for pgvector, this module lists them.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ SELECT quote_ident(current_user), quote_ident(current_database()), has_database_
        coalesce((SELECT bool_or(trusted) FROM pg_available_extension_versions WHERE name = %s), false)
 """
 
-#: Where the fields are that Django has for every database.
+#: The modules of the fields that Django has for every database.
 DJANGO_FIELDS = "django.db.models."
-#: By the types of columns. Sources: https://www.postgresql.org/docs/current/contrib.html, pgvector's README.
+#: Extensions by the types of columns. Sources: https://www.postgresql.org/docs/current/contrib.html, pgvector's README.
 OF_TYPES = {
     "citext": "citext",
     "cube": "cube",
@@ -42,7 +42,7 @@ OF_TYPES = {
     "sparsevec": "vector",
     "vector": "vector",
 }
-#: By the operator classes that indexes and constraints name.
+#: Extensions by the operator classes that indexes and constraints name.
 OF_OPERATOR_CLASSES = {
     "gin_trgm_ops": "pg_trgm",
     "gist_trgm_ops": "pg_trgm",
@@ -50,11 +50,11 @@ OF_OPERATOR_CLASSES = {
     "gist__int_ops": "intarray",
     "gist__intbig_ops": "intarray",
 }
-#: By the access methods of indexes.
+#: Extensions by the access methods of indexes.
 OF_METHODS = {"bloom": "bloom"}
-#: By the access method over a plain type, for which PostgreSQL itself has no operator class.
+#: Extensions by the access method over a plain type, for which PostgreSQL itself has no operator class.
 OF_PLAIN_TYPES = {"gin": "btree_gin", "gist": "btree_gist"}
-# Sources: https://www.postgresql.org/docs/current/btree-gin.html and btree-gist.html. Types that `db_type` writes.
+# Sources: https://www.postgresql.org/docs/current/btree-gin.html and btree-gist.html. Types as `db_type` spells them.
 PLAIN_TYPES = frozenset(
     {
         *("smallint", "integer", "bigint", "real", "double precision", "numeric", "money", "oid", "boolean"),
@@ -99,7 +99,7 @@ class PostgreSQLExtensions(Extensions):
 
 
 def needed(connection: BaseDatabaseWrapper, models: Iterable[type[Model]]) -> dict[str, str]:
-    """The extensions that the models take, each with the first field, index or constraint that takes it."""
+    """Return the extensions that the models need, each with the first field, index or constraint that needs it."""
     found: dict[str, str] = {}
     for model in models:
         for extension, owner in of_model(connection, model):
@@ -108,7 +108,7 @@ def needed(connection: BaseDatabaseWrapper, models: Iterable[type[Model]]) -> di
 
 
 def of_model(connection: BaseDatabaseWrapper, model: type[Model]) -> Iterator[tuple[str, str]]:
-    """The extensions that one model takes, with what takes each."""
+    """Yield the extensions that one model needs, each with the field, index or constraint that needs it."""
     label = model._meta.label
     # None of Django's own fields is of such a type, and there may be very many of them.
     others = (field for field in model._meta.local_fields if not type(field).__module__.startswith(DJANGO_FIELDS))
@@ -121,7 +121,7 @@ def of_model(connection: BaseDatabaseWrapper, model: type[Model]) -> Iterator[tu
 
 
 def of_object(connection: BaseDatabaseWrapper, model: type[Model], thing: Any) -> Iterator[str]:
-    """The extensions that an index or a constraint takes."""
+    """Yield the extensions that an index or a constraint needs."""
     method = method_of(thing)
     if method in OF_METHODS:
         yield OF_METHODS[method]
@@ -135,12 +135,12 @@ def of_object(connection: BaseDatabaseWrapper, model: type[Model], thing: Any) -
 
 
 def method_of(thing: Any) -> str:
-    """The access method: an exclusion constraint says it, an index of django.contrib.postgres is named for it."""
+    """Return the access method: an attribute of exclusion constraints, the suffix of indexes of contrib.postgres."""
     return str(getattr(thing, "index_type", "") or getattr(thing, "suffix", "")).lower()
 
 
 def keys_of(connection: BaseDatabaseWrapper, model: type[Model], thing: Any) -> Iterator[tuple[str, str]]:
-    """The type and the named operator class of each key, "" where there is none or it cannot be told."""
+    """Yield the type and the named operator class of each key, "" where there is none or it is not known."""
     classes = tuple(getattr(thing, "opclasses", ()))
     names = [name for name, _ in getattr(thing, "fields_orders", ())] or list(getattr(thing, "fields", ()))
     for number, name in enumerate(names):
@@ -154,14 +154,14 @@ def keys_of(connection: BaseDatabaseWrapper, model: type[Model], thing: Any) -> 
 
 
 def operator_class_of(expression: Any) -> str:
-    """The operator class that an expression names, as django.contrib.postgres.indexes.OpClass does."""
+    """Return the operator class that an expression names, as django.contrib.postgres.indexes.OpClass does."""
     parts = expression.flatten() if isinstance(expression, Expression) else ()
     classes: Iterable[Any] = (part for part in parts if isinstance(part, OpClass))
     return next((str(part.extra["name"]) for part in classes), "")
 
 
 def type_of(connection: BaseDatabaseWrapper, model: type[Model], expression: Any) -> str:
-    """The type of an expression over the model's columns, or "" where Django cannot tell."""
+    """Return the type of an expression over the model's columns, or "" where Django does not know it."""
     try:
         resolved = expression.resolve_expression(Query(model, alias_cols=False))
         return plain(resolved.output_field.db_type(connection))
@@ -170,13 +170,13 @@ def type_of(connection: BaseDatabaseWrapper, model: type[Model], expression: Any
 
 
 def plain(db_type: str | None) -> str:
-    """A type without its length; "numeric(5, 2)" is "numeric"."""
+    """Return a type without its length; "numeric(5, 2)" is "numeric"."""
     name, _, rest = (db_type or "").partition("(")
     return f"{name.strip()}{rest.partition(')')[2].rstrip()}".lower()
 
 
 def missing(connection: BaseDatabaseWrapper, wanted: Mapping[str, str]) -> tuple[str, ...]:
-    """Those that the database does not have. Raises `AutomigrateError` with each that the server cannot create."""
+    """Return the extensions that are missing. Raises `AutomigrateError` with each that the server cannot create."""
     if not wanted:
         return ()
     there = names(connection, THERE, wanted)
@@ -192,14 +192,14 @@ def missing(connection: BaseDatabaseWrapper, wanted: Mapping[str, str]) -> tuple
 
 
 def names(connection: BaseDatabaseWrapper, sql: str, wanted: Iterable[str]) -> set[str]:
-    """The names that a query answers of those wanted."""
+    """Return those of the wanted names that a query returns."""
     with connection.cursor() as cursor:
         cursor.execute(sql, [list(wanted)])
         return {name for (name,) in cursor.fetchall()}
 
 
 def forbidden(connection: BaseDatabaseWrapper, name: str, error: Error) -> str:
-    """Why the role may not create an extension, and how it comes to be there."""
+    """Return why the role may not create an extension, and who can."""
     role, database, may_create, is_trusted = faults.row_of(connection, MAY_CREATE, name)
     words = " ".join(str(error).split()).rstrip(".")
     way_out = f"Let a superuser run CREATE EXTENSION {connection.ops.quote_name(name)} in {database} once"

@@ -1,4 +1,4 @@
-"""What a server does not allow or cannot do: the way out, said of the server as it is set up."""
+"""Errors of PostgreSQL, and the way out of each for this server."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from automigrate_ext.waiting import describe_sessions
 # Error codes. Source: PostgreSQL's documentation, appendix "PostgreSQL Error Codes".
 LOCK_NOT_AVAILABLE, DEADLOCK = "55P03", "40P01"
 NO_PRIVILEGE, READ_ONLY = "42501", "25006"
-# What is said of a table, column or object that went in the meantime. An internal error, because functions like
-# pg_get_indexdef() do not look at the snapshot of the query that calls them.
+# Errors about a table, column or object that was dropped in the meantime. XX000 is an internal error, raised because
+# functions like pg_get_indexdef() do not use the snapshot of the query that calls them.
 GONE = {"42P01", "42703", "42704", "XX000"}
 SHUT_DOWN = {"57P01", "57P02", "57P03"}
 
@@ -51,7 +51,7 @@ SELECT quote_ident(current_user), quote_ident(current_database()), quote_ident(c
        pg_is_in_recovery(), has_database_privilege(current_database(), 'TEMPORARY'),
        has_schema_privilege(current_schema(), 'CREATE')
 """
-# The table that a message speaks of; of several whose names are in it, the longest name is meant.
+# The table that a message is about: of several whose names are in it, the one with the longest name.
 FOREIGN_TABLE = """
 SELECT c.oid::regclass::text, quote_ident(pg_get_userbyid(c.relowner)),
        has_table_privilege(c.oid, 'SELECT'), pg_has_role(c.relowner, 'USAGE'), row_security_active(c.oid)
@@ -63,35 +63,35 @@ ORDER BY length(c.relname) DESC LIMIT 1
 
 
 def code_of(error: Error) -> str:
-    """The five characters by which the server names the kind of an error, or "" where it was not the server."""
+    """Return the five characters of the server's error code, or "" where the error is not the server's."""
     return getattr(error.__cause__, "sqlstate", None) or ""
 
 
 def is_lost(error: Error) -> bool:
-    """Whether the connection broke: the server said that it stops, or nothing at all."""
+    """Return whether the connection broke: the server reported that it stops, or nothing at all."""
     code = code_of(error)
     return code in SHUT_DOWN or code.startswith("08") or (isinstance(error, OperationalError) and not code)
 
 
 def is_forbidden(error: Error) -> bool:
-    """Whether the role, or the server, may not do it."""
+    """Return whether the role lacks a privilege, or the server is read-only."""
     return code_of(error) in {NO_PRIVILEGE, READ_ONLY}
 
 
 def is_fault(error: Error) -> bool:
-    """Whether it is the database that fails or is in the way, and not what it was asked."""
+    """Return whether the database fails or is in the way, as opposed to the statement being wrong."""
     return is_lost(error) or is_forbidden(error) or code_of(error) in {LOCK_NOT_AVAILABLE, *ADVICE}
 
 
 def advice(connection: BaseDatabaseWrapper, error: Error) -> str:
-    """The way out, or "" where the server's words say all."""
+    """Return the way out, or "" where the server's message is enough."""
     if is_lost(error):
         return LOST
     return forbidden(connection, error) if is_forbidden(error) else ADVICE.get(code_of(error), "")
 
 
 def forbidden(connection: BaseDatabaseWrapper, error: Error) -> str:
-    """Which privilege is missing, and how it is given."""
+    """Return which privilege is missing, and how it is granted."""
     role, database, schema, is_standby, may_make_temporary, may_create = row_of(connection, SITUATION)
     if code_of(error) == READ_ONLY:
         return STANDBY if is_standby else READS_ONLY.format(role=role)
@@ -108,7 +108,7 @@ def forbidden(connection: BaseDatabaseWrapper, error: Error) -> str:
 
 
 def missing_on_table(role: str, table: str, owner: str, may_read: bool) -> str:
-    """What a role lacks on a table of another role's."""
+    """Return what a role lacks on a table of another role's, and how it gets that."""
     reading = "" if may_read else f" For --check and --dry-run it is enough to GRANT SELECT ON {table} TO {role}."
     return (
         f"{table} belongs to {owner}, and only its owner may change it: run as {owner}, GRANT {owner} TO {role}, or "
@@ -117,7 +117,7 @@ def missing_on_table(role: str, table: str, owner: str, may_read: bool) -> str:
 
 
 def row_of(connection: BaseDatabaseWrapper, sql: str, *params: str) -> Any:
-    """The first row that a query answers."""
+    """Return the first row of a query."""
     with connection.cursor() as cursor:
         cursor.execute(sql, params or None)
         return cursor.fetchone()

@@ -1,4 +1,4 @@
-"""What a change of type would do to the values of a PostgreSQL column: asked of the values themselves."""
+"""The effect of a change of type on the values of a PostgreSQL column, found by queries over the values."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from automigrate_ext.backends.rows import Question, Rows, TookTooLong
 from automigrate_ext.schema.nouns import Column, Table
 
 CAST_NOTHING = "SELECT {value} FROM (SELECT NULL::{old} AS nothing) AS none"
-# A function of the session that is gone with the savepoint in which it is made. OTHERS is every error but
+# A function of the session that vanishes with the savepoint in which it is created. OTHERS is every error but
 # that of a statement that took too long: PostgreSQL's documentation, "Trapping Errors".
 SURVIVES = """
 CREATE FUNCTION pg_temp.automigrate_ext_survives({old}) RETURNS boolean LANGUAGE plpgsql AS $function$
@@ -32,7 +32,7 @@ NOTHING = "NULL::{new}"
 
 
 def count_lost(rows: Rows, table: Table, old: Column, new: Column) -> Loss:
-    """What the best way from `old` to `new` does to the values of a column."""
+    """Count the values that the best cast from `old` to `new` would alter."""
     if old.type == new.type or never_loses(old.type, new.type):
         return Loss()
     return Attempt(rows=rows, table=table, old=old, new=new).loss()
@@ -40,7 +40,7 @@ def count_lost(rows: Rows, table: Table, old: Column, new: Column) -> Loss:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Attempt:
-    """Tries the ways from one type to another on the values of one column."""
+    """Tries the casts from one type to another on the values of one column."""
 
     rows: Rows
     table: Table
@@ -52,7 +52,7 @@ class Attempt:
         return self.rows.quote(self.old.name)
 
     def loss(self) -> Loss:
-        """The loss of the first way that loses nothing, or of the one that loses least."""
+        """Return the loss of the first cast that loses nothing, or of the one that loses least."""
         found: list[Loss] = []
         failure = ""
         for cast in casts(self.old.type, self.new.type):
@@ -68,7 +68,7 @@ class Attempt:
         return min(found, key=lambda loss: loss.rows or 0) if found else self.failing(failure)
 
     def loss_by(self, cast: Cast) -> Loss:
-        """What one way loses, with examples; raises `DatabaseError` where it fails on a value."""
+        """Return the loss by one cast, with examples. Raises `DatabaseError` where it fails on a value."""
         using = cast.value(self.column, self.new.type)
         question = self.question(cast.lost(self.column, self.old.type, self.new.type))
         try:
@@ -82,7 +82,7 @@ class Attempt:
         return Question(source=self.rows.now(self.table), condition=condition)
 
     def failing(self, failure: str) -> Loss:
-        """Which values fail, if every way does."""
+        """Return the loss where every cast fails: the values that no cast converts."""
         values = self.rows.answer(self.rows.values(self.rows.now(self.table), [self.old.name]))
         if values.rows == 0:
             return Loss(using=using_for_nothing(self.rows.connection, self.old, self.new))
@@ -93,7 +93,7 @@ class Attempt:
         return Loss(rows=rows, error=failure, samples=samples)
 
     def count_failing(self, cast: Cast) -> tuple[int | None, tuple[tuple[Any, ...], ...]]:
-        """How many values do not survive, and the keys of some."""
+        """Count the values that do not survive, and return the keys of some."""
         alias = self.rows.connection.alias
         with transaction.atomic(using=alias), self.rows.connection.cursor() as cursor:
             lost = cast.lost("$1", self.old.type, self.new.type)
@@ -106,12 +106,12 @@ class Attempt:
 
 
 def known_cast(connection: BaseDatabaseWrapper, old: str, new: str) -> Cast | None:
-    """The first way between two types that the server knows, whatever the values."""
+    """Return the first cast between two types that the server has, whatever the values are."""
     return next((cast for cast in casts(old, new) if is_known(connection, cast, old, new)), None)
 
 
 def is_known(connection: BaseDatabaseWrapper, cast: Cast, old: str, new: str) -> bool:
-    """Whether the server understands a way to convert."""
+    """Return whether the server has a cast."""
     sql = CAST_NOTHING.format(value=cast.value("nothing", new), old=old)
     try:
         with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
@@ -124,11 +124,11 @@ def is_known(connection: BaseDatabaseWrapper, cast: Cast, old: str, new: str) ->
 
 
 def using_for_nothing(connection: BaseDatabaseWrapper, old: Column, new: Column) -> str:
-    """How a column is converted that holds no values: by the first way that the server knows, if it knows any."""
+    """Return the SQL that converts a column without values: by the first cast that the server has, if any."""
     cast = known_cast(connection, old.type, new.type)
     return cast.value(connection.ops.quote_name(old.name), new.type) if cast else NOTHING.format(new=new.type)
 
 
 def words(error: DatabaseError) -> str:
-    """The server's words in one line."""
+    """Return the server's message in one line."""
     return " ".join(str(error).split())

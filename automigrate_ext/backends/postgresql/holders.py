@@ -24,7 +24,7 @@ HOLDERS = f"""{SESSION}
   AND l.locktype = 'relation' AND l.relation IN (SELECT to_regclass(q)::oid FROM unnest(%s::text[]) q)
 ORDER BY 1
 """
-# Whoever holds a lock on a table of the project's that the statement names; on any, where it is not known.
+# Sessions that hold a lock on a table of the project's which the statement names, or on any where none is given.
 NAMED_HOLDERS = f"""{SESSION}
   AND l.locktype = 'relation' AND l.relation IN (
       SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace

@@ -27,7 +27,7 @@ from automigrate_ext.schema.nouns import (
     Unique,
 )
 
-# to_regclass() follows the search path just as the statements do that will be run.
+# to_regclass() follows the search path just like the statements of the run.
 RELATIONS = """
 SELECT wanted.name, c.oid, c.relkind, obj_description(c.oid, 'pg_class'), t.spcname,
        c.relnamespace::regnamespace::text, c.relname, n.nspname IS DISTINCT FROM current_schema()
@@ -38,7 +38,7 @@ LEFT JOIN pg_tablespace t ON t.oid = c.reltablespace
 """
 
 # A serial column is one whose default reads a sequence that depends on it (deptype 'a'); Django before
-# 4.1 made such columns, and they count as identity columns ("by default").
+# 4.1 made such columns, and they are treated as identity columns ("by default").
 COLUMNS = """
 SELECT a.attrelid, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
        pg_get_expr(d.adbin, d.adrelid), a.attgenerated, a.attidentity,
@@ -136,7 +136,7 @@ SELECT a.attrelid, a.attnum, a.attname FROM pg_attribute a
 WHERE a.attrelid = ANY(%s::oid[]) AND a.attnum > 0
 """
 
-# The models may write the schema although the name alone would do.
+# The models may give the schema although the name alone would be enough.
 RELATION_NAMES = """
 SELECT c.oid, coalesce((SELECT min(known.name) FROM unnest(%s::text[], %s::text[]) AS known (name, quoted)
                         WHERE to_regclass(known.quoted) = c.oid),
@@ -146,7 +146,7 @@ FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.oid = ANY(%s::oid[])
 """
 
-#: What `pg_class.relkind` says; source: PostgreSQL's documentation, "pg_class".
+#: The values of `pg_class.relkind`; source: PostgreSQL's documentation, "pg_class".
 KINDS = {
     "v": "view",
     "m": "materialised view",
@@ -157,13 +157,13 @@ KINDS = {
     "c": "composite type",
     "t": "TOAST table",
 }
-#: `pg_constraint.confdeltype`; NO ACTION is what a foreign key does that says nothing.
+#: The values of `pg_constraint.confdeltype`; NO ACTION is the default of a foreign key.
 ON_DELETE = {"a": None, "r": "RESTRICT", "c": "CASCADE", "n": "SET NULL", "d": "SET DEFAULT"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Relation:
-    """A table that was found under a wanted name."""
+    """A table that exists under a wanted name."""
 
     name: str
     oid: int
@@ -174,13 +174,13 @@ class Relation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Names:
-    """What the object identifiers of the catalog are called: relations and columns."""
+    """The names behind the object identifiers of the catalog: of relations and columns."""
 
     relations: Mapping[int, str]
     columns: Mapping[tuple[int, int], str]
 
     def of(self, relation: int, numbers: Iterable[int]) -> tuple[str, ...]:
-        """The names of the columns of a relation with these numbers."""
+        """Return the names of the columns of a relation with these numbers."""
         return tuple(self.columns[relation, number] for number in numbers if number > 0)
 
 
@@ -193,8 +193,8 @@ def introspect(
 ) -> Schema:
     """Read those of the named tables that exist, in `namespace` only if that is given.
 
-    Tables at which their foreign keys point are called as `known` has them, if it does. Raises `ShadowedTable` where
-    something else has the name.
+    Tables at which their foreign keys point get their names in `known`, if they are there. Raises `ShadowedTable` where
+    something other than a table has the name.
     """
     with connection.cursor() as cursor:
         relations = find_relations(cursor, connection, names, namespace)
@@ -224,14 +224,14 @@ def introspect(
 
 
 def known_names(connection: BaseDatabaseWrapper, known: Collection[str]) -> list[list[str]]:
-    """Names of tables, and how they are written in SQL."""
+    """Return names of tables, and the same names as they are written in SQL."""
     return [list(known), [connection.ops.quote_name(name) for name in known]]
 
 
 def find_relations(
     cursor: CursorWrapper, connection: BaseDatabaseWrapper, names: Collection[str], namespace: str | None
 ) -> list[Relation]:
-    """The tables that exist under the names, in the order of the names."""
+    """Return the tables that exist under the names, in the order of the names."""
     ordered = list(names)
     quoted = [qualified(connection, name, namespace) for name in ordered]
     cursor.execute(RELATIONS, [ordered, quoted])
@@ -252,19 +252,19 @@ def find_relations(
 
 
 def qualified(connection: BaseDatabaseWrapper, name: str, namespace: str | None) -> str:
-    """The name as to_regclass() reads it."""
+    """Return the name in the form that to_regclass() takes."""
     quoted = connection.ops.quote_name(name)
     return f"{namespace}.{quoted}" if namespace else quoted
 
 
 def versioned(connection: BaseDatabaseWrapper, sql: str) -> str:
-    """The query with what the server's version can tell: NULLS NOT DISTINCT came with PostgreSQL 15."""
+    """Return the query for the server's version: NULLS NOT DISTINCT came with PostgreSQL 15."""
     can_tell = connection.features.supports_nulls_distinct_unique_constraints
     return sql.replace("{nulls_not_distinct}", "i.indnullsnotdistinct" if can_tell else "false")
 
 
 def fetch_grouped(cursor: CursorWrapper, sql: str, oids: list[int]) -> defaultdict[int, list[Any]]:
-    """The rows of a query by their first column, the table's object identifier."""
+    """Return the rows of a query by their first column, the table's object identifier."""
     cursor.execute(sql, [oids])
     grouped: defaultdict[int, list[Any]] = defaultdict(list)
     for row in cursor.fetchall():
@@ -273,7 +273,7 @@ def fetch_grouped(cursor: CursorWrapper, sql: str, oids: list[int]) -> defaultdi
 
 
 def generated_from(cursor: CursorWrapper, oids: list[int]) -> dict[tuple[int, int], list[int]]:
-    """Which columns each generated column reads."""
+    """Return which columns each generated column reads."""
     cursor.execute(GENERATED_FROM, [oids])
     reads: defaultdict[tuple[int, int], list[int]] = defaultdict(list)
     for relation, number, read in cursor.fetchall():
@@ -288,7 +288,7 @@ def fetch_names(
     constraints: Mapping[int, list[Any]],
     known: list[list[str]],
 ) -> Names:
-    """The names of the tables read and of those that their foreign keys point at, with their columns."""
+    """Return the names of the tables read and of those that their foreign keys point at, with their columns."""
     relation_names = {relation.oid: relation.name for relation in relations}
     column_names = {(oid, row[11]): row[1] for oid, rows in columns.items() for row in rows}
     outside = sorted({row[4] for rows in constraints.values() for row in rows} - {0} - set(relation_names))
@@ -301,7 +301,7 @@ def fetch_names(
 
 
 def as_column(row: Any, reads: Mapping[tuple[int, int], list[int]], names: Names) -> Column:
-    """A row of `COLUMNS` as a column."""
+    """Return a row of `COLUMNS` as a column."""
     (
         oid,
         name,
@@ -334,7 +334,7 @@ def as_column(row: Any, reads: Mapping[tuple[int, int], list[int]], names: Names
 
 
 def as_constraint(row: Any, names: Names) -> Constraint | PrimaryKey:
-    """A row of `CONSTRAINTS` as what it is."""
+    """Return a row of `CONSTRAINTS` as a constraint or primary key."""
     (oid, kind, name, numbers, target, target_numbers, on_delete, deferrable, deferred) = row[:9]
     expression, definition, nulls_not_distinct, key_count, index_numbers, tablespace = row[9:15]
     excluded, operators, condition, inherited = row[15:]
@@ -381,7 +381,7 @@ def as_constraint(row: Any, names: Names) -> Constraint | PrimaryKey:
 def split_keys(
     constraints: Iterable[Constraint | PrimaryKey],
 ) -> tuple[list[PrimaryKey], tuple[Constraint, ...]]:
-    """The primary key (one at most) and the other constraints."""
+    """Return the primary key (one at most) and the other constraints."""
     keys: list[PrimaryKey] = []
     others: list[Constraint] = []
     for constraint in constraints:
@@ -393,7 +393,7 @@ def split_keys(
 
 
 def as_index(row: Any, names: Names) -> Index:
-    """A row of `INDEXES` as an index."""
+    """Return a row of `INDEXES` as an index."""
     (oid, name, method, unique, key_count, numbers, printed, opclasses, collations, options) = row[:10]
     condition, reloptions, tablespace, valid, nulls_not_distinct, definition, used, inherited = row[10:]
     keys = tuple(
@@ -426,17 +426,17 @@ def as_index(row: Any, names: Names) -> Index:
 
 
 def as_order(option: int) -> str:
-    """A key's place in `pg_index.indoption`: bit 0 is DESC, bit 1 NULLS FIRST (the default under DESC)."""
+    """Return a key's place in `pg_index.indoption`: bit 0 is DESC, bit 1 NULLS FIRST (the default under DESC)."""
     return {0: "", 1: "DESC NULLS LAST", 2: "NULLS FIRST", 3: "DESC"}[option]
 
 
 def quote(name: str) -> str:
-    """A catalog name as an identifier."""
+    """Return a catalog name as an identifier."""
     return '"' + name.replace('"', '""') + '"'
 
 
 def rename_columns(index: Index, names: Mapping[str, str]) -> Index:
-    """The index over other columns."""
+    """Return the index over other columns."""
     return evolve(
         index,
         keys=tuple(evolve(key, column=names[key.column]) if key.column else key for key in index.keys),
@@ -446,5 +446,5 @@ def rename_columns(index: Index, names: Mapping[str, str]) -> Index:
 
 
 def bare_name(name: str) -> str:
-    """A model's table name without the schema that it may be quoted with."""
+    """Return a model's table name without the schema that it may be quoted with."""
     return split_identifier(name)[1].strip('"')

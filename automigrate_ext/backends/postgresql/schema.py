@@ -65,7 +65,7 @@ RESTART_IDENTITY = (
     "SELECT setval(pg_get_serial_sequence({table}, {column}), greatest(max({quoted}), 1), coalesce(max({quoted}) > 0, "
     "false)) FROM {from_table}"
 )
-#: Locks that a table holds besides its own and its indexes': its TOAST table and the index of that.
+#: The number of locks of a table besides its own and its indexes': its TOAST table and the index of that.
 TOAST_LOCKS = 2
 
 
@@ -74,7 +74,7 @@ N = TypeVar("N", Constraint, Index)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Detached:
-    """Foreign keys that stand in the way of a change: taken off before it, and put back after it."""
+    """Foreign keys that are in the way of a change: dropped before it (`off`), and added again after it (`back`)."""
 
     off: tuple[tuple[str, ForeignKey], ...]
     back: tuple[tuple[str, ForeignKey], ...]
@@ -96,7 +96,7 @@ class Compiler(BaseCompiler):
         self.foreign_keys_later: list[tuple[str, ForeignKey]] = []
 
     def sibling(self, table: str, name: str) -> str:
-        """An index's or sequence's name, in the schema of its table: the search path may lead to another."""
+        """Return an index's or sequence's name, in the schema of its table: the search path may lead to another."""
         schema, _ = split_identifier(table)
         current = self.work.current.get(table)
         place = self.quote(schema) if schema else current.namespace if current else ""
@@ -105,7 +105,7 @@ class Compiler(BaseCompiler):
     # The whole
 
     def steps(self) -> Iterator[Step]:
-        """All statements, in the order in which they run."""
+        """Yield all statements, in the order in which they run."""
         detached = self.detach()
         if self.fills_rows():
             yield Step(sql=CHECK_NOW, table="", locks=0)
@@ -146,7 +146,7 @@ class Compiler(BaseCompiler):
             yield Step(sql=sql, table=change.table)
 
     def rename_table(self, change: RenameTable) -> Iterator[Step]:
-        """Give a table its new name, and move it where that names another schema."""
+        """Rename a table, and move it where the new name has another schema."""
         (old_place, old_name), (place, name) = map(split_identifier, (change.table, change.new_name))
         table = change.table
         if place != old_place:
@@ -158,7 +158,7 @@ class Compiler(BaseCompiler):
             yield Step(sql=self.editor.sql_rename_table % names, table=change.table)
 
     def drop_constraints_in_the_way(self) -> Iterator[Step]:
-        """Drop the constraints whose names others take, before these are renamed."""
+        """Drop the constraints whose names others are to have, before these are renamed."""
         clauses: defaultdict[str, list[str]] = defaultdict(list)
         for change in self.of(DropConstraint):
             if self.is_in_the_way(change.old):
@@ -166,10 +166,10 @@ class Compiler(BaseCompiler):
         yield from self.alter_each(clauses)
 
     def rename_others_in_the_way(self) -> Iterator[Step]:
-        """Give another name to what stays, may be called anything, and has the name of something new or renamed.
+        """Rename objects that stay, may have any name, and have the name of something new or renamed.
 
-        Keys are among it: CREATE TABLE gives them the name of a unique constraint over the same columns. Source:
-        transformIndexConstraints() in PostgreSQL's parse_utilcmd.c.
+        Primary keys are among them: CREATE TABLE gives them the name of a unique constraint over the same columns.
+        Source: transformIndexConstraints() in PostgreSQL's parse_utilcmd.c.
         """
         added = {change.new.name for change in self.of(AddConstraint)} | {c.new.name for c in self.of(AddIndex)}
         wanted = added | self.names_taken
@@ -185,7 +185,7 @@ class Compiler(BaseCompiler):
 
     @cached_property
     def moving_names(self) -> frozenset[tuple[str, str]]:
-        """The constraints and indexes, by table, that are dropped, renamed or made anew."""
+        """The constraints and indexes, by table, that are dropped, renamed or made again."""
         drops: list[DropConstraint | DropIndex] = [*self.of(DropConstraint), *self.of(DropIndex)]
         renames: list[RenameConstraint | RenameIndex] = [*self.of(RenameConstraint), *self.of(RenameIndex)]
         stale = [(table, index.name) for table, index in self.stale_indexes()]
@@ -200,7 +200,7 @@ class Compiler(BaseCompiler):
             yield self.rename_constraint(table.name, noun.name, self.free_name(table, noun.columns, "_away"))
 
     def free_name(self, table: Table, columns: Sequence[str], suffix: str) -> str:
-        """A name as Django generates them, with a hash that no other object has."""
+        """Return a name of the form that Django generates, with a hash that no other object has."""
         name: str = self.editor._create_index_name(table.name, list(columns), suffix)
         return name
 
@@ -209,7 +209,7 @@ class Compiler(BaseCompiler):
         return Step(sql=sql, table=table)
 
     def is_in_the_way(self, constraint: Constraint) -> bool:
-        """Whether another object is renamed to the constraint's name."""
+        """Return whether another object is renamed to the constraint's name."""
         return constraint.name in self.names_taken and not isinstance(constraint, ForeignKey)
 
     @cached_property
@@ -219,7 +219,7 @@ class Compiler(BaseCompiler):
         return frozenset(change.new.name for change in renamed)
 
     def rename_objects(self) -> Iterator[Step]:
-        """Rename constraints and indexes, by way of a third name where one takes another's."""
+        """Rename constraints and indexes, by way of a third name where one gets another's."""
         changes: list[RenameConstraint | RenameIndex] = [*self.of(RenameConstraint), *self.of(RenameIndex)]
         taken = {change.old.name for change in changes}
         later = []
@@ -243,7 +243,7 @@ class Compiler(BaseCompiler):
     # Foreign keys
 
     def detach(self) -> Detached:
-        """The foreign keys that cannot stay while the columns or keys they rest on change."""
+        """Return the foreign keys that cannot stay while their columns or the keys they point at change."""
         moving = self.moving_columns()
         off: list[tuple[str, ForeignKey]] = []
         back: list[tuple[str, ForeignKey]] = []
@@ -262,7 +262,7 @@ class Compiler(BaseCompiler):
         return Detached(off=tuple(off), back=tuple(back))
 
     def moving_columns(self) -> set[tuple[str, str]]:
-        """The columns, by table, whose type changes or whose key is replaced."""
+        """Return the columns, by table, whose type changes or whose key is replaced."""
         moving = set(self.moved_columns)
         for change in self.work.changes:
             if isinstance(change, AlterPrimaryKey) and change.old:
@@ -275,16 +275,16 @@ class Compiler(BaseCompiler):
         own = {(table, column) for column in foreign_key.columns}
         target = {(foreign_key.to_table, column) for column in foreign_key.to_columns}
         if table in self.dropped_tables or foreign_key.to_table in self.dropped_tables:
-            return table not in self.dropped_tables  # one that is kept although no model declares it any more
+            return table not in self.dropped_tables  # a foreign key that is kept although no model declares it any more
         return bool(own & self.moved_columns or target & moving)
 
     @cached_property
     def moved_columns(self) -> frozenset[tuple[str, str]]:
-        """The columns, by table, that are converted or made anew."""
+        """The columns, by table, that are converted or made again."""
         return frozenset((table, column) for table in self.altered_tables for column in self.moved(table))
 
     def declared(self, table: str, foreign_key: ForeignKey) -> ForeignKey:
-        """The foreign key as the models state it, or as it is where they do not."""
+        """Return the foreign key as the models state it, or as it is where they do not."""
         desired = self.work.desired.tables[table]
         return next((fk for fk in desired.foreign_keys if fk == foreign_key and fk.sql), foreign_key)
 
@@ -323,7 +323,7 @@ class Compiler(BaseCompiler):
             yield drop_step(self.quote, dropped, cascade=cascade)
 
     def create_tables(self) -> Iterator[Step]:
-        """Create tables, targets of foreign keys first; a key whose target comes later is added at the end."""
+        """Yield steps that create tables, targets of foreign keys first; a key to a later table is added at the end."""
         created = [change.new for change in self.of(CreateTable)]
         self.foreign_keys_later.clear()
         untouched = {table.name for table in self.work.current} - set(self.by_table)
@@ -335,7 +335,7 @@ class Compiler(BaseCompiler):
             yield from create_steps(table, now)
 
     def alter_table(self, name: str) -> Iterator[Step]:
-        """Everything that happens to the columns and constraints of one table."""
+        """Yield all steps that change the columns and constraints of one table."""
         yield from TableCompiler(self, name).steps()
 
     def drop_indexes(self) -> Iterator[Step]:
@@ -356,9 +356,9 @@ class Compiler(BaseCompiler):
             yield Step(sql=again(index, self.work.desired.tables[table].indexes).sql, table=table)
 
     def stale_indexes(self) -> Iterator[tuple[str, Index]]:
-        """Indexes over columns made anew, and declared ones whose text would keep a retyped column's old casts.
+        """Yield indexes over columns made again, and declared ones whose text would keep a retyped column's old casts.
 
-        They have the names to which the run renames them.
+        The indexes have the names to which the run renames them.
         """
         touched = {change.old.name for change in self.of(DropIndex)}
         renamed = {change.old.name: change.new.name for change in self.of(RenameIndex)}
@@ -372,7 +372,7 @@ class Compiler(BaseCompiler):
                     yield name, evolve(index, name=renamed.get(index.name, index.name))
 
     def converted(self, table: str) -> set[str]:
-        """The columns of the table whose values are converted or computed in another way."""
+        """Return the columns of the table whose values are converted or computed by another expression."""
         return {
             change.new.name
             for change in self.by_table[table]
@@ -380,10 +380,10 @@ class Compiler(BaseCompiler):
         }
 
     def remade(self, table: str) -> set[str]:
-        """The generated columns of the table that are dropped and made anew.
+        """Return the generated columns of the table that are dropped and made again.
 
         These are new ones, ones with another expression, and ones that read a column that is converted,
-        because PostgreSQL refuses to alter what a generated column reads.
+        because PostgreSQL refuses to alter a column that a generated one reads.
         """
         altered = {change.new.name: change for change in self.by_table[table] if isinstance(change, AlterColumn)}
         converted = self.converted(table)
@@ -396,7 +396,7 @@ class Compiler(BaseCompiler):
         return remade - dropped
 
     def moved(self, table: str) -> set[str]:
-        """The columns of the table that are converted or made anew."""
+        """Return the columns of the table that are converted or made again."""
         return self.converted(table) | self.remade(table)
 
     def comments(self) -> Iterator[Step]:
@@ -427,13 +427,13 @@ class Compiler(BaseCompiler):
         return Step(sql=sql, table=table)
 
     def fills_rows(self) -> bool:
-        """Whether rows are changed before their table is altered, so that triggers of theirs may be waiting."""
+        """Return whether rows are changed before their table is altered, so that deferred triggers may be pending."""
         altered = any((change.table, change.new.name) in self.work.fills for change in self.of(AlterColumn))
         return altered or any(fill.draw for fill in self.work.fills.values())
 
 
 class TableCompiler(BaseTableCompiler):
-    """Turns the changes of one table's columns and constraints into one ALTER TABLE and what goes around it."""
+    """Turns the changes of one table's columns and constraints into one ALTER TABLE and steps before and after it."""
 
     def __init__(self, compiler: Compiler, name: str) -> None:
         super().__init__(compiler, name)
@@ -453,12 +453,13 @@ class TableCompiler(BaseTableCompiler):
         return Step(sql=sql, table=self.name, locks=locks_of(self.current))
 
     def alter(self, clauses: str) -> Step:
-        """One ALTER TABLE of this table."""
+        """Return one ALTER TABLE of this table."""
         return self.step(ALTER_TABLE.format(table=self.quote(self.name), clauses=clauses))
 
     def steps(self) -> Iterator[Step]:
         self.collect()
-        # A constraint goes with its column, so it has to go before it; a generated column comes after what it reads.
+        # A constraint is dropped with its column, so it has to go before; a generated column is added after those it
+        # reads.
         clauses = [*self.column_drops, *self.alters, *self.column_adds, *self.generated_adds, *self.adds]
         if self.drops_first and self.drops:
             yield self.alter(", ".join(self.drops))
@@ -470,7 +471,7 @@ class TableCompiler(BaseTableCompiler):
         yield from self.after
 
     def collect(self) -> None:
-        """Sort what happens to the table into clauses that drop, alter and add."""
+        """Sort the changes of the table into clauses that drop, alter and add."""
         self.replace_constraints()
         self.replace_generated_columns()
         handlers: dict[type[Change], Callable[..., None]] = {
@@ -487,7 +488,7 @@ class TableCompiler(BaseTableCompiler):
                 handler(change)
 
     def replace_constraints(self) -> None:
-        """Take off and put back constraints over columns made anew, and checks over retyped ones.
+        """Drop and add again constraints over columns made again, and checks over retyped ones.
 
         PostgreSQL would keep the old casts in the latter.
         """
@@ -506,7 +507,7 @@ class TableCompiler(BaseTableCompiler):
         return isinstance(constraint, Unique) and bool(self.remade & {*constraint.columns, *constraint.include})
 
     def replace_generated_columns(self) -> None:
-        """Take off and put back the generated columns that are made anew."""
+        """Drop and add again the generated columns that are made again."""
         for name in (column.name for column in self.desired.columns if column.name in self.remade):
             new = self.desired.column(name)
             assert new
@@ -530,7 +531,7 @@ class TableCompiler(BaseTableCompiler):
             self.after.append(self.alter(clause))
 
     def add_column_and_draw(self, new: Column, draw: Callable[[], str]) -> None:
-        """Add a column without values, which costs nothing, give each row its own, and make it what it is to be."""
+        """Add a column without values, which costs nothing, give each row its own, and complete the definition."""
         empty = evolve(new, null=True, default=None, identity=None, default_sql=None)
         collation = f" COLLATE {self.quote(new.collation)}" if new.collation else ""
         self.before.append(self.alter(f"ADD COLUMN {self.quote(new.name)} {new.type}{collation}"))
@@ -577,7 +578,7 @@ class TableCompiler(BaseTableCompiler):
             self.alter_null(change)
 
     def degenerate(self, change: AlterColumn) -> None:
-        """Make a plain column of a generated one, with the values that were computed."""
+        """Turn a generated column into a plain one that keeps the computed values."""
         old, new = change.old, change.new
         assert old.generated
         if old.generated.stored:
@@ -627,7 +628,7 @@ class TableCompiler(BaseTableCompiler):
         self.alters.append(clause)
 
     def alter_default_and_identity(self, change: AlterColumn, *, before_type: bool) -> None:
-        """Take the old default off before the type changes, and put the new one on after it."""
+        """Drop the old default before the type changes, and set the new one after it."""
         old, new = change.old, change.new
         column = {"column": self.quote(new.name)}
         if before_type:
@@ -655,9 +656,9 @@ class TableCompiler(BaseTableCompiler):
             self.before.append(self.step(DROP_SEQUENCE.format(sequence=old.sequence)))
 
     def add_identity(self, new: Column) -> None:
-        """Let the server number a column; numbering starts after the values that are there.
+        """Let the server number a column; numbering starts after the present values.
 
-        ADD IDENTITY asks for NOT NULL, which PostgreSQL sets in a later pass of the same statement.
+        ADD IDENTITY requires NOT NULL, which PostgreSQL sets in a later pass of the same statement.
         """
         assert new.identity
         column = self.quote(new.name)
@@ -673,33 +674,33 @@ class TableCompiler(BaseTableCompiler):
 
 
 def again(noun: N, desired: Iterable[N]) -> N:
-    """The noun as it is to be made again: as the models state it if they do, by the same name if they can."""
+    """Return the object to make again: as the models declare it if they do, with the same name if possible."""
     equal = [new for new in desired if new == noun and new.sql]
     return next((new for new in equal if new.name == noun.name), equal[0] if equal else noun)
 
 
 def keep_name(again: Constraint, constraint: Constraint, quote: Callable[[str], str]) -> str:
-    """The clause of a constraint that is put back, under the name it had."""
+    """Return the clause of a constraint that is added again, under the name it had."""
     if again.sql.startswith("CONSTRAINT "):
         return again.sql
     return f"CONSTRAINT {quote(constraint.name)} {again.sql}"
 
 
 def generated_definition(column: Column) -> str:
-    """The definition of a generated column that no model declares."""
+    """Return the definition of a generated column that no model declares."""
     assert column.generated
     persistence = "STORED" if column.generated.stored else "VIRTUAL"
     return f"{column.type} GENERATED ALWAYS AS ({column.generated.expression}) {persistence}"
 
 
 def primary_key_clause(editor: SchemaEditor, key: PrimaryKey) -> str:
-    """The clause that makes a primary key."""
+    """Return the clause that makes a primary key."""
     clause: str = editor.sql_pk_constraint % {"columns": ", ".join(map(editor.quote_name, key.columns))}
     return f"{clause} USING INDEX TABLESPACE {editor.quote_name(key.tablespace)}" if key.tablespace else clause
 
 
 def create_steps(table: Table, foreign_keys: Sequence[ForeignKey]) -> Iterator[Step]:
-    """The statements that make a new table, with these foreign keys in it."""
+    """Yield the statements that make a new table, with these foreign keys in it."""
     create, *rest = table.sql
     clauses = "".join(f", {foreign_key.sql}" for foreign_key in foreign_keys)
     indexes = len(table.indexes) + sum(isinstance(c, Unique) for c in table.constraints) + 1
@@ -709,14 +710,14 @@ def create_steps(table: Table, foreign_keys: Sequence[ForeignKey]) -> Iterator[S
 
 
 def locks_of(table: Table) -> int:
-    """How many locks a transaction holds that makes or drops the table."""
+    """Return the number of locks of a transaction that makes or drops the table."""
     keys = sum(isinstance(constraint, Unique) for constraint in table.constraints) + 1
     sequences = sum(column.identity is not None for column in table.columns)
     return 1 + TOAST_LOCKS + keys + sequences + len(table.indexes) + len(table.foreign_keys)
 
 
 def drop_step(quote: Callable[[str], str], tables: Sequence[Table], *, cascade: bool) -> Step:
-    """One DROP TABLE, so that the tables may refer to each other."""
+    """Return one DROP TABLE, so that the tables may refer to each other."""
     names = ", ".join(quote(table.name) for table in tables)
     return Step(
         sql=DROP_TABLES.format(tables=names, cascade=" CASCADE" if cascade else ""),
@@ -734,10 +735,10 @@ def compile_rebuild(
     cascade: bool,
     group: int,
 ) -> Iterator[Step]:
-    """The statements of `automigrate`: drop the tables, make them anew, put outside references back.
+    """Yield the statements of `automigrate`: drop the tables, create them again, add outside references again.
 
     Tables are dropped `group` at a time, those that refer to others first; references that would cross
-    the groups are taken off before.
+    the groups are dropped before.
     """
     quote = editor.quote_name
     old = list(reversed(in_dependency_order(list(current))))

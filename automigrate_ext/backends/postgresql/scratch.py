@@ -1,7 +1,7 @@
-"""Ask PostgreSQL what it makes of the models: temporary tables, read back and rolled back.
+"""Scratch tables of the models on PostgreSQL: temporary ones, read back and rolled back.
 
-Building every table would cost twenty times what reading the catalog costs, so a definition is asked
-about once: the distinct columns of all plain tables go into a few wide tables, an index over plain
+Building every table would cost twenty times what reading the catalog costs, so each definition is
+used once: the distinct columns of all plain tables go into a few wide tables, an index over plain
 columns is built once for all columns of these types, and only a table with generated columns, checks,
 expressions or conditions is built as a whole.
 """
@@ -28,12 +28,12 @@ from automigrate_ext.declared.editor import SQL, SchemaEditor, collecting_editor
 from automigrate_ext.exceptions import ScratchFailed
 from automigrate_ext.schema.nouns import Check, Column, Constraint, Index, PrimaryKey, Schema, Table, Unique
 
-# Temporary tables need no privilege but TEMP, which every role has by default, and write no WAL.
+# Temporary tables require no privilege but TEMP, which every role has by default, and write no WAL.
 TEMPORARY_FIRST = "SELECT set_config('search_path', 'pg_temp, ' || current_setting('search_path'), true)"
 
-#: PostgreSQL allows 1,600 columns in a table; fewer keep the row type's own limits away.
+#: PostgreSQL allows 1,600 columns in a table; fewer keep clear of the limits of the row type.
 WIDEST = 800
-#: How many scratch tables one savepoint may lock before it is rolled back.
+#: The number of scratch tables that one savepoint may lock before it is rolled back.
 BATCH = 100
 
 ColumnKey = tuple[str, str, str | None]
@@ -41,7 +41,7 @@ ColumnKey = tuple[str, str, str | None]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Probe:
-    """One scratch table: its name, the statements that make it, and which models' tables it speaks for.
+    """One scratch table: its name, the statements that create it, and the models' tables that it stands for.
 
     `suspects` are statements for its parts, each with the model that it comes from.
     """
@@ -54,7 +54,7 @@ class Probe:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IndexProbe:
-    """An index over plain columns, reduced to what the server has an opinion on."""
+    """An index over plain columns, reduced to the properties that the server decides on."""
 
     text: str
     types: tuple[str, ...]
@@ -63,9 +63,9 @@ class IndexProbe:
 
 
 def scratch(connection: BaseDatabaseWrapper, blueprints: Sequence[Blueprint]) -> Schema:
-    """What the server makes of the blueprints, with the foreign keys as the models state them.
+    """Return the tables that the server makes of the blueprints, with the foreign keys of the models.
 
-    Raises `ScratchFailed` with the server's words and the model that it does not accept.
+    Raises `ScratchFailed` with the server's message and the model that it rejects.
     """
     plain = [blueprint for blueprint in blueprints if is_reducible(blueprint)]
     whole = [blueprint for blueprint in blueprints if not is_reducible(blueprint)]
@@ -81,13 +81,13 @@ def scratch(connection: BaseDatabaseWrapper, blueprints: Sequence[Blueprint]) ->
 
 
 def build(connection: BaseDatabaseWrapper, probes: Sequence[Probe]) -> dict[str, Table]:
-    """Make the scratch tables, read them and roll everything back, a batch at a time."""
+    """Create the scratch tables, read them and roll everything back, a batch at a time."""
     read: dict[str, Table] = {}
     for start in range(0, len(probes), BATCH):
         try:
             read.update(build_batch(connection, probes[start : start + BATCH]))
         except Error as error:
-            # Asked about here, where the search path is again one of which the server may speak.
+            # Outside of the savepoint, where the search path is as before, so that the server can be asked.
             words = " ".join(str(error).split())
             raise ScratchFailed(
                 f"The models cannot be compared, because that takes temporary tables: {words}. "
@@ -97,7 +97,7 @@ def build(connection: BaseDatabaseWrapper, probes: Sequence[Probe]) -> dict[str,
 
 
 def build_batch(connection: BaseDatabaseWrapper, batch: Sequence[Probe]) -> dict[str, Table]:
-    """The same for some of them."""
+    """Create, read and roll back one batch of scratch tables."""
     with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
         cursor.execute(TEMPORARY_FIRST)
         try:
@@ -113,7 +113,7 @@ def build_batch(connection: BaseDatabaseWrapper, batch: Sequence[Probe]) -> dict
 
 
 def blame(connection: BaseDatabaseWrapper, batch: Sequence[Probe], error: DatabaseError) -> ScratchFailed:
-    """Find the statement that the server did not accept, and say which model it came from."""
+    """Find the statement that the server rejected, and return an error that names its model."""
     words = " ".join(str(error).split())
     for probe in batch:
         for owner, statement in probe.suspects or [(probe.owners[0], ";\n".join(probe.statements))]:
@@ -133,7 +133,7 @@ def blame(connection: BaseDatabaseWrapper, batch: Sequence[Probe], error: Databa
 def probe_columns(
     connection: BaseDatabaseWrapper, blueprints: Iterable[Blueprint]
 ) -> tuple[dict[ColumnKey, tuple[str, int]], list[Probe]]:
-    """Put each distinct column definition into a wide table; say in which one and where it is."""
+    """Put each distinct column definition into a wide table; return the tables, and the place of each definition."""
     seen: dict[ColumnKey, str] = {}
     for blueprint in blueprints:
         for column in blueprint.columns:
@@ -164,19 +164,19 @@ def probe_columns(
 
 
 def column_key(column: ColumnBlueprint) -> ColumnKey:
-    """What tells one column definition from another."""
+    """Return a key that is the same for equal column definitions."""
     return column.name, column.definition, column.check
 
 
 def column_sql(connection: BaseDatabaseWrapper, key: ColumnKey) -> str:
-    """The column as a CREATE TABLE states it."""
+    """Return the column as a clause of CREATE TABLE."""
     name, definition, check = key
     sql = f"{connection.ops.quote_name(name)} {definition}"
     return f"{sql} CHECK ({check})" if check else sql
 
 
 def create_table(connection: BaseDatabaseWrapper, name: str, columns: Iterable[str]) -> str:
-    """A CREATE TABLE statement."""
+    """Return a CREATE TABLE statement."""
     return f"CREATE TEMPORARY TABLE {connection.ops.quote_name(name)} ({', '.join(columns)})"
 
 
@@ -184,14 +184,14 @@ def create_table(connection: BaseDatabaseWrapper, name: str, columns: Iterable[s
 
 
 def is_reducible(blueprint: Blueprint) -> bool:
-    """Whether the table can be put together from answers about its columns and indexes."""
+    """Return whether the table can be assembled from its columns and indexes, each tried in another table."""
     return blueprint.plain and all(
         is_alter_table_add(statement) or is_plain_index(statement) for statement in blueprint.objects
     )
 
 
 def is_plain_index(statement: SQL) -> bool:
-    """Whether a CREATE INDEX has nothing but columns in it."""
+    """Return whether a CREATE INDEX contains nothing but columns."""
     return (
         isinstance(statement, Statement)
         and isinstance(statement.parts.get("columns"), Columns)
@@ -201,7 +201,7 @@ def is_plain_index(statement: SQL) -> bool:
 
 
 def reduce_index(blueprint: Blueprint, statement: Statement) -> IndexProbe:
-    """The index with neutral names: equal texts over equal types get equal answers."""
+    """Return the index with neutral names: for equal texts over equal types the server makes equal indexes."""
     types = {column.name: column.type_sql for column in blueprint.columns}
     columns = tuple(dict.fromkeys(mentioned_columns(statement)))
     return IndexProbe(
@@ -213,12 +213,12 @@ def reduce_index(blueprint: Blueprint, statement: Statement) -> IndexProbe:
 
 
 def neutral_names(columns: Sequence[str]) -> dict[str, str]:
-    """Columns by what they are called in a probe."""
+    """Return columns by their names in a probe."""
     return {column: f"c{n}" for n, column in enumerate(columns)}
 
 
 def mentioned_columns(statement: Statement) -> Iterator[str]:
-    """The columns in the parts of a statement."""
+    """Yield the columns in the parts of a statement."""
     for part in statement.parts.values():
         if isinstance(part, Columns):
             yield from part.columns
@@ -227,13 +227,13 @@ def mentioned_columns(statement: Statement) -> Iterator[str]:
 
 
 def reshape(statement: Statement, table: str, name: str, columns: Mapping[str, str]) -> Statement:
-    """The same statement for another table with other columns."""
+    """Return a statement for another table with other columns."""
     parts = {key: reshape_part(part, table, name, columns) for key, part in statement.parts.items()}
     return Statement(statement.template, **{**parts, **({"name": name} if "name" in parts else {})})
 
 
 def reshape_part(part: Any, table: str, name: str, columns: Mapping[str, str]) -> Any:
-    """One part of a statement for another table; see `reshape`."""
+    """Return one part of a statement for another table; see `reshape`."""
     if isinstance(part, Statement):
         return reshape(part, table, name, columns)
     if not isinstance(part, TableReference):
@@ -248,7 +248,7 @@ def reshape_part(part: Any, table: str, name: str, columns: Mapping[str, str]) -
 def probe_indexes(
     connection: BaseDatabaseWrapper, blueprints: Iterable[Blueprint]
 ) -> tuple[dict[int, tuple[IndexProbe, str]], list[Probe]]:
-    """A scratch table for each distinct shape of index; say, by statement, which shape and table it is."""
+    """Return a scratch table for each distinct shape of index, and the shape and table of each statement."""
     tables: dict[tuple[str, tuple[str, ...]], str] = {}
     places: dict[int, tuple[IndexProbe, str]] = {}
     probes: list[Probe] = []
@@ -264,14 +264,14 @@ def probe_indexes(
 
 
 def plain_indexes(blueprint: Blueprint) -> Iterator[Statement]:
-    """The CREATE INDEX statements of a reducible table."""
+    """Yield the CREATE INDEX statements of a reducible table."""
     for statement in blueprint.objects:
         if isinstance(statement, Statement) and not is_alter_table_add(statement):
             yield statement
 
 
 def index_probe(connection: BaseDatabaseWrapper, name: str, probe: IndexProbe, owner: str) -> Probe:
-    """The scratch table with the index on it."""
+    """Return the scratch table with the index on it."""
     neutral = neutral_names(probe.columns)
     columns = (f"{neutral[column]} {kind}" for column, kind in zip(probe.columns, probe.types, strict=True))
     index = reshape(probe.statement, name, connection.ops.quote_name(f"{name}_i"), neutral)
@@ -282,7 +282,7 @@ def index_probe(connection: BaseDatabaseWrapper, name: str, probe: IndexProbe, o
 
 
 def probe_whole(connection: BaseDatabaseWrapper, blueprint: Blueprint, number: int) -> Probe:
-    """The model's own table, but for its foreign keys, under a name without a schema."""
+    """Return the model's own table, without its foreign keys, under a name without a schema."""
     name = f"probe_table_{number}"
     again = draw(scratch_editor(connection, {blueprint.name: name}), blueprint.model)
     return Probe(
@@ -293,7 +293,7 @@ def probe_whole(connection: BaseDatabaseWrapper, blueprint: Blueprint, number: i
 
 
 def scratch_editor(connection: BaseDatabaseWrapper, names: Mapping[str, str]) -> SchemaEditor:
-    """A collecting editor that writes other table names."""
+    """Return a collecting editor that writes other table names."""
     editor = collecting_editor(connection)
     quote_name = editor.quote_name
 
@@ -305,12 +305,12 @@ def scratch_editor(connection: BaseDatabaseWrapper, names: Mapping[str, str]) ->
     return editor
 
 
-# Putting the answers together
+# Assembling the tables
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """The scratch tables that were read, and where in them each answer is."""
+    """The scratch tables that were read, and the place of each column and index in them."""
 
     columns: Mapping[ColumnKey, tuple[str, int]]
     indexes: Mapping[int, tuple[IndexProbe, str]]
@@ -318,7 +318,7 @@ class Known:
 
 
 def assemble(blueprint: Blueprint, known: Known) -> Table:
-    """A plain table from what the server said of its parts."""
+    """Assemble a plain table from the server's columns and indexes."""
     columns: list[Column] = []
     checks: list[Constraint] = []
     for column in blueprint.columns:
@@ -342,9 +342,9 @@ def assemble(blueprint: Blueprint, known: Known) -> Table:
 
 
 def merged_uniques(blueprint: Blueprint) -> Iterator[Unique]:
-    """The unique constraints, without those that CREATE TABLE takes for the same as another.
+    """Yield the unique constraints, without those that CREATE TABLE merges with another.
 
-    The one that is left has the name that was given; one over the primary key's columns is left out.
+    The constraint that stays has the name that was given; one over the primary key's columns is left out.
     Source: transformIndexConstraints() in PostgreSQL's parse_utilcmd.c.
     """
     apart = {blueprint.name_of(statement) for statement in blueprint.objects}
@@ -359,7 +359,7 @@ def merged_uniques(blueprint: Blueprint) -> Iterator[Unique]:
 
 
 def assemble_index(blueprint: Blueprint, statement: Statement, known: Known) -> Index:
-    """An index over plain columns from what the server said of its shape."""
+    """Return an index over plain columns, by the server's index of the same shape."""
     probe, table = known.indexes[id(statement)]
     (answer,) = known.read[table].indexes
     real = {neutral: column for column, neutral in neutral_names(probe.columns).items()}
@@ -367,7 +367,7 @@ def assemble_index(blueprint: Blueprint, statement: Statement, known: Known) -> 
 
 
 def facts(blueprint: Blueprint) -> dict[str, object]:
-    """What of a table the server is not asked about."""
+    """Return the properties of a table for which the server is not asked."""
     model = blueprint.model
     return {
         "comment": model._meta.db_table_comment or "",
@@ -379,24 +379,24 @@ def facts(blueprint: Blueprint) -> dict[str, object]:
 
 
 def primary_key(blueprint: Blueprint) -> PrimaryKey:
-    """The primary key that the model states."""
+    """Return the primary key that the model declares."""
     return PrimaryKey(columns=blueprint.primary_key)
 
 
 def decorate_column(blueprint: ColumnBlueprint, answer: Column) -> Column:
-    """The server's column with how Django would write it."""
+    """Return the server's column with Django's SQL for it."""
     comment = blueprint.field.db_comment or ""
     return evolve(answer, sql=blueprint.definition, default_sql=blueprint.default_sql, comment=comment)
 
 
 def decorate_index(blueprint: Blueprint, answer: Index, statement: SQL) -> Index:
-    """The server's index with its own name and statement."""
+    """Return the server's index with its own name and statement."""
     name = blueprint.name_of(statement)
     return evolve(answer, name=name, named=name in blueprint.given_names, sql=str(statement))
 
 
 def decorate(blueprint: Blueprint, answer: Table) -> Table:
-    """A table that was built as a whole, with how Django would write its parts."""
+    """Return a table that was built as a whole, with Django's SQL for its parts."""
     checks = [column.check for column in blueprint.columns if column.check]
     statements = {blueprint.name_of(statement): statement for statement in blueprint.objects}
     positions = dict(zip((c.name for c in answer.columns), blueprint.columns, strict=True))
@@ -416,7 +416,7 @@ def decorate(blueprint: Blueprint, answer: Table) -> Table:
 
 
 def decorate_constraint(blueprint: Blueprint, answer: Constraint, columns: Mapping[str, ColumnBlueprint]) -> Constraint:
-    """The server's constraint with the clause that Django would write, and no name that the server gave it."""
+    """Return the server's constraint with Django's clause, and without a name that the server gave it."""
     if answer.name in blueprint.clauses:
         return evolve(answer, named=True, sql=blueprint.clauses[answer.name])
     if isinstance(answer, Unique):

@@ -1,4 +1,4 @@
-"""The sequences that number columns follow a renamed table or column, if the server had chosen their names."""
+"""Renames of sequences that number columns of renamed tables or columns, where the server chose their names."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ WHERE c.relname = ANY(%s) AND c.relnamespace IN
 
 @dataclass(slots=True, kw_only=True)
 class Place:
-    """A table that has rows to number: its name before and after the renames, and its columns' new names."""
+    """A table with columns that may be numbered: its names before and after the renames, and its columns' new names."""
 
     old: str
     new: str
@@ -42,7 +42,7 @@ class Place:
 
 
 def following(connection: BaseDatabaseWrapper, changes: Sequence[Change]) -> tuple[RenameSequence, ...]:
-    """The renames of sequences that follow from renames of tables and columns, none of which is done yet."""
+    """Return the renames of sequences that follow from renames of tables and columns, before any of these is done."""
     found = places(changes)
     if not found:
         return ()
@@ -64,7 +64,7 @@ def following(connection: BaseDatabaseWrapper, changes: Sequence[Change]) -> tup
 
 
 def steps(moves: dict[str, str], tables: dict[str, str], taken: set[str]) -> tuple[RenameSequence, ...]:
-    """The moves in an order in which each new name is free."""
+    """Return the renames in an order in which each new name is free."""
     renamed = []
     for old, new in in_order(moves, taken, swaps=moves):
         tables[new] = table = tables.pop(old)
@@ -73,7 +73,7 @@ def steps(moves: dict[str, str], tables: dict[str, str], taken: set[str]) -> tup
 
 
 def places(changes: Sequence[Change]) -> dict[str, Place]:
-    """The tables that the changes concern, by the names that they have before them."""
+    """Return the tables that the changes rename or whose columns they rename, by their names before the changes."""
     now: dict[str, Place] = {}
     for change in changes:
         if isinstance(change, RenameTable):
@@ -88,7 +88,7 @@ def places(changes: Sequence[Change]) -> dict[str, Place]:
 
 
 def object_name(first: str, second: str, kind: str) -> str:
-    """The name that the server makes of a table's and a column's, cut where the longer of them is too long.
+    """Return the name that the server forms from a table's and a column's, cutting the longer of them where necessary.
 
     Source: makeObjectName() in PostgreSQL's indexcmds.c.
     """

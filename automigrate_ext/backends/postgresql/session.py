@@ -23,28 +23,28 @@ from automigrate_ext.exceptions import LockNotAvailable
 from automigrate_ext.waiting import TELL_AFTER, describe_sessions, seconds
 from automigrate_ext.waiting import Session as OtherSession
 
-# The lock is given back with the transaction, by a killed client too, and needs no session of its own.
+# The lock is released with the transaction, a killed client's too, and requires no session of its own.
 TRY_RUN = "SELECT pg_try_advisory_xact_lock(%s)"
-#: Any fixed number will do, as long as no other program in the database takes the same.
+#: Any fixed number, as long as no other program in the database uses the same.
 RUN_KEY = 6_171_309_204_113
 #: Seconds for which the first attempts at the tables' locks queue; the later ones as long as the server needs to
-#: look for deadlocks, and a little more, because only then an autovacuum that is in the way gives way.
+#: look for deadlocks, and a little more, because only then an autovacuum that is in the way is cancelled.
 #: Source: ProcSleep() and DeadLockCheck() in PostgreSQL's proc.c and deadlock.c.
 SLICES = (0.1, 0.3, 0.6)
 AFTER_DEADLOCK_CHECK = 0.2
 
 LOCK_TABLES = "LOCK TABLE {tables} IN {mode} MODE"
-#: What adding a foreign key takes of its target, and what everything else may take of a table.
+#: The modes of the lock that adding a foreign key takes on its target, and of the strongest that a table may need.
 SHARED, WHOLE = "SHARE ROW EXCLUSIVE", "ACCESS EXCLUSIVE"
 EXISTING = "SELECT name FROM unnest(%s::text[]) AS name WHERE to_regclass(name) IS NOT NULL"
 
-# The view pg_settings works out every setting there is for one of them. An interval takes all units that times have.
+# The view pg_settings computes all settings for one of them. The type interval accepts all units of times.
 READ_TIMEOUTS = """
 SELECT extract(epoch FROM current_setting('lock_timeout')::interval)::float8,
        extract(epoch FROM current_setting('deadlock_timeout')::interval)::float8
 """
 SET_LOCK_TIMEOUT = "SELECT set_config('lock_timeout', %s, true)"
-#: What PostgreSQL takes for a time, in milliseconds.
+#: The longest time that PostgreSQL takes, in milliseconds.
 LONGEST_TIMEOUT = 2_147_483_647
 SEE_ONE_STATE = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ"
 # A standby reports every transaction as one that only reads.
@@ -135,14 +135,14 @@ class PostgreSQLSession(RunSession):
             cursor.execute(SEE_ALL_ROWS, [before])
 
     def steadily(self, read: Callable[[], T]) -> T:
-        # Counting waits for a run that has the table; then it is that run which is to be waited for.
+        # Counting waits for a run that has locked the table; the limit turns that into waiting for the run itself.
         limits = (TELL_AFTER, self.patience.lock_wait, self.patience.lock_timeout)
         self.look_limit = min(limit for limit in limits if limit is not None)
         return super().steadily(read)
 
     @contextmanager
     def trial(self) -> Iterator[None]:
-        # What is tried out takes locks that two runs could have in the wrong order.
+        # A trial takes locks, which two runs could take in a different order.
         with self.backend.exclusive(), super().trial():
             yield
 
@@ -234,14 +234,14 @@ def try_run(connection: BaseDatabaseWrapper) -> bool:
 
 
 def existing(connection: BaseDatabaseWrapper, names: Sequence[str]) -> list[str]:
-    """Those of the tables, as they are written in SQL, that exist."""
+    """Return those of the tables, as they are written in SQL, that exist."""
     with connection.cursor() as cursor:
         cursor.execute(EXISTING, [list(names)])
         return [name for (name,) in cursor.fetchall()]
 
 
 def try_tables(connection: BaseDatabaseWrapper, tables: Sequence[str], mode: str, seconds: float) -> bool:
-    """Take the locks of all tables, or after that time none; so nobody queues behind an attempt for longer."""
+    """Take the locks of all tables, or after that time none, so that others queue behind an attempt for no longer."""
     nowait = "" if seconds > 0 else " NOWAIT"
     try:
         with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
@@ -255,7 +255,7 @@ def try_tables(connection: BaseDatabaseWrapper, tables: Sequence[str], mode: str
 
 
 def timeouts(connection: BaseDatabaseWrapper) -> tuple[float | None, float]:
-    """The server's lock_timeout (None is without end) and deadlock_timeout, in seconds."""
+    """Return the server's lock_timeout (None is without end) and deadlock_timeout, in seconds."""
     with connection.cursor() as cursor:
         cursor.execute(READ_TIMEOUTS)
         lock, deadlock = cursor.fetchone()
@@ -264,9 +264,9 @@ def timeouts(connection: BaseDatabaseWrapper) -> tuple[float | None, float]:
 
 @contextmanager
 def lock_timeout(connection: BaseDatabaseWrapper, seconds: float | None) -> Iterator[None]:
-    """Let statements wait for locks no longer than that, in this transaction; None leaves the setting alone.
+    """Let statements of the block wait for locks no longer than that; None leaves the setting alone.
 
-    An error takes the setting back along with the transaction or savepoint around it.
+    An error undoes the setting along with the transaction or savepoint around it.
     """
     if seconds is None:
         yield
@@ -278,7 +278,7 @@ def lock_timeout(connection: BaseDatabaseWrapper, seconds: float | None) -> Iter
 
 
 def set_lock_timeout(connection: BaseDatabaseWrapper, seconds: float | None) -> None:
-    """Set it for this transaction. For the server 0 means without end, so the least is a millisecond."""
+    """Set lock_timeout for this transaction. On the server 0 is without end, so the least is a millisecond."""
     milliseconds = 0 if seconds is None else max(1, round(min(seconds * 1000, LONGEST_TIMEOUT)))
     with connection.cursor() as cursor:
         cursor.execute(SET_LOCK_TIMEOUT, [str(milliseconds)])

@@ -1,4 +1,4 @@
-"""What the parts of the SQLite backend answer together."""
+"""The backend for SQLite."""
 
 from __future__ import annotations
 
@@ -22,17 +22,17 @@ from automigrate_ext.schema.adopt import TypeRules
 from automigrate_ext.schema.nouns import Column, Schema, Table, Unique
 
 DELETE_ROWS = "DELETE FROM {table}"
-#: SQLite lists the kinds of tables since 3.37: https://sqlite.org/releaselog/3_37_0.html
+#: SQLite has a list of tables with their types since 3.37: https://sqlite.org/releaselog/3_37_0.html
 LISTS_TABLES = (3, 37)
 
 
 def same_storage(old: str, new: str) -> bool:
-    """Whether both types are kept as integers, whatever their declared width."""
+    """Return whether both types are kept as integers, whatever their declared width."""
     return affinity(old) == affinity(new) == "INTEGER"
 
 
 class SQLiteBackend(Backend):
-    """SQLite: definitions are texts, and most changes are made by making the table anew."""
+    """SQLite: definitions are texts, and most changes are made by rebuilding the table."""
 
     faults_class = SQLiteFaults
     session_class = SQLiteSession
@@ -45,7 +45,7 @@ class SQLiteBackend(Backend):
     # Reading
 
     def catalog(self) -> Catalog:
-        """The texts of all definitions."""
+        """Read the texts of all definitions."""
         with self.connection.cursor() as cursor:
             return read_catalog(cursor)
 
@@ -53,7 +53,7 @@ class SQLiteBackend(Backend):
         return self.catalog().schema(names)
 
     def set_apart(self, names: Collection[str]) -> frozenset[str]:
-        """Virtual tables, such as those of full-text search: a module of SQLite's keeps them."""
+        """Return the virtual tables, such as those of full-text search, which a module of SQLite maintains."""
         virtual = self.catalog().virtual
         return frozenset(name for name in names if fold(unquoted(name)) in virtual) if virtual else frozenset()
 
@@ -65,7 +65,7 @@ class SQLiteBackend(Backend):
         return tuple(Reference(table=table, foreign_key=foreign_key) for table, foreign_key in found)
 
     def dependents(self, names: Collection[str]) -> tuple[Dependent, ...]:
-        """The triggers on the tables. Views stay when a table goes, and work again with the next one."""
+        """Return the triggers on the tables. Views stay when a table is dropped, and work again with the next one."""
         triggers = self.catalog().triggers
         return tuple(
             Dependent(table=name, kind="trigger", name=trigger.name, sql=trigger.sql)
@@ -100,7 +100,7 @@ class SQLiteBackend(Backend):
         return Compiler(server, work)
 
     def unique_index_name(self, table: str, unique: Unique) -> str:
-        """The name that Django gives to the index of a unique constraint."""
+        """Return the name that Django gives to the index of a unique constraint."""
         editor = self.connection.schema_editor(collect_sql=True)
         name = editor._create_index_name(table, list(unique.columns), "_uniq")  # type: ignore[attr-defined]
         return str(name)
@@ -111,8 +111,8 @@ class SQLiteBackend(Backend):
         return tuple(compile_rebuild(work))
 
     def discard(self, tables: Schema) -> None:
-        # Where foreign keys are enforced, DROP TABLE deletes the rows first, and minds those that point at them. So
-        # the rows of all go before the first table does. Source: https://sqlite.org/foreignkeys.html#fk_schemacommands
+        # Where foreign keys are enforced, DROP TABLE deletes the rows first, and fails for rows that others point at.
+        # So the rows of all tables are deleted before the first table is dropped. Source: https://sqlite.org/foreignkeys.html#fk_schemacommands
         for table in tables:
             self.session.execute(DELETE_ROWS.format(table=self.quote(table.name)))
         for step in compile_rebuild(Work(changes=(), current=tables, desired=Schema({}))):
@@ -146,7 +146,7 @@ class SQLiteBackend(Backend):
 
 
 def split_script(text: str) -> Iterator[str]:
-    """The statements of a text, as SQLite itself tells where one ends; `executescript` would commit first."""
+    """Yield the statements of a text, split where SQLite itself ends them; `executescript` would commit first."""
     *ended, last = text.split(";")
     statement = ""
     for piece in ended:

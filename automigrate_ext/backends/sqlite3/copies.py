@@ -1,4 +1,4 @@
-"""Copies of SQLite databases: files, written whole before they get their name."""
+"""Copies of SQLite databases: files that are written as a whole before they get their name."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from typing import Any
 from automigrate_ext.backends.copies import Copies, short
 from automigrate_ext.exceptions import AutomigrateError
 
-#: What SQLite keeps beside a database: https://sqlite.org/tempfiles.html
+#: The files that SQLite keeps beside a database: https://sqlite.org/tempfiles.html
 COMPANIONS = ("-journal", "-wal", "-shm")
 
 DEFINITIONS = "SELECT tbl_name, sql FROM sqlite_master WHERE type IN ('table', 'index') AND sql IS NOT NULL"
 
 
 class SQLiteCopies(Copies):
-    """Files beside the one of the connection."""
+    """Copies of databases as files beside the one of the connection."""
 
     @contextmanager
     def key(self, name: str) -> Iterator[FileLock]:
-        """The lock of the directory that the file is in, which leaves no file behind."""
+        """Give the lock of the file's directory, which leaves no file behind."""
         try:
             lock = FileLock(Path(name).absolute())
         except FileNotFoundError as error:
@@ -79,7 +79,7 @@ class SQLiteCopies(Copies):
 
 
 class FileLock:
-    """What the system locks for a file; it frees it with the process."""
+    """A lock of the operating system, which releases it with the process."""
 
     def __init__(self, path: Path) -> None:
         self.descriptor = open_lock(path)
@@ -103,7 +103,7 @@ if sys.platform == "win32":
     CAN_SHARE = False
 
     def open_lock(path: Path) -> int:
-        """What stands for the lock of a path: a directory cannot be opened there."""
+        """Open a file for the lock of a path, because a directory cannot be opened on Windows."""
         name = f"automigrate_ext-{sha256(os.fsencode(path)).hexdigest()[:16]}.lock"
         return os.open(Path(tempfile.gettempdir(), name), os.O_RDWR | os.O_CREAT)
 
@@ -121,7 +121,7 @@ else:
     CAN_SHARE = True
 
     def open_lock(path: Path) -> int:
-        """What stands for the lock of a path."""
+        """Open a path for its lock."""
         return os.open(path.parent, os.O_RDONLY)
 
     def try_lock(descriptor: int, *, shared: bool) -> bool:

@@ -1,4 +1,4 @@
-"""Write nouns as SQLite's SQL: in the words in which they came while those still say the same."""
+"""Definitions of tables, columns and constraints as SQL, with their present text as long as that is still valid."""
 
 from __future__ import annotations
 
@@ -40,9 +40,9 @@ Parsed = TypeVar("Parsed")
 
 
 def create_table(new: Table, old: Table, name: str, options: Iterable[str]) -> str:
-    """The CREATE TABLE statement of a table under another name, without its indexes.
+    """Return the CREATE TABLE statement of a table under another name, without its indexes.
 
-    What the table has already keeps the words that it has.
+    Parts that the table has already keep their text.
     """
     definitions = [
         *(column_with_key(column, new) for column in new.columns),
@@ -54,7 +54,7 @@ def create_table(new: Table, old: Table, name: str, options: Iterable[str]) -> s
 
 
 def column_with_key(noun: Column, table: Table) -> str:
-    """A column's definition, with the primary key behind it where it is the only one in it."""
+    """Return a column's definition, with the primary key after it where it is the only column of the key."""
     sql = column(noun, table)
     key = table.primary_key
     if key is None or key.columns != (noun.name,):
@@ -63,12 +63,12 @@ def column_with_key(noun: Column, table: Table) -> str:
 
 
 def primary_key(key: PrimaryKey) -> str:
-    """A primary key as a clause of its table."""
+    """Return a primary key as a clause of its table."""
     return clause(key.name, f"PRIMARY KEY ({', '.join(map(quote_name, key.columns))})")
 
 
 def column(noun: Column, table: Table) -> str:
-    """A column's definition, without what is written behind it."""
+    """Return a column's definition, without the constraints after it."""
     names = names_of(table)
     parsed = read(lambda: parse_column(noun.sql, names)) if noun.sql else None
     if parsed is not None and facts(parsed) == facts(noun):
@@ -89,12 +89,12 @@ def column(noun: Column, table: Table) -> str:
 
 
 def facts(noun: Column) -> tuple[object, ...]:
-    """What a column's own definition says."""
+    """Return the properties that are part of a column's own definition."""
     return noun.name, noun.type, noun.null, noun.default, noun.collation, noun.generated
 
 
 def is_literal(default: str) -> bool:
-    """Whether a default in canonical form is one literal, that is no expression."""
+    """Return whether a default in canonical form is a single literal."""
     tokens = tokenize(default)
     if len(tokens) == 2:
         return is_operator(tokens[0], "-") and tokens[1].kind == "number"
@@ -102,12 +102,12 @@ def is_literal(default: str) -> bool:
 
 
 def is_constant(token: Token) -> bool:
-    """Whether a token always means the same; SQLite adds no column with the current time to a table."""
+    """Return whether a token is constant; SQLite adds no column with the current time to a table."""
     return token.kind in ("number", "string", "blob") or token.value in ("TRUE", "FALSE")
 
 
 def constraint(noun: Constraint, new: Table, old: Table | None = None) -> str:
-    """A constraint as a clause of its table."""
+    """Return a constraint as a clause of its table."""
     live = [same.sql for same in old.constraints if is_same(same, noun)] if old else []
     names = names_of(new)
     for sql in (*live, noun.sql):
@@ -117,12 +117,12 @@ def constraint(noun: Constraint, new: Table, old: Table | None = None) -> str:
 
 
 def is_same(old: Constraint, new: Constraint) -> bool:
-    """Whether a constraint can stay as it is."""
+    """Return whether a constraint can stay as it is."""
     return old == new and (old.name == new.name or not new.named)
 
 
 def is_clause(sql: str, noun: Constraint, names: Names) -> bool:
-    """Whether the words still say what the constraint is."""
+    """Return whether a text still defines the constraint."""
     if not sql or is_index_sql(sql):
         return False
     parsed = read(lambda: parse_constraint(sql, names))
@@ -132,7 +132,7 @@ def is_clause(sql: str, noun: Constraint, names: Names) -> bool:
 
 
 def composed(noun: Constraint) -> str:
-    """A constraint in words made from what is known of it."""
+    """Return a constraint as SQL composed from its properties."""
     match noun:
         case Check():
             return clause(noun.name, f"CHECK ({noun.expression})")
@@ -145,7 +145,7 @@ def composed(noun: Constraint) -> str:
 
 
 def reference(noun: ForeignKey) -> str:
-    """The part of a foreign key that names its target."""
+    """Return the part of a foreign key that names its target."""
     columns = f" ({', '.join(map(quote_name, noun.to_columns))})" if noun.to_columns else ""
     parts = [f"REFERENCES {quote_name(unquoted(noun.to_table))}{columns}"]
     if noun.on_delete:
@@ -156,24 +156,24 @@ def reference(noun: ForeignKey) -> str:
 
 
 def behind_column(noun: Check | ForeignKey, table: Table) -> str:
-    """A constraint as it is written behind the one column that it speaks of."""
+    """Return a constraint as it is written after its only column."""
     if isinstance(noun, Check):
         return constraint(noun, table)
     return clause(noun.name, reference(noun))
 
 
 def is_index(noun: Constraint) -> bool:
-    """Whether a constraint is made, and dropped, as a unique index."""
+    """Return whether a constraint is made, and dropped, as a unique index."""
     return isinstance(noun, Unique) and is_index_sql(noun.sql)
 
 
 def is_index_sql(sql: str) -> bool:
-    """Whether a statement makes an index, so that it is no clause of a table."""
+    """Return whether a statement makes an index, as opposed to a clause of a table."""
     return sql[:6].upper() == "CREATE"
 
 
 def index(noun: Index | Unique, table: Table) -> str:
-    """The CREATE INDEX statement of an index, or of a unique constraint that is to be made as one."""
+    """Return the CREATE INDEX statement of an index, or of a unique constraint that is to be made as one."""
     names = names_of(table)
     parsed = read(lambda: IndexReader(noun.sql, names).index()) if is_index_sql(noun.sql) else None
     same_table = parsed is not None and fold(parsed.table) == fold(unquoted(table.name))
@@ -187,17 +187,17 @@ def index(noun: Index | Unique, table: Table) -> str:
 
 
 def unique_keys(noun: Unique) -> tuple[IndexKey, ...]:
-    """The keys of a unique constraint."""
+    """Return the keys of a unique constraint."""
     return noun.keys if isinstance(noun, KeyedUnique) else tuple(IndexKey(column=column) for column in noun.columns)
 
 
 def names_of(table: Table) -> Names:
-    """The names that the table's expressions may speak of."""
+    """Return the names that the table's expressions may use."""
     return Names.of(unquoted(table.name), [(column.name, column.collation) for column in table.columns])
 
 
 def read(parse: Callable[[], Parsed]) -> Parsed | None:
-    """What the parser makes of words that may no longer fit, None where it cannot read them."""
+    """Parse a text that may not be valid any more; return None where it is not."""
     try:
         return parse()
     except UnreadableSQL:

@@ -1,4 +1,4 @@
-"""What SQLite cannot do with a file, and the way out."""
+"""Errors of SQLite, and the way out of each."""
 
 from __future__ import annotations
 
@@ -26,22 +26,22 @@ ADVICE = {
 
 
 def kind_of(error: Error) -> int:
-    """The kind of an error, or 0 where it was not SQLite that raised it."""
+    """Return the kind of an error, or 0 where the error is not SQLite's."""
     return getattr(error.__cause__, "sqlite_errorcode", 0) & KIND
 
 
 def is_busy(error: Error) -> bool:
-    """Whether another connection holds the lock."""
+    """Return whether another connection holds the lock."""
     return kind_of(error) == sqlite3.SQLITE_BUSY
 
 
 def is_forbidden(error: Error) -> bool:
-    """Whether the file may not be written."""
+    """Return whether the file may not be written."""
     return kind_of(error) in {sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
 
 
 def advice(error: Error) -> str:
-    """The way out, or "" where SQLite's words say all."""
+    """Return the way out, or "" where SQLite's message is enough."""
     return ADVICE.get(kind_of(error), "")
 
 

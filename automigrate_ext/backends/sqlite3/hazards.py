@@ -1,7 +1,7 @@
-"""Which values survive a change of type, and how they are carried over.
+"""The effect of a change of type on values: which of them survive, and how they are converted.
 
-SQLite keeps whatever it is given in whatever column, so that a changed declaration changes no value and
-checks none: https://sqlite.org/datatype3.html. What a column of each type is to hold is Django's word.
+SQLite stores any value in any column, so that a changed declaration changes no value and checks none:
+https://sqlite.org/datatype3.html. Django decides which values a column of each type is to hold.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ LOST = "{column} IS NOT NULL AND ({survives}) IS NOT TRUE"
 IMPOSSIBLE = "{column} IS NOT NULL AND ({value}) IS NULL"
 
 INTEGERS = frozenset(("int", "integer", "tinyint", "smallint", "mediumint", "bigint"))
-#: Types whose values have a form of their own, by the name that Django gives them on SQLite.
+#: Types whose values have a form of their own, by Django's names for them on SQLite.
 FAMILIES = {
     "bool": "bool",
     "boolean": "bool",
@@ -28,7 +28,7 @@ FAMILIES = {
     "numeric": "numeric",
     "char(32)": "uuid",
 }
-#: Families whose values all survive as numbers without a look at them, and as text of any length.
+#: Families whose values all survive as numbers, whatever they are, and as text of any length.
 WHOLE = frozenset(("integer", "bool"))
 WRITTEN = frozenset(("integer", "bool", "date", "datetime", "time", "uuid", "text"))
 
@@ -42,7 +42,7 @@ WHOLE_NUMBER = (
     "CASE typeof({c}) WHEN 'integer' THEN 1 WHEN 'real' THEN {c} = CAST({c} AS INTEGER) "
     "WHEN 'text' THEN CAST(CAST({c} AS INTEGER) AS TEXT) = {c} END"
 )
-# The modifier makes SQLite work the date out, so that the 30th of February is not itself.
+# The modifier makes SQLite compute the date, so that the 30th of February does not equal itself.
 DATE = "typeof({c}) = 'text' AND date(substr({c}, 1, 10), '+0 days') = substr({c}, 1, 10)"
 CLOCK = "time(substr({c}, {at}, 8)) = substr({c}, {at}, 8) AND substr({c}, {after}) NOT GLOB '*[^0-9.]*'"
 TIME = "typeof({c}) = 'text' AND " + CLOCK.replace("{at}", "1").replace("{after}", "9")
@@ -55,7 +55,7 @@ AS_TEXT = "CASE typeof({c}) WHEN 'blob' THEN 0 WHEN 'real' THEN CAST(CAST({c} AS
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conversion:
-    """How values take on a type: whether one survives, and what is stored of it. `{c}` is the column."""
+    """A conversion of values: the condition that one survives, and the value that is stored. `{c}` is the column."""
 
     survives: str
     value: str
@@ -118,7 +118,7 @@ def count_lost(rows: Rows, table: Table, old: Column, new: Column) -> Loss:
 
 
 def why_impossible(rows: Rows, impossible: Question, new: Column) -> str:
-    """Return why values cannot be converted of which nothing would be left, in a column that forbids NULL."""
+    """Return why a column that forbids NULL cannot be converted, where values would become NULL."""
     count = rows.answer(impossible).counted
     if count == 0:
         return ""
@@ -127,7 +127,7 @@ def why_impossible(rows: Rows, impossible: Question, new: Column) -> str:
 
 
 def conversion(old: Column, new: Column) -> Conversion | None:
-    """How the values of a column take on its new type; None where all are kept as they are."""
+    """Return the conversion of a column's values to its new type; None where all are kept as they are."""
     before, target = family(old.type), family(new.type)
     if target == "text":
         return text_conversion(before, length_limit(old.type), length_limit(new.type))
@@ -139,7 +139,7 @@ def conversion(old: Column, new: Column) -> Conversion | None:
 
 
 def text_conversion(before: str, old_limit: int | None, limit: int | None) -> Conversion | None:
-    """How values become text of at most `limit` characters."""
+    """Return the conversion of values to text of at most `limit` characters."""
     if limit is None:
         return None if before in WRITTEN else Conversion(survives=AS_TEXT, value="CAST({c} AS TEXT)")
     if before in ("text", "uuid") and old_limit is not None and old_limit <= limit:
@@ -151,7 +151,7 @@ def text_conversion(before: str, old_limit: int | None, limit: int | None) -> Co
 
 
 def family(type_name: str) -> str:
-    """What kind of values a declared type is to hold; "other" for types that only their makers know."""
+    """Return the family of values that a declared type is to hold; "other" for types that Django does not use."""
     if type_name in FAMILIES:
         return FAMILIES[type_name]
     words = type_name.partition("(")[0].split()
@@ -165,6 +165,6 @@ def family(type_name: str) -> str:
 
 
 def length_limit(type_name: str) -> int | None:
-    """The length in characters that a declared type such as varchar(30) gives, or None."""
+    """Return the length in characters that a declared type such as varchar(30) gives, or None."""
     size = type_name.partition("(")[2].rstrip(")")
     return int(size) if size.isdigit() else None

@@ -1,4 +1,4 @@
-"""What a run on SQLite may have broken: rows that point at nothing, views and triggers that fail."""
+"""Damage that a run on SQLite may have done: rows that point at nothing, views and triggers that fail."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ TRY_DELETE = "EXPLAIN DELETE FROM {table}"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Health:
-    """What is wrong with a database: rows that point at nothing, and what cannot be used.
+    """The defects of a database: rows that point at nothing, and objects that cannot be used.
 
-    `dangling` counts the rows by table and target, `broken` says of views, of tables with triggers and of
-    foreign keys as such why they fail.
+    `dangling` counts the rows by table and target, `broken` maps views, tables with triggers and foreign keys to the
+    reason why they fail.
     """
 
     dangling: Counter[tuple[str, str]]
@@ -46,7 +46,7 @@ class Health:
 
 
 def examine(connection: BaseDatabaseWrapper) -> Health:
-    """Look what is wrong with the database."""
+    """Find the defects of the database."""
     raw: Any = connection.connection
     with closing(raw.cursor()) as cursor:
         catalog = read_catalog(cursor)
@@ -55,7 +55,7 @@ def examine(connection: BaseDatabaseWrapper) -> Health:
 
 
 def dangling(cursor: sqlite3.Cursor, catalog: Catalog) -> tuple[Counter[tuple[str, str]], dict[str, str]]:
-    """How many rows of which table point at nothing in which other, and the tables of which that cannot be told.
+    """Count the rows that point at nothing, by table and target, and return the tables that cannot be checked, and why.
 
     A foreign key whose target has no such key makes the check of all tables fail.
     """
@@ -73,7 +73,7 @@ def dangling(cursor: sqlite3.Cursor, catalog: Catalog) -> tuple[Counter[tuple[st
 
 
 def broken(cursor: sqlite3.Cursor, catalog: Catalog) -> Iterator[tuple[str, str]]:
-    """The views, and the tables whose triggers, do not work, each with the server's words."""
+    """Yield the views, and the tables whose triggers, do not work, each with SQLite's message."""
     for view in catalog.views.values():
         yield from complaint(cursor, f"view {view.name}", TRY_VIEW.format(view=quote_name(view.name)))
     for key in catalog.triggers:
@@ -90,7 +90,7 @@ def broken(cursor: sqlite3.Cursor, catalog: Catalog) -> Iterator[tuple[str, str]
 
 
 def complaint(cursor: sqlite3.Cursor, what: str, statement: str) -> Iterator[tuple[str, str]]:
-    """What the server says against a statement, if anything."""
+    """Yield SQLite's message where a statement does not compile."""
     try:
         cursor.execute(statement)
     except sqlite3.Error as error:

@@ -1,4 +1,4 @@
-"""Read tables from SQLite: one query for the texts of all definitions, and the parser for those asked for."""
+"""Read tables from SQLite: one query for the texts of all definitions, and the parser for the wanted ones."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from automigrate_ext.schema.nouns import Constraint, ForeignKey, Index, Schema, 
 
 # A table without pages of its own is a virtual one: https://sqlite.org/schematab.html
 CATALOG = "SELECT type, name, tbl_name, sql, rootpage FROM sqlite_master"
-# Needs SQLite 3.37, see https://sqlite.org/pragma.html#pragma_table_list
+# This requires SQLite 3.37, see https://sqlite.org/pragma.html#pragma_table_list
 SHADOW_TABLES = "SELECT name FROM pragma_table_list WHERE schema = 'main' AND type = 'shadow'"
 #: The endings of the tables in which SQLite's own virtual tables keep their data.
 SHADOW_SUFFIXES = (
@@ -24,7 +24,7 @@ SHADOW_SUFFIXES = (
 
 
 class Cursor(Protocol):
-    """What is needed of a cursor, Django's or that of the sqlite3 module."""
+    """The needed methods of a cursor, Django's or that of the sqlite3 module."""
 
     def execute(self, sql: str, /) -> Any: ...
     def fetchall(self) -> list[Any]: ...
@@ -32,7 +32,7 @@ class Cursor(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """A row of sqlite_master: the name of a thing, of the table that it is on, and its definition."""
+    """A row of sqlite_master: the name of an object, the name of its table, and its definition."""
 
     name: str
     table: str
@@ -50,7 +50,7 @@ class Catalog:
     triggers: Mapping[str, Sequence[Entry]]
 
     def table(self, name: str) -> Table | None:
-        """The table, under the name by which it was asked for. Raises `ShadowedTable` for other things."""
+        """Return the table, under the name that was asked for. Raises `ShadowedTable` for anything but a table."""
         key = fold(unquoted(name))
         if key in self.views:
             raise ShadowedTable(shadowed(name, "a view"))
@@ -60,7 +60,7 @@ class Catalog:
         return self.read(entry, name) if entry else None
 
     def read(self, entry: Entry, name: str) -> Table:
-        """The table with its indexes, as a noun of that name."""
+        """Return the table with its indexes, as a noun of that name."""
         indexes = (index.sql for index in self.indexes.get(fold(entry.name), ()))
         table = read_table(name, entry.sql, indexes)
         if all(foreign_key.to_columns for foreign_key in table.foreign_keys):
@@ -68,7 +68,7 @@ class Catalog:
         return evolve(table, constraints=tuple(map(self.with_target, table.constraints)))
 
     def with_target(self, constraint: Constraint) -> Constraint:
-        """A foreign key that names no columns points at the primary key of its target."""
+        """Return a foreign key with its target's columns: the primary key of the target where it names none."""
         if not isinstance(constraint, ForeignKey) or constraint.to_columns:
             return constraint
         target = self.tables.get(fold(constraint.to_table))
@@ -76,7 +76,7 @@ class Catalog:
         return evolve(constraint, to_columns=key.columns) if key else constraint
 
     def schema(self, names: Collection[str]) -> Schema:
-        """Those of the named tables that exist. Raises `ShadowedTable`."""
+        """Return those of the named tables that exist. Raises `ShadowedTable`."""
         found = ((name, self.table(name)) for name in names)
         return Schema({name: table for name, table in found if table is not None})
 
@@ -93,7 +93,7 @@ class Catalog:
 
 
 def read_table(name: str, create: str, indexes: Iterable[str]) -> Table:
-    """The noun that a CREATE TABLE statement and the CREATE INDEX statements for it come to."""
+    """Return the table that a CREATE TABLE statement and the CREATE INDEX statements for it define."""
     parsed = parse_table(create)
     nouns = {index: parse_index(index, parsed.names).noun for index in indexes}
     return evolve(
@@ -106,7 +106,7 @@ def read_table(name: str, create: str, indexes: Iterable[str]) -> Table:
 
 
 def read_catalog(cursor: Cursor) -> Catalog:
-    """Read the definitions of everything in the database but SQLite's own tables."""
+    """Read all definitions of the database except SQLite's own tables."""
     cursor.execute(CATALOG)
     tables: dict[str, Entry] = {}
     views: dict[str, Entry] = {}
@@ -129,9 +129,9 @@ def read_catalog(cursor: Cursor) -> Catalog:
 
 
 def shadow_tables(cursor: Cursor, catalog: Catalog, *, asks: bool) -> frozenset[str]:
-    """The names, in lower case, of the tables in which virtual tables keep their data.
+    """Return the names, in lower case, of the tables in which virtual tables keep their data.
 
-    `asks` says that the server can tell; of an older one the endings of the names have to do.
+    With `asks` SQLite lists these tables; on an older version the endings of the names decide.
     """
     if not catalog.virtual:
         return frozenset()
@@ -143,7 +143,7 @@ def shadow_tables(cursor: Cursor, catalog: Catalog, *, asks: bool) -> frozenset[
 
 
 def references(catalog: Catalog, names: Iterable[str]) -> list[tuple[str, ForeignKey]]:
-    """The foreign keys by which tables that are not named point at tables that are."""
+    """Return the foreign keys by which tables that are not named point at tables that are."""
     named = {fold(unquoted(name)): name for name in names}
     found = []
     for key, entry in catalog.tables.items():
@@ -157,12 +157,12 @@ def references(catalog: Catalog, names: Iterable[str]) -> list[tuple[str, Foreig
 
 
 def unquoted(name: str) -> str:
-    """A table's name without the quotes that a model's db_table may carry."""
+    """Return a table's name without the quotes that a model's db_table may have."""
     return name[1:-1].replace('""', '"') if name.startswith('"') and name.endswith('"') else name
 
 
 def shadowed(name: str, kind: str) -> str:
-    """What to say of a name that a model's table cannot have."""
+    """Return the error for a name that a model's table cannot have."""
     return (
         f"{name!r} is {kind} in the database, and a model has its table by that name. "
         f"Drop or rename it, or give the model another db_table or managed = False."

@@ -1,8 +1,8 @@
-"""Read SQLite's CREATE TABLE and CREATE INDEX statements into nouns.
+"""Parse SQLite's CREATE TABLE and CREATE INDEX statements.
 
-SQLite keeps a definition as the text that made it, so that text is all there is to read. The grammar is that
-of https://sqlite.org/lang_createtable.html and https://sqlite.org/lang_createindex.html, with the freedoms
-that parse.y takes besides.
+SQLite stores a definition as the text of its statement, and nothing else. The grammar is that of
+https://sqlite.org/lang_createtable.html and https://sqlite.org/lang_createindex.html, with what parse.y accepts
+besides.
 """
 
 from __future__ import annotations
@@ -41,27 +41,27 @@ from automigrate_ext.schema.nouns import (
     Unique,
 )
 
-#: How many parsed statements are kept, so that the same text is not parsed again for the other side.
+#: The number of parsed statements that are kept, so that the same text is not parsed again for the other schema.
 CACHE_SIZE = 32768
 #: The words at which the type of a column ends.
 AFTER_TYPE = frozenset(
     ("CONSTRAINT", "PRIMARY", "NOT", "NULL", "UNIQUE", "CHECK", "DEFAULT", "COLLATE", "REFERENCES", "AS")
 )
-#: The words with which a constraint of the table begins, where a column could stand.
+#: The words that begin a constraint of the table, in the place of a column.
 TABLE_CONSTRAINTS = frozenset(("CONSTRAINT", "PRIMARY", "UNIQUE", "CHECK", "FOREIGN"))
 BEHIND = Token("end", "", "", -1, -1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyedUnique(Unique):
-    """A unique constraint of a table whose columns compare or sort in another way than usual."""
+    """A unique constraint of a table whose columns have a collation or an order of their own in it."""
 
     keys: tuple[IndexKey, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParsedTable:
-    """What a CREATE TABLE statement says; `options` are the words behind the bracket."""
+    """The content of a CREATE TABLE statement; `options` are the words after the brackets."""
 
     table: Table
     options: tuple[str, ...]
@@ -70,7 +70,7 @@ class ParsedTable:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ParsedIndex:
-    """What a CREATE INDEX statement says: the table, and the index or the unique constraint that it is."""
+    """The content of a CREATE INDEX statement: the table, and the index or unique constraint that it makes."""
 
     table: str
     noun: Index | Unique
@@ -78,18 +78,18 @@ class ParsedIndex:
 
 @lru_cache(CACHE_SIZE)
 def parse_table(sql: str) -> ParsedTable:
-    """Read a CREATE TABLE statement. Raises `UnreadableSQL`."""
+    """Parse a CREATE TABLE statement. Raises `UnreadableSQL`."""
     return TableReader(sql).table()
 
 
 @lru_cache(CACHE_SIZE)
 def parse_index(sql: str, names: Names) -> ParsedIndex:
-    """Read a CREATE INDEX statement on the table that has these names. Raises `UnreadableSQL`."""
+    """Parse a CREATE INDEX statement on the table that has these names. Raises `UnreadableSQL`."""
     return IndexReader(sql, names).index()
 
 
 def parse_column(sql: str, names: Names) -> Column:
-    """Read the definition of one column of the table that has these names. Raises `UnreadableSQL`."""
+    """Parse the definition of one column of the table that has these names. Raises `UnreadableSQL`."""
     reader = TableReader(sql)
     reader.column()
     reader.expect_end()
@@ -97,7 +97,7 @@ def parse_column(sql: str, names: Names) -> Column:
 
 
 def parse_constraint(sql: str, names: Names) -> Constraint:
-    """Read one constraint clause of the table that has these names. Raises `UnreadableSQL`."""
+    """Parse one constraint clause of the table that has these names. Raises `UnreadableSQL`."""
     reader = TableReader(sql)
     reader.table_constraint()
     reader.expect_end()
@@ -118,7 +118,7 @@ class Reader:
 
     @property
     def token(self) -> Token:
-        """The token at the position, one of the kind "end" behind the last."""
+        """The token at the position; after the last one, a token of the kind "end"."""
         return self.tokens[self.position] if self.position < len(self.tokens) else BEHIND
 
     @property
@@ -142,12 +142,12 @@ class Reader:
         return found
 
     def expect(self, *words: str) -> None:
-        """Take these words. Raises `UnreadableSQL` where others come."""
+        """Take these words. Raises `UnreadableSQL` where others follow."""
         if not self.accept(*words):
             raise self.error()
 
     def expect_end(self) -> None:
-        """Raises `UnreadableSQL` where something is left."""
+        """Raise `UnreadableSQL` where tokens are left."""
         if self.token is not BEHIND:
             raise self.error()
 
@@ -158,12 +158,12 @@ class Reader:
         return self.next().name
 
     def qualified_name(self) -> str:
-        """Take an identifier, with the name of a schema before it or without."""
+        """Take an identifier, with or without the name of a schema before it."""
         name = self.name()
         return self.name() if self.accept(".") else name
 
     def brackets(self) -> Sequence[Token]:
-        """Take what stands in brackets."""
+        """Take the tokens in brackets."""
         if self.key != "(":
             raise self.error()
         opening = self.position
@@ -172,20 +172,20 @@ class Reader:
         return self.tokens[opening + 1 : end]
 
     def since(self, position: int) -> str:
-        """The text from the token at `position` up to the last one taken."""
+        """Return the text from the token at `position` up to the last one taken."""
         if position == self.position:
             return ""
         return self.sql[self.tokens[position].start : self.tokens[self.position - 1].end]
 
     def error(self) -> UnreadableSQL:
-        """Says where reading stopped."""
+        """Return an error that shows where parsing stopped."""
         place = self.sql[self.token.start :] if self.token is not BEHIND else "the end"
         return UnreadableSQL(f"cannot read {self.sql!r} from {place[:40]!r} on")
 
 
 @dataclass(slots=True, kw_only=True)
 class RawColumn:
-    """A column while it is read: expressions wait until all columns are known."""
+    """A column during parsing: its expressions are read once all columns are known."""
 
     name: str
     type: str
@@ -198,7 +198,7 @@ class RawColumn:
     stored: bool = False
 
     def noun(self, names: Names) -> Column:
-        """The column as a noun."""
+        """Return the column as a noun."""
         generated: Generated | None = None
         reads: tuple[str, ...] = ()
         if self.generated:
@@ -220,7 +220,7 @@ class RawColumn:
 
 
 class TableReader(Reader):
-    """Reads a CREATE TABLE statement, or one clause of it."""
+    """Parses a CREATE TABLE statement, or one clause of it."""
 
     def __init__(self, sql: str) -> None:
         super().__init__(sql)
@@ -230,7 +230,7 @@ class TableReader(Reader):
         self.autoincrement = False
 
     def table(self) -> ParsedTable:
-        """The whole statement."""
+        """Return the whole statement."""
         self.expect("CREATE")
         _ = self.accept("TEMP") or self.accept("TEMPORARY")
         self.expect("TABLE")
@@ -245,7 +245,7 @@ class TableReader(Reader):
         return ParsedTable(table=self.noun(name, names, options), options=options, names=names)
 
     def definitions(self) -> None:
-        """The columns, then the constraints; a comma between two constraints may be missing."""
+        """Parse the columns, then the constraints; a comma between two constraints may be missing."""
         self.column()
         while self.key != ")":
             comma = self.accept(",")
@@ -257,7 +257,7 @@ class TableReader(Reader):
                 raise self.error()
 
     def options(self) -> tuple[str, ...]:
-        """The words behind the bracket."""
+        """Parse the words after the brackets."""
         options: list[str] = []
         while self.token is not BEHIND:
             if options:
@@ -269,7 +269,7 @@ class TableReader(Reader):
         return tuple(options)
 
     def noun(self, name: str, names: Names, options: tuple[str, ...]) -> Table:
-        """The table as a noun, now that all its columns are known."""
+        """Return the table as a noun, now that all its columns are known."""
         key = self.primary_key and evolve(self.primary_key, columns=own_columns(self.primary_key.columns, names))
         columns = [column.noun(names) for column in self.columns]
         for position, column in enumerate(columns):
@@ -284,7 +284,7 @@ class TableReader(Reader):
         )
 
     def key_column(self, column: Column, key: PrimaryKey, options: tuple[str, ...]) -> Column:
-        """A column of the primary key; only some kinds of key forbid NULL of themselves.
+        """Return a column of the primary key; only some kinds of key forbid NULL by themselves.
 
         See https://sqlite.org/lang_createtable.html#the_primary_key
         """
@@ -299,7 +299,7 @@ class TableReader(Reader):
     # Columns
 
     def column(self) -> None:
-        """A column with its type and constraints."""
+        """Parse a column with its type and constraints."""
         start = self.position
         name = self.name()
         type_name = self.type_name()
@@ -314,7 +314,7 @@ class TableReader(Reader):
                 constraint_name = ""
 
     def type_name(self) -> str:
-        """The declared type, as words in lower case with their numbers in brackets; "" for none."""
+        """Parse the declared type: words in lower case with their numbers in brackets, "" for none."""
         words = []
         while self.token.kind in ("word", "quoted", "string") and self.key not in AFTER_TYPE:
             if self.keys[self.position : self.position + 2] == ["GENERATED", "ALWAYS"]:
@@ -326,7 +326,7 @@ class TableReader(Reader):
         return " ".join(words)
 
     def column_constraint(self, column: RawColumn, name: str) -> None:
-        """One constraint of a column, by its first word."""
+        """Parse one constraint of a column, by its first word."""
         start = self.position
         word = self.next().value if self.key else ""
         if word in ("PRIMARY", "UNIQUE", "CHECK", "REFERENCES", "DEFERRABLE") or (
@@ -341,7 +341,7 @@ class TableReader(Reader):
             raise self.error()
 
     def column_attribute(self, column: RawColumn, word: str) -> None:
-        """A default, NULL or NOT NULL, a collation or how the column is computed."""
+        """Parse a default, NULL or NOT NULL, a collation or the expression that computes the column."""
         if word == "DEFAULT":
             start = self.position
             column.default = self.default()
@@ -364,7 +364,7 @@ class TableReader(Reader):
                 self.accept("VIRTUAL")
 
     def default(self) -> Sequence[Token]:
-        """What stands behind DEFAULT."""
+        """Parse the value after DEFAULT."""
         start = self.position
         if self.key == "(":
             self.brackets()
@@ -374,7 +374,7 @@ class TableReader(Reader):
         return self.tokens[start : self.position]
 
     def column_object(self, column: RawColumn, word: str, name: str, start: int) -> None:
-        """A key, unique constraint, check or reference that is written behind its column."""
+        """Parse a key, unique constraint, check or reference that follows its column."""
         if word == "PRIMARY":
             self.expect("KEY")
             _ = self.accept("ASC") or self.accept("DESC")
@@ -393,7 +393,7 @@ class TableReader(Reader):
     # Constraints
 
     def table_constraint(self) -> None:
-        """A constraint of the table; a name without a constraint behind it is allowed and says nothing."""
+        """Parse a constraint of the table; a name without a constraint after it is allowed and has no effect."""
         start = self.position
         name = self.name() if self.accept("CONSTRAINT") else ""
         if self.accept("PRIMARY", "KEY"):
@@ -417,11 +417,11 @@ class TableReader(Reader):
             raise self.error()
 
     def keys_of(self, tokens: Sequence[Token]) -> list[IndexKey]:
-        """The columns of a key or unique constraint."""
+        """Parse the columns of a key or unique constraint."""
         return [raw_key(part) for part in split_at_commas(tokens)]
 
     def add_unique(self, keys: Sequence[IndexKey], name: str, conflict: str) -> None:
-        """Note a unique constraint."""
+        """Add a unique constraint."""
 
         def noun(names: Names) -> Unique:
             own = tuple(plain_key(key, names) for key in keys)
@@ -434,7 +434,7 @@ class TableReader(Reader):
         self.constraints.append(noun)
 
     def add_check(self, name: str) -> None:
-        """Note a check, whose expression comes next."""
+        """Add a check, whose expression comes next."""
         start = self.position
         tokens = self.brackets()
         text = self.since(start)
@@ -442,14 +442,14 @@ class TableReader(Reader):
 
         def noun(names: Names) -> Check:
             expression = canonical(tokens, names)
-            # The text would no longer name the table that is meant, were it to go into another one.
+            # In another table's definition the text would not name the right table any more.
             own = sql if "." not in text else clause(name, f"CHECK ({expression.text})")
             return Check(expression=expression.text, columns=expression.columns, name=name, sql=own)
 
         self.constraints.append(noun)
 
     def add_reference(self, columns: tuple[str, ...], name: str) -> None:
-        """Note a foreign key, whose target comes next."""
+        """Add a foreign key, whose target comes next."""
         start = self.position
         to_table = self.name()
         to_columns: tuple[str, ...] = ()
@@ -474,7 +474,7 @@ class TableReader(Reader):
         self.constraints.append(noun)
 
     def reference_actions(self) -> str | None:
-        """What follows the target of a reference; of that, the action on delete."""
+        """Parse what follows the target of a reference, and return the action on delete."""
         on_delete = None
         while self.key in ("ON", "MATCH"):
             if self.accept("MATCH"):
@@ -490,7 +490,7 @@ class TableReader(Reader):
         return on_delete
 
     def deferrable(self) -> str | None:
-        """When a reference is checked."""
+        """Parse the time at which a reference is checked."""
         negated = self.accept("NOT", "DEFERRABLE")
         if not negated and not self.accept("DEFERRABLE"):
             return None
@@ -502,19 +502,19 @@ class TableReader(Reader):
         return "deferred" if deferred else "immediate"
 
     def conflict(self) -> str:
-        """What to do on a conflict, if it says so."""
+        """Parse the action on a conflict, if there is one."""
         return f"ON CONFLICT {upper(self.name())}" if self.accept("ON", "CONFLICT") else ""
 
 
 class IndexReader(Reader):
-    """Reads a CREATE INDEX statement."""
+    """Parses a CREATE INDEX statement."""
 
     def __init__(self, sql: str, names: Names) -> None:
         super().__init__(sql)
         self.names = names
 
     def index(self) -> ParsedIndex:
-        """The whole statement."""
+        """Return the whole statement."""
         self.expect("CREATE")
         unique = self.accept("UNIQUE")
         self.expect("INDEX")
@@ -531,7 +531,7 @@ class IndexReader(Reader):
         return ParsedIndex(table=table, noun=self.noun(name, unique, parts, where))
 
     def noun(self, name: str, unique: bool, parts: Sequence[Sequence[Token]], where: Sequence[Token]) -> Index | Unique:
-        """The index as a noun: a unique one over plain columns means what a unique constraint does."""
+        """Return the index as a noun: a unique one over plain columns is a unique constraint."""
         keys: list[IndexKey] = []
         columns: list[str] = []
         for part in parts:
@@ -555,7 +555,7 @@ class IndexReader(Reader):
 
 
 def split_key(tokens: Sequence[Token]) -> tuple[Sequence[Token], str | None, str]:
-    """A key's own tokens, its collation and its order."""
+    """Return a key's own tokens, its collation and its order."""
     tokens, order = without_order(tokens)
     tokens = without_brackets(tokens)
     collation = None
@@ -566,19 +566,19 @@ def split_key(tokens: Sequence[Token]) -> tuple[Sequence[Token], str | None, str
 
 
 def ends_with_collation(tokens: Sequence[Token]) -> bool:
-    """Whether the last words are COLLATE and a name."""
+    """Return whether the last words are COLLATE and a name."""
     return len(tokens) > 2 and tokens[-2].kind == "word" and tokens[-2].value == "COLLATE"
 
 
 def is_operand(tokens: Sequence[Token]) -> bool:
-    """Whether COLLATE behind the tokens is said of all of them: it binds closer than any operator."""
+    """Return whether COLLATE after the tokens applies to all of them: it binds closer than any operator."""
     opening = 0 if is_operator(tokens[0], "(") else 1
     is_closed = len(tokens) > opening and is_operator(tokens[opening], "(")
     return len(tokens) == 1 or (is_closed and closing(tokens, opening) == len(tokens) - 1)
 
 
 def without_order(tokens: Sequence[Token]) -> tuple[Sequence[Token], str]:
-    """A key's tokens without ASC, DESC and NULLS FIRST or LAST, and "DESC" where it said so."""
+    """Return a key's tokens without ASC, DESC and NULLS FIRST or LAST, and "DESC" where that was among them."""
     if len(tokens) > 2 and tokens[-2].kind == "word" and tokens[-2].value == "NULLS":
         tokens = tokens[:-2]
     last = tokens[-1].value if len(tokens) > 1 and tokens[-1].kind == "word" else ""
@@ -588,19 +588,19 @@ def without_order(tokens: Sequence[Token]) -> tuple[Sequence[Token], str]:
 
 
 def raw_key(tokens: Sequence[Token]) -> IndexKey:
-    """A key of a constraint, which can only be a column."""
+    """Return a key of a constraint, which can only be a column."""
     tokens, collation, order = split_key(tokens)
     return IndexKey(column=tokens[0].name, collation=collation, order=order)
 
 
 def plain_key(key: IndexKey, names: Names) -> IndexKey:
-    """The key with the column's own spelling, and its collation only where it is another."""
+    """Return the key in the column's own spelling, with its collation only where that is another one."""
     column = names.column(key.column or "") or key.column or ""
     return evolve(key, column=column, collation=other_collation(key.collation, column, names))
 
 
 def index_key(tokens: Sequence[Token], names: Names) -> tuple[IndexKey, tuple[str, ...]]:
-    """A key of an index, and the columns that it reads."""
+    """Return a key of an index, and the columns that it reads."""
     inner, collation, order = split_key(tokens)
     if len(inner) == 1 and (column := names.column(inner[0].name)):
         return IndexKey(column=column, collation=other_collation(collation, column, names), order=order), (column,)
@@ -609,12 +609,12 @@ def index_key(tokens: Sequence[Token], names: Names) -> tuple[IndexKey, tuple[st
 
 
 def other_collation(collation: str | None, column: str, names: Names) -> str | None:
-    """The collation, or None where it is the one that the column has anyway."""
+    """Return the collation, or None where the column has the same."""
     return None if collation == (names.collations.get(column) or "BINARY") else collation
 
 
 def key_sql(key: IndexKey) -> str:
-    """A key of an index or constraint as SQL."""
+    """Return a key of an index or constraint as SQL."""
     parts = [quote_name(key.column) if key.column else f"({key.expression})"]
     if key.collation:
         parts.append(f"COLLATE {collation_word(key.collation)}")
@@ -624,18 +624,18 @@ def key_sql(key: IndexKey) -> str:
 
 
 def own_columns(columns: Sequence[str], names: Names) -> tuple[str, ...]:
-    """The columns as the table spells them."""
+    """Return the columns as the table spells them."""
     return tuple(names.column(column) or column for column in columns)
 
 
 def clause(name: str, *parts: str) -> str:
-    """A constraint as a clause of its table, with its name if it has one."""
+    """Return a constraint as a clause of its table, with its name if it has one."""
     words = [f"CONSTRAINT {quote_name(name)}"] if name else []
     return " ".join([*words, *(part for part in parts if part)])
 
 
 def canonical_default(tokens: Sequence[Token], names: Names) -> str | None:
-    """A default in canonical form; one of NULL is none."""
+    """Return a default in canonical form; one of NULL is none."""
     tokens = without_brackets(tokens)
     if not tokens:
         return None
@@ -656,7 +656,7 @@ def canonical_default(tokens: Sequence[Token], names: Names) -> str | None:
 
 @lru_cache(1024)
 def affinity(type_name: str) -> str:
-    """The affinity of a declared type: https://sqlite.org/datatype3.html#determination_of_column_affinity"""
+    """Return the affinity of a declared type: https://sqlite.org/datatype3.html#determination_of_column_affinity"""
     name = fold(type_name)
     if "int" in name:
         return "INTEGER"

@@ -1,7 +1,7 @@
-"""The statements that change SQLite tables: ALTER TABLE where it can, otherwise one rebuild for everything.
+"""The statements that change SQLite tables: ALTER TABLE where possible, otherwise one rebuild for everything.
 
 The rebuild follows https://sqlite.org/lang_altertable.html#otheralter. Under legacy_alter_table a rename
-leaves the texts of views, triggers and foreign keys alone, so that they mean the new table from then on.
+leaves the texts of views, triggers and foreign keys alone, so that they refer to the new table from then on.
 """
 
 from __future__ import annotations
@@ -56,10 +56,10 @@ DROPS_COLUMNS = (3, 35)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
-    """What the statements depend on besides the work: what is there, and what SQLite can do.
+    """Facts on which the statements depend besides the work: the definitions, and the features of SQLite.
 
-    `after` says what the catalog will be after some statements, `index_name` how Django names the index
-    that is to stand for a unique constraint.
+    `after` returns the catalog after some statements, `index_name` Django's name for the index that implements a unique
+    constraint.
     """
 
     catalog: Catalog
@@ -81,9 +81,9 @@ class Compiler:
         self.renamings = list(renamings(work.changes))
 
     def steps(self) -> Iterator[Step]:
-        """All statements, in the order in which they run.
+        """Yield all statements, in the order in which they run.
 
-        The names of indexes are taken in the whole database, so all that go go before the first one comes.
+        Names of indexes are unique in the whole database, so all drops precede the first new index.
         """
         alterations = [self.alteration(table, changes) for table, changes in self.by_table.items()]
         created = [change for change in self.work.changes if isinstance(change, CreateTable)]
@@ -103,7 +103,7 @@ class Compiler:
             yield from alteration.add_indexes()
 
     def alteration(self, name: str, changes: list[Change]) -> Alteration:
-        """What is to happen to one table."""
+        """Return the changes of one table as a whole."""
         return Alteration(
             server=self.server,
             catalog=self.catalog,
@@ -116,14 +116,14 @@ class Compiler:
 
     @cached_property
     def catalog(self) -> Catalog:
-        """The definitions as they are once everything has its new name."""
+        """The definitions after all renames."""
         if not self.renamings:
             return self.server.catalog
         return self.server.after([step.sql for step in self.renamings])
 
     @cached_property
     def index_names(self) -> frozenset[str]:
-        """The names, in lower case, that an index cannot be given: they are taken, or soon will be."""
+        """The names, in lower case, that an index cannot get: they are taken, or soon will be."""
         catalog = self.server.catalog
         there = [entry.name for entries in catalog.indexes.values() for entry in entries]
         planned = [index.name for table in self.work.desired for index in table.indexes]
@@ -132,7 +132,7 @@ class Compiler:
 
 @dataclass(frozen=True, kw_only=True)
 class Alteration:
-    """All that happens to one table: `old` as it is by then, `new` as it is to be."""
+    """All changes of one table: `old` as it is after the renames, `new` as it is to be."""
 
     server: Server
     catalog: Catalog
@@ -143,7 +143,7 @@ class Alteration:
     fills: dict[str, Fill]
 
     def step(self, sql: str) -> Step:
-        """A statement for this table."""
+        """Return a statement for this table."""
         return Step(sql=sql, table=self.new.name)
 
     @property
@@ -151,25 +151,25 @@ class Alteration:
         """The table's name as SQL."""
         return quote(self.new.name)
 
-    # Whether ALTER TABLE can do it
+    # Whether ALTER TABLE is enough
 
     @cached_property
     def added(self) -> dict[str, Column]:
-        """The columns that come, by name."""
+        """The columns that are added, by name."""
         return {change.new.name: change.new for change in self.changes if isinstance(change, AddColumn)}
 
     @cached_property
     def dropped(self) -> list[str]:
-        """The names of the columns that go."""
+        """The names of the columns that are dropped."""
         return [change.old.name for change in self.changes if isinstance(change, DropColumn)]
 
     @cached_property
     def rebuilds(self) -> bool:
-        """Whether the table has to be made anew and its rows copied."""
+        """Whether the table has to be rebuilt and its rows copied."""
         return not all(map(self.is_simple, self.changes))
 
     def is_simple(self, change: Change) -> bool:
-        """Whether a change needs no rebuild."""
+        """Return whether a change needs no rebuild."""
         match change:
             case AddIndex() | DropIndex() | RenameIndex() | AlterTable():
                 return True
@@ -186,7 +186,7 @@ class Alteration:
         return False
 
     def can_add(self, column: Column) -> bool:
-        """Whether ALTER TABLE can add the column: https://sqlite.org/lang_altertable.html#altertabaddcol"""
+        """Return whether ALTER TABLE can add the column: https://sqlite.org/lang_altertable.html#altertabaddcol"""
         key = self.new.primary_key
         if key and column.name in key.columns:
             return False
@@ -198,9 +198,9 @@ class Alteration:
         return definitions.is_literal(column.default) and not points_somewhere
 
     def can_drop(self, column: Column) -> bool:
-        """Whether ALTER TABLE can drop the column, and nothing else has to look at the text of the table.
+        """Return whether ALTER TABLE can drop the column, and nothing else depends on the text of the table.
 
-        It refuses where any view or trigger of the database is broken, so it is left alone with those.
+        It fails where any view or trigger of the database is broken, so it is not used if there are any.
         """
         if self.server.version < DROPS_COLUMNS or len(self.dropped) > 1:
             return False
@@ -216,28 +216,28 @@ class Alteration:
         return not any(column.name in columns for columns in read_by)
 
     def can_add_constraint(self, constraint: Constraint) -> bool:
-        """Whether a constraint needs no rebuild: as an index, or written behind its new column."""
+        """Return whether a constraint needs no rebuild, because it is an index or part of its new column."""
         if type(constraint) is Unique:
             return self.is_free(self.index_name(constraint))
         return isinstance(constraint, (Check, ForeignKey)) and self.goes_behind(constraint) is not None
 
     def goes_behind(self, constraint: Check | ForeignKey) -> Column | None:
-        """The new column behind which the constraint can be written, or None."""
+        """Return the new column of whose definition the constraint can be a part, or None."""
         return self.added.get(constraint.columns[0]) if len(set(constraint.columns)) == 1 else None
 
     def index_name(self, unique: Unique) -> str:
-        """The name of the index that is to stand for a unique constraint."""
+        """Return the name of the index that implements a unique constraint."""
         return unique.name or self.server.index_name(self.new.name, unique)
 
     def is_free(self, name: str) -> bool:
-        """Whether an index can be given the name; one that goes before frees its own."""
+        """Return whether an index can get the name; an index that is dropped before frees its own."""
         going = {fold(change.old.name) for change in self.changes if isinstance(change, (DropIndex, DropConstraint))}
         return fold(name) not in self.taken - going
 
     # Statements
 
     def drop_indexes(self) -> Iterator[Step]:
-        """Drop the indexes that go or get another name, where they do not go with the old table."""
+        """Drop the indexes that are removed or renamed, where they are not dropped with the old table."""
         if self.rebuilds:
             return
         for change in self.changes:
@@ -275,7 +275,7 @@ class Alteration:
             yield row_fill(self.old, column, fill.draw, everywhere=name in self.added)
 
     def definition_with_objects(self, column: Column) -> str:
-        """A new column with its checks and references behind it."""
+        """Return the definition of a new column with its checks and references."""
         parts = [definitions.column(column, self.new)]
         for change in self.changes:
             if isinstance(change, AddConstraint) and isinstance(change.new, (Check, ForeignKey)):
@@ -285,7 +285,7 @@ class Alteration:
         return " ".join(parts)
 
     def add_indexes(self) -> Iterator[Step]:
-        """Make the indexes that come, and after a rebuild all of them and the triggers."""
+        """Create the new indexes, and after a rebuild all of them and the triggers."""
         if self.rebuilds:
             yield from (self.step(definitions.index(index, self.new)) for index in self.indexes)
             yield from (self.step(trigger.sql) for trigger in self.catalog.triggers.get(self.key, ()))
@@ -301,7 +301,7 @@ class Alteration:
     # What it costs
 
     def effects(self) -> tuple[str, ...]:
-        """What takes time where the table has many rows.
+        """Return the effects that take time where the table has many rows.
 
         Adding a column touches no row; dropping one rewrites all: https://sqlite.org/lang_altertable.html
         """
@@ -321,17 +321,17 @@ class Alteration:
 
     @property
     def key(self) -> str:
-        """The table's name as the catalog has it."""
+        """The table's key in the catalog."""
         return fold(unquoted(self.new.name))
 
     @property
     def indexes(self) -> list[Index | Unique]:
-        """All indexes of the new table, with the unique constraints that are made as such."""
+        """All indexes of the new table, with the unique constraints that are implemented as indexes."""
         uniques = [c for c in self.new.constraints if isinstance(c, Unique) and definitions.is_index(c)]
         return [*uniques, *self.new.indexes]
 
     def rebuild(self) -> Iterator[Step]:
-        """Make the new table, copy the rows, and put it in the place of the old one."""
+        """Create the new table, copy the rows, and put it in the place of the old one."""
         name = self.temporary_name()
         new = quote_name(name)
         yield self.step(definitions.create_table(self.new, self.old, name, self.options()))
@@ -345,7 +345,7 @@ class Alteration:
         yield self.step(LEGACY_OFF)
 
     def temporary_name(self) -> str:
-        """A name that nothing has; Django's own, as a rule."""
+        """Return a name that is free; as a rule Django's own."""
         name = f"new__{unquoted(self.new.name)}"
         taken = {*self.catalog.tables, *self.catalog.views, *self.catalog.virtual, *self.taken}
         while fold(name) in taken:
@@ -353,7 +353,7 @@ class Alteration:
         return name
 
     def options(self) -> tuple[str, ...]:
-        """The words behind the bracket of the table as it is."""
+        """Return the options after the brackets of the present table."""
         entry = self.catalog.tables.get(self.key)
         options = parse_table(entry.sql).options if entry else ()
         return tuple(o for o in options if not (o == "WITHOUT ROWID" and has_autoincrement(self.new)))
@@ -374,7 +374,7 @@ class Alteration:
         )
 
     def value(self, new: Column) -> str | None:
-        """What to put into a column; None where the server puts in something itself."""
+        """Return the value to copy into a column; None where SQLite fills it by itself."""
         if new.generated:
             return None
         old = self.old.column(new.name)
@@ -388,7 +388,7 @@ class Alteration:
 
 
 def renamings(changes: Iterable[Change]) -> Iterator[Step]:
-    """The statements that rename tables and columns, in the order of the changes."""
+    """Yield the statements that rename tables and columns, in the order of the changes."""
     for change in changes:
         if isinstance(change, RenameTable):
             sql = RENAME_TABLE.format(table=quote(change.table), new=quote(change.new_name))
@@ -399,7 +399,7 @@ def renamings(changes: Iterable[Change]) -> Iterator[Step]:
 
 
 def compile_rebuild(work: Work) -> Iterator[Step]:
-    """Drop the current tables and make the desired ones; the order is free while nothing checks references."""
+    """Yield steps that drop the current tables and create the desired ones, in any order: no reference is checked."""
     for table in work.current:
         yield Step(sql=DROP_TABLE.format(table=quote(table.name)), table=table.name)
     for table in work.desired:
@@ -407,7 +407,7 @@ def compile_rebuild(work: Work) -> Iterator[Step]:
 
 
 def without_strays(table: Table) -> Table:
-    """The table without constraints and indexes over columns that go; as elsewhere, they go along."""
+    """Return the table without constraints and indexes over dropped columns; as elsewhere, they are dropped along."""
     names = {column.name for column in table.columns}
     return evolve(
         table,
@@ -417,10 +417,10 @@ def without_strays(table: Table) -> Table:
 
 
 def has_autoincrement(table: Table) -> bool:
-    """Whether the server never gives out a number twice."""
+    """Return whether SQLite never gives out a number twice."""
     return any(column.identity for column in table.columns)
 
 
 def quote(table: str) -> str:
-    """A table's name as SQL, be it quoted already or not."""
+    """Return a table's name as SQL, be it quoted already or not."""
     return quote_name(unquoted(table))

@@ -1,4 +1,4 @@
-"""Let SQLite build the models' tables in a second database, in memory, and read them back."""
+"""Scratch tables of the models on SQLite: built in a second database, in memory, and read back."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from automigrate_ext.declared.blueprint import Blueprint, has_automatic_key
 from automigrate_ext.exceptions import ScratchFailed
 from automigrate_ext.schema.nouns import Constraint, Index, Schema, Table
 
-#: How many tables are built in one database: each new one costs SQLite a look at all that are there.
+#: The number of tables that are built in one database: for each new one SQLite goes through all present ones.
 BATCH = 100
 
 Noun = TypeVar("Noun", Constraint, Index)
@@ -24,7 +24,7 @@ Noun = TypeVar("Noun", Constraint, Index)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Draft:
-    """A blueprint and the statements that it comes to."""
+    """A blueprint and its statements."""
 
     blueprint: Blueprint
     statements: tuple[str, ...]
@@ -36,9 +36,9 @@ class Draft:
 
 
 def build(connection: BaseDatabaseWrapper, blueprints: Iterable[Blueprint], live: Catalog) -> Schema:
-    """What SQLite makes of the blueprints. Raises `ScratchFailed` where it does not accept one.
+    """Return the tables that SQLite makes of the blueprints. Raises `ScratchFailed` where it rejects one.
 
-    SQLite keeps the text of a statement as it was given, and has accepted those that `live` has.
+    SQLite stores the text of a statement as it was given, and has accepted those in `live`.
     """
     drafts = [Draft(blueprint=bp, statements=(bp.create_sql(), *map(str, bp.objects))) for bp in blueprints]
     accepted = live.statements
@@ -50,13 +50,13 @@ def build(connection: BaseDatabaseWrapper, blueprints: Iterable[Blueprint], live
 
 
 def read_draft(draft: Draft) -> Table:
-    """The table of a draft by its words alone."""
+    """Return the table of a draft by its text alone."""
     create, *indexes = draft.statements
     return read_table(draft.name, create, indexes)
 
 
 def build_batch(connection: BaseDatabaseWrapper, drafts: Sequence[Draft]) -> dict[str, Table]:
-    """The tables of the drafts, as an empty database makes them."""
+    """Return the tables of the drafts, as an empty database makes them."""
     with memory(connection) as database:
         for draft in drafts:
             create(database, draft)
@@ -65,9 +65,9 @@ def build_batch(connection: BaseDatabaseWrapper, drafts: Sequence[Draft]) -> dic
 
 
 def after(connection: BaseDatabaseWrapper, catalog: Catalog, statements: Iterable[str]) -> Catalog:
-    """The definitions as they will be after the statements, tried on a copy without rows.
+    """Return the definitions as they will be after the statements, tried on a copy without rows.
 
-    Where the copy cannot take them, the catalog comes back as it is.
+    Where the copy rejects them, the catalog is returned as it is.
     """
     with memory(connection) as database, closing(database.cursor()) as cursor:
         for entry in (*catalog.tables.values(), *catalog.views.values(), *catalog.all_triggers):
@@ -83,9 +83,9 @@ def after(connection: BaseDatabaseWrapper, catalog: Catalog, statements: Iterabl
 
 @contextmanager
 def memory(connection: BaseDatabaseWrapper) -> Iterator[sqlite3.Connection]:
-    """An empty database in memory that knows the functions and collations of the connection.
+    """Give an empty database in memory that has the functions and collations of the connection.
 
-    It is a copy of the connection, so that receivers of `connection_created` furnish it too.
+    Its connection is a copy of the given one, so that receivers of `connection_created` set it up too.
     """
     wrapper = connection.copy()
     wrapper.settings_dict["NAME"] = ":memory:"
@@ -96,7 +96,7 @@ def memory(connection: BaseDatabaseWrapper) -> Iterator[sqlite3.Connection]:
         database.execute("BEGIN")
         yield database
     finally:
-        # The wrapper's own close() spares databases in memory.
+        # The wrapper's own close() does not close databases in memory.
         database.close()
         wrapper.connection = None
 
@@ -114,7 +114,7 @@ def create(database: sqlite3.Connection, draft: Draft) -> None:
 
 
 def declared(table: Table, draft: Draft) -> Table:
-    """The table with what the model says of it and SQLite does not know."""
+    """Return the table with the properties of the model that SQLite does not have."""
     meta = draft.blueprint.model._meta
     given = draft.blueprint.given_names
     return evolve(
@@ -129,7 +129,7 @@ def declared(table: Table, draft: Draft) -> Table:
 
 
 def with_names(nouns: tuple[Noun, ...], given: Collection[str]) -> tuple[Noun, ...]:
-    """The objects, those marked whose name the model gave."""
+    """Return the objects, with a mark on those whose name the model gives."""
     if not given:
         return nouns
     return tuple(evolve(noun, named=True) if noun.name in given else noun for noun in nouns)

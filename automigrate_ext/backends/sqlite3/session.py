@@ -34,7 +34,7 @@ from automigrate_ext.backends.work import Step
 from automigrate_ext.exceptions import ExecutionFailed
 
 TRY_READING = "SELECT 1 FROM sqlite_master LIMIT 1"
-#: How many steps of SQLite's virtual machine a statement takes between two looks at the clock, or for signals.
+#: The number of steps of SQLite's virtual machine between two checks of the clock, or for signals.
 STEPS_BETWEEN = 10_000
 
 
@@ -156,7 +156,7 @@ class SQLiteSession(RunSession):
             return ""
         except OperationalError as error:
             if faults.is_busy(error):
-                return ""  # somebody writes, so it can be written
+                return ""  # another connection writes, so the file can be written
             if faults.is_forbidden(error):
                 return "the database file may only be read"
             raise
@@ -181,7 +181,7 @@ class SQLiteSession(RunSession):
 
     @contextmanager
     def limited(self, seconds: float | None) -> Iterator[None]:
-        """Interrupt queries that take longer; SQLite asks after each so many steps of its virtual machine."""
+        """Interrupt queries of the block that take longer, which SQLite checks every so many steps."""
         if not seconds:
             yield
             return

@@ -18,12 +18,12 @@ LONGEST_TIMEOUT = 2_147_483_647
 
 
 def pragma(connection: BaseDatabaseWrapper, name: str) -> bool:
-    """Whether a setting of the connection is on."""
+    """Return whether a setting of the connection is on."""
     return bool(pragma_value(connection, name))
 
 
 def pragma_value(connection: BaseDatabaseWrapper, name: str) -> Any:
-    """A setting of the connection."""
+    """Return a setting of the connection."""
     raw: Any = connection.connection
     return raw.execute(name).fetchone()[0]
 
@@ -36,7 +36,7 @@ def set_pragma(connection: BaseDatabaseWrapper, name: str, value: bool) -> None:
 
 @contextmanager
 def restored(connection: BaseDatabaseWrapper, name: str) -> Iterator[None]:
-    """Put a setting back in the end to what it was."""
+    """Restore a setting after the block."""
     before = pragma(connection, name)
     try:
         yield
@@ -55,7 +55,7 @@ def foreign_keys_off(connection: BaseDatabaseWrapper) -> Iterator[None]:
 
 @contextmanager
 def immediate(connection: BaseDatabaseWrapper) -> Iterator[None]:
-    """Have the next transaction lock the database against other writers from its start."""
+    """Let the next transaction lock the database against other writers from its start."""
     wrapper: Any = connection
     before = wrapper.transaction_mode
     wrapper.transaction_mode = "IMMEDIATE"
@@ -67,7 +67,7 @@ def immediate(connection: BaseDatabaseWrapper) -> Iterator[None]:
 
 @contextmanager
 def busy_timeout(connection: BaseDatabaseWrapper) -> Iterator[int]:
-    """Put the time in milliseconds for which statements wait for a lock back to what it was, which is given."""
+    """Restore the time for which statements wait for a lock after the block; gives that time in milliseconds."""
     before = int(pragma_value(connection, BUSY_TIMEOUT))
     try:
         yield before
@@ -77,15 +77,15 @@ def busy_timeout(connection: BaseDatabaseWrapper) -> Iterator[int]:
 
 
 def set_busy_timeout(connection: BaseDatabaseWrapper, milliseconds: float) -> None:
-    """Let statements wait for a lock for so long."""
+    """Set the time in milliseconds for which statements wait for a lock."""
     raw: Any = connection.connection
     raw.execute(SET.format(pragma=BUSY_TIMEOUT, value=round(min(milliseconds, LONGEST_TIMEOUT))))
 
 
 def try_writing(connection: BaseDatabaseWrapper) -> None:
-    """Write the number that a program may keep in the file as it is, in a transaction that is undone.
+    """Write the file's user version as it is, in a transaction that is undone.
 
-    BEGIN IMMEDIATE is no test: of a file that may only be read SQLite makes it a reading transaction
+    BEGIN IMMEDIATE is no test: on a read-only file SQLite turns it into a reading transaction
     (`sqlite3BeginTransaction` in build.c).
     """
     with connection.cursor() as cursor:

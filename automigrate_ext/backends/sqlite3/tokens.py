@@ -1,4 +1,4 @@
-"""Cut SQLite's SQL into tokens, and write expressions in one canonical way.
+"""Split SQLite's SQL into tokens, and write expressions in one canonical form.
 
 The lexical rules are those of SQLite's tokenize.c: https://sqlite.org/lang_keywords.html
 """
@@ -30,7 +30,7 @@ TOKEN = re.compile(
 )
 #: Different spellings of one operator.
 SYNONYMS = {"<>": "!=", "==": "="}
-#: Words that are part of an expression's grammar, so that, bare, they name no column.
+#: Words of the grammar of expressions, which name no column unless they are quoted.
 GRAMMAR_WORDS = frozenset(
     (
         "ALL", "AND", "AS", "ASC", "BETWEEN", "BY", "CASE", "CAST", "COLLATE", "CURRENT_DATE",
@@ -42,7 +42,7 @@ GRAMMAR_WORDS = frozenset(
 
 
 class UnreadableSQL(AutomigrateError):
-    """A definition in the database that does not follow SQLite's grammar, as far as the parser knows it."""
+    """A definition in the database that does not follow SQLite's grammar, as far as the parser implements it."""
 
 
 class Token(NamedTuple):
@@ -65,7 +65,7 @@ class Token(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class Names:
-    """The names that an expression may speak of: the table's, and its columns' with their collations."""
+    """The names that an expression may use: the table's, and its columns' with their collations."""
 
     table: str
     columns: dict[str, str]
@@ -73,12 +73,12 @@ class Names:
 
     @classmethod
     def of(cls, table: str, columns: Collection[tuple[str, str | None]]) -> Names:
-        """The names of a table whose columns have these names and collations."""
+        """Return the names of a table whose columns have these names and collations."""
         by_name = {fold(name): name for name, _ in columns}
         return cls(table=table, columns=by_name, collations=dict(columns))
 
     def column(self, name: str) -> str | None:
-        """The column of that name as the table spells it, None if it has none."""
+        """Return the column of that name as the table spells it, None if there is none."""
         return self.columns.get(fold(name))
 
 
@@ -90,7 +90,7 @@ class Expression(NamedTuple):
 
 
 def tokenize(sql: str) -> list[Token]:
-    """The tokens of a statement without its space and comments. Raises `UnreadableSQL`."""
+    """Return the tokens of a statement without its space and comments. Raises `UnreadableSQL`."""
     tokens = []
     for match in TOKEN.finditer(sql):
         kind = match.lastgroup or "unknown"
@@ -105,7 +105,7 @@ def tokenize(sql: str) -> list[Token]:
 
 
 def token_value(kind: str, text: str) -> str:
-    """What a token means, whatever its spelling."""
+    """Return the value of a token, whatever its spelling."""
     if kind == "word" or kind == "blob":
         return upper(text)
     if kind == "operator":
@@ -117,39 +117,39 @@ def token_value(kind: str, text: str) -> str:
 
 
 def fold(name: str) -> str:
-    """The name in lower case, as SQLite folds names: ASCII letters only."""
+    """Return the name in lower case, as SQLite folds names: ASCII letters only."""
     return name.lower() if name.isascii() else "".join(c.lower() if c.isascii() else c for c in name)
 
 
 def upper(name: str) -> str:
-    """The name in upper case, ASCII letters only."""
+    """Return the name in upper case, ASCII letters only."""
     return name.upper() if name.isascii() else "".join(c.upper() if c.isascii() else c for c in name)
 
 
 def quote_name(name: str) -> str:
-    """The identifier in double quotes."""
+    """Return the identifier in double quotes."""
     return '"{}"'.format(name.replace('"', '""'))
 
 
 def quote_text(text: str) -> str:
-    """The text as a string literal."""
+    """Return the text as a string literal."""
     return "'{}'".format(text.replace("'", "''"))
 
 
 def is_operator(token: Token, text: str) -> bool:
-    """Whether the token is that operator or bracket."""
+    """Return whether the token is that operator or bracket."""
     return token.kind == "operator" and token.value == text
 
 
 def without_brackets(tokens: Sequence[Token]) -> Sequence[Token]:
-    """The tokens without brackets around all of them."""
+    """Return the tokens without brackets around all of them."""
     while len(tokens) > 2 and is_operator(tokens[0], "(") and closing(tokens, 0) == len(tokens) - 1:
         tokens = tokens[1:-1]
     return tokens
 
 
 def closing(tokens: Sequence[Token], opening: int) -> int:
-    """The position of the bracket that closes the one at `opening`. Raises `UnreadableSQL`."""
+    """Return the position of the bracket that closes the one at `opening`. Raises `UnreadableSQL`."""
     depth = 0
     for position in range(opening, len(tokens)):
         token = tokens[position]
@@ -161,7 +161,7 @@ def closing(tokens: Sequence[Token], opening: int) -> int:
 
 
 def split_at_commas(tokens: Sequence[Token]) -> list[Sequence[Token]]:
-    """The parts between the commas that are inside no brackets."""
+    """Return the parts between the commas that are inside no brackets."""
     parts, start, depth = [], 0, 0
     for position, token in enumerate(tokens):
         if token.kind != "operator":
@@ -174,7 +174,7 @@ def split_at_commas(tokens: Sequence[Token]) -> list[Sequence[Token]]:
 
 
 def canonical(tokens: Sequence[Token], names: Names) -> Expression:
-    """The expression written in one way, whatever its spacing, quoting and letter case."""
+    """Return the expression written in one way, whatever its spacing, quoting and letter case."""
     writer = Writer(names)
     tokens = without_brackets(tokens)
     position = 0
@@ -184,7 +184,7 @@ def canonical(tokens: Sequence[Token], names: Names) -> Expression:
 
 
 class Writer:
-    """Writes tokens one after the other, with canonical spacing, and notes the columns among them."""
+    """Writes tokens one after the other, with canonical spacing, and collects the columns among them."""
 
     def __init__(self, names: Names) -> None:
         self.names = names
@@ -194,7 +194,7 @@ class Writer:
         self.calls = False
 
     def write(self, tokens: Sequence[Token], position: int) -> int:
-        """Write the token at `position`; say how many tokens that took."""
+        """Write the token at `position`; return how many tokens that took."""
         token = tokens[position]
         if token.kind == "operator":
             self.write_operator(token.value)
@@ -209,7 +209,7 @@ class Writer:
         return 1
 
     def is_own_table(self, tokens: Sequence[Token], position: int) -> bool:
-        """Whether the token and the full stop behind it only say that the table itself is meant."""
+        """Return whether the token and the full stop after it only qualify a column by the table itself."""
         if position + 2 >= len(tokens) or not is_operator(tokens[position + 1], "."):
             return False
         after_dot = position > 0 and is_operator(tokens[position - 1], ".")
@@ -237,7 +237,7 @@ class Writer:
             self.columns.append(column)
             self.write_word(quote_name(column))
         elif token.text.startswith('"'):
-            # SQLite takes a double-quoted name that names nothing for a string:
+            # SQLite treats a double-quoted name that names nothing as a string:
             # https://sqlite.org/quirks.html#double_quoted_string_literals_are_accepted
             self.write_word(quote_text(token.value))
         else:
@@ -249,5 +249,5 @@ class Writer:
 
 
 def collation_word(name: str) -> str:
-    """A collation's name as SQL, quoted unless it is one of SQLite's own."""
+    """Return a collation's name as SQL, quoted unless it is one of SQLite's own."""
     return name if name in ("BINARY", "NOCASE", "RTRIM") else quote_name(name)

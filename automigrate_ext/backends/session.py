@@ -208,7 +208,7 @@ class RunSession:
         )
 
 
-class Names(Protocol[Entry_co]):
+class TableNames(Protocol[Entry_co]):
     """The names of the tables of a database, with what is known of each."""
 
     def find(self, name: str) -> Entry_co | None: ...
@@ -227,7 +227,7 @@ class RenamingSession(RunSession):
         super().__init__(backend)
         self.renaming = self.renaming_class(())
 
-    def find(self, catalog: Names[Entry_co], name: str) -> Entry_co | None:
+    def find(self, catalog: TableNames[Entry_co], name: str) -> Entry_co | None:
         """Return the table that has the name, or will have it once what is renamed has its new name."""
         return None if self.renaming.is_vacated(name) else catalog.find(self.renaming.old_table(name))
 

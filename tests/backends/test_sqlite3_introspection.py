@@ -94,8 +94,8 @@ def test_shadow_tables_of_a_server_that_cannot_tell(database):
     database.execute("CREATE VIRTUAL TABLE f USING fts5(a)", "CREATE VIRTUAL TABLE r USING rtree(a, b, c)")
     with database.connection.cursor() as cursor:
         catalog = read_catalog(cursor)
-        asked = shadow_tables(cursor, catalog, asks=True)
-        assert shadow_tables(cursor, catalog, asks=False) == asked
+        asked = shadow_tables(cursor, catalog, lists_tables=True)
+        assert shadow_tables(cursor, catalog, lists_tables=False) == asked
     assert {name.partition("_")[2] for name in asked} <= set(SHADOW_SUFFIXES)
 
 

@@ -54,14 +54,14 @@ def dependents_of(
     connection: BaseDatabaseWrapper, parts: Collection[Part], columns: Mapping[str, Sequence[str]]
 ) -> Mapping[Part, list[Dependent]]:
     """Return the views and triggers that work now, and not without a part; `columns` are those of the parts' tables."""
-    asked = Asked(connection, columns)
+    finder = Finder(connection, columns)
     found: defaultdict[Part, list[Dependent]] = defaultdict(list)
-    for part, kind, text in (*asked.views(parts), *asked.triggers(parts)):
+    for part, kind, text in (*finder.views(parts), *finder.triggers(parts)):
         found[part].append(Dependent(table=part.table, kind=kind, name=text.name))
     return found
 
 
-class Asked:
+class Finder:
     """Tries views and triggers without some columns and tables."""
 
     def __init__(self, connection: BaseDatabaseWrapper, columns: Mapping[str, Sequence[str]]) -> None:

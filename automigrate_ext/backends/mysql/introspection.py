@@ -64,15 +64,15 @@ def read_texts(connection: BaseDatabaseWrapper, names: Sequence[str]) -> Iterato
 
 def referring(connection: BaseDatabaseWrapper, names: Collection[str]) -> list[str]:
     """Return the tables that have foreign keys to the named ones."""
-    return [name for (name,) in ask_about(connection, REFERENCES, names)]
+    return [name for (name,) in rows_about(connection, REFERENCES, names)]
 
 
 def triggers(connection: BaseDatabaseWrapper, names: Collection[str]) -> list[tuple[str, str]]:
     """Return the triggers on the named tables, as pairs of table and name."""
-    return [(table, name) for table, name in ask_about(connection, TRIGGERS, names)]
+    return [(table, name) for table, name in rows_about(connection, TRIGGERS, names)]
 
 
-def ask_about(connection: BaseDatabaseWrapper, sql: str, names: Collection[str]) -> list[tuple[str, ...]]:
+def rows_about(connection: BaseDatabaseWrapper, sql: str, names: Collection[str]) -> list[tuple[str, ...]]:
     """Return the rows of a query about some tables."""
     if not names:
         return []

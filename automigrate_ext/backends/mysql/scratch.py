@@ -61,14 +61,14 @@ class Probe:
         return CREATE_PROBE.format(name=name, definition=self.definition, options=self.options)
 
 
-def scratch(connection: BaseDatabaseWrapper, blueprints: Sequence[Blueprint], there: Mapping[str, str]) -> Schema:
+def scratch(connection: BaseDatabaseWrapper, blueprints: Sequence[Blueprint], present: Mapping[str, str]) -> Schema:
     """Return the tables that the server makes of the blueprints, with the foreign keys of the models.
 
-    `there` maps to the present names of the tables that exist already: each decides on the engine, character set
+    `present` maps to the present names of the tables that exist already: each decides on the engine, character set
     and collation of its probe, so that both are printed alike. Raises `ScratchFailed` with the server's message
     and the model that it rejects.
     """
-    options = live_options(connection, there)
+    options = live_options(connection, present)
     probes = [
         Probe(
             blueprint=blueprint,
@@ -84,12 +84,12 @@ def scratch(connection: BaseDatabaseWrapper, blueprints: Sequence[Blueprint], th
     return Schema(tables)
 
 
-def live_options(connection: BaseDatabaseWrapper, there: Mapping[str, str]) -> Mapping[str, str]:
+def live_options(connection: BaseDatabaseWrapper, present: Mapping[str, str]) -> Mapping[str, str]:
     """Return the options of the existing tables, by the names of the models' tables."""
-    texts = read_texts(connection, list(there.values()))
+    texts = read_texts(connection, list(present.values()))
     return {
         name: OPTIONS.format(engine=text.engine, charset=text.charset, collation=text.collation)
-        for name, text in zip(there, texts, strict=True)
+        for name, text in zip(present, texts, strict=True)
         if text.charset and text.collation
     }
 

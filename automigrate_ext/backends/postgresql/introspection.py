@@ -173,7 +173,7 @@ class Relation:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Names:
+class CatalogNames:
     """The names behind the object identifiers of the catalog: of relations and columns."""
 
     relations: Mapping[int, str]
@@ -287,7 +287,7 @@ def fetch_names(
     columns: Mapping[int, list[Any]],
     constraints: Mapping[int, list[Any]],
     known: list[list[str]],
-) -> Names:
+) -> CatalogNames:
     """Return the names of the tables read and of those that their foreign keys point at, with their columns."""
     relation_names = {relation.oid: relation.name for relation in relations}
     column_names = {(oid, row[11]): row[1] for oid, rows in columns.items() for row in rows}
@@ -297,10 +297,10 @@ def fetch_names(
         relation_names.update(cursor.fetchall())
         cursor.execute(COLUMN_NAMES, [outside])
         column_names.update({(oid, number): name for oid, number, name in cursor.fetchall()})
-    return Names(relations=relation_names, columns=column_names)
+    return CatalogNames(relations=relation_names, columns=column_names)
 
 
-def as_column(row: Any, reads: Mapping[tuple[int, int], list[int]], names: Names) -> Column:
+def as_column(row: Any, reads: Mapping[tuple[int, int], list[int]], names: CatalogNames) -> Column:
     """Return a row of `COLUMNS` as a column."""
     (
         oid,
@@ -333,7 +333,7 @@ def as_column(row: Any, reads: Mapping[tuple[int, int], list[int]], names: Names
     )
 
 
-def as_constraint(row: Any, names: Names) -> Constraint | PrimaryKey:
+def as_constraint(row: Any, names: CatalogNames) -> Constraint | PrimaryKey:
     """Return a row of `CONSTRAINTS` as a constraint or primary key."""
     (oid, kind, name, numbers, target, target_numbers, on_delete, deferrable, deferred) = row[:9]
     expression, definition, nulls_not_distinct, key_count, index_numbers, tablespace = row[9:15]
@@ -392,7 +392,7 @@ def split_keys(
     return keys, tuple(others)
 
 
-def as_index(row: Any, names: Names) -> Index:
+def as_index(row: Any, names: CatalogNames) -> Index:
     """Return a row of `INDEXES` as an index."""
     (oid, name, method, unique, key_count, numbers, printed, opclasses, collations, options) = row[:10]
     condition, reloptions, tablespace, valid, nulls_not_distinct, definition, used, inherited = row[10:]

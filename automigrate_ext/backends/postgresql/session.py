@@ -75,7 +75,7 @@ class PostgreSQLSession(RunSession):
     def __init__(self, backend: Backend) -> None:
         super().__init__(backend)
         #: Seconds for which a comparison waits for a lock.
-        self.look_limit: float | None = None
+        self.read_limit: float | None = None
 
     # Transactions
 
@@ -121,7 +121,7 @@ class PostgreSQLSession(RunSession):
             if outermost:
                 with self.connection.cursor() as cursor:
                     cursor.execute(SEE_ONE_STATE)
-            with lock_timeout(self.connection, self.look_limit if outermost else None), self.all_rows():
+            with lock_timeout(self.connection, self.read_limit if outermost else None), self.all_rows():
                 yield
 
     @contextmanager
@@ -137,7 +137,7 @@ class PostgreSQLSession(RunSession):
     def steadily(self, read: Callable[[], T]) -> T:
         # Counting waits for a run that has locked the table; the limit turns that into waiting for the run itself.
         limits = (TELL_AFTER, self.patience.lock_wait, self.patience.lock_timeout)
-        self.look_limit = min(limit for limit in limits if limit is not None)
+        self.read_limit = min(limit for limit in limits if limit is not None)
         return super().steadily(read)
 
     @contextmanager

@@ -76,7 +76,7 @@ class SQLiteBackend(Backend):
     def table_names(self) -> frozenset[str]:
         with self.connection.cursor() as cursor:
             catalog = read_catalog(cursor)
-            hidden = introspection.shadow_tables(cursor, catalog, asks=self.version >= LISTS_TABLES)
+            hidden = introspection.shadow_tables(cursor, catalog, lists_tables=self.version >= LISTS_TABLES)
         return frozenset(entry.name for key, entry in catalog.tables.items() if key not in hidden)
 
     @property

@@ -128,14 +128,14 @@ def read_catalog(cursor: Cursor) -> Catalog:
     return Catalog(tables=tables, views=views, virtual=virtual, indexes=indexes, triggers=triggers)
 
 
-def shadow_tables(cursor: Cursor, catalog: Catalog, *, asks: bool) -> frozenset[str]:
+def shadow_tables(cursor: Cursor, catalog: Catalog, *, lists_tables: bool) -> frozenset[str]:
     """Return the names, in lower case, of the tables in which virtual tables keep their data.
 
-    With `asks` SQLite lists these tables; on an older version the endings of the names decide.
+    With `lists_tables` SQLite lists these tables; on an older version the endings of the names decide.
     """
     if not catalog.virtual:
         return frozenset()
-    if asks:
+    if lists_tables:
         cursor.execute(SHADOW_TABLES)
         return frozenset(fold(name) for (name,) in cursor.fetchall())
     endings = (f"{virtual}_{suffix}" for virtual in catalog.virtual for suffix in SHADOW_SUFFIXES)

@@ -23,7 +23,7 @@ Noun = TypeVar("Noun", Constraint, Index)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Draft:
+class Probe:
     """A blueprint and its statements."""
 
     blueprint: Blueprint
@@ -40,28 +40,28 @@ def build(connection: BaseDatabaseWrapper, blueprints: Iterable[Blueprint], live
 
     SQLite stores the text of a statement as it was given, and has accepted those in `live`.
     """
-    drafts = [Draft(blueprint=bp, statements=(bp.create_sql(), *map(str, bp.objects))) for bp in blueprints]
+    probes = [Probe(blueprint=bp, statements=(bp.create_sql(), *map(str, bp.objects))) for bp in blueprints]
     accepted = live.statements
-    new = [draft for draft in drafts if not accepted.issuperset(draft.statements)]
-    built = {draft.name: read_draft(draft) for draft in drafts if accepted.issuperset(draft.statements)}
+    new = [probe for probe in probes if not accepted.issuperset(probe.statements)]
+    built = {probe.name: read_probe(probe) for probe in probes if accepted.issuperset(probe.statements)}
     for start in range(0, len(new), BATCH):
         built |= build_batch(connection, new[start : start + BATCH])
-    return Schema({draft.name: declared(built[draft.name], draft) for draft in drafts})
+    return Schema({probe.name: declared(built[probe.name], probe) for probe in probes})
 
 
-def read_draft(draft: Draft) -> Table:
-    """Return the table of a draft by its text alone."""
-    create, *indexes = draft.statements
-    return read_table(draft.name, create, indexes)
+def read_probe(probe: Probe) -> Table:
+    """Return the table of a probe by its text alone."""
+    create, *indexes = probe.statements
+    return read_table(probe.name, create, indexes)
 
 
-def build_batch(connection: BaseDatabaseWrapper, drafts: Sequence[Draft]) -> dict[str, Table]:
-    """Return the tables of the drafts, as an empty database makes them."""
+def build_batch(connection: BaseDatabaseWrapper, probes: Sequence[Probe]) -> dict[str, Table]:
+    """Return the tables of the probes, as an empty database makes them."""
     with memory(connection) as database:
-        for draft in drafts:
-            create(database, draft)
+        for probe in probes:
+            create(database, probe)
         with closing(database.cursor()) as cursor:
-            return dict(read_catalog(cursor).schema([draft.name for draft in drafts]).tables)
+            return dict(read_catalog(cursor).schema([probe.name for probe in probes]).tables)
 
 
 def after(connection: BaseDatabaseWrapper, catalog: Catalog, statements: Iterable[str]) -> Catalog:
@@ -101,30 +101,30 @@ def memory(connection: BaseDatabaseWrapper) -> Iterator[sqlite3.Connection]:
         wrapper.connection = None
 
 
-def create(database: sqlite3.Connection, draft: Draft) -> None:
-    """Execute the statements of a draft. Raises `ScratchFailed`."""
-    for statement in draft.statements:
+def create(database: sqlite3.Connection, probe: Probe) -> None:
+    """Execute the statements of a probe. Raises `ScratchFailed`."""
+    for statement in probe.statements:
         try:
             database.execute(statement)
         except sqlite3.Error as error:
             raise ScratchFailed(
-                f"SQLite does not accept what {draft.blueprint.owner} says of the table {draft.name!r}: "
+                f"SQLite does not accept what {probe.blueprint.owner} says of the table {probe.name!r}: "
                 f"{error}. The statement was: {statement}"
             ) from error
 
 
-def declared(table: Table, draft: Draft) -> Table:
+def declared(table: Table, probe: Probe) -> Table:
     """Return the table with the properties of the model that SQLite does not have."""
-    meta = draft.blueprint.model._meta
-    given = draft.blueprint.given_names
+    meta = probe.blueprint.model._meta
+    given = probe.blueprint.given_names
     return evolve(
         table,
-        owner=draft.blueprint.owner,
+        owner=probe.blueprint.owner,
         automatic=bool(meta.auto_created),
-        automatic_key=has_automatic_key(draft.blueprint.model),
+        automatic_key=has_automatic_key(probe.blueprint.model),
         constraints=with_names(table.constraints, given),
         indexes=with_names(table.indexes, given),
-        sql=draft.statements,
+        sql=probe.statements,
     )
 
 

@@ -31,7 +31,7 @@ from automigrate_ext.backends.sqlite3.settings import (
     try_writing,
 )
 from automigrate_ext.backends.work import Step
-from automigrate_ext.exceptions import ExecutionFailed
+from automigrate_ext.exceptions import ExecutionFailed, LockNotAvailable
 
 TRY_READING = "SELECT 1 FROM sqlite_master LIMIT 1"
 #: The number of steps of SQLite's virtual machine between two checks of the clock, or for signals.
@@ -166,6 +166,7 @@ class SQLiteSession(RunSession):
 
         SQLite's own waiting cannot be interrupted, and reports nothing.
         """
+        last: list[OperationalError] = []
 
         def succeeds() -> bool:
             try:
@@ -173,11 +174,15 @@ class SQLiteSession(RunSession):
             except OperationalError as error:
                 if not faults.is_busy(error):
                     raise
+                last[:] = [error]
                 return False
             return True
 
         set_busy_timeout(self.connection, 0)
-        return self.wait_for_run(succeeds)
+        try:
+            return self.wait_for_run(succeeds)
+        except LockNotAvailable as refusal:
+            raise refusal from last.pop()
 
     @contextmanager
     def limited(self, seconds: float | None) -> Iterator[None]:

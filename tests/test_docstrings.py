@@ -12,6 +12,7 @@ PACKAGE = Path(automigrate_ext.__file__).parent
 
 #: The folders and modules whose docstrings are held to this. It is to become the whole package.
 HELD = (
+    "backends",
     "declared",
     "hazards",
     "plan",

@@ -10,14 +10,14 @@ from django.db import connections
 from django.db.utils import OperationalError
 
 #: Seconds of waiting after which there is a message.
-TELL_AFTER = 1.0
+REPORT_AFTER = 1.0
 #: Seconds between two attempts to connect.
 PAUSE = 0.25
 #: How many characters of another session's query a message shows.
 LONGEST_QUERY = 100
 
 
-def tell_nobody(message: str) -> None:
+def ignore_message(message: str) -> None:
     """Drop the message: the library itself prints nothing."""
 
 
@@ -30,7 +30,7 @@ class Patience:
 
     lock_wait: float | None = None
     lock_timeout: float | None = None
-    notify: Callable[[str], None] = tell_nobody
+    notify: Callable[[str], None] = ignore_message
 
 
 class Waiting:
@@ -55,14 +55,14 @@ class Waiting:
         if self.left <= 0:
             return False
         self.waited = True
-        if not self.notified and time.monotonic() - self.started >= TELL_AFTER:
+        if not self.notified and time.monotonic() - self.started >= REPORT_AFTER:
             self.notified = True
             self.notify(f"{describe()}...")
         time.sleep(min(seconds, self.left))
         return True
 
 
-def await_database(alias: str, limit: float, notify: Callable[[str], None] = tell_nobody) -> None:
+def await_database(alias: str, limit: float, notify: Callable[[str], None] = ignore_message) -> None:
     """Connect, and try again for `limit` seconds where that fails; `notify` is called after one second.
 
     Raises the `OperationalError` of the last attempt once the limit is reached. An attempt itself lasts as long as the

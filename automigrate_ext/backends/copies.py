@@ -15,7 +15,7 @@ from unittest import mock
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 
-from automigrate_ext.waiting import Waiting, tell_nobody
+from automigrate_ext.waiting import Waiting, ignore_message
 
 #: Seconds between two attempts to get a lock.
 PAUSE, LONGEST_PAUSE = 0.02, 0.2
@@ -42,7 +42,7 @@ def never() -> bool:
 class Copies(ABC):
     """Makes, drops and locks databases beside the one that a connection's settings name."""
 
-    def __init__(self, connection: BaseDatabaseWrapper, notify: Callable[[str], None] = tell_nobody) -> None:
+    def __init__(self, connection: BaseDatabaseWrapper, notify: Callable[[str], None] = ignore_message) -> None:
         self.connection = connection
         self.notify = notify
 

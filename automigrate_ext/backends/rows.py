@@ -88,21 +88,21 @@ class Question:
 class Answer:
     """The number of rows or groups; None if they were not counted within the time.
 
-    `untold` is the server's message where they cannot be counted before the change is made.
+    `error` is the server's message where they cannot be counted before the change is made.
     """
 
     rows: int | None = 0
-    untold: str = ""
+    error: str = ""
 
     @property
     def counted(self) -> int | None:
         """The number, where it is known: a question that failed has counted nothing."""
-        return None if self.untold else self.rows
+        return None if self.error else self.rows
 
     def words(self, noun: str) -> str:
         """Return the number as a phrase with a noun, as far as it is known."""
-        if self.untold:
-            return f"{noun}s that could not be counted ({' '.join(self.untold.split())})"
+        if self.error:
+            return f"{noun}s that could not be counted ({' '.join(self.error.split())})"
         return f"{noun}s that were not counted in time" if self.rows is None else plural(self.rows, noun)
 
 
@@ -336,7 +336,7 @@ class Rows:
         except DatabaseError as error:
             if self.faults.is_fault(error):
                 raise
-            return Answer(untold=str(error))
+            return Answer(error=str(error))
 
     def count_sql(self, question: Question) -> str:
         """Return the query that counts the rows or groups of a question."""

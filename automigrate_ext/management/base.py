@@ -36,7 +36,7 @@ from automigrate_ext.plan.plan import Plan, failure_dict
 from automigrate_ext.process import run_under_way
 from automigrate_ext.run.execute import refusal
 from automigrate_ext.run.several import set_aside, why_left_alone
-from automigrate_ext.waiting import await_database, tell_nobody
+from automigrate_ext.waiting import await_database, ignore_message
 
 
 class ExampleFormatter(DjangoHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -152,7 +152,7 @@ class SchemaCommand(BaseCommand):
         limit = conf.wait_for_db() if given is None else given
         for alias in aliases if limit else ():
             try:
-                await_database(alias, limit, self.notify if options["verbosity"] else tell_nobody)
+                await_database(alias, limit, self.notify if options["verbosity"] else ignore_message)
             except DatabaseError:
                 if len(aliases) == 1:
                     raise

@@ -10,7 +10,7 @@ from typing import Any
 from automigrate_ext.exceptions import AutomigrateError
 from automigrate_ext.plan.plan import Plan
 from automigrate_ext.plan.progress import Watch
-from automigrate_ext.waiting import Patience, tell_nobody
+from automigrate_ext.waiting import Patience, ignore_message
 
 #: Seconds that a question to the rows may take if nothing else is said.
 COUNT_TIMEOUT = 60.0
@@ -69,4 +69,4 @@ class Options:
     @property
     def patience(self) -> Patience:
         """How long to wait for others, and whom to tell."""
-        return Patience(lock_wait=self.lock_wait, lock_timeout=self.lock_timeout, notify=self.notify or tell_nobody)
+        return Patience(lock_wait=self.lock_wait, lock_timeout=self.lock_timeout, notify=self.notify or ignore_message)

@@ -6,14 +6,13 @@ import time
 from collections.abc import Collection, Mapping
 from dataclasses import replace as evolve
 from functools import cached_property
-from importlib import import_module
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 from django.apps import apps
 
 from automigrate_ext import signals
-from automigrate_ext.backends import ours
+from automigrate_ext.backends import backend_for, ours
 from automigrate_ext.declared.selection import Selection, select
 from automigrate_ext.exceptions import ExecutionFailed, NotConverged, Refused
 from automigrate_ext.run import migrations
@@ -167,13 +166,10 @@ class Bootstrap:
 
     def update(self, selection: Selection) -> None:
         """Update the tables of the selected models."""
-        # Most runs find nothing to update, and tests wait for what is loaded.
-        from automigrate_ext.testing import updating
-
         everything = selection is self.selection
         self.updated = selection
         self.is_changed = True
-        self.plan, gone = updating.update(selection, verbosity=self.verbosity, send_signals=everything)
+        self.plan, gone = update_tables(selection, verbosity=self.verbosity, send_signals=everything)
         if everything or not self.has_same_migrations():
             self.record_migrations(gone)
 
@@ -244,7 +240,35 @@ class Bootstrap:
 
 def load_soon(vendor: str) -> None:
     """Begin to load what makes tables; meanwhile the server creates the database, which takes as long."""
-    Thread(target=lambda: (import_module("automigrate_ext.run.make"), ours(vendor))).start()
+    Thread(target=load, args=[vendor]).start()
+
+
+def load(vendor: str) -> None:
+    """Load what makes tables, and the backend of a vendor."""
+    # What is loaded here in a thread is not waited for later.
+    from automigrate_ext.run import make  # noqa: F401
+
+    ours(vendor)
+
+
+def update_tables(selection: Selection, *, verbosity: int, send_signals: bool) -> tuple[Plan, frozenset[str]]:
+    """Make the tables match the models, even if rows lose values.
+
+    Returns the plan and the apps whose tables were dropped. `send_signals` is whether receivers of `pre_migrate` and
+    `post_migrate` are called. Raises as `autoupdate` does.
+    """
+    # Most runs find nothing to update, and tests wait for what is loaded.
+    from automigrate_ext.run.options import Options
+    from automigrate_ext.run.record import Record
+    from automigrate_ext.run.update import Update
+    from automigrate_ext.schema.changes import DropTable
+
+    before = Record(backend_for(selection.alias)).read().tables
+    run = Update(selection, Options(accept_data_loss=True, verbosity=verbosity, send_signals=send_signals))
+    with run.backend.session.guarded():
+        plan = run.run()
+    dropped = [before[change.table] for change in plan.changes if isinstance(change, DropTable)]
+    return plan, frozenset(table.owner.partition(".")[0] for table in dropped)
 
 
 def is_unknown(receiver: Any) -> bool:

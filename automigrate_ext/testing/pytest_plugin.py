@@ -95,6 +95,7 @@ class Databases:
         __tracebackhide__ = True  # else every error in any fixture would show this
         if fixturedef.argname != FIXTURE:
             return (yield)
+        # pytest loads this module in every project, before Django is set up.
         from automigrate_ext.testing.creation import bootstrapping
 
         run = self.new_run(request)
@@ -111,6 +112,7 @@ class Databases:
 
     def new_run(self, request: pytest.FixtureRequest) -> TestRun:
         """Return the run that this process is, or is a part of."""
+        # See `pytest_fixture_setup`.
         from automigrate_ext.testing.creation import TestRun
 
         stays = bool(request.getfixturevalue(STAYS))
@@ -155,6 +157,7 @@ class Databases:
         if self.shared is None:
             return
         if any(self.shared.iterdir()):
+            # See `pytest_fixture_setup`.
             from automigrate_ext.testing.creation import left_to_drop
 
             for alias, name in left_to_drop(self.shared):
@@ -163,14 +166,15 @@ class Databases:
 
     def drop(self, alias: str, name: str) -> None:
         """Drop a database; an error is printed, because the tests have ended and do not fail because of it."""
+        # See `pytest_fixture_setup`.
         from django.db import DatabaseError, connections
 
         from automigrate_ext.backends import copies_for
-        from automigrate_ext.waiting import tell_nobody
+        from automigrate_ext.waiting import ignore_message
 
         try:
             with unblocked(self.config):
-                copies = copies_for(connections[alias], tell_nobody)
+                copies = copies_for(connections[alias], ignore_message)
                 if copies.exists(name):
                     copies.drop(name)
         except DatabaseError as error:

@@ -20,7 +20,7 @@ from automigrate_ext.backends.rows import TookTooLong
 from automigrate_ext.backends.session import RunSession, T
 from automigrate_ext.backends.work import Step
 from automigrate_ext.exceptions import LockNotAvailable
-from automigrate_ext.waiting import TELL_AFTER, describe_sessions, seconds
+from automigrate_ext.waiting import REPORT_AFTER, describe_sessions, seconds
 from automigrate_ext.waiting import Session as OtherSession
 
 # The lock is released with the transaction, a killed client's too, and requires no session of its own.
@@ -136,7 +136,7 @@ class PostgreSQLSession(RunSession):
 
     def steadily(self, read: Callable[[], T]) -> T:
         # Counting waits for a run that has locked the table; the limit turns that into waiting for the run itself.
-        limits = (TELL_AFTER, self.patience.lock_wait, self.patience.lock_timeout)
+        limits = (REPORT_AFTER, self.patience.lock_wait, self.patience.lock_timeout)
         self.read_limit = min(limit for limit in limits if limit is not None)
         return super().steadily(read)
 

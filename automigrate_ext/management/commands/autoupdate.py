@@ -26,7 +26,7 @@ from automigrate_ext.management.watch import WATCHED, watch
 from automigrate_ext.plan.plan import Plan
 from automigrate_ext.plan.saved import SavedPlan, is_several, parse, read_plan, read_plans
 from automigrate_ext.run.options import COUNT_TIMEOUT, Options
-from automigrate_ext.waiting import tell_nobody
+from automigrate_ext.waiting import ignore_message
 
 #: The options that a saved plan holds itself, or that make no sense together with it.
 DECIDED_BY_PLAN = {
@@ -126,7 +126,7 @@ exit status: 0 done or nothing to do, 1 --check found differences,
             raise CommandError(f"--watch goes on for ever: leave out {', '.join(beside)}.", returncode=FAILED)
         if not getattr(self, "_called_from_command_line", False):
             raise CommandError("--watch is for the command line.", returncode=FAILED)
-        return watch(get_child_arguments(), self.notify if options["verbosity"] else tell_nobody)
+        return watch(get_child_arguments(), self.notify if options["verbosity"] else ignore_message)
 
     def handle_databases(self, aliases: Sequence[str], left_alone: Mapping[str, str], options: dict[str, Any]) -> int:
         if options["plan"] is not None:

@@ -185,6 +185,7 @@ class Databases:
 @contextmanager
 def unblocked(config: pytest.Config) -> Iterator[None]:
     """Have pytest-django allow the use of databases while the block runs."""
+    # pytest-django is needed only where tests use databases.
     from pytest_django.plugin import blocking_manager_key
 
     with config.stash[blocking_manager_key].unblock():

@@ -13,7 +13,7 @@ from automigrate_ext.backends.rows import Answer, Question, Source, key_columns
 from automigrate_ext.backends.work import Fill
 from automigrate_ext.hazards.dependents import refuse_dependents
 from automigrate_ext.hazards.forecast import Forecast
-from automigrate_ext.hazards.quick import is_withheld, keeping, pointed_at_from_outside
+from automigrate_ext.hazards.withholding import is_withheld, keeping, pointed_at_from_outside
 from automigrate_ext.plan.codes import HazardCode
 from automigrate_ext.plan.plan import Hazard, Judgement, Verdict
 from automigrate_ext.schema.changes import (

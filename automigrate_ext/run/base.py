@@ -40,7 +40,7 @@ def claimed_tables(apps: Apps) -> set[str]:
 
 
 def is_qualified(table: str) -> bool:
-    """Return whether a table's name holds that of its schema."""
+    """Return whether a table's name includes its schema."""
     return bool(split_identifier(table)[0])
 
 
@@ -64,7 +64,7 @@ class Run(ABC):
 
     @abstractmethod
     def tables_at_stake(self, made: Prerequisites) -> frozenset[str]:
-        """Return the tables, by the names that they have now, whose rows decide about the plan."""
+        """Return the tables, by the names that they have now, whose rows determine the plan."""
 
     @abstractmethod
     def prepare(self, made: Prerequisites) -> Prepared:
@@ -88,7 +88,7 @@ class Run(ABC):
         return read_desired(self.backend, self.own_models(), self.options.defaults)
 
     def own_models(self) -> list[type[Model]]:
-        """Return the selected models, but for those whose table the server keeps for itself."""
+        """Return the selected models, except those whose table belongs to the server itself."""
         apart = self.backend.set_apart([model._meta.db_table for model in self.selection.models])
         return [model for model in self.selection.models if model._meta.db_table not in apart]
 
@@ -101,7 +101,7 @@ class Run(ABC):
         return {**self.backend.extensions.needed(self.selection.models), **asked}
 
     def due_prerequisites(self) -> Prerequisites:
-        """Return what the tables need first and the database does not have, or had with another text."""
+        """Return the prerequisites that the database lacks, or for which the entry's text has changed."""
         return Prerequisites(
             extensions=self.backend.extensions.missing(self.wanted_extensions),
             hooks=hooks.changed(self.before, self.record.hooks()) if self.before else (),
@@ -109,9 +109,10 @@ class Run(ABC):
 
     @contextmanager
     def prerequisites(self, made: Prerequisites | None) -> Iterator[Prerequisites]:
-        """Yield what the tables need first; unless the run has `made` it, it is there on trial while the block runs.
+        """Yield the prerequisites, which are in place while the block runs.
 
-        A database that cannot undo it has it only once a run has made it.
+        Unless the run has `made` them, they are undone at the end of the block; a database that cannot undo them does
+        not get them here.
         """
         due = self.due_prerequisites() if made is None else made
         if made is not None or not due or not self.backend.undoes_ddl:
@@ -176,8 +177,8 @@ class Run(ABC):
             kept = {identity: digest for identity, digest in self.record.hooks().items() if identity in known}
             self.record.write_hooks({**kept, hook.identity: hook.digest})
 
-    def promise_hooks(self, due: Iterable[Hook]) -> None:
-        """Forget that the entries were run, so that they are due until they have been."""
+    def mark_hooks_due(self, due: Iterable[Hook]) -> None:
+        """Remove the entries from the record of those that were run, so that they stay due until they have been run."""
         promised = {hook.identity for hook in due}
         if promised:
             kept = {identity: digest for identity, digest in self.record.hooks().items() if identity not in promised}
@@ -232,7 +233,7 @@ class Run(ABC):
         judgements = (*extensions, *judgements)
         refused = any(judgement.verdict is Verdict.REFUSE for judgement in judgements)
         entries = () if refused else as_steps((*prerequisites.hooks, *after), self.selection.alias)
-        statements = () if refused else self.framed((step.sql for step in steps), prerequisites, entries)
+        statements = () if refused else self.with_entries((step.sql for step in steps), prerequisites, entries)
         return Plan(
             alias=self.selection.alias,
             vendor=self.backend.connection.vendor,
@@ -255,7 +256,7 @@ class Run(ABC):
         nothing = Schema({})
         return self.as_plan((), (), State(current=nothing, desired=nothing, declared=nothing))
 
-    def framed(
+    def with_entries(
         self, statements: Iterable[str], prerequisites: Prerequisites, entries: Sequence[HookStep]
     ) -> tuple[str, ...]:
         """Return the statements of a plan with what comes before and after them."""
@@ -280,7 +281,7 @@ class Run(ABC):
         )
 
     def conclude(self, tables: list[OwnedTable], *, gone: Iterable[str] = (), send_signals: bool = True) -> None:
-        """Write the record, and send `post_migrate` where receivers have to be told, in the run's transaction."""
+        """Write the record, and send `post_migrate` if `send_signals`, in the run's transaction."""
         fingerprint = self.signals_fingerprint() if self.selection.everything else None
         owes_signals = send_signals and not self.backend.undoes_ddl
         self.record.write(tables, gone=gone, signals=fingerprint, owes_signals=owes_signals)

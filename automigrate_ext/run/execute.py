@@ -33,7 +33,7 @@ class Completed:
     batches: tuple[tuple[Step, ...], ...] = ()
     done: int = 0
 
-    def story(self) -> str:
+    def outcome(self) -> str:
         """Return in words what happened to a run that failed."""
         if not self.done:
             return "The run failed and was undone" if self.undoes_ddl else "The run failed before it changed a table"
@@ -62,10 +62,10 @@ class Completed:
 def execute(run: Run, at_stake: frozenset[str], made: Prerequisites | None) -> Plan:
     """Carry out what `run` prepares while nobody else can change the tables, and return its plan.
 
-    `at_stake` are the tables whose rows decide about it as far as is known without the lock, `made` the prerequisites
-    if the run has made them already. Everything happens in one transaction, unless the server has no room for the
+    `at_stake` are the tables whose rows determine it, as far as is known without the lock, `made` the prerequisites
+    if the run has made them already. Everything happens in one transaction, unless the server cannot hold the
     locks of so many tables, or commits each statement by itself. Raises `Refused` before anything is touched,
-    `LockNotAvailable` where others did not end in time, `ExecutionFailed` when a statement fails and `NotConverged`
+    `LockNotAvailable` where others did not finish in time, `ExecutionFailed` when a statement fails and `NotConverged`
     when the database still differs afterwards; the transaction is undone in each case.
     """
     completed = Completed(undoes_ddl=run.backend.undoes_ddl)
@@ -73,7 +73,7 @@ def execute(run: Run, at_stake: frozenset[str], made: Prerequisites | None) -> P
         try:
             return carry_out(run, at_stake, made, completed)
         except Error as error:
-            failure = run.backend.faults.failure(error, completed.story(), run.backend.faults.advice(error))
+            failure = run.backend.faults.failure(error, completed.outcome(), run.backend.faults.advice(error))
             completed.explain(failure)
             raise failure from error
         except AutomigrateError as failure:

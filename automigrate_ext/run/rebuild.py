@@ -99,7 +99,7 @@ class Rebuild(Run):
 
     def announce(self, prepared: Prepared) -> None:
         self.record.write((), owes_signals=True)
-        self.promise_hooks(prepared.after)
+        self.mark_hooks_due(prepared.after)
 
     def compare(self) -> State:
         """Read the tables and compare them with the models, whose word alone counts after a rebuild."""

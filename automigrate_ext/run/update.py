@@ -13,7 +13,7 @@ from automigrate_ext import signals
 from automigrate_ext.backends.work import Fill, Work
 from automigrate_ext.declared.selection import Selection
 from automigrate_ext.hazards.judge import Judge
-from automigrate_ext.hazards.quick import unsettled
+from automigrate_ext.hazards.withholding import unsettled
 from automigrate_ext.plan.plan import Plan, Verdict
 from automigrate_ext.plan.saved import ANYTHING, Expected, SavedPlan, forbid_outdated
 from automigrate_ext.renames.content_types import rename_content_types
@@ -52,15 +52,15 @@ class Update(Run):
         self.saved = saved
         self.comparer = Comparer(self)
 
-    # Asking without doing
+    # Without doing anything
 
     def left_to_do(self) -> list[str]:
-        """Return what a run would have something to do about, or would refuse, in one line each."""
-        # Without what is due the tables may not be compared: a type may be missing.
+        """Return the changes that a run would make or refuse, in one line each."""
+        # Until the prerequisites exist, comparing the tables may fail: a type may be missing.
         return self.due() or [change.describe() for change in self.backend.session.steadily(self.to_do)]
 
     def to_do(self) -> list[Change]:
-        """Compare, and return what there is to do; renames are not tried out, as each of them is something to do."""
+        """Compare, and return what there is to do; renames are not tried out, as each of them counts as a change."""
         with self.backend.session.snapshot():
             return self.unsettled(self.comparer.compare(OutstandingRenames()))
 
@@ -69,72 +69,110 @@ class Update(Run):
         return self.backend.session.steadily(lambda: self.outline(made))
 
     def outline(self, made: Prerequisites | None) -> Plan:
-        """Compare, judge and compile, and write out what each row would get."""
+        """Compare, judge and compile; statements show the value that each row would get."""
         with self.view(made) as state:
             prepared = self.judge(state)
             if prepared.plan.refused:
                 return prepared.plan
             written_out = self.backend.filler.written_out(prepared.steps)
-            statements = self.framed(written_out, state.prerequisites, prepared.plan.hooks)
+            statements = self.with_entries(written_out, state.prerequisites, prepared.plan.hooks)
             return evolve(prepared.plan, statements=statements)
 
     # A run, in its order
 
     def run(self) -> Plan:
-        """Carry it out: quickly where nothing differs, else under the lock."""
+        """Run the update: without a lock if nothing differs."""
         if not self.selection.models and not self.selection.everything:
             return self.empty_plan()
         if self.saved is not None:
-            # Compares it with the saved plan before receivers are sent anything.
-            self.backend.session.steadily(lambda: self.prepare(None))
+            self.backend.session.steadily(self.check_saved_plan)
         self.send_pre_migrate()
-        return self.go_on(self.make_early())
+        return self.proceed(self.make_early())
 
-    def go_on(self, made: Prerequisites | None) -> Plan:
-        """Carry it out, once `pre_migrate` has been sent."""
-        state, is_busy = self.backend.session.steadily(lambda: self.first_look(made))
-        answered = self.answered(made) if is_busy else self
+    def check_saved_plan(self) -> None:
+        """Raise `UnusablePlan` if the saved plan is not what the run would do, before receivers are sent anything."""
+        self.prepare(None)
+
+    def proceed(self, made: Prerequisites | None) -> Plan:
+        """Run the update, once `pre_migrate` has been sent."""
+        state, has_work = self.backend.session.steadily(lambda: self.compare_unlocked(made))
+        answered = self.answered(made) if has_work else self
         if answered is not self:
-            return answered.go_on(made)
-        if is_busy or self.saved is not None:
+            return answered.proceed(made)
+        if has_work or self.saved is not None:
             return execute(self, self.at_stake(state), made)
         self.settle_unchanged(state, made)
         return self.as_plan((), (), state, foreign=self.left_alone(state))
 
     @contextmanager
     def view(self, made: Prerequisites | None) -> Iterator[State]:
-        """Yield the comparison; prerequisites and new names are there on trial while the block runs."""
+        """Yield the comparison; prerequisites and new names are in place provisionally while the block runs."""
         with self.prerequisites(made) as prerequisites, self.comparer.renamed() as state:
             yield evolve(state, prerequisites=prerequisites)
 
-    def first_look(self, made: Prerequisites | None) -> tuple[State, bool]:
-        """Compare without a lock; return the comparison, and whether something has to be done about it."""
+    def compare_unlocked(self, made: Prerequisites | None) -> tuple[State, bool]:
+        """Compare without a lock; return the comparison, and whether the run has work to do."""
         with self.view(made) as state:
-            is_busy = self.keeps_anew(state) or self.unsettled(state)
-            return state, bool(is_busy or state.prerequisites or self.due_after(tables_change=False))
+            has_work = self.withholds_something_new(state) or self.unsettled(state)
+            return state, bool(has_work or state.prerequisites or self.due_after(tables_change=False))
 
-    def unsettled(self, state: State) -> list[Change]:
-        """Return the changes that a run has to do something about."""
-        accept_data_loss = self.options.accept_data_loss
-        return unsettled(self.backend, state.current, state.changes, accept_data_loss=accept_data_loss)
-
-    def keeps_anew(self, state: State) -> bool:
-        """Return whether something is withheld that the record does not have as kept."""
+    def withholds_something_new(self, state: State) -> bool:
+        """Return whether something is withheld that the record does not list as kept."""
         return any(
             not state.ownership.is_kept(change.table, change.old.name if isinstance(change, DropColumn) else None)
             for change in state.changes
             if isinstance(change, (DropColumn, DropTable))
         )
 
+    def unsettled(self, state: State) -> list[Change]:
+        """Return the changes that a run has to do something about."""
+        accept_data_loss = self.options.accept_data_loss
+        return unsettled(self.backend, state.current, state.changes, accept_data_loss=accept_data_loss)
+
     def answered(self, made: Prerequisites | None) -> Update:
-        """Return the update with what the caller's `ask` answers to its plan, until there is nothing new; else this."""
+        """Return this update, or one with the answers of the caller's `ask`, called until they hold nothing new."""
         update = self
         while (ask := self.options.ask) and (answers := ask(update.plan(made))) and update.options.lacks(answers):
             update = Update(self.selection, update.options.answered(answers), self.saved)
         return update
 
+    # Where nothing differs
+
+    def settle_unchanged(self, state: State, made: Prerequisites | None) -> None:
+        """Write the record and send `post_migrate`, if either is due, in a run that changes no table."""
+        if self.options.record_migrations or self.is_record_stale(state):
+            with self.unless_forbidden(), self.backend.exclusive():
+                with self.view(made) as again:
+                    pass  # the names on trial have to be undone before anything is recorded
+                known = not self.selection.everything or self.signals_fingerprint() == self.record.signals()
+                self.rename_content_types()
+                tables, gone = self.owned_tables(again), self.gone(again.ownership, again)
+                self.conclude(tables, gone=gone, send_signals=self.record.owes_signals() or not known)
+
+    def is_record_stale(self, state: State) -> bool:
+        """Return whether the record differs from what was compared, or `post_migrate` is due."""
+        tables, gone = self.owned_tables(state), self.gone(state.ownership, state)
+        fingerprint = self.signals_fingerprint() if self.selection.everything else None
+        return self.record.owes_signals() or self.record.outdated(tables, gone=gone, signals=fingerprint)
+
+    @contextmanager
+    def unless_forbidden(self) -> Iterator[None]:
+        """Ignore the error of a role that may not write, as nothing differs; report what could not be written."""
+        try:
+            yield
+        except Error as error:
+            if self.options.record_migrations or not self.backend.faults.is_forbidden(error):
+                raise
+            words = self.backend.faults.explain(error)
+            self.backend.session.patience.notify(
+                f"Database {self.selection.alias!r} matches the models, but what goes with that (the record, content "
+                f"types, permissions) could not be written: {words}. {self.backend.faults.advice(error)}".strip()
+            )
+
+    # Where something does: what `execute` calls
+
     def at_stake(self, state: State) -> frozenset[str]:
-        """Return the tables whose rows decide about a change, by the names that they have now."""
+        """Return the tables whose rows determine a verdict, by their current names."""
         kinds = (AlterColumn, AlterPrimaryKey, DropColumn, DropTable, AddConstraint, AddIndex)
         decided = (change.table for change in state.changes if isinstance(change, kinds))
         old_names = origins(state.changes)
@@ -188,104 +226,14 @@ class Update(Run):
         return Prepared(plan=plan, state=state, steps=steps, work=work, after=after, withheld=withheld)
 
     def left_alone(self, state: State) -> list[str]:
-        """Return what the tables carry that came from nobody's model, in words."""
+        """Return in words what the tables have that no model declares and no run made."""
         if self.options.prune:
             return []
         objects = foreign_objects(state.current, state.desired, state.ownership)
         return [describe_foreign(table, noun) for table, noun in objects]
 
-    def announce(self, prepared: Prepared) -> None:
-        """Record beforehand what the tables come to own, whose the defaults are that fill new columns, and which
-        foreign keys are taken off for a while.
-
-        So the next run has them as the models', sends signals and runs entries, if this one is ended halfway.
-        """
-        self.rename_content_types()
-        work, state = prepared.work, prepared.state
-        assert work is not None
-        known = state.ownership.tables
-        declared = {table.name: table.foreign_keys for table in state.desired}
-        made_by_hand = [(table, key) for table, key in self.backend.taken_off(work) if key not in declared[table]]
-        tables = [
-            owned_during_run(
-                owned,
-                known.get(owned.name),
-                filled=[column for table, column in work.fills if table == owned.name],
-                taken_off=[key for table, key in made_by_hand if table == owned.name],
-            )
-            for owned in self.owned_tables(state)
-        ]
-        self.record.write(tables, owes_signals=True)
-        self.promise_hooks(prepared.after)
-
-    def read_back(self, prepared: Prepared) -> State:
-        return self.comparer.compare_again(prepared.state)
-
-    def settle(self, reached: State) -> None:
-        self.rename_content_types()
-        self.conclude(self.owned_tables(reached), gone=self.gone(self.record.read(), reached))
-
-    # The record
-
-    def rename_content_types(self) -> None:
-        """Rename the content types and permissions of renamed models."""
-        renamed = self.comparer.renames.renamed_models
-        if renamed:
-            existing = signals.existing_models(self.selection.apps, self.backend)
-            rename_content_types(renamed, self.selection.alias, existing)
-
-    def owned_tables(self, state: State) -> list[OwnedTable]:
-        """Return what to record of the selected tables."""
-        declared, current, known = self.desired.schema.tables, state.current, state.ownership.tables
-        return [
-            owned_table(declared[table.name], table, current.tables[table.name], known.get(table.name))
-            for table in state.desired
-            if current.get(table.name) and table.name in declared
-        ] + [kept_table(known[name]) for name in state.removed if current.get(name)]
-
-    def gone(self, recorded: Ownership, state: State) -> list[str]:
-        """Return the recorded tables that were dropped or renamed."""
-        return [
-            name
-            for name in recorded.tables
-            if name not in state.ownership.tables or (name in state.removed and state.current.get(name) is None)
-        ]
-
-    def settle_unchanged(self, state: State, made: Prerequisites | None) -> None:
-        """Record what the models declare and send `post_migrate`, if either is news, where no table changes."""
-        if self.options.record_migrations or self.is_news(state):
-            with self.unless_forbidden(), self.backend.exclusive():
-                with self.view(made) as again:
-                    pass  # the names on trial have to be undone before anything is recorded
-                known = not self.selection.everything or self.signals_fingerprint() == self.record.signals()
-                self.rename_content_types()
-                tables, gone = self.owned_tables(again), self.gone(again.ownership, again)
-                self.conclude(tables, gone=gone, send_signals=self.record.owes_signals() or not known)
-
-    def is_news(self, state: State) -> bool:
-        """Return whether the record lacks what was compared, or receivers have not been sent `post_migrate` for it."""
-        tables, gone = self.owned_tables(state), self.gone(state.ownership, state)
-        fingerprint = self.signals_fingerprint() if self.selection.everything else None
-        return self.record.owes_signals() or self.record.outdated(tables, gone=gone, signals=fingerprint)
-
-    @contextmanager
-    def unless_forbidden(self) -> Iterator[None]:
-        """Pass over the error of a role that may not write: where nothing differs, only report what it cannot write."""
-        try:
-            yield
-        except Error as error:
-            if self.options.record_migrations or not self.backend.faults.is_forbidden(error):
-                raise
-            words = self.backend.faults.explain(error)
-            self.backend.session.patience.notify(
-                f"Database {self.selection.alias!r} matches the models, but what goes with that (the record, content "
-                f"types, permissions) could not be written: {words}. {self.backend.faults.advice(error)}".strip()
-            )
-
-    # Saved plans
-
     def expected(self, prepared: Prepared) -> tuple[Expected, ...]:
-        """Return the statements of a plan as a saved plan has them, whatever time it was then and values rows got.
+        """Return the statements to compare a saved plan with, ignoring the time and the values of single rows.
 
         A plan that is refused has none.
         """
@@ -309,9 +257,66 @@ class Update(Run):
         each_row = [self.backend.filler.row_statement(step.fill, ANYTHING) if step.fill else "" for step in steps]
         return tuple(Expected(sql=step.sql, each_row=each) for step, each in zip(steps, each_row, strict=True))
 
+    def announce(self, prepared: Prepared) -> None:
+        """Record before the first statement everything that the next run needs if this one does not reach its end.
+
+        That is what the tables will own, the defaults that fill new columns, the foreign keys that are dropped and
+        added again, the signals and the entries that are due.
+        """
+        self.rename_content_types()
+        work, state = prepared.work, prepared.state
+        assert work is not None
+        known = state.ownership.tables
+        declared = {table.name: table.foreign_keys for table in state.desired}
+        made_by_hand = [(table, key) for table, key in self.backend.taken_off(work) if key not in declared[table]]
+        tables = [
+            owned_during_run(
+                owned,
+                known.get(owned.name),
+                filled=[column for table, column in work.fills if table == owned.name],
+                taken_off=[key for table, key in made_by_hand if table == owned.name],
+            )
+            for owned in self.owned_tables(state)
+        ]
+        self.record.write(tables, owes_signals=True)
+        self.mark_hooks_due(prepared.after)
+
+    def read_back(self, prepared: Prepared) -> State:
+        return self.comparer.compare_again(prepared.state)
+
+    def settle(self, reached: State) -> None:
+        self.rename_content_types()
+        self.conclude(self.owned_tables(reached), gone=self.gone(self.record.read(), reached))
+
+    # The record
+
+    def rename_content_types(self) -> None:
+        """Rename the content types and permissions of renamed models."""
+        renamed = self.comparer.renames.renamed_models
+        if renamed:
+            existing = signals.existing_models(self.selection.apps, self.backend)
+            rename_content_types(renamed, self.selection.alias, existing)
+
+    def owned_tables(self, state: State) -> list[OwnedTable]:
+        """Return the record of the selected tables."""
+        declared, current, known = self.desired.schema.tables, state.current, state.ownership.tables
+        return [
+            owned_table(declared[table.name], table, current.tables[table.name], known.get(table.name))
+            for table in state.desired
+            if current.get(table.name) and table.name in declared
+        ] + [kept_table(known[name]) for name in state.removed if current.get(name)]
+
+    def gone(self, recorded: Ownership, state: State) -> list[str]:
+        """Return the recorded tables that were dropped or renamed."""
+        return [
+            name
+            for name in recorded.tables
+            if name not in state.ownership.tables or (name in state.removed and state.current.get(name) is None)
+        ]
+
 
 def describe_foreign(table: Table, noun: Any) -> str:
-    """Return one line about something that came from nobody's model."""
+    """Return one line about an object that no model declares and no run made."""
     if isinstance(noun, Column):
         return f"column {table.name}.{noun.name}"
     return f"{noun.describe()} {noun.name} on {table.name}".replace("  ", " ")

@@ -1,4 +1,4 @@
-"""Which drops a run withholds: one rule, and one question to the rows for any number of tables."""
+"""Which drops a run withholds because of what they would lose: one rule, and one query for any number of tables."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def is_withheld(
     """Return whether a run keeps what a change would drop.
 
     `holds` is whether there is a row in the table or a value in the column; what was not counted in time counts as
-    held. `pointed_at` are the tables at which foreign keys from outside the run point, which no flag drops.
+    held. `pointed_at` are the tables that foreign keys of tables outside the run reference; no flag drops these.
     """
     if isinstance(change, DropTable) and change.table in pointed_at:
         return True
@@ -24,17 +24,17 @@ def is_withheld(
 
 
 def keeping(change: Change) -> list[Change]:
-    """Return the changes that let a column stay which the models no longer fill in."""
+    """Return the changes that let a column stay although the models no longer write it."""
     if not isinstance(change, DropColumn):
         return []
-    # SQLite numbers the primary key only, which a column that no model declares is no more.
+    # SQLite numbers only a primary key, and a column that no model declares is not the primary key any longer.
     if change.old.needs_value or change.old.identity == "autoincrement":
         return [AlterColumn(table=change.table, old=change.old, new=evolve(change.old, null=True, identity=None))]
     return []
 
 
 def unsettled(backend: Backend, current: Schema, changes: Sequence[Change], *, accept_data_loss: bool) -> list[Change]:
-    """Return the changes that a run has to carry out or refuse: all but drops that it withholds and that need nothing.
+    """Return the changes that a run has to carry out or refuse: all but the drops that it withholds as they are.
 
     Sends one query to the rows, however many tables and columns would be dropped.
     """

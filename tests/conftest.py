@@ -6,6 +6,7 @@ are started once a session. Each xdist worker has a database of its own on each,
 
 import os
 import platform
+import signal
 import sqlite3
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -24,6 +25,10 @@ from automigrate_ext.backends import BACKENDS
 from tests.databases import SERVERS, Server
 from tests.servers import ServerUnavailable, firebird
 from tests.servers.keeper import memory
+
+# A suite that is started in the background of a script has Ctrl-C ignored, and so would all processes that it starts,
+# some of which tests interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 #: Every database, by the name of its fixture.
 KINDS = ("sqlite", *SERVERS, "firebird")

@@ -70,6 +70,7 @@ def watch(command: Sequence[str], notify: Callable[[str], None]) -> int:
     A file that is saved while the command runs makes it run once more. A command that fails, as where a file has a
     syntax error, prints its own error, and the next change is waited for. `notify` is called with what is waited for.
     """
+    heed_interrupts()
     watcher = SourceWatcher()
     scans = watcher.tick()
     process = CommandProcess(command)
@@ -158,6 +159,14 @@ def database_modules() -> Iterator[str]:
         yield f"{connection.settings_dict['ENGINE']}.base"
         if connection.vendor in BACKENDS:
             yield BACKENDS[connection.vendor].rpartition(".")[0]
+
+
+def heed_interrupts() -> None:
+    """Have Ctrl-C raise `KeyboardInterrupt` in this process, also where a shell started it in the background.
+
+    Such a process is started with Ctrl-C ignored, and would be left behind when everything else ends.
+    """
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def ignore_interrupts() -> None:

@@ -48,7 +48,7 @@ class Shelf:
 class Watched(Shelf):
     """The project, and the process that watches it."""
 
-    def __init__(self, directory, *options):
+    def __init__(self, directory, *options, preexec_fn=None):
         super().__init__(directory)
         self.runs = 0
         self.output = directory / "output"
@@ -61,6 +61,7 @@ class Watched(Shelf):
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                preexec_fn=preexec_fn,
             )
 
     def done(self):
@@ -86,8 +87,8 @@ class Watched(Shelf):
 def watched(tmp_path):
     started = []
 
-    def start(*options):
-        started.append(Watched(tmp_path, *options))
+    def start(*options, **arguments):
+        started.append(Watched(tmp_path, *options, **arguments))
         return started[0]
 
     yield start
@@ -160,6 +161,15 @@ def test_interrupt_ends_a_run_that_waits(watched):
         project.process.send_signal(signal.SIGINT)
         assert project.process.wait(timeout=60) == 130
         assert "Interrupted; nothing was changed." in project.output.read_text()
+
+
+def test_interrupt_ends_a_process_in_the_background(watched):
+    # A shell without job control starts what ends in "&" with Ctrl-C ignored, and Python leaves that as it is.
+    project = watched(preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))
+    project.done()
+    os.killpg(project.process.pid, signal.SIGINT)
+    assert project.process.wait(timeout=60) == 130
+    assert "KeyboardInterrupt" not in project.output.read_text()
 
 
 #: Is in the middle of something that Ctrl-C does not end at once.

@@ -6,6 +6,7 @@ from abc import abstractmethod
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from dataclasses import replace as evolve
 from itertools import compress, islice
 from typing import Any, TypeVar
 
@@ -141,11 +142,19 @@ class Rows:
         """Return what stands behind FROM, before an alias, for the rows of a table."""
         return self.quote(table)
 
+    def stored_relation(self, table: str) -> str:
+        """Return the same for all rows that a table stores, those that only its history has included."""
+        return self.relation(table)
+
     # Sources
 
     def now(self, table: Table) -> Source:
         """Return the rows as they are."""
         return Source(table=table.name, sql=self.relation(table.name), key=tuple(map(self.quote, key_columns(table))))
+
+    def stored(self, table: Table) -> Source:
+        """Return all rows that the table stores, as they are: what a drop, a cast or NOT NULL is about."""
+        return evolve(self.now(table), sql=self.stored_relation(table.name))
 
     def then(self, table: Table, future: Future) -> Source:
         """Return the rows as they will be, each still with the key that it has now."""
@@ -232,8 +241,8 @@ class Rows:
         return row[0]
 
     def count_rows(self, table: str) -> int:
-        """Count the rows of the table."""
-        return int(self.ask(COUNT_ROWS, table=self.relation(table)))
+        """Count the rows that the table stores."""
+        return int(self.ask(COUNT_ROWS, table=self.stored_relation(table)))
 
     def count_references(self, reference: Reference) -> int:
         """Count the rows that point through a foreign key."""
@@ -262,8 +271,8 @@ class Rows:
     def any_held(self, table: str, column: str | None) -> str:
         """Return the condition that a table has a row, or that its column has a value."""
         if column is None:
-            return ANY_ROW.format(table=self.relation(table))
-        return ANY_VALUE.format(table=self.relation(table), column=self.quote(column))
+            return ANY_ROW.format(table=self.stored_relation(table))
+        return ANY_VALUE.format(table=self.stored_relation(table), column=self.quote(column))
 
     def answers(self, questions: Iterable[Question]) -> dict[Question, Answer]:
         """Return all answers: one query for all sources, and one for each question about groups or other tables.
@@ -399,13 +408,17 @@ class RenamedRows(Rows):
         self.renaming_session = session
 
     def relation(self, table: str) -> str:
+        return self.renamed(table)
+
+    def renamed(self, table: str, period: str = "") -> str:
+        """Return the relation of a table by its name to come; `period` is what stands behind the name it has now."""
         renaming = self.renaming_session.renaming
         old = renaming.old_table(table)
         columns = renaming.columns(old)
         if not columns:
-            return self.quote(old)
+            return f"{self.quote(old)}{period}"
         named = (f"{self.quote(name)} AS {self.quote(columns.get(name, name))}" for name in self.column_names(old))
-        return f"(SELECT {', '.join(named)} FROM {self.quote(old)})"
+        return f"(SELECT {', '.join(named)} FROM {self.quote(old)}{period})"
 
     @abstractmethod
     def column_names(self, table: str) -> Sequence[str]:

@@ -140,8 +140,8 @@ class Judge:
         )
 
     def now(self, change: Change) -> Source:
-        """Return the rows of a change's table as they are."""
-        return self.backend.rows.now(self.current.tables[change.table])
+        """Return all rows that a change's table stores, as they are."""
+        return self.backend.rows.stored(self.current.tables[change.table])
 
     def conclude(self, inquiry: Inquiry, answers: Mapping[Question, Answer]) -> Judgement:
         """Return the judgement on a change; what was not counted in time counts as in the way."""

@@ -9,7 +9,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace as evolve
 
 from automigrate_ext.backends.base import Backend
-from automigrate_ext.backends.mysql import dependents, hazards, introspection, schema, scratch
+from automigrate_ext.backends.mysql import dependents, hazards, history, introspection, schema, scratch
 from automigrate_ext.backends.mysql.cost import MySQLCost
 from automigrate_ext.backends.mysql.faults import MySQLFaults
 from automigrate_ext.backends.mysql.introspection import Catalog
@@ -21,7 +21,7 @@ from automigrate_ext.backends.work import Dependent, Loss, Part, Reference, Step
 from automigrate_ext.declared.blueprint import Blueprint
 from automigrate_ext.declared.editor import collecting_editor
 from automigrate_ext.schema.adopt import TypeRules
-from automigrate_ext.schema.changes import AlterColumn
+from automigrate_ext.schema.changes import AlterColumn, Change
 from automigrate_ext.schema.nouns import Check, Column, Constraint, ForeignKey, Index, Schema, Table, Unique
 
 #: The names that the servers give to checks.
@@ -36,6 +36,7 @@ class MySQLBackend(Backend):
     rows_class = MySQLRows
     cost_class = MySQLCost
     session: MySQLSession
+    rows: MySQLRows
 
     type_rules = TypeRules(widths={kind: width for width, kind in enumerate(INTEGERS)})
     opening = (f"SET SESSION sql_mode = '{SQL_MODE}'",)
@@ -47,7 +48,8 @@ class MySQLBackend(Backend):
 
     def catalog(self) -> Catalog:
         """Read the names of all tables."""
-        return Catalog(self.connection)
+        self.rows.catalog = Catalog(self.connection)
+        return self.rows.catalog
 
     def introspect(self, names: Collection[str]) -> Schema:
         catalog = self.catalog()
@@ -146,6 +148,9 @@ class MySQLBackend(Backend):
 
     # Writing
 
+    def unable(self, change: Change, current: Schema) -> str:
+        return history.unable(self.rows, change, current) if self.rows.is_versioned(change.table) else ""
+
     def compile(self, work: Work) -> tuple[Step, ...]:
         return tuple(self.compiler(work).steps())
 
@@ -158,7 +163,10 @@ class MySQLBackend(Backend):
         return schema.Compiler(
             collecting_editor(self.connection),
             evolve(work, casts=casts),
-            schema.Neighbours(own_indexes=self.own_indexes(work)),
+            schema.Neighbours(
+                own_indexes=self.own_indexes(work),
+                versioned=frozenset(change.table for change in work.changes if self.rows.is_versioned(change.table)),
+            ),
             default_in_brackets=not introspection.is_mariadb(self.connection),
         )
 

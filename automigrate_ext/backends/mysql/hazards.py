@@ -64,7 +64,7 @@ def count_lost(rows: Rows, table: Table, old: Column, new: Column) -> Loss:
 
 def tried(rows: Rows, table: Table, old: Column, new: Column) -> Loss:
     """Return the loss, by a temporary table that holds each value as it was, as it would be, and converted back."""
-    source = rows.now(table)
+    source = rows.stored(table)
     column = rows.quote(old.name)
     with probed(rows, table, old, new) as keys:
         ways = [column, *([cut(column, new)] if is_cut(new) else [])]
@@ -215,7 +215,7 @@ def loses(change: AlterColumn) -> bool:
 def turned_up(rows: Rows, change: Change) -> int | None:
     """Count the rows or values that the change would destroy or alter now; None if they were not counted in time."""
     table = Table(name=change.table, columns=())
-    source = rows.now(table)
+    source = rows.stored(table)
     match change:
         case DropTable():
             return rows.answer(rows.every_row(source)).counted

@@ -8,7 +8,7 @@ from dataclasses import replace as evolve
 from django.db.backends.base.base import BaseDatabaseWrapper
 
 from automigrate_ext.backends.mysql.parser import TableText, parse_table
-from automigrate_ext.backends.mysql.show import BASE_TABLES, show
+from automigrate_ext.backends.mysql.show import BASE_TABLES, VERSIONED, show
 from automigrate_ext.exceptions import ShadowedTable
 from automigrate_ext.schema.nouns import Table
 
@@ -41,12 +41,17 @@ class Catalog:
             rows = cursor.fetchall()
         self.ignores_case = connection.features.ignores_table_name_case
         self.engines: dict[str, str] = {name: engine or "" for name, kind, engine in rows if kind in BASE_TABLES}
+        self.versioned = frozenset(self.fold(name) for name, kind, _ in rows if kind == VERSIONED)
         self.others: dict[str, str] = {name: kind.lower() for name, kind, _ in rows if kind not in BASE_TABLES}
         self.spelling: Mapping[str, str] = {self.fold(name): name for name in (*self.engines, *self.others)}
 
     def fold(self, name: str) -> str:
         """Return a form of a table's name that is the same for all spellings that the server treats as one."""
         return name.lower() if self.ignores_case else name
+
+    def is_versioned(self, name: str) -> bool:
+        """Return whether the server keeps the history of the table's rows."""
+        return self.fold(name) in self.versioned
 
     def find(self, name: str) -> str | None:
         """Return the table as the server spells it, or None. Raises `ShadowedTable` where a view has the name."""

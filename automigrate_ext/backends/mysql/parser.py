@@ -52,6 +52,9 @@ INTEGERS = ("tinyint", "smallint", "mediumint", "int", "bigint")
 JSON_STORED_AS, JSON_COLLATION = "longtext", "utf8mb4_bin"
 JSON = "json"
 
+#: The pseudo-column that system versioning adds to tables: https://mariadb.com/kb/en/system-versioned-tables/
+ROW_END = "ROW_END"
+
 NO_ACTION = {"RESTRICT", "NO ACTION"}
 
 
@@ -78,7 +81,8 @@ class Token:
 class TableText:
     """A table as it was printed, with its engine and its collation, which a `Table` does not have.
 
-    `own_indexes` are the indexes that the server made for foreign keys, and named after them.
+    `own_indexes` are the indexes that the server made for foreign keys, and named after them. `row_end` is the column
+    with the end of a row's validity in a system-versioned table, which is a pseudo-column where none is declared.
     """
 
     table: Table
@@ -86,6 +90,7 @@ class TableText:
     charset: str
     collation: str
     own_indexes: frozenset[str]
+    row_end: str = ROW_END
 
 
 def parse_table(sql: str) -> TableText:
@@ -106,6 +111,7 @@ def parse_table(sql: str) -> TableText:
         charset=options.value("CHARSET"),
         collation=options.value("COLLATE"),
         own_indexes=frozenset(index.name for index in reader.own_indexes()),
+        row_end=reader.period[1],
     )
 
 
@@ -232,6 +238,10 @@ class Item:
         self.position = closing + 1
         return Item(self.sql, self.tokens[opening + 1 : closing])
 
+    def names(self) -> tuple[str, ...]:
+        """Return all names of the item."""
+        return tuple(unquote(token.text) for token in self.tokens if token.kind == "name")
+
     def name(self) -> str:
         """Return the name that comes next."""
         token = self.take()
@@ -263,6 +273,8 @@ class TableReader:
         self.primary_key: PrimaryKey | None = None
         self.constraints: list[Constraint] = []
         self.indexes: list[Index] = []
+        #: The columns of the time in which a row was valid.
+        self.period = ("ROW_START", ROW_END)
 
     def read(self, tokens: Sequence[Token]) -> None:
         """Read one item."""
@@ -281,6 +293,9 @@ class TableReader:
             method = item.take().text.lower()
             item.accept("KEY")
             self.indexes.append(evolve(read_index(item), method=method))
+        elif item.accept("PERIOD", "FOR", "SYSTEM_TIME"):
+            start, end = item.group().names()
+            self.period = start, end
         elif not item.accept("PERIOD"):
             raise Unreadable(f"unknown: {item.text()}")
 
@@ -314,20 +329,32 @@ class TableReader:
         else:
             self.indexes.append(index)
 
+    def timeless(self, columns: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the columns of a key without the one that the server adds."""
+        return tuple(column for column in columns if column != self.period[1])
+
     def own_indexes(self) -> list[Index]:
         """Return the indexes that the server made for foreign keys."""
         keys = {key.name: key.columns for key in self.constraints if isinstance(key, ForeignKey)}
         return [index for index in self.indexes if is_plain_index_over(index, keys.get(index.name))]
 
     def table(self) -> Table:
-        """Return the table, with the indexes that belong to foreign keys left out."""
+        """Return the table without the indexes that belong to foreign keys, and without the period of versioning.
+
+        The server fills the columns of that period, adds the second one to every key, and drops them with the period.
+        """
         own = self.own_indexes()
         indexes = [index for index in self.indexes if index not in own or index.name not in {i.name for i in own}]
         return Table(
             name=self.name,
-            columns=tuple(self.columns),
-            primary_key=self.primary_key,
-            constraints=tuple(self.constraints),
+            columns=tuple(column for column in self.columns if column.name not in self.period),
+            primary_key=self.primary_key and evolve(self.primary_key, columns=self.timeless(self.primary_key.columns)),
+            constraints=tuple(
+                evolve(constraint, columns=self.timeless(constraint.columns))
+                if isinstance(constraint, Unique)
+                else constraint
+                for constraint in self.constraints
+            ),
             indexes=tuple(indexes),
             comment=self.options.value("COMMENT"),
         )
@@ -401,8 +428,7 @@ class ColumnReader:
         elif item.accept("COLLATE"):
             self.collation = item.take().text
         elif item.accept("GENERATED", "ALWAYS", "AS"):
-            expression = item.group().text()
-            self.generated = Generated(expression=expression, stored=item.take().word in ("STORED", "PERSISTENT"))
+            self.generated = self.read_generated()
         elif item.accept("DEFAULT"):
             self.default = self.read_default()
         elif item.accept("AUTO_INCREMENT"):
@@ -414,6 +440,14 @@ class ColumnReader:
         elif not item.accept("NULL"):
             item.take()
             self.extra.append(item.since(start))
+
+    def read_generated(self) -> Generated | None:
+        """Return how the column is computed; None for one of the period of a system-versioned table."""
+        item = self.item
+        if item.accept("ROW", "START") or item.accept("ROW", "END"):
+            return None
+        expression = item.group().text()
+        return Generated(expression=expression, stored=item.take().word in ("STORED", "PERSISTENT"))
 
     def read_default(self) -> str | None:
         """Return the default value with ON UPDATE after it; None for NULL, which every nullable column has."""

@@ -5,11 +5,28 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from automigrate_ext.backends.mysql import introspection
+from automigrate_ext.backends.mysql.introspection import Catalog
 from automigrate_ext.backends.rows import RenamedRows
+from automigrate_ext.backends.session import RenamingSession
+
+# Source: https://mariadb.com/kb/en/system-versioned-tables/
+WITH_HISTORY = " FOR SYSTEM_TIME ALL"
 
 
 class MySQLRows(RenamedRows):
     """Asks the rows on MariaDB and MySQL."""
+
+    def __init__(self, session: RenamingSession) -> None:
+        super().__init__(session)
+        #: The names of tables that were read last, which costs no query of its own.
+        self.catalog: Catalog | None = None
+
+    def stored_relation(self, table: str) -> str:
+        return self.renamed(table, WITH_HISTORY if self.is_versioned(table) else "")
+
+    def is_versioned(self, table: str) -> bool:
+        """Return whether the server keeps the history of a table's rows."""
+        return self.catalog is not None and self.catalog.is_versioned(self.renaming_session.renaming.old_table(table))
 
     def column_names(self, table: str) -> Sequence[str]:
         (text,) = introspection.read_texts(self.connection, [table])

@@ -18,6 +18,7 @@ from automigrate_ext.backends.mysql.renaming import DefinitionRenaming
 from automigrate_ext.backends.naming import noun_columns
 from automigrate_ext.backends.work import Fill, Step, Work, row_fill
 from automigrate_ext.declared.editor import MARK, SchemaEditor
+from automigrate_ext.exceptions import AutomigrateError
 from automigrate_ext.schema.changes import (
     AddColumn,
     AddConstraint,
@@ -106,9 +107,14 @@ def literal(text: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Neighbours:
-    """Facts about the tables that only the server has: the indexes that it made for foreign keys, by table."""
+    """Facts about the tables that only the server has.
+
+    `own_indexes` are the indexes that it made for foreign keys, by table, `versioned` the tables whose rows have a
+    history.
+    """
 
     own_indexes: Mapping[str, Set[str]]
+    versioned: Set[str] = frozenset()
 
 
 class Compiler(BaseCompiler):
@@ -324,6 +330,7 @@ class TableCompiler(BaseTableCompiler):
         if fill is None:
             self.put("add column", f"ADD COLUMN {column} {define(new)}")
         elif fill.draw:
+            self.forbid_nulls_in_history(new)
             empty = evolve(new, null=True, default=None, identity=None)
             self.before.append(self.compiler.alter(self.name, [f"ADD COLUMN {column} {define(empty)}"]))
             self.before.append(row_fill(self.current, new, fill.draw, everywhere=True))
@@ -333,6 +340,14 @@ class TableCompiler(BaseTableCompiler):
             self.put("add column", f"ADD COLUMN {column} {define(new, default=default)}")
             if new.default is None:
                 self.after.append(self.compiler.alter(self.name, [DROP_DEFAULT.format(column=column)]))
+
+    def forbid_nulls_in_history(self, column: Column) -> None:
+        """Raise `AutomigrateError` where filling a new column row by row would leave NULL in the table's history."""
+        if self.name in self.compiler.neighbours.versioned and not column.null:
+            raise AutomigrateError(
+                f"The default of {self.name}.{column.name} is called for each row, and the table is system-versioned: "
+                f"the rows of its history would have no value. Give the rows one value with --default, or allow NULL."
+            )
 
     def alter_column(self, change: AlterColumn) -> None:
         old, new = change.old, change.new

@@ -13,7 +13,8 @@ SHOW = "SHOW CREATE TABLE {table}"
 TABLES_A_MESSAGE = 500
 
 #: The types of tables that hold rows.
-BASE_TABLES = ("BASE TABLE", "SYSTEM VERSIONED")
+VERSIONED = "SYSTEM VERSIONED"
+BASE_TABLES = ("BASE TABLE", VERSIONED)
 
 
 def show(connection: BaseDatabaseWrapper, names: Sequence[str]) -> Iterator[str]:

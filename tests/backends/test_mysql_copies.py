@@ -112,3 +112,23 @@ def test_project_without_a_database_of_its_own(mariadb):
         assert copies.exists(f"{source}_copy")
     finally:
         copies.drop(f"{source}_copy")
+
+
+def test_characters_that_are_not_printed_are_in_a_copy(mariadb):
+    source = mariadb.settings_dict["NAME"]
+    copies = MySQLCopies(mariadb)
+    face = "\N{GRINNING FACE}"
+    with mariadb.cursor() as cursor:
+        cursor.execute(
+            f"CREATE TABLE mood (`a ?` varchar(20) NOT NULL DEFAULT 'it''s {face}\\\\?' COMMENT 'DEFAULT ?', "
+            f"b enum('?', '{face}') DEFAULT '{face}', c varchar(9) DEFAULT '?' CHECK (c <> '{face}'))"
+        )
+        cursor.execute("CREATE TABLE last (id integer)")
+    try:
+        copies.copy(source, f"{source}_copy", "last")
+        with mariadb._nodb_cursor() as cursor:
+            cursor.execute(f"USE {source}_copy")
+            cursor.execute("INSERT INTO mood () VALUES ()")
+            assert ask(cursor, "SELECT * FROM mood") == [(f"it's {face}\\?", face, "?")]
+    finally:
+        copies.drop(f"{source}_copy")

@@ -13,6 +13,7 @@ from django.db.utils import DatabaseError
 from automigrate_ext.backends.copies import Copies, short
 from automigrate_ext.backends.mysql.session import FREE_LOCK, LOCK_PREFIX, TRY_LOCK
 from automigrate_ext.backends.mysql.show import BASE_TABLES, show
+from automigrate_ext.backends.mysql.spelling import respelled
 
 EXISTS = "SELECT 1 FROM information_schema.schemata WHERE schema_name = %s"
 CHARSET = """
@@ -201,6 +202,8 @@ class Copying:
         """Create one object by the statement that the server prints for it."""
         (row,) = self.rows(SHOW.format(kind=kind, database=quote(self.source), name=quote(name)))
         sql = self.moved(kind, row[STATEMENTS.get(kind, 1)])
+        if kind == "TABLE":
+            sql = respelled(self.cursor, f"{quote(self.source)}.{quote(name)}", sql)
         if kind not in STATEMENTS:
             self.cursor.execute(sql)
             return

@@ -9,6 +9,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from automigrate_ext.backends.mysql.parser import TableText, parse_table
 from automigrate_ext.backends.mysql.show import BASE_TABLES, VERSIONED, show
+from automigrate_ext.backends.mysql.spelling import completed
 from automigrate_ext.exceptions import ShadowedTable
 from automigrate_ext.schema.nouns import Table
 
@@ -63,8 +64,11 @@ class Catalog:
 
 def read_texts(connection: BaseDatabaseWrapper, names: Sequence[str]) -> Iterator[TableText]:
     """Read the tables of these names, which have to exist, in their order."""
-    for sql in show(connection, names):
-        yield parse_table(sql)
+    # The results of one message have to be fetched before anything else is asked.
+    texts = [parse_table(sql) for sql in show(connection, names)]
+    with connection.cursor() as cursor:
+        for name, text in zip(names, texts, strict=True):
+            yield evolve(text, table=completed(cursor, connection.ops.quote_name(name), text.table))
 
 
 def referring(connection: BaseDatabaseWrapper, names: Collection[str]) -> list[str]:

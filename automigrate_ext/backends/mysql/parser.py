@@ -162,6 +162,19 @@ def unquote_text(text: str) -> str:
     return re.sub(r"\\(.)", lambda match: escapes.get(match.group(1), match.group(1)), inner, flags=re.DOTALL)
 
 
+def text_literal(text: str) -> str:
+    """Return a text as the server prints literals."""
+    escaped = (
+        text.replace("\\", "\\\\").replace("'", "''").replace("\n", "\\n").replace("\r", "\\r").replace("\0", "\\0")
+    )
+    return f"'{escaped}'"
+
+
+def literals_in(text: str) -> list[str]:
+    """Return the text literals of an expression or type, as they were printed."""
+    return [token.text for token in tokenize(text) if token.kind == "text"]
+
+
 def names_in(text: str) -> tuple[str, ...]:
     """Return the names that an expression mentions, once each."""
     found = (unquote(token.text) for token in tokenize(text) if token.kind == "name")

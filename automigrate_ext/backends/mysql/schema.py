@@ -14,6 +14,7 @@ from dataclasses import replace as evolve
 from functools import cached_property
 
 from automigrate_ext.backends.compiler import BaseCompiler, BaseTableCompiler
+from automigrate_ext.backends.mysql.parser import text_literal
 from automigrate_ext.backends.mysql.renaming import DefinitionRenaming
 from automigrate_ext.backends.naming import noun_columns
 from automigrate_ext.backends.work import Fill, Step, Work, row_fill
@@ -80,7 +81,7 @@ def define(column: Column, checks: Iterable[str] = (), *, default: str | None = 
     words += [f"DEFAULT {value}"] if value is not None else []
     words += [column.extra] if column.extra else []
     words += ["AUTO_INCREMENT"] if column.identity else []
-    words += [f"COMMENT {literal(column.comment)}"] if column.comment else []
+    words += [f"COMMENT {text_literal(column.comment)}"] if column.comment else []
     words += [f"CHECK ({check})" for check in checks]
     return " ".join(words)
 
@@ -95,14 +96,6 @@ def cut(sql: str, column: Column) -> str:
     found = SHORT_TEXT.match(column.type)
     assert found
     return CUT.format(column=sql, length=found[1])
-
-
-def literal(text: str) -> str:
-    """Return a text as SQL."""
-    escaped = (
-        text.replace("\\", "\\\\").replace("'", "''").replace("\n", "\\n").replace("\r", "\\r").replace("\0", "\\0")
-    )
-    return f"'{escaped}'"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -545,7 +538,7 @@ class TableCompiler(BaseTableCompiler):
 
     def alter_whole(self, change: AlterTable) -> None:
         if change.old.comment != change.new.comment:
-            self.put("whole", f"COMMENT = {literal(change.new.comment)}")
+            self.put("whole", f"COMMENT = {text_literal(change.new.comment)}")
 
 
 def is_virtual(column: Column) -> bool:

@@ -74,6 +74,13 @@ class Backend(ABC):
     def introspect(self, names: Collection[str]) -> Schema:
         """Read those of the named tables that exist. Raises `ShadowedTable` where a view has the name."""
 
+    def as_spelled(self, current: Schema, declared: Schema) -> Schema:
+        """Return tables that were read with the models' spelling of every name that the server does not tell apart.
+
+        By default names that are spelled in two ways are two names.
+        """
+        return current
+
     @abstractmethod
     def scratch(self, blueprints: Sequence[Blueprint]) -> Schema:
         """Let the server make the blueprints' tables out of harm's way, and read back what it made of them."""
@@ -210,6 +217,10 @@ class Backend(ABC):
     @abstractmethod
     def is_in_transaction(self) -> bool:
         """Return whether a transaction is open, according to the driver."""
+
+    def adjust_record(self, model: type[Model]) -> bool:
+        """Give the record that an earlier version made the form that it has now; return whether that is another one."""
+        return False
 
     def create_record(self, model: type[Model]) -> None:
         """Make the table in which the package records what it owns."""

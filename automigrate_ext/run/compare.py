@@ -126,6 +126,7 @@ class Comparer:
         with self.backend.session.snapshot():
             tables = self.run.desired.schema.tables
             current = self.backend.introspect(list(dict.fromkeys([*tables, *removed, *followed])))
+        current = self.backend.as_spelled(current, self.run.desired.schema)
         outside = retype_followers(current, followers.declared, followers.columns) if followers.columns else Schema({})
         declared = Schema({**tables, **outside.tables})
         desired = adopt(declared, current, ownership, self.backend.type_rules)

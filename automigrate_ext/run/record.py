@@ -137,8 +137,10 @@ class Record:
         self.rows = {name: row for name, row in {**before, **wanted}.items() if name not in forgotten}
 
     def create(self) -> None:
-        """Create the table of the record unless it exists."""
-        if not self.exists():
+        """Create the table of the record, or give the existing one its present form."""
+        if self.exists():
+            self.backend.adjust_record(owned_row())
+        else:
             self.backend.create_record(owned_row())
 
 

@@ -8,22 +8,27 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace as evolve
 
+from django.db.models import Model
+
 from automigrate_ext.backends.base import Backend
 from automigrate_ext.backends.mysql import dependents, hazards, history, introspection, schema, scratch
 from automigrate_ext.backends.mysql.cost import MySQLCost
 from automigrate_ext.backends.mysql.faults import MySQLFaults
 from automigrate_ext.backends.mysql.introspection import Catalog
 from automigrate_ext.backends.mysql.parser import INTEGERS
+from automigrate_ext.backends.mysql.renaming import as_spelled
 from automigrate_ext.backends.mysql.rows import MySQLRows
 from automigrate_ext.backends.mysql.session import SQL_MODE, MySQLSession
 from automigrate_ext.backends.naming import noun_columns
 from automigrate_ext.backends.work import Dependent, Loss, Part, Reference, Step, Work
-from automigrate_ext.declared.blueprint import Blueprint
+from automigrate_ext.declared.blueprint import Blueprint, draw
 from automigrate_ext.declared.editor import collecting_editor
 from automigrate_ext.schema.adopt import TypeRules
 from automigrate_ext.schema.changes import AlterColumn, Change
 from automigrate_ext.schema.nouns import Check, Column, Constraint, ForeignKey, Index, Schema, Table, Unique
 
+#: The record holds names and texts of all languages, whatever the character set of the database.
+RECORD_OPTIONS = "CHARACTER SET utf8mb4 COLLATE {collation}"
 #: The names that the servers give to checks.
 SERVER_NAMED = re.compile(r"^(CONSTRAINT_\d+|.*_chk_\d+)$")
 
@@ -62,6 +67,9 @@ class MySQLBackend(Backend):
         """Return a table that was read, as the models spell its name and those of the tables that it points at."""
         renamed = self.session.renaming.table(table)
         return introspection.respelled(renamed, name, catalog)
+
+    def as_spelled(self, current: Schema, declared: Schema) -> Schema:
+        return as_spelled(current, declared)
 
     def scratch(self, blueprints: Sequence[Blueprint]) -> Schema:
         catalog = self.catalog()
@@ -137,6 +145,15 @@ class MySQLBackend(Backend):
         names = self.catalog().engines
         new = self.session.renaming.new_tables
         return frozenset(new.get(name, name) for name in names)
+
+    def existing(self, names: Collection[str]) -> frozenset[str]:
+        catalog = self.catalog()
+        there = {name: self.session.find(catalog, name) for name in names if self.is_table(catalog, name)}
+        return frozenset(name for name, old in there.items() if old is not None)
+
+    def is_table(self, catalog: Catalog, name: str) -> bool:
+        """Return whether a name is not that of a view."""
+        return catalog.spelling.get(catalog.fold(self.session.renaming.old_table(name))) not in catalog.others
 
     def server_named(self, table: Table, noun: Constraint | Index) -> bool:
         if not noun.name:
@@ -219,6 +236,24 @@ class MySQLBackend(Backend):
 
     def is_in_transaction(self) -> bool:
         return bool(self.connection.in_atomic_block)
+
+    def create_record(self, model: type[Model]) -> None:
+        editor = collecting_editor(self.connection)
+        options = RECORD_OPTIONS.format(collation=self.record_collation())
+        sql = f"{draw(editor, model).create_sql()} {options}"
+        self.run([Step(sql=sql, table=model._meta.db_table)])
+
+    def adjust_record(self, model: type[Model]) -> bool:
+        collation, catalog, name = self.record_collation(), self.catalog(), model._meta.db_table
+        if catalog.collations.get(catalog.find(name) or name) == collation:
+            return False
+        clause = f"CONVERT TO {RECORD_OPTIONS.format(collation=collation)}"
+        self.run([Step(sql=schema.ALTER_TABLE.format(table=self.quote(name), clauses=clause), table=name)])
+        return True
+
+    def record_collation(self) -> str:
+        """Return the collation by which no two names are the same, not even where spaces at their end differ."""
+        return "utf8mb4_nopad_bin" if introspection.is_mariadb(self.connection) else "utf8mb4_0900_bin"
 
     # Values
 

@@ -25,7 +25,7 @@ WHERE {mentioned} ORDER BY table_schema <> DATABASE(), table_schema, table_name
 """
 MENTIONED = "LOCATE(%s, view_definition) > 0"
 TRIGGERS = """
-SELECT trigger_name, action_statement FROM information_schema.triggers
+SELECT trigger_name, action_statement, event_object_table FROM information_schema.triggers
 WHERE event_object_schema = DATABASE() AND event_object_table = %s ORDER BY trigger_name
 """
 HIDE_COLUMNS = "CREATE TEMPORARY TABLE {table} AS SELECT {columns} FROM {table} LIMIT 0"
@@ -152,8 +152,9 @@ class Finder:
             if part.column:
                 wanted[part.table].append(part)
         for table, columns in wanted.items():
-            for name, body in self.rows(TRIGGERS, table):
-                if self.lacks_field(body, table, ""):
+            for name, body, of_table in self.rows(TRIGGERS, table):
+                # The catalog's own texts compare without regard to case.
+                if of_table != table or self.lacks_field(body, table, ""):
                     continue
                 for part in columns:
                     if self.lacks_field(body, table, part.column):

@@ -15,7 +15,7 @@ from automigrate_ext.schema.nouns import Table
 
 # Sequences of MariaDB and tables with system versioning have table types of their own.
 TABLES = """
-SELECT table_name, table_type, engine FROM information_schema.tables WHERE table_schema = DATABASE()
+SELECT table_name, table_type, engine, table_collation FROM information_schema.tables WHERE table_schema = DATABASE()
 """
 REFERENCES = """
 SELECT DISTINCT k.table_name
@@ -26,6 +26,7 @@ TRIGGERS = """
 SELECT event_object_table, trigger_name FROM information_schema.triggers
 WHERE event_object_schema = DATABASE() AND event_object_table IN ({names}) ORDER BY 1, 2
 """
+# The catalog's own texts compare without regard to case, which is not how the server compares the names of tables.
 
 
 def is_mariadb(connection: BaseDatabaseWrapper) -> bool:
@@ -41,9 +42,10 @@ class Catalog:
             cursor.execute(TABLES)
             rows = cursor.fetchall()
         self.ignores_case = connection.features.ignores_table_name_case
-        self.engines: dict[str, str] = {name: engine or "" for name, kind, engine in rows if kind in BASE_TABLES}
-        self.versioned = frozenset(self.fold(name) for name, kind, _ in rows if kind == VERSIONED)
-        self.others: dict[str, str] = {name: kind.lower() for name, kind, _ in rows if kind not in BASE_TABLES}
+        self.engines: dict[str, str] = {name: engine or "" for name, kind, engine, _ in rows if kind in BASE_TABLES}
+        self.collations: dict[str, str] = {name: collation for name, _, _, collation in rows if collation}
+        self.versioned = frozenset(self.fold(name) for name, kind, *_ in rows if kind == VERSIONED)
+        self.others: dict[str, str] = {name: kind.lower() for name, kind, *_ in rows if kind not in BASE_TABLES}
         self.spelling: Mapping[str, str] = {self.fold(name): name for name in (*self.engines, *self.others)}
 
     def fold(self, name: str) -> str:
@@ -78,7 +80,9 @@ def referring(connection: BaseDatabaseWrapper, names: Collection[str]) -> list[s
 
 def triggers(connection: BaseDatabaseWrapper, names: Collection[str]) -> list[tuple[str, str]]:
     """Return the triggers on the named tables, as pairs of table and name."""
-    return [(table, name) for table, name in rows_about(connection, TRIGGERS, names)]
+    ignores_case = connection.features.ignores_table_name_case
+    found = [(table, name) for table, name in rows_about(connection, TRIGGERS, names)]
+    return [(table, name) for table, name in found if ignores_case or table in names]
 
 
 def rows_about(connection: BaseDatabaseWrapper, sql: str, names: Collection[str]) -> list[tuple[str, ...]]:

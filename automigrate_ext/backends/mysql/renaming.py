@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace as evolve
 
 from automigrate_ext.backends.mysql.parser import quoted, rename_in
 from automigrate_ext.schema import renaming
-from automigrate_ext.schema.nouns import ForeignKey
+from automigrate_ext.schema.changes import RenameColumn
+from automigrate_ext.schema.matching import Noun
+from automigrate_ext.schema.nouns import Constraint, ForeignKey, Index, Schema, Table
 
 
 class RenamedDefinition(renaming.RenamedTable):
@@ -32,3 +35,38 @@ def foreign_key_clause(key: ForeignKey) -> str:
     actions = key.sql[key.sql.rindex(")") + 1 :]
     target = quoted(key.to_table)
     return f"CONSTRAINT {quoted(key.name)} FOREIGN KEY ({columns}) REFERENCES {target} ({to_columns}){actions}"
+
+
+def as_spelled(current: Schema, declared: Schema) -> Schema:
+    """Return tables that were read with the models' spelling of columns, constraints and indexes.
+
+    The server compares their names without regard to case, whatever it does with those of tables.
+    """
+    changes = [change for table in declared for change in respelled_columns(current.get(table.name), table)]
+    renaming = DefinitionRenaming(changes)
+    tables = (renaming.table(table) if changes else table for table in current)
+    return Schema({table.name: with_spelled_objects(table, declared.get(table.name)) for table in tables})
+
+
+def respelled_columns(current: Table | None, declared: Table) -> Iterator[RenameColumn]:
+    """Yield the columns that the models spell in another way."""
+    spelling = {column.name.lower(): column.name for column in declared.columns}
+    for column in current.columns if current else ():
+        wanted = spelling.get(column.name.lower(), column.name)
+        if wanted != column.name:
+            yield RenameColumn(table=declared.name, old_name=column.name, new_name=wanted)
+
+
+def with_spelled_objects(table: Table, declared: Table | None) -> Table:
+    """Return a table with the models' spelling of its constraints and indexes."""
+    nouns: list[Constraint | Index] = [*declared.constraints, *declared.indexes] if declared else []
+    spelling = {noun.name.lower(): noun.name for noun in nouns if noun.name}
+
+    def spelled(noun: Noun) -> Noun:
+        wanted = spelling.get(noun.name.lower(), noun.name)
+        return noun if wanted == noun.name else evolve(noun, name=wanted)
+
+    constraints, indexes = tuple(map(spelled, table.constraints)), tuple(map(spelled, table.indexes))
+    if all(old is new for old, new in zip((*table.constraints, *table.indexes), (*constraints, *indexes), strict=True)):
+        return table
+    return evolve(table, constraints=constraints, indexes=indexes)

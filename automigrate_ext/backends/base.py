@@ -245,6 +245,10 @@ class Backend(ABC):
     def count_lost(self, table: Table, old: Column, new: Column) -> Loss:
         """Count the stored values that the change of type would alter; none where it provably keeps them."""
 
+    def in_table(self, table: str, column: Column) -> Column:
+        """Return a column with what it takes from its table, as far as that decides how its values compare."""
+        return column
+
     def typed(self, column: Column, value: str) -> str:
         """Return a value, as SQL, with the type and collation that it is to have in the column."""
         return value

@@ -75,11 +75,11 @@ class Forecast:
         if new.identity:
             return None
         if new.default is not None:
-            return self.backend.typed(new, new.default_sql or new.default)
+            return self.typed(change, new.default_sql or new.default)
         fill = self.offered(change.table, new)
         if fill is None:
-            return self.backend.typed(new, "NULL")
-        return None if fill.draw else self.backend.typed(new, fill.sql)
+            return self.typed(change, "NULL")
+        return None if fill.draw else self.typed(change, fill.sql)
 
     def altered_value(self, change: AlterColumn) -> str | None:
         """Return the value of a column that is converted or filled; "" where it stays, None where it is unknown."""
@@ -98,7 +98,11 @@ class Forecast:
             return None
         if fill is not None:
             value = f"coalesce({value}, {fill.sql})"
-        return self.backend.typed(new, value) if converted or fill else ""
+        return self.typed(change, value) if converted or fill else ""
+
+    def typed(self, change: AddColumn | AlterColumn, value: str) -> str:
+        """Return a value, as SQL, with the type and collation that it is to have in the column."""
+        return self.backend.typed(self.backend.in_table(change.table, change.new), value)
 
     def offered(self, table: str, column: Column) -> Fill | None:
         """Return what rows without a value may get, and keep it in `fills`."""

@@ -257,6 +257,9 @@ class MySQLBackend(Backend):
 
     # Values
 
+    def in_table(self, table: str, column: Column) -> Column:
+        return self.rows.in_table(table, column)
+
     def count_lost(self, table: Table, old: Column, new: Column) -> Loss:
         return hazards.count_lost(self.rows, table, old, new)
 

@@ -11,8 +11,9 @@ from django.db.utils import DatabaseError
 
 from automigrate_ext.backends.mysql import faults
 from automigrate_ext.backends.mysql.parser import BOOLEAN, INTEGERS, JSON, is_text
+from automigrate_ext.backends.mysql.rows import MySQLRows
 from automigrate_ext.backends.mysql.schema import NOTHING, cut, define, is_cut
-from automigrate_ext.backends.rows import SAMPLE_SIZE, Rows, Source, TookTooLong
+from automigrate_ext.backends.rows import SAMPLE_SIZE, Source, TookTooLong
 from automigrate_ext.backends.work import Loss, Step
 from automigrate_ext.exceptions import ExecutionFailed
 from automigrate_ext.schema.changes import AlterColumn, Change, DropColumn, DropTable, plural
@@ -52,17 +53,18 @@ TEXTS = ("tinytext", "text", "mediumtext", "longtext")
 BLOBS = ("tinyblob", "blob", "mediumblob", "longblob")
 
 
-def count_lost(rows: Rows, table: Table, old: Column, new: Column) -> Loss:
+def count_lost(rows: MySQLRows, table: Table, old: Column, new: Column) -> Loss:
     """Count the stored values that the change of type would alter; none where it provably keeps them."""
     if never_loses(old, new):
         return Loss(using=value(new, rows.quote(old.name)))
+    old, new = rows.in_table(table.name, old), rows.in_table(table.name, new)
     try:
         return tried(rows, table, old, new)
     except TookTooLong:
         return Loss(rows=None, using=value(new, rows.quote(old.name)))
 
 
-def tried(rows: Rows, table: Table, old: Column, new: Column) -> Loss:
+def tried(rows: MySQLRows, table: Table, old: Column, new: Column) -> Loss:
     """Return the loss, by a temporary table that holds each value as it was, as it would be, and converted back."""
     source = rows.stored(table)
     column = rows.quote(old.name)
@@ -82,7 +84,7 @@ def tried(rows: Rows, table: Table, old: Column, new: Column) -> Loss:
     return Loss(rows=count, using=value(new, way) if way == column else way, samples=samples)
 
 
-def unconvertible(rows: Rows, source: Source, old: Column, new: Column, keys: Sequence[str], error: str) -> Loss:
+def unconvertible(rows: MySQLRows, source: Source, old: Column, new: Column, keys: Sequence[str], error: str) -> Loss:
     """Return the loss where the server refuses to convert: the values that it refuses, none if there are no values."""
     values = rows.answer(rows.values(source, [old.name]))
     if values.rows == 0:
@@ -113,7 +115,7 @@ def alike(form: str) -> str:
     return ALIKE.format(was=form.format(text="was"), back=form.format(text="back"))
 
 
-def is_castable(rows: Rows, old: Column, new: Column) -> bool:
+def is_castable(rows: MySQLRows, old: Column, new: Column) -> bool:
     """Return whether the server converts between the types at all."""
     nothing = Table(name=PROBE, columns=())
     with probed(rows, nothing, old, new):
@@ -127,7 +129,7 @@ def is_castable(rows: Rows, old: Column, new: Column) -> bool:
 
 
 @contextmanager
-def probed(rows: Rows, table: Table, old: Column, new: Column) -> Iterator[tuple[str, ...]]:
+def probed(rows: MySQLRows, table: Table, old: Column, new: Column) -> Iterator[tuple[str, ...]]:
     """Give a temporary table while the block runs; gives the names of its key columns."""
     types = {column.name: column for column in table.columns}
     keys = tuple(column for column in (table.primary_key.columns if table.primary_key else ()))
@@ -146,7 +148,7 @@ def plain(column: Column) -> Column:
     return Column(name=column.name, type=column.type, null=True, collation=column.collation)
 
 
-def convert(rows: Rows, source: Source, old: Column, keys: Sequence[str], way: str, *, ignore: str = "") -> str:
+def convert(rows: MySQLRows, source: Source, old: Column, keys: Sequence[str], way: str, *, ignore: str = "") -> str:
     """Fill the temporary table; return the server's message where it refuses a value, else ""."""
     column = rows.quote(old.name)
     sql = CONVERT.format(
@@ -167,7 +169,7 @@ def convert(rows: Rows, source: Source, old: Column, keys: Sequence[str], way: s
     return ""
 
 
-def sampled(rows: Rows, keys: Sequence[str], survives: str) -> tuple[tuple[Any, ...], ...]:
+def sampled(rows: MySQLRows, keys: Sequence[str], survives: str) -> tuple[tuple[Any, ...], ...]:
     """Return the keys of some rows whose values do not survive."""
     if not keys:
         return ()
@@ -175,7 +177,7 @@ def sampled(rows: Rows, keys: Sequence[str], survives: str) -> tuple[tuple[Any, 
     return tuple(rows.fetch(SAMPLE.format(key=key, probe=PROBE, survives=survives, limit=SAMPLE_SIZE)))
 
 
-def execute(rows: Rows, sql: str) -> None:
+def execute(rows: MySQLRows, sql: str) -> None:
     """Execute one statement, for as long as a question may take."""
     with rows.session.limited(rows.limit), rows.connection.cursor() as cursor:
         cursor.execute(sql)
@@ -189,7 +191,7 @@ def at_stake(step: Step) -> list[Change]:
     return [change for change in step.at_stake if is_at_stake(change)]
 
 
-def forbid_loss(rows: Rows, change: Change) -> None:
+def forbid_loss(rows: MySQLRows, change: Change) -> None:
     """Raise `ExecutionFailed` where the change would lose values that were not there when they were counted."""
     count = turned_up(rows, change)
     if count == 0:
@@ -212,7 +214,7 @@ def loses(change: AlterColumn) -> bool:
     return not never_loses(change.old, change.new)
 
 
-def turned_up(rows: Rows, change: Change) -> int | None:
+def turned_up(rows: MySQLRows, change: Change) -> int | None:
     """Count the rows or values that the change would destroy or alter now; None if they were not counted in time."""
     table = Table(name=change.table, columns=())
     source = rows.stored(table)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace as evolve
 
 from automigrate_ext.backends.mysql import introspection
 from automigrate_ext.backends.mysql.introspection import Catalog
 from automigrate_ext.backends.rows import RenamedRows
 from automigrate_ext.backends.session import RenamingSession
+from automigrate_ext.schema.nouns import Column
 
 # Source: https://mariadb.com/kb/en/system-versioned-tables/
 WITH_HISTORY = " FOR SYSTEM_TIME ALL"
@@ -27,6 +29,17 @@ class MySQLRows(RenamedRows):
     def is_versioned(self, table: str) -> bool:
         """Return whether the server keeps the history of a table's rows."""
         return self.catalog is not None and self.catalog.is_versioned(self.renaming_session.renaming.old_table(table))
+
+    def in_table(self, table: str, column: Column) -> Column:
+        """Return a column with the collation that it takes from its table where it has none of its own.
+
+        Anywhere else it would have that of the database or of the connection.
+        """
+        old = self.renaming_session.renaming.old_table(table)
+        collation = self.catalog.collations.get(self.catalog.find(old) or "") if self.catalog else None
+        return (
+            evolve(column, collation=collation) if collation and column.collatable and not column.collation else column
+        )
 
     def column_names(self, table: str) -> Sequence[str]:
         (text,) = introspection.read_texts(self.connection, [table])

@@ -28,6 +28,7 @@ from automigrate_ext.run.several import options_for
 from automigrate_ext.run.state import Prepared, State, identify
 from automigrate_ext.schema.after import schema_after
 from automigrate_ext.schema.changes import (
+    AddColumn,
     AddConstraint,
     AddIndex,
     AlterColumn,
@@ -267,13 +268,14 @@ class Update(Run):
         work, state = prepared.work, prepared.state
         assert work is not None
         known = state.ownership.tables
+        added = {(change.table, change.new.name) for change in work.changes if isinstance(change, AddColumn)}
         declared = {table.name: table.foreign_keys for table in state.desired}
         made_by_hand = [(table, key) for table, key in self.backend.taken_off(work) if key not in declared[table]]
         tables = [
             owned_during_run(
                 owned,
                 known.get(owned.name),
-                filled=[column for table, column in work.fills if table == owned.name],
+                filled=[column for table, column in added & work.fills.keys() if table == owned.name],
                 taken_off=[key for table, key in made_by_hand if table == owned.name],
             )
             for owned in self.owned_tables(state)

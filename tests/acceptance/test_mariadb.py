@@ -69,6 +69,14 @@ def test_charset_engine_and_collation_of_a_table_are_nobodys_difference(case):
     assert "utf8" not in printed(case)
 
 
+def test_default_made_by_hand_outlives_filling(case):
+    case.build(BEFORE)
+    case.execute("ALTER TABLE shop_item ALTER COLUMN size SET DEFAULT 7")
+    case.insert(BEFORE, {"Item": [{"name": "a", "size": None}]})
+    case.update(BEFORE, item(name=NAME, size=models.IntegerField(default=1)), built=True, exact=False)
+    assert line_of(case, "size") == "`size` int(11) NOT NULL DEFAULT 7"
+
+
 def test_collation_that_the_model_names_is_a_difference(case):
     after = item(name=models.CharField(max_length=20, db_collation="utf8mb4_bin"), size=SIZE)
     case.update(BEFORE, after, ROWS, altered=["shop_item.name"])

@@ -65,6 +65,8 @@ def test_whole_column():
 
 def test_attributes_that_are_nobodys_are_kept_for_later():
     assert column("int(11) INVISIBLE DEFAULT 3").extra == "INVISIBLE"
+    assert column("text /*M!100301 COMPRESSED*/ NOT NULL DEFAULT 'x'").extra == "/*M!100301 COMPRESSED*/"
+    assert column("int DEFAULT 3 /*!80023 INVISIBLE */ COMMENT 'x'").extra == "/*!80023 INVISIBLE */"
     assert column("varchar(9) WITHOUT SYSTEM VERSIONING DEFAULT NULL").extra == "WITHOUT SYSTEM VERSIONING"
 
 

@@ -11,7 +11,7 @@ from dataclasses import replace as evolve
 from django.db.models import Model
 
 from automigrate_ext.backends.base import Backend
-from automigrate_ext.backends.mysql import dependents, hazards, history, introspection, schema, scratch
+from automigrate_ext.backends.mysql import dependents, hazards, history, introspection, parser, schema, scratch
 from automigrate_ext.backends.mysql.cost import MySQLCost
 from automigrate_ext.backends.mysql.faults import MySQLFaults
 from automigrate_ext.backends.mysql.introspection import Catalog
@@ -24,13 +24,28 @@ from automigrate_ext.backends.work import Dependent, Loss, Part, Reference, Step
 from automigrate_ext.declared.blueprint import Blueprint, draw
 from automigrate_ext.declared.editor import collecting_editor
 from automigrate_ext.schema.adopt import TypeRules
-from automigrate_ext.schema.changes import AlterColumn, Change
+from automigrate_ext.schema.changes import AddConstraint, AddIndex, AlterColumn, AlterPrimaryKey, Change
 from automigrate_ext.schema.nouns import Check, Column, Constraint, ForeignKey, Index, Schema, Table, Unique
 
 #: The record holds names and texts of all languages, whatever the character set of the database.
 RECORD_OPTIONS = "CHARACTER SET utf8mb4 COLLATE {collation}"
+COMPRESSED_KEY = (
+    "the server allows no key over {column}, which is COMPRESSED. Let it store the column as it is (ALTER TABLE "
+    "... MODIFY without that word)"
+)
 #: The names that the servers give to checks.
 SERVER_NAMED = re.compile(r"^(CONSTRAINT_\d+|.*_chk_\d+)$")
+
+
+def compressed_key(change: Change, current: Schema) -> str:
+    """Return why a key or index over a compressed column cannot be made; "" for any other change."""
+    table = current.get(change.table)
+    noun = change.new if isinstance(change, (AddConstraint, AddIndex, AlterPrimaryKey)) else None
+    if table is None or noun is None or isinstance(noun, Check):
+        return ""
+    compressed = [column.name for column in table.columns if parser.COMPRESSED.search(column.extra)]
+    keys = [name for name in noun_columns(noun) if name in compressed]
+    return COMPRESSED_KEY.format(column=keys[0]) if keys else ""
 
 
 class MySQLBackend(Backend):
@@ -166,6 +181,8 @@ class MySQLBackend(Backend):
     # Writing
 
     def unable(self, change: Change, current: Schema) -> str:
+        if reason := compressed_key(change, current):
+            return reason
         return history.unable(self.rows, change, current) if self.rows.is_versioned(change.table) else ""
 
     def compile(self, work: Work) -> tuple[Step, ...]:

@@ -29,7 +29,7 @@ TOKEN = re.compile(
     r"""
     (?P<name>`(?:[^`]|``)*`)
   | (?P<text>(?:\b[bxn])?'(?:[^'\\]|\\.|'')*')
-  | (?P<hint>/\*!\d*|\*/)
+  | (?P<hint>/\*M?!\d*|\*/)
   | (?P<open>\()
   | (?P<close>\))
   | (?P<comma>,)
@@ -42,6 +42,9 @@ TOKEN = re.compile(
 AFTER_DEFAULT = {"AUTO_INCREMENT", "COMMENT", "CHECK", "INVISIBLE", "WITHOUT", "COLUMN_FORMAT", "STORAGE", "REFERENCES"}
 #: Words of a type that follow its name.
 TYPE_WORDS = {"UNSIGNED", "ZEROFILL", "SIGNED"}
+#: How the server prints that it compresses each value: https://mariadb.com/kb/en/storage-engine-independent-column-compression/
+COMPRESSED = re.compile(r"/\*M?!\d* *COMPRESSED\b.*?\*/", re.IGNORECASE)
+COMPRESSIBLE = re.compile(r"^(varchar|varbinary|(tiny|medium|long)?(text|blob))\b")
 #: The number of characters to which an integer is padded for display, which does not limit its values.
 DISPLAY_WIDTH = re.compile(r"\b(tinyint|smallint|mediumint|int|bigint)\(\d+\)")
 BOOLEAN = "tinyint(1)"
@@ -433,7 +436,6 @@ class ColumnReader:
 
     def read_clause(self) -> None:
         item = self.item
-        start = item.position
         if item.accept("NOT", "NULL"):
             self.null = False
         elif item.accept("CHARACTER", "SET"):
@@ -451,8 +453,16 @@ class ColumnReader:
         elif item.accept("CHECK"):
             self.check = item.group().text()
         elif not item.accept("NULL"):
-            item.take()
-            self.extra.append(item.since(start))
+            self.extra.append(self.read_attribute())
+
+    def read_attribute(self) -> str:
+        """Return an attribute that models do not have; what is in a comment for versions of the server is one."""
+        item = self.item
+        start = item.position
+        if item.take().kind == "hint":
+            while item.take().kind != "hint":
+                pass
+        return item.since(start)
 
     def read_generated(self) -> Generated | None:
         """Return how the column is computed; None for one of the period of a system-versioned table."""

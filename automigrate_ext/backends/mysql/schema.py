@@ -14,7 +14,7 @@ from dataclasses import replace as evolve
 from functools import cached_property
 
 from automigrate_ext.backends.compiler import BaseCompiler, BaseTableCompiler
-from automigrate_ext.backends.mysql.parser import text_literal
+from automigrate_ext.backends.mysql.parser import COMPRESSED, COMPRESSIBLE, text_literal
 from automigrate_ext.backends.mysql.renaming import DefinitionRenaming
 from automigrate_ext.backends.naming import noun_columns
 from automigrate_ext.backends.work import Fill, Step, Work, row_fill
@@ -68,7 +68,8 @@ def define(column: Column, checks: Iterable[str] = (), *, default: str | None = 
 
     `default` is used instead of the column's own, `checks` are the expressions of its own checks.
     """
-    words = [column.type]
+    compression, extra = attributes(column)
+    words = [column.type, *compression]
     if column.collation:
         words.append(f"COLLATE {column.collation}")
     if column.generated:
@@ -79,11 +80,17 @@ def define(column: Column, checks: Iterable[str] = (), *, default: str | None = 
         words.append("NULL" if column.null else "NOT NULL")
     value = default if default is not None else column.default
     words += [f"DEFAULT {value}"] if value is not None else []
-    words += [column.extra] if column.extra else []
+    words += [extra] if extra else []
     words += ["AUTO_INCREMENT"] if column.identity else []
     words += [f"COMMENT {text_literal(column.comment)}"] if column.comment else []
     words += [f"CHECK ({check})" for check in checks]
     return " ".join(words)
+
+
+def attributes(column: Column) -> tuple[list[str], str]:
+    """Return the attributes that models do not have: those that belong to the type, where it has them, and others."""
+    compression = COMPRESSED.findall(column.extra) if COMPRESSIBLE.match(column.type) else []
+    return compression, COMPRESSED.sub("", column.extra).strip()
 
 
 def is_cut(column: Column) -> bool:
@@ -343,7 +350,9 @@ class TableCompiler(BaseTableCompiler):
             )
 
     def alter_column(self, change: AlterColumn) -> None:
-        old, new = change.old, change.new
+        new = evolve(change.new, extra=change.new.extra or change.old.extra)
+        change = AlterColumn(table=change.table, old=change.old, new=new)
+        old = change.old
         if old.generated and not new.generated and (new.name in self.remade or self.is_touched_up(change)):
             self.write_down(change)
         elif new.name in self.remade:

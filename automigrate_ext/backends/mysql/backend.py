@@ -18,7 +18,7 @@ from automigrate_ext.backends.mysql.introspection import Catalog
 from automigrate_ext.backends.mysql.parser import INTEGERS
 from automigrate_ext.backends.mysql.renaming import as_spelled
 from automigrate_ext.backends.mysql.rows import MySQLRows
-from automigrate_ext.backends.mysql.session import SQL_MODE, MySQLSession
+from automigrate_ext.backends.mysql.session import SCRIPT_SETTINGS, MySQLSession
 from automigrate_ext.backends.naming import noun_columns
 from automigrate_ext.backends.work import Dependent, Loss, Part, Reference, Step, Work
 from automigrate_ext.declared.blueprint import Blueprint, draw
@@ -59,7 +59,7 @@ class MySQLBackend(Backend):
     rows: MySQLRows
 
     type_rules = TypeRules(widths={kind: width for width, kind in enumerate(INTEGERS)})
-    opening = (f"SET SESSION sql_mode = '{SQL_MODE}'",)
+    opening = (SCRIPT_SETTINGS,)
     closing = ()
     dependents_follow = False
     undoes_ddl = False

@@ -27,7 +27,8 @@ CREATE = "CREATE DATABASE {name} CHARACTER SET {charset} COLLATE {collation}"
 USE = "USE {name}"
 # The order of tables does not matter then, and rows are copied as they are.
 CARELESS = """
-SET SESSION foreign_key_checks = 0, unique_checks = 0, sql_mode = '{mode}'
+SET SESSION foreign_key_checks = 0, unique_checks = 0, sql_mode = '{mode}', sql_big_selects = 1,
+sql_select_limit = DEFAULT
 """
 CARELESS_MODE = "NO_AUTO_VALUE_ON_ZERO,NO_ENGINE_SUBSTITUTION"
 TABLES = """

@@ -25,7 +25,20 @@ from automigrate_ext.waiting import Session as OtherSession
 SQL_MODE = (
     "STRICT_ALL_TABLES,STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION,NO_AUTO_VALUE_ON_ZERO"
 )
-SETTINGS: Mapping[str, str | int] = {"sql_mode": SQL_MODE, "sql_quote_show_create": 1, "foreign_key_checks": 1}
+# Without the limits for people at a prompt: a count reads all rows, and a fill updates all that have no value.
+# Source: https://dev.mysql.com/doc/refman/8.4/en/mysql-tips.html#safe-updates
+SETTINGS: Mapping[str, str | int] = {
+    "sql_mode": SQL_MODE,
+    "sql_quote_show_create": 1,
+    "foreign_key_checks": 1,
+    "sql_auto_is_null": 0,
+    "sql_big_selects": 1,
+    "sql_safe_updates": 0,
+    "sql_select_limit": 2**64 - 1,
+}
+MARIADB_SETTINGS: Mapping[str, str | int] = {"check_constraint_checks": 1}
+#: The same for a shell that runs a script of a plan.
+SCRIPT_SETTINGS = f"SET SESSION sql_mode = '{SQL_MODE}', sql_big_selects = 1, sql_safe_updates = 0"
 READ = "SELECT {names}"
 WRITE = "SET SESSION {pairs}"
 
@@ -66,7 +79,7 @@ class MySQLSession(RenamingSession):
     @contextmanager
     def strict(self) -> Iterator[None]:
         """Give the session the settings of a run while the block runs."""
-        wanted: dict[str, str | int] = dict(SETTINGS)
+        wanted: dict[str, str | int] = {**SETTINGS, **(MARIADB_SETTINGS if is_mariadb(self.connection) else {})}
         if self.patience.lock_timeout is not None:
             # The server takes whole seconds, and one at least.
             wanted["lock_wait_timeout"] = wanted["innodb_lock_wait_timeout"] = max(1, round(self.patience.lock_timeout))

@@ -14,6 +14,7 @@ from django.db.models.functions import Lower
 
 from automigrate_ext import ExecutionFailed, LockNotAvailable, autoupdate, is_actual
 from automigrate_ext.backends.mysql import faults, session
+from automigrate_ext.exceptions import ScratchFailed
 from automigrate_ext.schema.changes import AddConstraint
 from tests.acceptance.helper import Case, State, fingerprint, item
 
@@ -114,6 +115,45 @@ def test_strict_whatever_the_session_is(case):
     assert [hazard.code for hazard in plan.refused[0].hazards] == ["alters-values"]
     case.run(item(name=models.CharField(max_length=30), size=SIZE))
     assert case.query("SELECT @@sql_mode, @@sql_quote_show_create") == [("ANSI_QUOTES", 0)]
+
+
+def refusing_models(name, meta=None):
+    """Models with a text column of this name, and after that one of other types."""
+    column = models.TextField(null=True, db_column=name)
+    kinds = [
+        models.IntegerField(null=True, db_column=name),
+        models.JSONField(null=True, db_column=name),
+        models.DateField(null=True, db_column=name),
+        models.UUIDField(null=True, db_column=name),
+        models.BooleanField(null=True, db_column=name),
+        models.DecimalField(max_digits=4, decimal_places=2, null=True, db_column=name),
+    ]
+    options = {"Meta": meta} if meta else {}
+    return item(value=column, **options), [item(value=kind, **options) for kind in kinds]
+
+
+@pytest.mark.parametrize("name", ["value", "was", "made", "back", "key_0", "Odd na'me", "automigrate_ext"])
+def test_message_of_the_server_names_the_column(case, name):
+    """And not the place where the values were tried."""
+    before, afters = refusing_models(name, {"db_table": "Shop items"})
+    case.build(before)
+    case.insert(before, {"Item": [{"value": "abc" * 99}]})
+    for after in afters:
+        plan = case.refused(before, after, {}, "cast-fails", built=True)
+        ((hazard,),) = (judgement.hazards for judgement in plan.refused)
+        assert hazard.rows == 1
+        assert len(hazard.samples) == 1
+        assert "automigrate_ext_" not in hazard.message
+        assert hazard.message.startswith(f"Cannot change Shop items.{name} from longtext to ")
+        said = hazard.message.partition(": ")[2]
+        assert f"`{name}`" in said or f"`Shop items.{name}`" in said or f"'{name}'" in said or "incorrect" in said
+
+
+def test_message_of_the_server_names_the_models_table(case):
+    after = item(name=NAME, more=models.CharField(max_length=20, db_default="x" * 99))
+    with pytest.raises(ScratchFailed) as caught:
+        case.run(after)
+    assert "automigrate_ext_" not in str(caught.value)
 
 
 def test_row_numbered_zero_stays(case):

@@ -20,18 +20,21 @@ from automigrate_ext.schema.changes import AlterColumn, Change, DropColumn, Drop
 from automigrate_ext.schema.nouns import Column, Table
 
 PROBE = "automigrate_ext_values"
+#: The columns with each value as it was and converted back, and with the keys. The one between them has the name of the
+#: column that it is tried for, so that the server's messages are about that.
+WAS, BACK, KEY = "automigrate_ext_was", "automigrate_ext_back", "automigrate_ext_key_{number}"
 CREATE = "CREATE TEMPORARY TABLE {probe} ({columns})"
 DROP = "DROP TEMPORARY TABLE IF EXISTS {probe}"
 # With IGNORE a value is changed until it fits, where strict mode would end the statement.
 CONVERT = "INSERT {ignore}INTO {probe} ({names}) SELECT {values} FROM {source} AS asked WHERE {column} IS NOT NULL"
 EMPTY = "DELETE FROM {probe}"
-CAST_NOTHING = "UPDATE {probe} SET made = was"
-CONVERT_BACK = "UPDATE IGNORE {probe} SET back = made"
+CAST_NOTHING = f"UPDATE {{probe}} SET {{made}} = {WAS}"
+CONVERT_BACK = f"UPDATE IGNORE {{probe}} SET {BACK} = {{made}}"
 LOST = "SELECT count(*) FROM {probe} WHERE NOT ({survives})"
 SAMPLE = "SELECT {key} FROM {probe} WHERE NOT ({survives}) ORDER BY {key} LIMIT {limit}"
 
 # A value survives if it is the same after the conversion back.
-SAME = "BINARY was <=> BINARY back"
+SAME = f"BINARY {WAS} <=> BINARY {BACK}"
 # 1.5 is converted back from a decimal(6,2) as 1.50, 2024-01-02T10:20:30+00:00 from a datetime(6) as 2024-01-02
 # 10:20:30.000000, and a UUID with dashes and in small letters.
 NO_ZEROS = "IF(LOCATE('.', {text}), TRIM(TRAILING '.' FROM TRIM(TRAILING '0' FROM {text})), {text})"
@@ -39,8 +42,8 @@ UNIVERSAL = "TRIM(TRAILING '+00:00' FROM REPLACE({text}, 'T', ' '))"
 MIDNIGHT = "TRIM(TRAILING ' 00:00:00' FROM {text})"
 BARE = "REPLACE(LOWER({text}), '-', '')"
 ALIKE = "BINARY {was} <=> BINARY {back}"
-ENDS_IN_POINT = "was LIKE '%.'"
-IS_BOOLEAN = "made IN (0, 1)"
+ENDS_IN_POINT = f"{WAS} LIKE '%.'"
+IS_BOOLEAN = "{made} IN (0, 1)"
 IS_JSON = "json_valid({column})"
 
 #: The number of bits of the integer types.
@@ -78,31 +81,32 @@ def tried(rows: MySQLRows, table: Table, old: Column, new: Column) -> Loss:
             errors.append(error)
         else:
             return unconvertible(rows, source, old, new, keys, errors[0])
-        execute(rows, CONVERT_BACK.format(probe=PROBE))
-        (count,) = rows.try_row(LOST.format(probe=PROBE, survives=survives(old, new)))
-        samples = sampled(rows, keys, survives(old, new)) if count else ()
+        execute(rows, CONVERT_BACK.format(probe=PROBE, made=column))
+        (count,) = rows.try_row(LOST.format(probe=PROBE, survives=survives(old, new, column)))
+        samples = sampled(rows, keys, survives(old, new, column)) if count else ()
     return Loss(rows=count, using=value(new, way) if way == column else way, samples=samples)
 
 
 def unconvertible(rows: MySQLRows, source: Source, old: Column, new: Column, keys: Sequence[str], error: str) -> Loss:
     """Return the loss where the server refuses to convert: the values that it refuses, none if there are no values."""
+    column = rows.quote(old.name)
     values = rows.answer(rows.values(source, [old.name]))
     if values.rows == 0:
         return Loss(using=NOTHING)
     if new.type == JSON:
-        refused = rows.violators(source, IS_JSON.format(column=rows.quote(old.name)))
+        refused = rows.violators(source, IS_JSON.format(column=column))
         return Loss(rows=rows.answer(refused).rows, error=error, samples=rows.sample(refused))
-    if convert(rows, source, old, keys, rows.quote(old.name), ignore="IGNORE "):
+    if convert(rows, source, old, keys, column, ignore="IGNORE "):
         return Loss(rows=values.rows, error=error)
-    execute(rows, CONVERT_BACK.format(probe=PROBE))
-    (count,) = rows.try_row(LOST.format(probe=PROBE, survives=survives(old, new)))
-    return Loss(rows=count, error=error, samples=sampled(rows, keys, survives(old, new)))
+    execute(rows, CONVERT_BACK.format(probe=PROBE, made=column))
+    (count,) = rows.try_row(LOST.format(probe=PROBE, survives=survives(old, new, column)))
+    return Loss(rows=count, error=error, samples=sampled(rows, keys, survives(old, new, column)))
 
 
-def survives(old: Column, new: Column) -> str:
+def survives(old: Column, new: Column, made: str) -> str:
     """Return the condition that a value is the same after it was converted and converted back."""
     if not is_text(old.type):
-        return f"{SAME} AND {IS_BOOLEAN}" if new.type == BOOLEAN else SAME
+        return f"{SAME} AND {IS_BOOLEAN.format(made=made)}" if new.type == BOOLEAN else SAME
     if new.type.startswith(("decimal", "double", "float")):
         return f"{alike(NO_ZEROS)} AND NOT {ENDS_IN_POINT}"
     if new.type.startswith("datetime"):
@@ -112,7 +116,7 @@ def survives(old: Column, new: Column) -> str:
 
 def alike(form: str) -> str:
     """Return the condition that a text is the same after that, in some form."""
-    return ALIKE.format(was=form.format(text="was"), back=form.format(text="back"))
+    return ALIKE.format(was=form.format(text=WAS), back=form.format(text=BACK))
 
 
 def is_castable(rows: MySQLRows, old: Column, new: Column) -> bool:
@@ -120,7 +124,7 @@ def is_castable(rows: MySQLRows, old: Column, new: Column) -> bool:
     nothing = Table(name=PROBE, columns=())
     with probed(rows, nothing, old, new):
         try:
-            execute(rows, CAST_NOTHING.format(probe=PROBE))
+            execute(rows, CAST_NOTHING.format(probe=PROBE, made=rows.quote(old.name)))
         except DatabaseError as error:
             if faults.is_fault(error):
                 raise
@@ -133,12 +137,13 @@ def probed(rows: MySQLRows, table: Table, old: Column, new: Column) -> Iterator[
     """Give a temporary table while the block runs; gives the names of its key columns."""
     types = {column.name: column for column in table.columns}
     keys = tuple(column for column in (table.primary_key.columns if table.primary_key else ()))
-    columns = [f"key_{number} {define(plain(types[name]))}" for number, name in enumerate(keys)]
-    columns += [f"{name} {define(plain(column))}" for name, column in (("was", old), ("made", new), ("back", old))]
+    columns = [f"{KEY.format(number=number)} {define(plain(types[name]))}" for number, name in enumerate(keys)]
+    tried = ((WAS, old), (rows.quote(old.name), new), (BACK, old))
+    columns += [f"{name} {define(plain(column))}" for name, column in tried]
     execute(rows, DROP.format(probe=PROBE))
     execute(rows, CREATE.format(probe=PROBE, columns=", ".join(columns)))
     try:
-        yield tuple(f"key_{number}" for number, _ in enumerate(keys))
+        yield tuple(KEY.format(number=number) for number, _ in enumerate(keys))
     finally:
         execute(rows, DROP.format(probe=PROBE))
 
@@ -154,7 +159,7 @@ def convert(rows: MySQLRows, source: Source, old: Column, keys: Sequence[str], w
     sql = CONVERT.format(
         ignore=ignore,
         probe=PROBE,
-        names=", ".join([*keys, "was", "made"]),
+        names=", ".join([*keys, WAS, column]),
         values=", ".join([*source.key, column, way]),
         source=source.sql,
         column=column,
@@ -165,7 +170,7 @@ def convert(rows: MySQLRows, source: Source, old: Column, keys: Sequence[str], w
     except DatabaseError as error:
         if faults.is_fault(error):
             raise
-        return faults.words(error)
+        return faults.words(error).replace(PROBE, source.table)
     return ""
 
 

@@ -168,8 +168,9 @@ def create_one_by_one(connection: BaseDatabaseWrapper, probes: Sequence[Probe]) 
             try:
                 create_probe(connection, probe)
             except DatabaseError as error:
+                message = faults.words(error).replace(probe.name, probe.blueprint.name)
                 raise ScratchFailed(
-                    f"The server does not accept {probe.blueprint.owner}: {faults.words(error)} It was asked for: "
+                    f"The server does not accept {probe.blueprint.owner}: {message} It was asked for: "
                     f"{complete(probe.blueprint).replace(MARK, '')}"
                 ) from error
 

@@ -158,6 +158,13 @@ class Backend(ABC):
         """Return why the change cannot be made here, whatever the rows are; "" where it can."""
         return ""
 
+    def columns_over_digits(self, current: Schema, desired: Schema) -> tuple[tuple[str, str], ...]:
+        """Return the columns, each after its table, with values of more digits than the desired column is to have.
+
+        Where the types hold the digits, as by default, another number of digits is another type, so there are none.
+        """
+        return ()
+
     def following_sequences(self, changes: Sequence[Change]) -> tuple[RenameSequence, ...]:
         """Return the renames of sequences that are named after tables and columns which the changes rename."""
         return ()

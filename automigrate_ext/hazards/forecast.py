@@ -86,7 +86,7 @@ class Forecast:
         old, new = change.old, change.new
         value = self.backend.rows.quote(old.name)
         converted = self.converts(change)
-        if old.type != new.type:
+        if old.value_type != new.value_type:
             loss = self.losses[change.table, new.name] = self.backend.count_lost(
                 self.current.tables[change.table], old, new
             )
@@ -116,7 +116,7 @@ class Forecast:
         old, new = change.old, change.new
         rules = self.backend.type_rules
         alike = rules.same_storage(old.type, new.type) or {old.type, new.type} <= rules.widths.keys()
-        return old.collation != new.collation or not alike
+        return old.collation != new.collation or old.digits != new.digits or not alike
 
     # Asking
 

@@ -24,10 +24,10 @@ from automigrate_ext.run.migrations import TABLE as MIGRATIONS_TABLE
 from automigrate_ext.run.record_table import TABLE as RECORD_TABLE
 from automigrate_ext.run.state import Followers, State
 from automigrate_ext.schema.adopt import adopt
-from automigrate_ext.schema.changes import AddColumn, Change, RenameColumn
+from automigrate_ext.schema.changes import AddColumn, AlterColumn, Change, RenameColumn
 from automigrate_ext.schema.diff import diff, names_in_the_way
 from automigrate_ext.schema.nouns import Schema
-from automigrate_ext.schema.ownership import Ownership, foreign_keys_to_restore
+from automigrate_ext.schema.ownership import Ownership, foreign_keys_to_restore, with_recorded_digits
 
 
 class Comparer:
@@ -127,6 +127,7 @@ class Comparer:
             tables = self.run.desired.schema.tables
             current = self.backend.introspect(list(dict.fromkeys([*tables, *removed, *followed])))
         current = self.backend.as_spelled(current, self.run.desired.schema)
+        current = with_recorded_digits(current, ownership)
         outside = retype_followers(current, followers.declared, followers.columns) if followers.columns else Schema({})
         declared = Schema({**tables, **outside.tables})
         desired = adopt(declared, current, ownership, self.backend.type_rules)
@@ -148,11 +149,20 @@ class Comparer:
         """Return what differs, and what has the name of another where that is to have its own."""
         prune = self.run.options.prune
         changes = diff(current, desired, ownership, prune=prune)
+        changes = (*changes, *self.narrowed(current, desired, changes))
         if not prune:
             changes = (*changes, *foreign_keys_to_restore(current, ownership))
         if is_renamed or (changes and not self.backend.frees_names):
             return (*changes, *names_in_the_way(current, desired))
         return changes
+
+    def narrowed(self, current: Schema, desired: Schema, changes: Iterable[Change]) -> Iterator[AlterColumn]:
+        """Yield the columns that are as declared, but hold values of more digits than the models now give them."""
+        altered = {(change.table, change.new.name) for change in changes if isinstance(change, AlterColumn)}
+        for table, name in self.backend.columns_over_digits(current, desired):
+            old, new = current.tables[table].column(name), desired.tables[table].column(name)
+            if old and new and (table, name) not in altered:
+                yield AlterColumn(table=table, old=old, new=new)
 
     def following(self, state: State) -> ColumnsByModel:
         """Return the columns outside the run that point at a key whose type changes, and do not follow yet."""

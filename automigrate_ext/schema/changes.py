@@ -158,7 +158,7 @@ class AlterColumn(Alteration[Column]):
     @property
     def retypes(self) -> bool:
         """Whether stored values have to be converted."""
-        return (self.old.type, self.old.collation) != (self.new.type, self.new.collation)
+        return (self.old.value_type, self.old.collation) != (self.new.value_type, self.new.collation)
 
     @property
     def regenerates(self) -> bool:
@@ -173,8 +173,8 @@ class AlterColumn(Alteration[Column]):
         """Describe each difference of the two columns in a text of its own."""
         old, new = self.old, self.new
         words = []
-        if old.type != new.type:
-            words.append(f"type {old.type} to {new.type}")
+        if old.value_type != new.value_type:
+            words.append(f"type {old.value_type} to {new.value_type}")
         if old.null != new.null:
             words.append("allow NULL" if new.null else "forbid NULL")
         if old.default != new.default:

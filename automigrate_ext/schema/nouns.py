@@ -30,7 +30,8 @@ class Column:
     `reads` names the columns that a generated column is computed from; `collatable` is set where the type
     can have a collation; `sequence` is the one that numbers an old serial column; `inherited` is set for a
     column of the table's parent, which can be dropped only there; `extra` holds further attributes that the
-    server prints, to be repeated where the column is defined again.
+    server prints, to be repeated where the column is defined again. `digits` are the numbers of all digits
+    and of decimal places that the values are to have, where the server's type has no place for them.
     """
 
     name: str
@@ -48,6 +49,12 @@ class Column:
     sequence: str | None = field(default=None, compare=False)
     inherited: bool = field(default=False, compare=False)
     extra: str = field(default="", compare=False)
+    digits: tuple[int, int] | None = field(default=None, compare=False)
+
+    @property
+    def value_type(self) -> str:
+        """The type, with the digits that it does not hold itself."""
+        return f"{self.type}({self.digits[0]},{self.digits[1]})" if self.digits else self.type
 
     @property
     def needs_value(self) -> bool:

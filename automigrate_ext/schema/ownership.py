@@ -13,6 +13,8 @@ from automigrate_ext.schema.nouns import Column, Constraint, ForeignKey, Index, 
 Attributes = tuple[str, ...]
 #: An object of a table that has an identity in the record.
 TableObject = Constraint | Index
+#: The beginning of the attribute under which the digits of a column are recorded.
+DIGITS = "digits "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -158,8 +160,31 @@ def owned_objects(declared: Table, desired: Table, current: Table, before: Owned
 
 
 def column_attributes(column: Column) -> Attributes:
-    """Return the optional attributes that a declared column has."""
-    return tuple(a for a in ("default", "collation", "comment") if getattr(column, a))
+    """Return the optional attributes that a declared column has, and the digits that its type does not hold."""
+    attributes = tuple(a for a in ("default", "collation", "comment") if getattr(column, a))
+    return (*attributes, f"{DIGITS}{column.digits[0]},{column.digits[1]}") if column.digits else attributes
+
+
+def with_recorded_digits(current: Schema, ownership: Ownership) -> Schema:
+    """Return the schema with the digits that the models gave to columns in the last run."""
+    tables = dict(current.tables)
+    for name, owned in ownership.tables.items():
+        digits = {column: found for column, attributes in owned.columns.items() if (found := digits_in(attributes))}
+        table = tables.get(name)
+        if table is None or not digits:
+            continue
+        columns = (evolve(column, digits=digits.get(column.name)) for column in table.columns)
+        tables[name] = evolve(table, columns=tuple(columns))
+    return Schema(tables)
+
+
+def digits_in(attributes: Attributes) -> tuple[int, int] | None:
+    """Return the digits among the recorded attributes of a column, or None."""
+    for attribute in attributes:
+        if attribute.startswith(DIGITS):
+            total, places = attribute.removeprefix(DIGITS).split(",")
+            return int(total), int(places)
+    return None
 
 
 def object_attributes(noun: TableObject) -> Attributes:

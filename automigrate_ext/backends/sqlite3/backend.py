@@ -139,6 +139,9 @@ class SQLiteBackend(Backend):
     def count_lost(self, table: Table, old: Column, new: Column) -> Loss:
         return hazards.count_lost(self.rows, table, old, new)
 
+    def columns_over_digits(self, current: Schema, desired: Schema) -> tuple[tuple[str, str], ...]:
+        return hazards.columns_over_digits(self.rows, current, desired)
+
     def typed(self, column: Column, value: str) -> str:
         if affinity(column.type) == "TEXT":
             value = f"CAST({value} AS TEXT)"

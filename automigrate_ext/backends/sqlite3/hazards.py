@@ -7,12 +7,14 @@ https://sqlite.org/datatype3.html. Django decides which values a column of each 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 
-from automigrate_ext.backends.rows import Question, Rows
+from automigrate_ext.backends.rows import FILLED, TABLES_A_QUERY, Question, Rows, TookTooLong, batched
 from automigrate_ext.backends.sqlite3.parser import affinity
 from automigrate_ext.backends.work import Loss
-from automigrate_ext.schema.nouns import Column, Table
+from automigrate_ext.schema.nouns import Column, Schema, Table
 
+ANY_LOST = "EXISTS (SELECT 1 FROM {table} AS asked WHERE {lost})"
 LOST = "{column} IS NOT NULL AND ({survives}) IS NOT TRUE"
 IMPOSSIBLE = "{column} IS NOT NULL AND ({value}) IS NULL"
 
@@ -51,6 +53,11 @@ HEX = "lower(replace({c}, '-', ''))"
 UUID = f"typeof({{c}}) = 'text' AND length({HEX}) = 32 AND {HEX} NOT GLOB '*[^0-9a-f]*'"
 ZERO_OR_ONE = "CAST({c} AS TEXT) IN ('0', '1', '0.0', '1.0')"
 AS_TEXT = "CASE typeof({c}) WHEN 'blob' THEN 0 WHEN 'real' THEN CAST(CAST({c} AS TEXT) AS REAL) = {c} ELSE 1 END"
+
+AS_NUMBER = "CAST({c} AS NUMERIC)"
+#: Django reads decimals with 15 significant digits: `get_decimalfield_converter` in sqlite3/operations.py.
+AS_READ = f"CAST(printf('%.15g', {AS_NUMBER}) AS NUMERIC)"
+IS_NUMBER = "typeof({c}) IN ('integer', 'real')"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +136,8 @@ def why_impossible(rows: Rows, impossible: Question, new: Column) -> str:
 def conversion(old: Column, new: Column) -> Conversion | None:
     """Return the conversion of a column's values to its new type; None where all are kept as they are."""
     before, target = family(old.type), family(new.type)
+    if digits := digits_of(new):
+        return decimal_conversion(before, old, digits)
     if target == "text":
         return text_conversion(before, length_limit(old.type), length_limit(new.type))
     if before == target or target == "other" or (before in WHOLE and target == "numeric"):
@@ -136,6 +145,72 @@ def conversion(old: Column, new: Column) -> Conversion | None:
     if before == "bool" and target == "integer":
         return None
     return CONVERSIONS[target]
+
+
+def decimal_conversion(before: str, old: Column, digits: tuple[int, int]) -> Conversion | None:
+    """Return the conversion of values to decimals of so many digits.
+
+    Texts that a decimal column holds (SQLite keeps any) are left alone.
+    """
+    total, places = digits
+    formerly = digits_of(old) if before == "numeric" else None
+    if formerly and formerly[1] <= places and formerly[0] - formerly[1] <= total - places:
+        return None
+    # What is rounded up to one digit more is too large as well.
+    limit = Decimal(10) ** (total - places) - Decimal(5).scaleb(-places - 1)
+    fits = f"abs({AS_NUMBER}) < {limit:f}"
+    survives = f"{fits} AND {keeps_places(before, formerly, places)}"
+    if before == "numeric":
+        survives = f"CASE WHEN {IS_NUMBER} THEN {survives} ELSE 1 END"
+        kept = "{c}"
+    else:
+        survives = f"({CONVERSIONS['numeric'].survives}) AND {survives}"
+        kept = AS_NUMBER
+    rounded = f"WHEN {{c}} = {AS_NUMBER} AND {fits} THEN round({AS_NUMBER}, {places})"
+    return Conversion(survives=survives, value=f"CASE WHEN {survives} THEN {kept} {rounded} END")
+
+
+def keeps_places(before: str, formerly: tuple[int, int] | None, places: int) -> str:
+    """Return the condition that Django reads the same number with so many decimal places."""
+    if formerly:
+        kept = f"round({AS_NUMBER}, {formerly[1]}) = round({AS_NUMBER}, {places})"
+        return kept if places < formerly[1] else "1"
+    kept = f"(typeof({AS_NUMBER}) = 'integer' OR round({AS_READ}, {places}) = {AS_READ})"
+    return kept if before == "numeric" else f"{AS_READ} = {AS_NUMBER} AND {kept}"
+
+
+def digits_of(column: Column) -> tuple[int, int] | None:
+    """Return the digits that a column's values are to have, as its field or its type has them; None for no limit."""
+    if column.digits or family(column.type) != "numeric":
+        return column.digits
+    total, _, places = column.type.partition("(")[2].rstrip(")").partition(",")
+    return (int(total), int(places or 0)) if total.isdigit() and (places or "0").isdigit() else None
+
+
+def columns_over_digits(rows: Rows, current: Schema, desired: Schema) -> tuple[tuple[str, str], ...]:
+    """Return the columns, each after its table, that hold values of more digits than the desired column is to have.
+
+    Asks only about columns whose digits became fewer, or were never recorded; where that cannot be answered, about all
+    of them there is doubt.
+    """
+    lost: dict[tuple[str, str], str] = {}
+    for table in desired:
+        now = current.get(table.name)
+        for new in table.columns if now else ():
+            old = now.column(new.name) if now and new.digits else None
+            needed = conversion(old, new) if old and old.type == new.type else None
+            if needed:
+                column = rows.quote(new.name)
+                condition = LOST.format(column=column, survives=needed.survives.format(c=column))
+                lost[table.name, new.name] = ANY_LOST.format(table=rows.relation(table.name), lost=condition)
+    found: list[tuple[str, str]] = []
+    for some in batched(lost, TABLES_A_QUERY):
+        try:
+            answers = rows.try_row(FILLED.format(terms=", ".join(map(lost.__getitem__, some))))
+        except TookTooLong:
+            answers = (1,) * len(some)
+        found += [place for place, answer in zip(some, answers, strict=True) if answer]
+    return tuple(found)
 
 
 def text_conversion(before: str, old_limit: int | None, limit: int | None) -> Conversion | None:

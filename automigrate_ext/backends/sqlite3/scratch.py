@@ -10,6 +10,7 @@ from dataclasses import replace as evolve
 from typing import Any, TypeVar
 
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import DecimalField, ForeignKey
 
 from automigrate_ext.backends.sqlite3.introspection import Catalog, read_catalog, read_table
 from automigrate_ext.declared.blueprint import Blueprint, has_automatic_key
@@ -116,16 +117,32 @@ def create(database: sqlite3.Connection, probe: Probe) -> None:
 def declared(table: Table, probe: Probe) -> Table:
     """Return the table with the properties of the model that SQLite does not have."""
     meta = probe.blueprint.model._meta
+    digits = {column.name: found for column in probe.blueprint.columns if (found := digits_of_field(column.field))}
     given = probe.blueprint.given_names
     return evolve(
         table,
         owner=probe.blueprint.owner,
+        columns=tuple(evolve(column, digits=digits.get(column.name)) for column in table.columns)
+        if digits
+        else table.columns,
         automatic=bool(meta.auto_created),
         automatic_key=has_automatic_key(probe.blueprint.model),
         constraints=with_names(table.constraints, given),
         indexes=with_names(table.indexes, given),
         sql=probe.statements,
     )
+
+
+def digits_of_field(field: Any) -> tuple[int, int] | None:
+    """Return the digits of a decimal field, or of the one at which a foreign key points; None for others.
+
+    SQLite's type has no place for them: Django rounds values to them when it reads, and fails for larger ones.
+    Source: `get_decimalfield_converter` in django/db/backends/sqlite3/operations.py.
+    """
+    while isinstance(field, ForeignKey):
+        field = field.target_field
+    digits: tuple[Any, Any] = (getattr(field, "max_digits", None), getattr(field, "decimal_places", None))
+    return digits if isinstance(field, DecimalField) and None not in digits else None
 
 
 def with_names(nouns: tuple[Noun, ...], given: Collection[str]) -> tuple[Noun, ...]:

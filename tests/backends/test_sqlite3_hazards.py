@@ -23,8 +23,9 @@ def count_lost(database, old, new):
 def carry(database, old, new, value):
     """Whether the value survives, and what is stored of it."""
     database.execute(f"CREATE TABLE t (a {old})", f"INSERT INTO t VALUES ({value})", f"CREATE TABLE u (a {new})")
-    lost = count_lost(database, column(old), column(new))
-    needed = conversion(column(old), column(new))
+    declared = old.partition(" COLLATE ")[0]
+    lost = count_lost(database, column(declared), column(new))
+    needed = conversion(column(declared), column(new))
     expression = needed.value.format(c='"a"') if needed else '"a"'
     database.execute(f"INSERT INTO u SELECT {expression} FROM t")
     ((stored,),) = database.query("SELECT quote(CASE WHEN typeof(a) = 'text' THEN CAST(a AS BLOB) ELSE a END) FROM u")
@@ -57,6 +58,9 @@ def carry(database, old, new, value):
         ("varchar(9)", "varchar(10)", "'abcdefghi'", "'abcdefghi'"),
         ("varchar(9)", "text", "'abc'", "'abc'"),
         ("text", "varchar(3)", "'äöü'", "'äöü'"),
+        ("text", "varchar(3)", "'A' || char(0) || 'B'", "'A\x00B'"),
+        ("text", "varchar(5)", "'ä\\' || char(0, 0) || '😀'", "'ä\\\x00\x00😀'"),
+        ("text", "BLOB", "'A' || char(0) || 'B'", "X'410042'"),
         ("text", "char(32)", "'0F8FAD5B-D9CB-469F-A165-70867728950E'", "'0f8fad5bd9cb469fa16570867728950e'"),
         ("char(32)", "varchar(36)", "'0f8fad5bd9cb469fa16570867728950e'", "'0f8fad5bd9cb469fa16570867728950e'"),
         ("text", "date", "'2024-02-29'", "'2024-02-29'"),
@@ -98,6 +102,19 @@ def test_value_survives(database, old, new, value, stored):
         ("text", "real", "'nan'", "NULL"),
         ("varchar(9)", "varchar(3)", "'abcd'", "'abc'"),
         ("text", "varchar(3)", "'äöüß'", "'äöü'"),
+        ("text", "varchar(3)", "'A' || char(0) || 'äß'", "'A'"),
+        ("text", "varchar(1)", "char(0) || 'B'", "''"),
+        ("text", "integer", "'7' || char(0) || 'B'", "NULL"),
+        ("text", "decimal", "'7' || char(0)", "NULL"),
+        ("text", "real", "'1.5' || char(0) || '0'", "NULL"),
+        ("text", "bool", "'1' || char(0)", "NULL"),
+        ("text", "date", "'2024-02-29' || char(0) || 'B'", "NULL"),
+        ("text", "datetime", "'2024-02-29' || char(0)", "NULL"),
+        ("text", "datetime", "'2024-02-29 10:20:30' || char(0) || 'B'", "NULL"),
+        ("text", "time", "'10:20:30' || char(0) || 'B'", "NULL"),
+        ("text", "char(32)", "'0f8fad5bd9cb469fa16570867728950e' || char(0) || 'B'", "NULL"),
+        ("text COLLATE RTRIM", "integer", "'7 '", "7"),
+        ("text COLLATE NOCASE", "real", "'1.0E+20'", "1e+20"),
         ("integer", "varchar(3)", "1234", "'123'"),
         ("text", "char(32)", "'0f8fad5b'", "NULL"),
         ("datetime", "date", "'2024-02-29 10:00:00'", "'2024-02-29'"),

@@ -44,13 +44,20 @@ WHOLE_NUMBER = (
     "CASE typeof({c}) WHEN 'integer' THEN 1 WHEN 'real' THEN {c} = CAST({c} AS INTEGER) "
     "WHEN 'text' THEN CAST(CAST({c} AS INTEGER) AS TEXT) = {c} END"
 )
+# length, substr and GLOB end at the first NUL: https://sqlite.org/nulinstr.html. What is no text as a whole has none.
+NO_NUL = "instr({c}, char(0)) = 0"
+# JSON writes NUL as six other characters; without backslashes in the text, nothing else looks like them.
+CHARACTERS = (
+    f"CASE WHEN {NO_NUL} THEN length({{c}}) ELSE length(json_extract("
+    "replace(json_quote(replace({c}, '\\', '/')), '\\u0000', ' '), '$')) END"
+)
 # The modifier makes SQLite compute the date, so that the 30th of February does not equal itself.
-DATE = "typeof({c}) = 'text' AND date(substr({c}, 1, 10), '+0 days') = substr({c}, 1, 10)"
+DATE = f"typeof({{c}}) = 'text' AND {NO_NUL} AND " + "date(substr({c}, 1, 10), '+0 days') = substr({c}, 1, 10)"
 CLOCK = "time(substr({c}, {at}, 8)) = substr({c}, {at}, 8) AND substr({c}, {after}) NOT GLOB '*[^0-9.]*'"
-TIME = "typeof({c}) = 'text' AND " + CLOCK.replace("{at}", "1").replace("{after}", "9")
+TIME = f"typeof({{c}}) = 'text' AND {NO_NUL} AND " + CLOCK.replace("{at}", "1").replace("{after}", "9")
 MOMENT = f"{DATE} AND substr({{c}}, 11, 1) IN (' ', 'T') AND " + CLOCK.replace("{at}", "12").replace("{after}", "20")
 HEX = "lower(replace({c}, '-', ''))"
-UUID = f"typeof({{c}}) = 'text' AND length({HEX}) = 32 AND {HEX} NOT GLOB '*[^0-9a-f]*'"
+UUID = f"typeof({{c}}) = 'text' AND {NO_NUL} AND length({HEX}) = 32 AND {HEX} NOT GLOB '*[^0-9a-f]*'"
 ZERO_OR_ONE = "CAST({c} AS TEXT) IN ('0', '1', '0.0', '1.0')"
 AS_TEXT = "CASE typeof({c}) WHEN 'blob' THEN 0 WHEN 'real' THEN CAST(CAST({c} AS TEXT) AS REAL) = {c} ELSE 1 END"
 
@@ -112,7 +119,7 @@ def count_lost(rows: Rows, table: Table, old: Column, new: Column) -> Loss:
     if needed is None:
         return Loss()
     column, source = rows.quote(old.name), rows.now(table)
-    lost = Question(source=source, condition=LOST.format(column=column, survives=needed.survives.format(c=column)))
+    lost = Question(source=source, condition=lost_condition(column, needed))
     using = needed.value.format(c=column)
     count = rows.answer(lost).counted
     if not count:
@@ -122,6 +129,11 @@ def count_lost(rows: Rows, table: Table, old: Column, new: Column) -> Loss:
         return Loss(rows=count, using=using, samples=samples)
     impossible = Question(source=source, condition=IMPOSSIBLE.format(column=column, value=using))
     return Loss(rows=count, using=using, samples=samples, error=why_impossible(rows, impossible, new))
+
+
+def lost_condition(column: str, needed: Conversion) -> str:
+    """Return the condition that a column's value does not survive; that of equal texts is not left to a collation."""
+    return LOST.format(column=column, survives=needed.survives.format(c=f"({column} COLLATE BINARY)"))
 
 
 def why_impossible(rows: Rows, impossible: Question, new: Column) -> str:
@@ -201,7 +213,7 @@ def columns_over_digits(rows: Rows, current: Schema, desired: Schema) -> tuple[t
             needed = conversion(old, new) if old and old.type == new.type else None
             if needed:
                 column = rows.quote(new.name)
-                condition = LOST.format(column=column, survives=needed.survives.format(c=column))
+                condition = lost_condition(column, needed)
                 lost[table.name, new.name] = ANY_LOST.format(table=rows.relation(table.name), lost=condition)
     found: list[tuple[str, str]] = []
     for some in batched(lost, TABLES_A_QUERY):
@@ -219,9 +231,10 @@ def text_conversion(before: str, old_limit: int | None, limit: int | None) -> Co
         return None if before in WRITTEN else Conversion(survives=AS_TEXT, value="CAST({c} AS TEXT)")
     if before in ("text", "uuid") and old_limit is not None and old_limit <= limit:
         return None
+    survives = f"({AS_TEXT}) AND ({CHARACTERS}) <= {limit}"
     return Conversion(
-        survives=f"{AS_TEXT} AND length({{c}}) <= {limit}",
-        value=f"substr(CAST({{c}} AS TEXT), 1, {limit})",
+        survives=survives,
+        value=f"CASE WHEN {survives} THEN CAST({{c}} AS TEXT) ELSE substr(CAST({{c}} AS TEXT), 1, {limit}) END",
     )
 
 

@@ -70,3 +70,26 @@ def test_keys_with_nul_are_kept_with_what_points_at_them(lite):
     assert lite.values("shop_item_tags", "tag_id") == [("A\x00B",), ("A\x00C",)]
     assert lite.values("shop_item", "first_id") == [("A\x00B",)]
 
+
+# Affinities
+
+
+@pytest.mark.parametrize("before", [models.TextField(), models.CharField(max_length=40), Custom("")])
+@pytest.mark.parametrize("kind", ["money", "my point", "citext_number"])
+def test_texts_that_another_affinity_makes_numbers_of_are_counted(lite, before, kind):
+    kind = "numeral" if kind == "citext_number" else kind
+    values = ["007", "1e3", "12345678901234567890", " 7", "1.50", "12", "-1.5", "word", "0x10", ""]
+    plan = lite.refused(item(a=before), item(a=Custom(kind)), filled(*values), "alters-values")
+    assert plan.refused[0].hazards[0].rows == 5
+
+
+def test_texts_that_stay_the_same_in_another_affinity_go_through(lite):
+    lite.update(item(a=models.TextField()), item(a=Custom("money")), filled("12", "-1.5", "word", "0x10", "", "7 €"))
+    kinds = lite.query("SELECT typeof(a), CAST(a AS TEXT) FROM shop_item ORDER BY id")
+    assert kinds[:3] == [("integer", "12"), ("real", "-1.5"), ("text", "word")]
+
+
+def test_texts_become_numbers_where_that_is_accepted(lite):
+    before, after = item(a=models.TextField()), item(a=Custom("money"))
+    lite.update(before, after, filled("007", "word"), altered=["shop_item.a"], accept_data_loss=True)
+    assert lite.query("SELECT a FROM shop_item ORDER BY id") == [(7,), ("word",)]

@@ -64,6 +64,11 @@ AS_TEXT = "CASE typeof({c}) WHEN 'blob' THEN 0 WHEN 'real' THEN CAST(CAST({c} AS
 AS_NUMBER = "CAST({c} AS NUMERIC)"
 #: Django reads decimals with 15 significant digits: `get_decimalfield_converter` in sqlite3/operations.py.
 AS_READ = f"CAST(printf('%.15g', {AS_NUMBER}) AS NUMERIC)"
+NUMERIC_AFFINITIES = frozenset(("INTEGER", "NUMERIC"))
+#: A comparison with a number applies the affinity that storing does.
+STAYS_TEXT = (
+    f"CASE WHEN typeof({{c}}) = 'text' AND {{c}} = {AS_NUMBER} THEN CAST({AS_NUMBER} AS TEXT) = {{c}} ELSE 1 END"
+)
 IS_NUMBER = "typeof({c}) IN ('integer', 'real')"
 
 
@@ -152,7 +157,9 @@ def conversion(old: Column, new: Column) -> Conversion | None:
         return decimal_conversion(before, old, digits)
     if target == "text":
         return text_conversion(before, length_limit(old.type), length_limit(new.type))
-    if before == target or target == "other" or (before in WHOLE and target == "numeric"):
+    if target == "other":
+        return stored_conversion(affinity(old.type), affinity(new.type))
+    if before == target or (before in WHOLE and target == "numeric"):
         return None
     if before == "bool" and target == "integer":
         return None
@@ -223,6 +230,16 @@ def columns_over_digits(rows: Rows, current: Schema, desired: Schema) -> tuple[t
             answers = (1,) * len(some)
         found += [place for place, answer in zip(some, answers, strict=True) if answer]
     return tuple(found)
+
+
+def stored_conversion(old: str, new: str) -> Conversion | None:
+    """Return what becomes of values in a column of another affinity, which makes numbers of texts that look like some.
+
+    Source: https://sqlite.org/datatype3.html#type_affinity
+    """
+    if new not in NUMERIC_AFFINITIES or old not in ("TEXT", "BLOB"):
+        return None
+    return Conversion(survives=STAYS_TEXT, value="{c}")
 
 
 def text_conversion(before: str, old_limit: int | None, limit: int | None) -> Conversion | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from itertools import pairwise
 from typing import TypeVar
 
 from automigrate_ext.backends.sqlite3.introspection import unquoted
@@ -44,27 +45,58 @@ def create_table(new: Table, old: Table, name: str, options: Iterable[str]) -> s
 
     Parts that the table has already keep their text.
     """
+    key = key_clause(new, old)
+    behind = key if new.primary_key and len(new.primary_key.columns) == 1 and not has_brackets(key) else ""
     definitions = [
-        *(column_with_key(column, new) for column in new.columns),
-        *([primary_key(new.primary_key)] if new.primary_key and len(new.primary_key.columns) > 1 else []),
+        *(column_with_key(column, new, behind) for column in new.columns),
+        *([key] if key and not behind else []),
         *(constraint(c, new, old) for c in new.constraints if not is_index(c)),
     ]
     suffix = ", ".join(options)
     return f"CREATE TABLE {quote_name(name)} ({', '.join(definitions)}) {suffix}".rstrip()
 
 
-def column_with_key(noun: Column, table: Table) -> str:
-    """Return a column's definition, with the primary key after it where it is the only column of the key."""
+def column_with_key(noun: Column, table: Table, key: str) -> str:
+    """Return a column's definition, with the clause of the primary key after it where it is the column of the key."""
     sql = column(noun, table)
-    key = table.primary_key
-    if key is None or key.columns != (noun.name,):
-        return sql
-    return f"{sql} {clause(key.name, 'PRIMARY KEY', 'AUTOINCREMENT' if noun.identity else '')}"
+    return f"{sql} {key}" if key and table.primary_key and table.primary_key.columns == (noun.name,) else sql
 
 
-def primary_key(key: PrimaryKey) -> str:
-    """Return a primary key as a clause of its table."""
-    return clause(key.name, f"PRIMARY KEY ({', '.join(map(quote_name, key.columns))})")
+def key_clause(new: Table, old: Table) -> str:
+    """Return the clause of the primary key, "" for none: in the words that it has, as long as its columns stay."""
+    key, live = new.primary_key, old.primary_key
+    if key is None:
+        return ""
+    numbered = any(column.identity and column.name in key.columns for column in new.columns)
+    if live != key or not live.sql:
+        return clause(key.name, *plain_key_words(key, numbered=numbered))
+    tokens = tokenize(live.sql)
+    words = [token.value if token.kind == "word" else "" for token in tokens]
+    name = "" if words[0] == "CONSTRAINT" else live.name
+    if ("AUTOINCREMENT" in words) == numbered:
+        return clause(name, live.sql)
+    conflict = " ".join(words[words.index("ON") :][:3]) if "ON" in words else ""
+    if numbered:
+        return clause(live.name, "PRIMARY KEY", conflict, "AUTOINCREMENT")
+    return clause(name, " ".join(token.text for token in tokens if token.value != "AUTOINCREMENT"))
+
+
+def plain_key_words(key: PrimaryKey, *, numbered: bool) -> tuple[str, ...]:
+    """Return the words of a primary key without a collation, an order or a conflict clause."""
+    if len(key.columns) > 1:
+        return (f"PRIMARY KEY ({', '.join(map(quote_name, key.columns))})",)
+    return "PRIMARY KEY", "AUTOINCREMENT" if numbered else ""
+
+
+def resolves_conflicts(create: str) -> bool:
+    """Return whether a definition says what becomes of rows that its constraints reject."""
+    words = [token.value if token.kind == "word" else "" for token in tokenize(create)]
+    return ("ON", "CONFLICT") in pairwise(words)
+
+
+def has_brackets(sql: str) -> bool:
+    """Return whether a clause of a primary key names its columns, as it does where it stands behind all of them."""
+    return any(is_operator(token, "(") for token in tokenize(sql))
 
 
 def column(noun: Column, table: Table) -> str:

@@ -47,7 +47,7 @@ FILL = "UPDATE {table} SET {values}"
 COPY_SEQUENCE = (
     "INSERT INTO sqlite_sequence (name, seq) SELECT {new}, seq FROM sqlite_sequence WHERE name = {table} COLLATE NOCASE"
 )
-COPY_ROWS = "INSERT INTO {new} ({columns}) SELECT {values} FROM {table}"
+COPY_ROWS = "{insert} {new} ({columns}) SELECT {values} FROM {table}"
 LEGACY_ON = "PRAGMA legacy_alter_table = ON"
 LEGACY_OFF = "PRAGMA legacy_alter_table = OFF"
 #: SQLite can drop a column since 3.35: https://sqlite.org/releaselog/3_35_0.html
@@ -334,11 +334,12 @@ class Alteration:
         """Create the new table, copy the rows, and put it in the place of the old one."""
         name = self.temporary_name()
         new = quote_name(name)
-        yield self.step(definitions.create_table(self.new, self.old, name, self.options()))
+        create = definitions.create_table(self.new, self.old, name, self.options())
+        yield self.step(create)
         if has_autoincrement(self.old) and has_autoincrement(self.new):
             own = quote_text(unquoted(self.new.name))
             yield self.step(COPY_SEQUENCE.format(new=quote_text(name), table=own))
-        yield self.copy_rows(new)
+        yield self.copy_rows(new, create)
         yield self.step(DROP_TABLE.format(table=self.table))
         yield self.step(LEGACY_ON)
         yield self.step(RENAME_TABLE.format(table=new, new=self.table))
@@ -358,14 +359,17 @@ class Alteration:
         options = parse_table(entry.sql).options if entry else ()
         return tuple(o for o in options if not (o == "WITHOUT ROWID" and has_autoincrement(self.new)))
 
-    def copy_rows(self, new: str) -> Step:
-        """Copy the rows, each value as the new table is to hold it."""
+    def copy_rows(self, new: str, create: str) -> Step:
+        """Copy the rows, each value as the new table is to hold it; no row may replace another or be left out."""
+        insert = "INSERT OR ABORT INTO" if definitions.resolves_conflicts(create) else "INSERT INTO"
         values = {column.name: self.value(column) for column in self.new.columns}
         copied = {name: value for name, value in values.items() if value is not None}
         if not copied:
-            return self.step(COPY_ROWS.format(new=new, columns="rowid", values="rowid", table=self.table))
+            plain = COPY_ROWS.format(insert=insert, new=new, columns="rowid", values="rowid", table=self.table)
+            return self.step(plain)
         return self.step(
             COPY_ROWS.format(
+                insert=insert,
                 new=new,
                 columns=", ".join(map(quote_name, copied)),
                 values=", ".join(copied.values()),

@@ -1,0 +1,105 @@
+"""What a rebuild of a table of SQLite carries along: the words of the primary key, and the numbers of its rows."""
+
+import pytest
+from django.db import models
+
+from automigrate_ext.exceptions import AutomigrateError
+from tests.acceptance.helper import item
+
+
+@pytest.fixture
+def route():
+    """The tables are made by hand."""
+    return "automigrate"
+
+
+def keyed(length=9, kind=models.IntegerField, **fields):
+    """A state whose key is the text `k`, with a column that changes."""
+    key = models.CharField(max_length=length, primary_key=True)
+    return item(k=key, n=kind(null=True), **fields)
+
+
+def definition(case, table="shop_item"):
+    ((sql,),) = case.query(f"SELECT sql FROM sqlite_master WHERE type = 'table' AND name = '{table}'")
+    return sql
+
+
+KEYS = {
+    "collation": ('"k" varchar(9) NOT NULL', 'PRIMARY KEY ("k" COLLATE NOCASE)'),
+    "name": ('"k" varchar(9) NOT NULL', 'CONSTRAINT "my ""key" PRIMARY KEY (k collate nocase DESC)'),
+    "conflict": ('"k" varchar(9) NOT NULL', "PRIMARY KEY (k) ON CONFLICT REPLACE"),
+    "order": ('"k" varchar(9) NOT NULL PRIMARY KEY DESC', ""),
+    "all behind the column": ('"k" varchar(9) NOT NULL CONSTRAINT "it s" PRIMARY KEY DESC ON CONFLICT IGNORE', ""),
+}
+
+
+def make(case, key, options=""):
+    column, clause = KEYS[key]
+    parts = ", ".join(filter(None, [column, '"n" integer NULL', clause]))
+    case.execute(f'CREATE TABLE "shop_item" ({parts}) {options}')
+
+
+@pytest.mark.parametrize("options", ["", "WITHOUT ROWID"])
+@pytest.mark.parametrize("key", KEYS)
+@pytest.mark.parametrize("after", [keyed(kind=models.TextField), keyed(length=20)], ids=["other", "key"])
+def test_words_of_the_key_are_kept(lite, key, options, after):
+    make(lite, key, options)
+    words = KEYS[key][1] or KEYS[key][0].partition("NOT NULL ")[2]
+    plan = lite.update(keyed(), after, {"Item": [{"k": "a", "n": 1}, {"k": "b", "n": 2}]}, built=True)
+    assert plan
+    assert words in definition(lite)
+    assert definition(lite).endswith(options)
+
+
+def test_composite_keys_and_keys_of_renamed_columns_keep_their_words(lite):
+    def state(kind, second="b", table="shop_item"):
+        fields = {"a": models.CharField(max_length=9), second: models.IntegerField(), "n": kind(null=True)}
+        key = models.CompositePrimaryKey("a", second)
+        return item(pk=key, **fields, Meta={"db_table": table})
+
+    lite.execute(
+        'CREATE TABLE "shop_item" ("a" varchar(9) NOT NULL, "b" integer NOT NULL, "n" integer NULL, '
+        'PRIMARY KEY (a COLLATE NOCASE, "b" DESC) ON CONFLICT FAIL)',
+        "INSERT INTO shop_item VALUES ('x', 1, 1), ('x', 2, 2)",
+    )
+    lite.run(state(models.TextField, "c", "Thing"), renames={"shop.Item.b": "c", "shop_item": "Thing"})
+    assert 'PRIMARY KEY (a COLLATE NOCASE, "c" DESC) ON CONFLICT FAIL' in definition(lite, "Thing")
+    assert lite.values("Thing", "a", "c", "n") == [("x", 1, "1"), ("x", 2, "2")]
+    lite.assert_settled(state(models.TextField, "c", "Thing"))
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words", "kept"),
+    [
+        (
+            '"id" integer NOT NULL PRIMARY KEY ON CONFLICT REPLACE',
+            models.AutoField(primary_key=True),
+            "PRIMARY KEY ON CONFLICT REPLACE AUTOINCREMENT",
+            models.IntegerField(primary_key=True),
+        ),
+        (
+            '"id" integer NOT NULL PRIMARY KEY ON CONFLICT REPLACE AUTOINCREMENT',
+            models.IntegerField(primary_key=True),
+            "PRIMARY KEY ON CONFLICT REPLACE",
+            models.AutoField(primary_key=True),
+        ),
+    ],
+)
+def test_key_that_is_numbered_from_now_on_or_no_longer(lite, before, after, words, kept):
+    lite.execute(f'CREATE TABLE "shop_item" ({before}, "n" integer NULL)', "INSERT INTO shop_item VALUES (7, 1)")
+    state = item(id=kept, n=models.IntegerField(null=True))
+    lite.update(state, item(id=after, n=models.TextField(null=True)), built=True)
+    assert words in definition(lite)
+    assert ("AUTOINCREMENT" in definition(lite)) == words.endswith("AUTOINCREMENT")
+
+
+def test_rows_replace_no_others_while_they_are_copied(lite):
+    """Keys that are different texts, and the same to the key's own collation once they are cut off."""
+    lite.execute(
+        'CREATE TABLE "shop_item" ("k" varchar(9) NOT NULL, "n" integer NULL, '
+        'PRIMARY KEY ("k" COLLATE NOCASE) ON CONFLICT REPLACE)',
+        "INSERT INTO shop_item VALUES ('abX', 1), ('ABy', 2)",
+    )
+    with pytest.raises(AutomigrateError, match="UNIQUE constraint failed"):
+        lite.run(keyed(length=2), accept_data_loss=True)
+    assert lite.values("shop_item", "k") == [("ABy",), ("abX",)]

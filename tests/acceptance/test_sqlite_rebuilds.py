@@ -103,3 +103,71 @@ def test_rows_replace_no_others_while_they_are_copied(lite):
     with pytest.raises(AutomigrateError, match="UNIQUE constraint failed"):
         lite.run(keyed(length=2), accept_data_loss=True)
     assert lite.values("shop_item", "k") == [("ABy",), ("abX",)]
+
+
+# The rows' own numbers
+
+
+def search(case, table, column, word):
+    found = f"SELECT rowid FROM words WHERE words MATCH '{word}'"
+    return case.query(f"SELECT {column} FROM {table} WHERE rowid IN ({found})")
+
+
+def index(case, table, column):
+    case.execute(
+        f"CREATE VIRTUAL TABLE words USING fts5({column}, content='{table}', content_rowid='rowid')",
+        f"CREATE TRIGGER gone AFTER DELETE ON {table} BEGIN "
+        f"INSERT INTO words (words, rowid, {column}) VALUES ('delete', old.rowid, old.{column}); END",
+        "INSERT INTO words (words) VALUES ('rebuild')",
+    )
+
+
+@pytest.mark.parametrize("after", [keyed(length=20), keyed(kind=models.TextField)], ids=["key", "other"])
+def test_rows_keep_their_numbers(lite, after):
+    before = keyed()
+    lite.build(before)
+    lite.insert(before, {"Item": [{"k": key, "n": 1} for key in ("apple", "berry", "cherry", "date")]})
+    lite.execute("DELETE FROM shop_item WHERE k IN ('apple', 'cherry')")
+    index(lite, "shop_item", "k")
+    numbers = lite.query("SELECT rowid, k FROM shop_item")
+    lite.update(before, after, built=True)
+    assert lite.query("SELECT rowid, k FROM shop_item") == numbers == [(2, "berry"), (4, "date")]
+    assert search(lite, "shop_item", "k", "date") == [("date",)]
+    lite.execute("DELETE FROM shop_item WHERE k = 'berry'", "INSERT INTO words (words) VALUES ('integrity-check')")
+
+
+@pytest.mark.parametrize("count", [1, 2])
+def test_rows_keep_their_numbers_under_another_name(lite, count):
+    *names, own = ("rowid", "_ROWID_", "oid")[: count + 1]
+    fields = {f"f{number}": models.IntegerField(db_column=name) for number, name in enumerate(names)}
+    before, after = (
+        item(k=models.CharField(max_length=length, primary_key=True), **fields, n=models.IntegerField())
+        for length in (9, 19)
+    )
+    lite.build(before)
+    lite.execute(f"INSERT INTO shop_item ({own}, k, {', '.join(names)}, n) VALUES (7, 'a'{', 5' * count}, 1)")
+    lite.update(before, after, built=True)
+    assert lite.query(f"SELECT {own} FROM shop_item") == [(7,)]
+
+
+def test_tables_without_a_free_name_or_numbers_are_rebuilt(lite):
+    names = {"f1": "rowid", "f2": "oid", "f3": "_rowid_"}
+
+    def state(length):
+        fields = {name: models.IntegerField(db_column=column) for name, column in names.items()}
+        return item(k=models.CharField(max_length=length, primary_key=True), **fields)
+
+    lite.update(state(9), state(19), {"Item": [{"k": "a", "f1": 1, "f2": 2, "f3": 3}]})
+
+
+@pytest.mark.parametrize("order", ["", "DESC"])
+def test_key_of_the_type_bigint_or_in_descending_order_is_no_number_of_the_row(lite, order):
+    kind = "integer" if order else "bigint"
+    lite.execute(
+        f'CREATE TABLE "shop_item" ("id" {kind} NOT NULL PRIMARY KEY {order}, "n" integer NULL)',
+        'INSERT INTO "shop_item" (rowid, id, n) VALUES (3, 70, 1), (9, 10, 2)',
+    )
+    key = (models.IntegerField if order else models.BigIntegerField)(primary_key=True)
+    before, after = (item(id=key, n=kind(null=True)) for kind in (models.IntegerField, models.TextField))
+    lite.update(before, after, built=True)
+    assert sorted(lite.query("SELECT rowid, id FROM shop_item")) == [(3, 70), (9, 10)]

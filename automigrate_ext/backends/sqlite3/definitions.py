@@ -81,6 +81,14 @@ def key_clause(new: Table, old: Table) -> str:
     return clause(name, " ".join(token.text for token in tokens if token.value != "AUTOINCREMENT"))
 
 
+def numbers_rows(new: Table, old: Table) -> bool:
+    """Return whether the primary key is SQLite's own number of a row; one that is written `PRIMARY KEY DESC` is not."""
+    columns = new.primary_key.columns if new.primary_key else ()
+    key = new.column(columns[0]) if len(columns) == 1 else None
+    words = [token.value for token in tokenize(key_clause(new, old))] if key and key.type == "integer" else ["DESC"]
+    return "DESC" not in words or "(" in words
+
+
 def plain_key_words(key: PrimaryKey, *, numbered: bool) -> tuple[str, ...]:
     """Return the words of a primary key without a collation, an order or a conflict clause."""
     if len(key.columns) > 1:

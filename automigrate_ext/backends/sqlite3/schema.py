@@ -48,6 +48,8 @@ COPY_SEQUENCE = (
     "INSERT INTO sqlite_sequence (name, seq) SELECT {new}, seq FROM sqlite_sequence WHERE name = {table} COLLATE NOCASE"
 )
 COPY_ROWS = "{insert} {new} ({columns}) SELECT {values} FROM {table}"
+#: The names of the numbers that SQLite gives to rows: https://sqlite.org/lang_createtable.html#rowid
+ROWID = ("rowid", "_rowid_", "oid")
 LEGACY_ON = "PRAGMA legacy_alter_table = ON"
 LEGACY_OFF = "PRAGMA legacy_alter_table = OFF"
 #: SQLite can drop a column since 3.35: https://sqlite.org/releaselog/3_35_0.html
@@ -363,19 +365,31 @@ class Alteration:
         """Copy the rows, each value as the new table is to hold it; no row may replace another or be left out."""
         insert = "INSERT OR ABORT INTO" if definitions.resolves_conflicts(create) else "INSERT INTO"
         values = {column.name: self.value(column) for column in self.new.columns}
-        copied = {name: value for name, value in values.items() if value is not None}
-        if not copied:
-            plain = COPY_ROWS.format(insert=insert, new=new, columns="rowid", values="rowid", table=self.table)
-            return self.step(plain)
+        copied = {quote_name(name): value for name, value in values.items() if value is not None}
+        if rowid := self.free_rowid():
+            copied = {rowid: rowid, **copied}
         return self.step(
             COPY_ROWS.format(
                 insert=insert,
                 new=new,
-                columns=", ".join(map(quote_name, copied)),
+                columns=", ".join(copied),
                 values=", ".join(copied.values()),
                 table=self.table,
             )
         )
+
+    def free_rowid(self) -> str:
+        """Return a name for the rows' own numbers, at which indexes of full-text search point; "" where there is none.
+
+        A key of the type integer is the number itself, and no name is free that a column has.
+        Source: https://sqlite.org/lang_createtable.html#rowid
+        """
+        entry = self.catalog.tables.get(self.key)
+        options = parse_table(entry.sql).options if entry else ()
+        if "WITHOUT ROWID" in options or definitions.numbers_rows(self.new, self.old):
+            return ""
+        taken = {fold(column.name) for column in (*self.old.columns, *self.new.columns)}
+        return next((name for name in ROWID if name not in taken), "")
 
     def value(self, new: Column) -> str | None:
         """Return the value to copy into a column; None where SQLite fills it by itself."""

@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any, ClassVar
 
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.utils import split_identifier
 from django.db.models import Model
 
 from automigrate_ext.backends.cost import Cost
@@ -137,6 +138,14 @@ class Backend(ABC):
         That is a table in a place other than that of new tables, one of the `claimed` ones, or that of a name before.
         """
         return frozenset()
+
+    def name_key(self, table: str) -> str:
+        """Return what is the same for all spellings of a table's name that the server does not tell apart."""
+        return table
+
+    def has_other_names(self, table: str) -> bool:
+        """Return whether the server may print the table under another name than that by which the models call it."""
+        return bool(split_identifier(table)[0])
 
     def set_apart(self, names: Collection[str]) -> frozenset[str]:
         """Return those of the names that belong to tables which the server maintains and the package never touches."""

@@ -10,7 +10,6 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 from django.apps.registry import Apps
-from django.db.backends.utils import split_identifier
 from django.db.models import Model
 from django.db.utils import Error
 
@@ -39,11 +38,6 @@ def claimed_tables(apps: Apps) -> set[str]:
     return {model._meta.db_table for of_app in apps.all_models.values() for model in of_app.values()}
 
 
-def is_qualified(table: str) -> bool:
-    """Return whether a table's name includes its schema."""
-    return bool(split_identifier(table)[0])
-
-
 class Run(ABC):
     """What the two verbs have in common; `command` is the verb.
 
@@ -57,7 +51,7 @@ class Run(ABC):
         self.options = options
         self.backend: Backend = backend_for(selection.alias)
         self.backend.session.patience = options.patience
-        self.backend.known_names = frozenset(filter(is_qualified, claimed_tables(selection.apps)))
+        self.backend.known_names = frozenset(filter(self.backend.has_other_names, claimed_tables(selection.apps)))
         self.record = Record(self.backend)
         self.before = hooks.load(conf.BEFORE, selection.alias)
         self.after = hooks.load(conf.AFTER, selection.alias)

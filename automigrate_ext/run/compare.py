@@ -27,7 +27,7 @@ from automigrate_ext.schema.adopt import adopt
 from automigrate_ext.schema.changes import AddColumn, AlterColumn, Change, RenameColumn
 from automigrate_ext.schema.diff import diff, names_in_the_way
 from automigrate_ext.schema.nouns import Schema
-from automigrate_ext.schema.ownership import Ownership, foreign_keys_to_restore, with_recorded_digits
+from automigrate_ext.schema.ownership import Ownership, foreign_keys_to_restore, respelled, with_recorded_digits
 
 
 class Comparer:
@@ -120,7 +120,7 @@ class Comparer:
         The `pending` renames are on trial, and are changes to carry out; the record knows tables and columns by the
         names that they had before the `renames`.
         """
-        ownership = renamed_ownership(self.run.record.read(), renames)
+        ownership = renamed_ownership(self.recorded(renames), renames)
         removed = self.removed_tables(ownership)
         followed = [model._meta.db_table for model in followers.columns]
         with self.backend.session.snapshot():
@@ -142,6 +142,11 @@ class Comparer:
             renames=renames,
             followers=followers,
         )
+
+    def recorded(self, renames: Iterable[Change]) -> Ownership:
+        """Return the record, with the tables that the models or the renames name under these names."""
+        names = (*(change.table for change in renames), *claimed_tables(self.selection.apps))
+        return respelled(self.run.record.read(), names, self.backend.name_key)
 
     def differences(
         self, current: Schema, desired: Schema, ownership: Ownership, *, is_renamed: bool

@@ -101,21 +101,22 @@ def draw_all(backend: Backend, models: Iterable[type[Model]]) -> tuple[SchemaEdi
     """Return the editor and the blueprints of the models' tables. Raises as `forbid_shared_tables` does."""
     editor = collecting_editor(backend.connection)
     blueprints = [draw(editor, model) for model in models]
-    forbid_shared_tables(blueprints)
+    forbid_shared_tables(backend, blueprints)
     return editor, blueprints
 
 
-def forbid_shared_tables(blueprints: Iterable[Blueprint]) -> None:
+def forbid_shared_tables(backend: Backend, blueprints: Iterable[Blueprint]) -> None:
     """Raise `AutomigrateError` where two managed models have the same table."""
     owners: dict[str, str] = {}
     for blueprint in blueprints:
         label = blueprint.model._meta.label
-        if blueprint.name in owners:
+        key = backend.name_key(blueprint.name)
+        if key in owners:
             raise AutomigrateError(
-                f"{owners[blueprint.name]} and {label} both have the table {blueprint.name!r}. Make one of them "
+                f"{owners[key]} and {label} both have the table {blueprint.name!r}. Make one of them "
                 f"unmanaged or a proxy, or give it another db_table."
             )
-        owners[blueprint.name] = label
+        owners[key] = label
 
 
 def one_off_values(blueprints: Iterable[Blueprint], defaults: Mapping[str, Any]) -> dict[tuple[str, str], Any]:

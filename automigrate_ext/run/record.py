@@ -128,13 +128,19 @@ class Record:
         before = self.load()
         wanted = self.as_rows(tables, signals, owes_signals)
         changed = {name: row for name, row in wanted.items() if before.get(name) != row}
-        forgotten = [name for name in gone if name in before]
+        outdated = dict.fromkeys((*gone, *self.other_spellings(before, wanted)))
+        forgotten = [name for name in outdated if name in before]
         if changed:
             self.create()
             self.table.upsert(changed)
         if forgotten:
             self.table.delete(forgotten)
         self.rows = {name: row for name, row in {**before, **wanted}.items() if name not in forgotten}
+
+    def other_spellings(self, before: Iterable[str], wanted: Iterable[str]) -> list[str]:
+        """Return the names of rows that are other spellings of a table which is to be recorded."""
+        spellings = {self.backend.name_key(name): name for name in wanted}
+        return [name for name in before if spellings.get(self.backend.name_key(name), name) != name]
 
     def create(self) -> None:
         """Create the table of the record, or give the existing one its present form."""

@@ -107,6 +107,17 @@ def owned_table(declared: Table, desired: Table, current: Table, before: OwnedTa
     )
 
 
+def respelled(ownership: Ownership, names: Iterable[str], key: Callable[[str], str]) -> Ownership:
+    """Return the record with the given names of tables in the place of other spellings of them, which have one key."""
+    by_key = {key(name): name for name in names}
+    tables: dict[str, OwnedTable] = {}
+    for owned in ownership.tables.values():
+        name = by_key.get(key(owned.name), owned.name)
+        if name == owned.name or name not in ownership.tables:
+            tables[name] = owned if name == owned.name else evolve(owned, name=name)
+    return evolve(ownership, tables=tables)
+
+
 def kept_table(owned: OwnedTable) -> OwnedTable:
     """Return the record of a table that no model declares any more and that a run has kept."""
     return evolve(owned, columns={}, kept=tuple(sorted({*owned.columns, *owned.kept})))

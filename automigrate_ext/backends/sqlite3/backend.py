@@ -50,7 +50,13 @@ class SQLiteBackend(Backend):
             return read_catalog(cursor)
 
     def introspect(self, names: Collection[str]) -> Schema:
-        return self.catalog().schema(names)
+        return self.catalog().schema(names, self.known_names)
+
+    def name_key(self, table: str) -> str:
+        return fold(unquoted(table))
+
+    def has_other_names(self, table: str) -> bool:
+        return True
 
     def set_apart(self, names: Collection[str]) -> frozenset[str]:
         """Return the virtual tables, such as those of full-text search, which a module of SQLite maintains."""
@@ -58,7 +64,7 @@ class SQLiteBackend(Backend):
         return frozenset(name for name in names if fold(unquoted(name)) in virtual) if virtual else frozenset()
 
     def scratch(self, blueprints: Sequence[Blueprint]) -> Schema:
-        return scratch.build(self.connection, blueprints, self.catalog())
+        return scratch.build(self.connection, blueprints, self.catalog(), self.known_names)
 
     def references(self, names: Collection[str]) -> tuple[Reference, ...]:
         found = introspection.references(self.catalog(), names)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace as evolve
 from itertools import pairwise
 from typing import TypeVar
 
@@ -168,7 +169,15 @@ def is_clause(sql: str, noun: Constraint, names: Names) -> bool:
     parsed = read(lambda: parse_constraint(sql, names))
     if parsed is None or (noun.named and parsed.name != noun.name):
         return False
-    return parsed == noun
+    return respelled(parsed, noun) == noun
+
+
+def respelled(parsed: Constraint, noun: Constraint) -> Constraint:
+    """Return a foreign key with the names as another one has them, where they differ in nothing but their case."""
+    if not isinstance(parsed, ForeignKey) or not isinstance(noun, ForeignKey):
+        return parsed
+    ours, theirs = ((fold(unquoted(key.to_table)), *map(fold, key.to_columns)) for key in (parsed, noun))
+    return evolve(parsed, to_table=noun.to_table, to_columns=noun.to_columns) if ours == theirs else parsed
 
 
 def composed(noun: Constraint) -> str:

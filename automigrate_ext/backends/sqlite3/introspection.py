@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from dataclasses import replace as evolve
 from typing import Any, Protocol
 
-from automigrate_ext.backends.sqlite3.parser import parse_index, parse_table
+from automigrate_ext.backends.sqlite3.parser import own_columns, parse_index, parse_table
 from automigrate_ext.backends.sqlite3.tokens import fold
 from automigrate_ext.exceptions import ShadowedTable
 from automigrate_ext.schema.nouns import Constraint, ForeignKey, Index, Schema, Table, Unique
@@ -63,22 +63,27 @@ class Catalog:
         """Return the table with its indexes, as a noun of that name."""
         indexes = (index.sql for index in self.indexes.get(fold(entry.name), ()))
         table = read_table(name, entry.sql, indexes)
-        if all(foreign_key.to_columns for foreign_key in table.foreign_keys):
+        if not table.foreign_keys:
             return table
         return evolve(table, constraints=tuple(map(self.with_target, table.constraints)))
 
     def with_target(self, constraint: Constraint) -> Constraint:
-        """Return a foreign key with its target's columns: the primary key of the target where it names none."""
-        if not isinstance(constraint, ForeignKey) or constraint.to_columns:
+        """Return a foreign key with the columns as its target has them: the primary key where it names none."""
+        if not isinstance(constraint, ForeignKey):
             return constraint
         target = self.tables.get(fold(constraint.to_table))
-        key = parse_table(target.sql).table.primary_key if target else None
-        return evolve(constraint, to_columns=key.columns) if key else constraint
+        if target is None:
+            return constraint
+        parsed = parse_table(target.sql)
+        key = parsed.table.primary_key
+        columns = own_columns(constraint.to_columns or (key.columns if key else ()), parsed.names)
+        return constraint if columns == constraint.to_columns else evolve(constraint, to_columns=columns)
 
-    def schema(self, names: Collection[str]) -> Schema:
-        """Return those of the named tables that exist. Raises `ShadowedTable`."""
+    def schema(self, names: Collection[str], known: Collection[str] = ()) -> Schema:
+        """Return those of the named tables that exist; `known` are names of others. Raises `ShadowedTable`."""
         found = ((name, self.table(name)) for name in names)
-        return Schema({name: table for name, table in found if table is not None})
+        spelling = spellings((*known, *names))
+        return Schema({name: spelled(table, spelling) for name, table in found if table is not None})
 
     @property
     def statements(self) -> frozenset[str]:
@@ -154,6 +159,26 @@ def references(catalog: Catalog, names: Iterable[str]) -> list[tuple[str, Foreig
             if target is not None:
                 found.append((entry.name, evolve(foreign_key, to_table=target)))
     return found
+
+
+def spellings(names: Iterable[str]) -> dict[str, str]:
+    """Return the names of tables by what SQLite takes for one name."""
+    return {fold(unquoted(name)): name for name in names}
+
+
+def spelled(table: Table, names: Mapping[str, str]) -> Table:
+    """Return the table with foreign keys that name their targets as `names` do."""
+    if not table.foreign_keys:
+        return table
+    return evolve(table, constraints=tuple(spelled_constraint(constraint, names) for constraint in table.constraints))
+
+
+def spelled_constraint(constraint: Constraint, names: Mapping[str, str]) -> Constraint:
+    """Return a foreign key that names its target as `names` do; anything else as it is."""
+    if not isinstance(constraint, ForeignKey):
+        return constraint
+    target = names.get(fold(constraint.to_table), constraint.to_table)
+    return constraint if target == constraint.to_table else evolve(constraint, to_table=target)
 
 
 def unquoted(name: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import DecimalField, ForeignKey
 
-from automigrate_ext.backends.sqlite3.introspection import Catalog, read_catalog, read_table
+from automigrate_ext.backends.sqlite3.introspection import Catalog, read_catalog, read_table, spelled, spellings
 from automigrate_ext.declared.blueprint import Blueprint, has_automatic_key
 from automigrate_ext.exceptions import ScratchFailed
 from automigrate_ext.schema.nouns import Constraint, Index, Schema, Table
@@ -36,10 +36,13 @@ class Probe:
         return self.blueprint.name
 
 
-def build(connection: BaseDatabaseWrapper, blueprints: Iterable[Blueprint], live: Catalog) -> Schema:
+def build(
+    connection: BaseDatabaseWrapper, blueprints: Iterable[Blueprint], live: Catalog, known: Collection[str] = ()
+) -> Schema:
     """Return the tables that SQLite makes of the blueprints. Raises `ScratchFailed` where it rejects one.
 
-    SQLite stores the text of a statement as it was given, and has accepted those in `live`.
+    SQLite stores the text of a statement as it was given, and has accepted those in `live`. `known` are the names of
+    other tables, as models have them.
     """
     probes = [Probe(blueprint=bp, statements=(bp.create_sql(), *map(str, bp.objects))) for bp in blueprints]
     accepted = live.statements
@@ -47,7 +50,8 @@ def build(connection: BaseDatabaseWrapper, blueprints: Iterable[Blueprint], live
     built = {probe.name: read_probe(probe) for probe in probes if accepted.issuperset(probe.statements)}
     for start in range(0, len(new), BATCH):
         built |= build_batch(connection, new[start : start + BATCH])
-    return Schema({probe.name: declared(built[probe.name], probe) for probe in probes})
+    spelling = spellings((*known, *built))
+    return Schema({probe.name: declared(spelled(built[probe.name], spelling), probe) for probe in probes})
 
 
 def read_probe(probe: Probe) -> Table:

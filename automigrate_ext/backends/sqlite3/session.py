@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import sqlite3
 import threading
@@ -186,40 +187,41 @@ class SQLiteSession(RunSession):
 
     @contextmanager
     def limited(self, seconds: float | None) -> Iterator[None]:
-        """Interrupt queries of the block that take longer, which SQLite checks every so many steps."""
-        if not seconds:
+        """Interrupt queries of the block that take longer, which SQLite checks every so many steps, or at Ctrl-C."""
+        with interruptible(self.connection, seconds or math.inf):
             yield
-            return
-        raw: Any = self.connection.connection
-        end = time.monotonic() + seconds
-        raw.set_progress_handler(lambda: time.monotonic() > end, STEPS_BETWEEN)
-        try:
-            yield
-        except OperationalError as error:
-            if time.monotonic() > end:
-                raise TookTooLong(f"not counted within {seconds:g} s") from error
-            raise
-        finally:
-            raw.set_progress_handler(None, 0)
 
 
 @contextmanager
-def interruptible(connection: BaseDatabaseWrapper) -> Iterator[None]:
-    """Let Ctrl-C end a statement; otherwise Python handles the signal only after it.
+def interruptible(connection: BaseDatabaseWrapper, seconds: float = math.inf) -> Iterator[None]:
+    """Let Ctrl-C end a statement, and the clock after so many seconds, which raises `TookTooLong`.
 
     What a signal raises while SQLite calls Python is lost, and SQLite ends the statement; see `progress_callback` in
-    CPython's Modules/_sqlite/connection.c. So this is done only where the signal raises `KeyboardInterrupt`.
+    CPython's Modules/_sqlite/connection.c. So this is done only where the signal raises `KeyboardInterrupt`; otherwise
+    Python handles the signal after the statement.
     """
     is_main = threading.current_thread() is threading.main_thread()
-    if not is_main or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
+    hears_signals = is_main and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if not hears_signals and seconds == math.inf:
         yield
         return
     raw: Any = connection.connection
-    raw.set_progress_handler(lambda: 0, STEPS_BETWEEN)
+    end = time.monotonic() + seconds
+    is_late: list[bool] = []
+
+    def is_over() -> bool:
+        is_late[:] = [time.monotonic() > end]
+        return is_late[0]
+
+    raw.set_progress_handler(is_over, STEPS_BETWEEN)
     try:
         yield
     except OperationalError as error:
-        if getattr(error.__cause__, "sqlite_errorcode", None) == sqlite3.SQLITE_INTERRUPT:
+        if getattr(error.__cause__, "sqlite_errorcode", None) != sqlite3.SQLITE_INTERRUPT:
+            raise
+        if is_late == [True]:
+            raise TookTooLong(f"not counted within {seconds:g} s") from error
+        if hears_signals:
             raise KeyboardInterrupt from error
         raise
     finally:

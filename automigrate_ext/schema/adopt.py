@@ -16,11 +16,13 @@ class TypeRules:
     """A backend's rules for types that differ in name only.
 
     `widths` orders the integer types from narrow to wide; `same_storage` returns whether values of two types
-    are stored alike, so that a reference may have either type.
+    are stored alike, so that a reference may have either type; `numbered` is the only type of columns that the server
+    numbers, "" where several can be.
     """
 
     widths: Mapping[str, int] = field(default_factory=dict)
     same_storage: Callable[[str, str], bool] = lambda old, new: old == new
+    numbered: str = ""
 
 
 def adopt(desired: Schema, current: Schema, ownership: Ownership, rules: TypeRules) -> Schema:
@@ -81,7 +83,7 @@ class Adoption:
         return not self.ownership.owns_attribute(table, attribute, of=current.name)
 
     def adopts_type(self, table: Table, current: Column, desired: Column) -> bool:
-        if current.type == desired.type:
+        if current.type == desired.type or (desired.identity and desired.type == self.rules.numbered):
             return False
         if self.is_automatic_key(table, desired.name) and self.is_wider(current, desired):
             return True

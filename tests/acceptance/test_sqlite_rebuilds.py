@@ -4,7 +4,7 @@ import pytest
 from django.db import models
 
 from automigrate_ext.exceptions import AutomigrateError
-from tests.acceptance.helper import item
+from tests.acceptance.helper import State, item
 
 
 @pytest.fixture
@@ -171,3 +171,45 @@ def test_key_of_the_type_bigint_or_in_descending_order_is_no_number_of_the_row(l
     before, after = (item(id=key, n=kind(null=True)) for kind in (models.IntegerField, models.TextField))
     lite.update(before, after, built=True)
     assert sorted(lite.query("SELECT rowid, id FROM shop_item")) == [(3, 70), (9, 10)]
+
+
+# Keys that are numbered from now on
+
+
+def link():
+    return models.OneToOneField("Other", models.CASCADE, primary_key=True, db_column="id", related_name="+")
+
+
+KINDS = {
+    "bigint": models.BigIntegerField(primary_key=True),
+    "smallint": models.SmallIntegerField(primary_key=True),
+    "positive": models.PositiveBigIntegerField(primary_key=True),
+    "one to one": link(),
+    "foreign key": models.ForeignKey("Other", models.CASCADE, primary_key=True, db_column="id"),
+}
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize("after", [models.BigAutoField, models.AutoField, models.SmallAutoField])
+@pytest.mark.parametrize("name", KINDS)
+def test_key_that_is_numbered_has_the_only_type_that_can_be(lite, name, after):
+    def state(key, field="id"):
+        return State(
+            Other={"id": models.BigAutoField(primary_key=True)},
+            Item={field: key, "n": models.IntegerField(null=True)},
+            Child={"bases": ["Item"], "m": models.IntegerField(null=True)},
+            Box={"items": models.ManyToManyField("Item"), "one": models.ForeignKey("Item", models.CASCADE, "+")},
+        )
+
+    before = state(KINDS[name], "id" if "key" not in name and "to" not in name else "other")
+    lite.build(before)
+    lite.execute(
+        "INSERT INTO shop_other (id) VALUES (70)",
+        "INSERT INTO shop_item (id, n) VALUES (70, 1)",
+        "INSERT INTO shop_box (id, one_id) VALUES (1, 70)",
+        "INSERT INTO shop_box_items (box_id, item_id) VALUES (1, 70)",
+    )
+    now = state(after(primary_key=True))
+    lite.update(before, now, built=True)
+    assert '"id" integer NOT NULL PRIMARY KEY AUTOINCREMENT' in definition(lite)
+    assert now["Item"]._base_manager.using(lite.alias).create().pk == 71

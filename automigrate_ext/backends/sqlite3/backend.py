@@ -39,7 +39,9 @@ class SQLiteBackend(Backend):
     cost_class = SQLiteCost
     session: SQLiteSession
 
-    type_rules = TypeRules(widths={"smallint": 0, "integer": 1, "bigint": 2}, same_storage=same_storage)
+    type_rules = TypeRules(
+        widths={"smallint": 0, "integer": 1, "bigint": 2}, same_storage=same_storage, numbered="integer"
+    )
     opening = ("PRAGMA foreign_keys = OFF", "BEGIN IMMEDIATE")
 
     # Reading

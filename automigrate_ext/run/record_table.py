@@ -4,7 +4,8 @@ Notes are texts by name: rows that have no owner, and a blank in their name, as 
 this module, so that it imports nothing of what compares.
 
 The model lives in a registry of its own, as Django's record of migrations does, so that neither
-`dumpdata`, `loaddata` and `flush` nor the package itself takes it for one of the project's tables.
+`dumpdata`, `loaddata` and `flush` nor the package itself takes it for one of the project's tables. No rows of it send
+signals: receivers without a sender would be sent a model that no installed app has.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import Any
 
 from django.apps.registry import Apps
 from django.db import models, transaction
+from django.db.models.base import ModelState
 
 TABLE = "automigrate_ext_owned"
 
@@ -32,6 +34,11 @@ def owned_row() -> type[models.Model]:
             apps = Apps()
             app_label = "automigrate_ext"
             db_table = TABLE
+
+        def __init__(self, *, name: str, owner: str, objects_owned: str) -> None:
+            # Without Django's own, which sends pre_init and post_init.
+            self._state = ModelState()
+            self.name, self.owner, self.objects_owned = name, owner, objects_owned
 
         def __str__(self) -> str:
             return self.name
@@ -56,17 +63,21 @@ class RecordTable:
 
     def upsert(self, rows: Mapping[str, tuple[str, str]]) -> None:
         """Insert or replace rows."""
-        row = owned_row()
         with transaction.atomic(using=self.alias):
             self.delete(rows.keys())
-            self.query().bulk_create(
-                [row(name=name, owner=owner, objects_owned=owned) for name, (owner, owned) in rows.items()],
-                batch_size=250,
-            )
+            self.insert(rows)
 
     def delete(self, names: Collection[str]) -> None:
         """Delete the rows of these names."""
-        self.query().filter(name__in=list(names)).delete()
+        self.query().filter(name__in=list(names))._raw_delete(self.alias)
+
+    def insert(self, rows: Mapping[str, tuple[str, str]]) -> None:
+        """Insert rows whose names the record does not have."""
+        row = owned_row()
+        self.query().bulk_create(
+            [row(name=name, owner=owner, objects_owned=owned) for name, (owner, owned) in rows.items()],
+            batch_size=250,
+        )
 
     def read_notes(self, *names: str) -> dict[str, str]:
         """Return the notes of these names; "" for those that have not been written."""
@@ -77,4 +88,4 @@ class RecordTable:
         """Insert or replace one note."""
         # One statement where the note exists: tests wait for it twice in each run of a kept database.
         if not self.query().filter(name=name).update(objects_owned=text):
-            self.query().create(name=name, owner="", objects_owned=text)
+            self.insert({name: ("", text)})

@@ -1,11 +1,36 @@
 """The record's table, read and written as rows of tables and as notes, which do not disturb each other."""
 
-from automigrate_ext import autoupdate
+import pytest
+from django.db import models
+from django.db.models import signals
+
+from automigrate_ext import automigrate, autoupdate
 from automigrate_ext.backends import backend_for
 from automigrate_ext.run.record import Record, parse_row, render_row
 from automigrate_ext.run.record_table import RecordTable
 from automigrate_ext.schema.nouns import ForeignKey
 from automigrate_ext.schema.ownership import OwnedTable
+from tests.acceptance.helper import State, item
+
+#: The signals that a model's rows send.
+OF_ROWS = ("pre_init", "post_init", "pre_save", "post_save", "pre_delete", "post_delete")
+
+
+@pytest.fixture
+def of_installed_apps():
+    """Receivers without a sender, as packages connect them, that have a use for models of installed apps alone."""
+    sent = []
+
+    def receive(sender, **kwargs):
+        if sender._meta.app_label == "automigrate_ext":
+            sent.append(sender)
+            raise RuntimeError(f"{sender.__name__} is not installed")
+
+    for name in OF_ROWS:
+        getattr(signals, name).connect(receive)
+    yield sent
+    for name in OF_ROWS:
+        getattr(signals, name).disconnect(receive)
 
 
 def test_notes_are_read_as_they_were_written_last(connection):
@@ -34,3 +59,18 @@ def test_a_row_is_read_as_it_was_written():
         taken_off=(key,),
     )
     assert parse_row("item", "shop.Item", render_row(table)) == table
+
+
+def test_rows_and_notes_send_no_signals(connection, of_installed_apps):
+    alias, one = connection.alias, item()
+    two = item(name=models.CharField(max_length=9, null=True))
+    for state in (one, two, item()):
+        autoupdate(using=alias, apps=state.apps)
+    automigrate(using=alias, apps=two.apps)
+    autoupdate(using=alias, apps=State().apps)
+    table = RecordTable(alias)
+    table.write_note("a note", "first")
+    table.write_note("a note", "second")
+    table.delete(["a note"])
+    assert table.read_notes("a note") == {"a note": ""}
+    assert not of_installed_apps

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from dataclasses import replace as evolve
 from typing import Any
 
+from django.apps import apps as global_apps
 from django.apps.registry import Apps
 from django.db import connections, router
 from django.db.models import Model
@@ -47,7 +48,7 @@ class Selection:
         if self.twin:
             return False
         if self.everything:
-            return self.alone or app_label in self.apps.app_configs or app_label in self.apps.all_models
+            return self.alone or app_label in app_labels_of(self.apps)
         return app_label in self.app_labels or owner in {model._meta.label for model in self.models}
 
 
@@ -143,7 +144,7 @@ def sort_out(models: Models, alias: str, apps: Apps) -> tuple[Selection, dict[st
     labels: Iterable[Any] = (models,) if isinstance(models, (str, type)) else models
     for label in labels:
         name = written(label)
-        if name in apps.app_configs or name in apps.all_models:
+        if name in app_labels_of(apps):
             app_labels.add(name)
             chosen.update(dict.fromkeys(model for model in attached if model._meta.app_label == name))
         else:
@@ -173,11 +174,27 @@ def written(label: Any) -> str:
 
 
 def models_of(apps: Apps) -> list[type[Model]]:
-    """Return all models of a registry except those that Django made itself, swapped ones included.
+    """Return all models of a registry except those that Django made itself, swapped ones included."""
+    return [model for model in registered(apps) if not model._meta.auto_created]
 
-    `Apps.get_models` asks the installed apps, which a registry made by hand does not have.
+
+def registered(apps: Apps) -> list[type[Model]]:
+    """Return all models of a registry, of the project's those that `migrate` has: the models of installed apps.
+
+    Any model that is imported is in the project's registry, whether its app is installed or not, and apps may hide
+    models of theirs. A registry made by hand may have no apps to ask.
     """
-    return [model for of_app in apps.all_models.values() for model in of_app.values() if not model._meta.auto_created]
+    if apps is global_apps:
+        # As django.db.router.get_migratable_models() does: Apps.get_models() would return what was hidden since it was
+        # first called.
+        every = {"include_auto_created": True, "include_swapped": True}
+        return [model for config in apps.get_app_configs() for model in config.get_models(**every)]
+    return [model for of_app in apps.all_models.values() for model in of_app.values()]
+
+
+def app_labels_of(apps: Apps) -> set[str]:
+    """Return the labels of a registry's apps."""
+    return {*apps.app_configs, *(() if apps is global_apps else apps.all_models)}
 
 
 def is_attached(model: type[Model], alias: str) -> bool:
@@ -200,8 +217,7 @@ def with_many_to_many(models: Iterable[type[Model]], alias: str) -> tuple[type[M
 def find(label: Label, apps: Apps) -> list[type[Model]]:
     """Return the models that a label may refer to; the case of a model's name does not matter."""
     if not isinstance(label, str):
-        known = (model for of_app in apps.all_models.values() for model in of_app.values())
-        same = (model for model in known if model._meta.label == label._meta.label)
+        same = (model for model in registered(apps) if model._meta.label == label._meta.label)
         return list(same) or [label]
     app_label, dot, name = label.rpartition(".")
     return [

@@ -17,7 +17,7 @@ from automigrate_ext import conf, signals
 from automigrate_ext.backends import backend_for
 from automigrate_ext.backends.base import Backend
 from automigrate_ext.backends.work import Step
-from automigrate_ext.declared.selection import Selection, is_attached, models_of
+from automigrate_ext.declared.selection import Selection, is_attached, models_of, registered
 from automigrate_ext.plan.cost import Remark
 from automigrate_ext.plan.plan import HookStep, Judgement, LikelyRename, Plan, Request, Verdict
 from automigrate_ext.run import hooks
@@ -35,7 +35,7 @@ from automigrate_ext.schema.ownership import OwnedTable
 
 def claimed_tables(apps: Apps) -> set[str]:
     """Return the tables of all models of a registry, managed or not."""
-    return {model._meta.db_table for of_app in apps.all_models.values() for model in of_app.values()}
+    return {model._meta.db_table for model in registered(apps)}
 
 
 class Run(ABC):

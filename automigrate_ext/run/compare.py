@@ -8,7 +8,7 @@ from dataclasses import replace as evolve
 
 from django.db.models import Model
 
-from automigrate_ext.declared.selection import is_attached, models_of
+from automigrate_ext.declared.selection import is_attached, models_of, registered
 from automigrate_ext.renames import hints
 from automigrate_ext.renames.requested import OutstandingRenames, RenameRequest, Renames, renamed_ownership
 from automigrate_ext.run.base import Run, claimed_tables
@@ -175,8 +175,7 @@ class Comparer:
         if not retyped:
             return {}
         selected = set(self.selection.models)
-        registry = self.selection.apps.all_models.values()
-        others = (model for of_app in registry for model in of_app.values() if model not in selected)
+        others = (model for model in registered(self.selection.apps) if model not in selected)
         attached = [model for model in others if is_attached(model, self.selection.alias)]
         known = state.followers.columns
         pointing = pointing_columns(attached, retyped)

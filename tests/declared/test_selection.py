@@ -1,10 +1,12 @@
 """From labels to models, and the problems of labels that name none."""
 
 import pytest
+from django.apps import apps
 from django.db import models
 
 from automigrate_ext import UnknownModels, automigrate, autoupdate, is_actual, make_plan
 from automigrate_ext.declared.selection import select
+from automigrate_ext.run.base import claimed_tables
 from tests.acceptance.helper import State
 
 
@@ -117,3 +119,58 @@ def test_empty_list_does_nothing(state, connection):
     for verb in (autoupdate, automigrate):
         assert not verb([], using=connection.alias, apps=state.apps)
     assert connection.introspection.table_names() == []
+
+
+@pytest.fixture
+def not_installed():
+    """Models in the project's registry that `migrate` does not have: of an app, and hidden by an installed one."""
+
+    def make(app_label, name):
+        meta = type("Meta", (), {"app_label": app_label})
+        body = {"__module__": __name__, "Meta": meta, "friends": models.ManyToManyField("self")}
+        return type(name, (models.Model,), body)
+
+    labels = ("toolbar", "todo")
+    before = {label: dict(apps.all_models[label]) for label in labels}
+    made = [make(label, "History") for label in labels]
+    apps.app_configs["todo"].models = before["todo"]
+    yield made
+    for label in labels:
+        apps.all_models[label].clear()
+        apps.all_models[label].update(before[label])
+    del apps.all_models["toolbar"]
+    apps.app_configs["todo"].models = apps.all_models["todo"]
+    apps.clear_cache()
+
+
+def test_models_that_no_installed_app_has_are_not_the_projects(not_installed, connection):
+    tables = {model._meta.db_table for model in not_installed}
+    tables |= {model.friends.through._meta.db_table for model in not_installed}
+    autoupdate(using=connection.alias)
+    assert not tables & set(connection.introspection.table_names())
+    assert not tables & claimed_tables(apps)
+    assert is_actual(using=connection.alias)
+
+
+@pytest.mark.parametrize("label", ["toolbar", "toolbar.History", "todo.History", "History"])
+def test_label_of_a_model_that_no_installed_app_has(not_installed, label, sqlite):
+    with pytest.raises(UnknownModels, match="no such app or model"):
+        make_plan(label, using=sqlite.alias)
+
+
+def test_model_that_is_named_by_its_class_need_not_be_installed(not_installed, connection):
+    for model in not_installed:
+        automigrate(model, using=connection.alias)
+        model.objects.using(connection.alias).create()
+        assert is_actual(model, using=connection.alias)
+
+
+def test_table_of_a_model_that_its_app_has_hidden_since(not_installed, connection):
+    hidden = not_installed[1]
+    automigrate(hidden, using=connection.alias)
+    hidden.objects.using(connection.alias).create()
+    plan = autoupdate(using=connection.alias)
+    assert [judgement.change.table for judgement in plan.withheld] == ["todo_history"]
+    hidden.objects.using(connection.alias).all().delete()
+    autoupdate(using=connection.alias)
+    assert "todo_history" not in connection.introspection.table_names()

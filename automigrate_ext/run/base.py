@@ -112,9 +112,13 @@ class Run(ABC):
         if made is not None or not due or not self.backend.undoes_ddl:
             yield due
             return
-        with self.backend.session.trial():
-            due.try_out(self.backend)
-            yield due
+        try:
+            with self.backend.session.trial():
+                due.try_out(self.backend)
+                yield due
+        finally:
+            if due.extensions:
+                self.backend.extensions.forget_types()
 
     def make_early(self) -> Prerequisites | None:
         """Make the prerequisites for good before anything is compared, where the database cannot try them out.

@@ -193,6 +193,9 @@ class Update(Run):
 
     def judge(self, state: State) -> Prepared:
         """Judge the differences and write down what to do."""
+        if state.changes and self.wanted_extensions:
+            # The connection may be older than the extensions, and rows may get values of their types.
+            self.backend.extensions.register_types()
         judge = Judge(
             backend=self.backend,
             current=state.current,

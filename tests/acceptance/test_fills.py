@@ -1,6 +1,8 @@
 """Rows without a value get one: from the model, from the caller, one for all or one each."""
 
+import datetime
 import itertools
+import json
 import uuid
 
 import pytest
@@ -271,6 +273,144 @@ def test_array_column_added_with_a_value_for_each_row(pg):
     after = item(name=NAME, codes=ArrayField(models.IntegerField(), default=two))
     pg.update(item(name=NAME), after, named("a", "b"))
     assert len({tuple(codes) for (codes,) in pg.values("shop_item", "codes")}) == 2
+
+
+def facts():
+    return {"a": "it's 100%", "b": None, 'c"\\': "d"}
+
+
+WAYS = {
+    "one default": (facts(), None),
+    "a default that is called": (facts, None),
+    "a type as the default": (dict, None),
+    "a one-off value": (models.NOT_PROVIDED, facts()),
+    "a one-off value as text": (models.NOT_PROVIDED, json.dumps(facts())),
+}
+
+
+@pytest.mark.parametrize("extension", ["made by the run", "made since the connection was", "there before it"])
+@pytest.mark.parametrize("way", WAYS)
+def test_values_of_the_type_of_an_extension(pg, way, extension):
+    need(pg.connection, "extension hstore")
+    from django.contrib.postgres.fields import ArrayField, HStoreField
+
+    if extension != "made by the run":
+        pg.execute("CREATE EXTENSION hstore")
+    if extension == "there before it":
+        pg.connection.close()
+        register_types(pg)
+    default, value = WAYS[way]
+    after = item(name=NAME, facts=HStoreField(default=default), more=ArrayField(HStoreField(), default=list))
+    options = {"defaults": {"shop.Item.facts": value}} if value else {}
+    pg.update(item(name=NAME), after, named("a", "b"), **options)
+    expected = {} if default is dict else facts()
+    assert [row.facts for row in after["Item"].objects.using(pg.alias).all()] == [expected] * 2
+
+
+def register_types(pg):
+    pg.backend.extensions.forget_types()
+    pg.connection.ensure_connection()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_nulls_filled_with_values_of_the_type_of_an_extension(pg, way):
+    need(pg.connection, "extension hstore")
+    from django.contrib.postgres.fields import HStoreField
+
+    pg.execute("CREATE SCHEMA extensions", "CREATE EXTENSION hstore SCHEMA extensions")
+    pg.execute("SET search_path = public, extensions")
+    default, value = WAYS[way]
+    before, after = item(facts=HStoreField(null=True)), item(facts=HStoreField(default=default))
+    pg.build(before)
+    pg.execute("INSERT INTO shop_item (facts) VALUES (NULL), ('a=>b')")
+    options = {"defaults": {"shop.Item.facts": value}} if value else {}
+    pg.update(before, after, built=True, altered={"shop_item.facts"}, **options)
+    expected = {} if default is dict else facts()
+    found = [row.facts for row in after["Item"].objects.using(pg.alias).order_by("pk")]
+    assert found == [expected, {"a": "b"}]
+
+
+class Colour:
+    """A value that no driver adapts."""
+
+    def __init__(self, *parts):
+        self.parts = tuple(map(int, parts))
+
+    def __eq__(self, other):
+        return isinstance(other, Colour) and self.parts == other.parts
+
+    __hash__ = None
+
+
+def black():
+    return Colour(0, 0, 0)
+
+
+class ColourField(models.Field):
+    """A field that adapts its values where rows are saved, and nowhere else."""
+
+    def db_type(self, connection):
+        return "varchar(40)"
+
+    def to_python(self, value):
+        return Colour(*value.split("/")) if isinstance(value, str) else value
+
+    def from_db_value(self, value, expression, connection):
+        return self.to_python(value)
+
+    def get_prep_value(self, value):
+        return value
+
+    def get_db_prep_save(self, value, connection):
+        return None if value is None else "/".join(map(str, value.parts))
+
+
+@pytest.mark.parametrize("before", ["no column", "NULL"])
+@pytest.mark.parametrize(
+    ("default", "value"),
+    [
+        (black(), None),
+        (black, None),
+        (models.NOT_PROVIDED, black()),
+        (models.NOT_PROVIDED, "0/0/0"),
+    ],
+)
+def test_values_that_only_the_field_adapts(case, before, default, value):
+    fields = {} if before == "no column" else {"colour": ColourField(null=True)}
+    after = item(name=NAME, colour=ColourField(default=default))
+    options = {"defaults": {"shop.Item.colour": value}} if value else {}
+    case.update(item(name=NAME, **fields), after, named("a", "b"), **options)
+    assert [row.colour for row in after["Item"].objects.using(case.alias)] == [black()] * 2
+
+
+def test_reference_filled_with_a_key_that_only_the_field_adapts(case):
+    def state(**fields):
+        return State(Ink={"colour": ColourField(primary_key=True)}, Item={"name": NAME, **fields})
+
+    ink = models.ForeignKey("Ink", models.CASCADE, default=black)
+    case.update(state(), state(ink=ink), {"Ink": [{"colour": black()}], **named("a", "b")})
+    assert case.values("shop_item", "ink_id") == [("0/0/0",), ("0/0/0",)]
+
+
+def test_values_of_types_that_only_postgresql_has(pg):
+    need(pg.connection, "postgresql")
+    from django.contrib.postgres import fields
+    from django.db.backends.postgresql.psycopg_any import DateRange, NumericRange
+
+    days = DateRange(datetime.date(2024, 1, 2), None)
+    values = {
+        "sizes": (fields.IntegerRangeField(default=NumericRange(1, 5)), NumericRange(1, 5)),
+        "days": (fields.ArrayField(fields.DateRangeField(), default=[days]), [days]),
+        "keys": (fields.ArrayField(models.UUIDField(), default=[uuid.UUID(int=1)]), [uuid.UUID(int=1)]),
+        "data": (fields.ArrayField(models.JSONField(), default=[{"a": "%"}]), [{"a": "%"}]),
+        "none": (fields.ArrayField(models.JSONField(), default=list), []),
+        "host": (models.GenericIPAddressField(default="::1"), "::1"),
+        "hosts": (fields.ArrayField(models.GenericIPAddressField(), default=["10.0.0.1"]), ["10.0.0.1"]),
+    }
+    after = item(name=NAME, **{name: field for name, (field, _) in values.items()})
+    pg.update(item(name=NAME), after, named("a"))
+    row = after["Item"].objects.using(pg.alias).get()
+    assert {name: getattr(row, name) for name in values} == {name: value for name, (_, value) in values.items()}
 
 
 def test_nothing_is_drawn_for_a_plan_that_is_refused(case):

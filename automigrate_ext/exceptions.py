@@ -37,6 +37,10 @@ class Refused(AutomigrateError):
         self.plan: Plan = plan
 
 
+class UnusableValue(AutomigrateError):
+    """The default of a field that rows need cannot be used."""
+
+
 class UnusablePlan(AutomigrateError):
     """A saved plan that is malformed, or no longer what a run would do. Nothing was touched."""
 

@@ -265,6 +265,13 @@ class Backend(ABC):
         """Return a column with what it takes from its table, as far as that decides how its values compare."""
         return column
 
+    def why_unfit(self, values: Sequence[tuple[Column, str]]) -> str:
+        """Return the server's message if one of the columns does not take its value, which is SQL; else "".
+
+        By default the server is not asked.
+        """
+        return ""
+
     def typed(self, column: Column, value: str) -> str:
         """Return a value, as SQL, with the type and collation that it is to have in the column."""
         return value

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from dataclasses import replace as evolve
+from functools import partial
+from itertools import chain
 from typing import Any
 
 from automigrate_ext.exceptions import AutomigrateError
@@ -49,10 +52,23 @@ class Step:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fill:
-    """The value of rows that have none: one for all as SQL, or one for each that `draw` makes."""
+    """The value of rows that have none: one for all as SQL, or one for each that `draw` makes.
+
+    `origin` is where the value comes from, in words at the start of a sentence; "" where the value fits every column.
+    `fault` is the reason why there is no value that could be used. `draw` raises `UnusableValue`.
+    """
 
     sql: str = ""
     draw: Callable[[], str] | None = None
+    origin: str = ""
+    fault: str = ""
+
+    def drawn(self) -> tuple[Fill, str]:
+        """Return the fill, which begins with a value that is drawn now, and that value. Raises as `draw` does."""
+        if self.draw is None:
+            return self, self.sql
+        first = self.draw()
+        return evolve(self, draw=partial(next, chain((first,), iter(self.draw, None)))), first
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

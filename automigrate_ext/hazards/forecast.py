@@ -79,7 +79,7 @@ class Forecast:
         fill = self.offered(change.table, new)
         if fill is None:
             return self.typed(change, "NULL")
-        return None if fill.draw else self.typed(change, fill.sql)
+        return None if fill.draw or fill.fault else self.typed(change, fill.sql)
 
     def altered_value(self, change: AlterColumn) -> str | None:
         """Return the value of a column that is converted or filled; "" where it stays, None where it is unknown."""
@@ -94,7 +94,7 @@ class Forecast:
                 return None
             value = loss.using or value
         fill = self.offered(change.table, new) if old.null and not new.null else None
-        if fill is not None and fill.draw:
+        if fill is not None and (fill.draw or fill.fault):
             return None
         if fill is not None:
             value = f"coalesce({value}, {fill.sql})"

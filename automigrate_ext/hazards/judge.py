@@ -13,6 +13,7 @@ from automigrate_ext.backends.rows import Answer, Question, Source, key_columns
 from automigrate_ext.backends.work import Fill
 from automigrate_ext.hazards.dependents import refuse_dependents
 from automigrate_ext.hazards.forecast import Forecast
+from automigrate_ext.hazards.values import refuse_values
 from automigrate_ext.hazards.withholding import is_withheld, keeping, pointed_at_from_outside
 from automigrate_ext.plan.codes import HazardCode
 from automigrate_ext.plan.plan import Hazard, Judgement, Verdict
@@ -74,6 +75,8 @@ class Judge:
     accept_data_loss: bool = False
     owners: Mapping[str, str] = field(default_factory=dict)
     fills: dict[tuple[str, str], Fill] = field(default_factory=dict)
+    #: The columns whose values in `fills` come with the column's own default, so that nothing fills them in.
+    defaulted: set[tuple[str, str]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self.forecast = Forecast(backend=self.backend, current=self.current, fill=self.fill, changes=self.changes)
@@ -89,6 +92,7 @@ class Judge:
             against[id(inquiry.change)] += self.conclude(inquiry, answers).hazards
         judgements = tuple(with_hazards(self.conclude(i, answers), against[id(i.change)]) for i in inquiries)
         judgements = refuse_dependents(self.backend, self.current, judgements)
+        judgements = refuse_values(self.backend, judgements, self.fills, self.field_name)
         applied: list[Change] = []
         for judgement in judgements:
             if judgement.verdict is Verdict.APPLY:
@@ -99,7 +103,7 @@ class Judge:
         return Verdicts(
             judgements=judgements,
             changes=tuple(applied),
-            fills=dict(self.fills),
+            fills={key: fill for key, fill in self.fills.items() if key not in self.defaulted},
             casts=casts,
             filled=self.forecast.filled,
         )
@@ -198,7 +202,10 @@ class Judge:
 
     def inquire_new_column(self, change: AddColumn) -> Inquiry:
         new = change.new
-        if new.generated or new.identity or new.default is not None:
+        if new.generated or new.identity:
+            return judged(Judgement(change=change))
+        if new.default is not None:
+            self.expect_default(change)
             return judged(Judgement(change=change))
         fill = self.forecast.fills.get((change.table, new.name))
         if fill is not None:
@@ -215,6 +222,14 @@ class Judge:
             )
 
         return Inquiry(change=change, question=self.backend.rows.every_row(self.now(change)), conclude=conclude)
+
+    def expect_default(self, change: AddColumn) -> None:
+        """Note the default of the database that all rows get as the column is added."""
+        key = change.table, change.new.name
+        fill = self.fill(*key)
+        if fill is not None and not fill.draw:
+            self.fills[key] = fill
+            self.defaulted.add(key)
 
     def ways_to_fill(self, table: str, column: str) -> str:
         """Return how rows can get a value in a new required column; a many-to-many table has no option for that."""

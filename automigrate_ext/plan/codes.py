@@ -12,6 +12,7 @@ class HazardCode(enum.StrEnum):
     DROPS_TABLE = "drops-table"
     REQUIRED_COLUMN = "required-column"
     NULL_VALUES = "null-values"
+    BAD_DEFAULT = "bad-default"
     UNABLE = "unable"
     CAST_FAILS = "cast-fails"
     ALTERS_VALUES = "alters-values"

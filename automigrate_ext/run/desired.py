@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
-from django.db.models import Field, Model
+from django.db.models import Field, Model, Value
 from django.db.models.fields.proxy import OrderWrt
 
 from automigrate_ext.backends.base import Backend
 from automigrate_ext.backends.work import Fill
 from automigrate_ext.declared.blueprint import Blueprint, draw
 from automigrate_ext.declared.editor import SchemaEditor, collecting_editor
-from automigrate_ext.exceptions import AutomigrateError
+from automigrate_ext.declared.values import as_sql, called, shown
+from automigrate_ext.exceptions import AutomigrateError, UnusableValue
 from automigrate_ext.schema.nouns import Schema
 
 
@@ -27,7 +28,8 @@ class Desired:
     schema: Schema
     fields: Mapping[tuple[str, str], Field[Any, Any]]
     editor: BaseDatabaseSchemaEditor
-    one_off: Mapping[tuple[str, str], Any] = field(default_factory=dict)
+    #: One-off values by table and column, each alone in a tuple.
+    one_off: Mapping[tuple[str, str], tuple[Any]] = field(default_factory=dict)
 
     def fill(self, table: str, column: str) -> Fill | None:
         """Return the fill for rows that have no value, or None where the field has nothing to fill in.
@@ -39,20 +41,43 @@ class Desired:
         model_field = self.fields.get(key)
         if model_field is None or model_field.generated:
             return None
-        if key in self.one_off:
-            return self.constant_fill(model_field.get_db_prep_save(self.one_off[key], self.editor.connection))
-        if model_field.has_db_default():
-            sql = default_expression(self.editor, model_field)
-            return None if sql == "NULL" else Fill(sql=sql)
-        if isinstance(model_field, OrderWrt):
-            return self.constant_fill(0)  # as the migration operation AlterOrderWithRespectTo fills in
-        if has_default_per_row(model_field):
-            return Fill(draw=partial(self.default_as_sql, model_field))
-        return self.constant_fill(self.editor.effective_default(model_field))
+        try:
+            return self.value_of(model_field, *self.one_off.get(key, ()))
+        except UnusableValue as error:
+            return Fill(fault=str(error))
 
-    def constant_fill(self, value: Any) -> Fill | None:
-        """Return a fill with one value for all rows, or None where the value is None."""
+    def value_of(self, model_field: Field[Any, Any], *one_off: Any) -> Fill | None:
+        """Return the fill of a field, with the one-off value if there is one. Raises `UnusableValue`."""
+        if one_off:
+            return self.constant_fill(model_field, f"The value of --default {model_field}", lambda: one_off[0])
+        if model_field.has_db_default():
+            return self.database_default(model_field)
+        if isinstance(model_field, OrderWrt):
+            return Fill(sql="0")  # as the migration operation AlterOrderWithRespectTo fills in
+        if has_default_per_row(model_field):
+            return Fill(draw=partial(self.default_as_sql, model_field), origin=origin(model_field))
+        if model_field.has_default():
+            return self.constant_fill(model_field, origin(model_field), model_field.get_default)
+        value: Any = self.editor.effective_default(model_field)
         return None if value is None else Fill(sql=self.editor.quote_value(value))
+
+    def database_default(self, model_field: Field[Any, Any]) -> Fill | None:
+        """Return the fill with a field's database default. Raises `UnusableValue`."""
+        sql = default_expression(self.editor, model_field)
+        if sql == "NULL":
+            return None
+        given: Any = model_field.db_default
+        given = given.value if isinstance(given, Value) else given
+        if hasattr(given, "resolve_expression"):
+            return Fill(sql=sql)
+        where = f"The db_default {shown(given)} of {model_field}"
+        as_sql(self.editor, model_field, given, where)
+        return Fill(sql=sql, origin=where)
+
+    def constant_fill(self, model_field: Field[Any, Any], where: str, value: Callable[[], Any]) -> Fill | None:
+        """Return a fill with one value for all rows, or None where the value is None. Raises `UnusableValue`."""
+        sql = as_sql(self.editor, model_field, called(value, where), where)
+        return None if sql == "NULL" else Fill(sql=sql, origin=where)
 
     def is_momentary(self, table: str, column: str) -> bool:
         """Return whether the one value for all rows is the present time."""
@@ -62,17 +87,30 @@ class Desired:
         return bool(getattr(model_field, "auto_now", False) or getattr(model_field, "auto_now_add", False))
 
     def default_as_sql(self, model_field: Field[Any, Any]) -> str:
-        """Call a field's default, and return its value as SQL. Raises `AutomigrateError` for a NULL not allowed."""
-        value: Any = self.editor.effective_default(model_field)
+        """Call a field's default, and return its value as SQL.
+
+        Raises `UnusableValue` where the default fails, and for a value that the field does not take, or a NULL not
+        allowed.
+        """
+        where = origin(model_field)
+        value = called(model_field.get_default, where)
         if value is None and not model_field.null:
-            raise AutomigrateError(f"The default of {model_field} gave None, and the field does not allow NULL.")
-        return "NULL" if value is None else self.editor.quote_value(value)
+            raise UnusableValue(f"{where} gave None, and the field does not allow NULL.")
+        return as_sql(self.editor, model_field, value, where)
 
 
 def has_default_per_row(model_field: Field[Any, Any]) -> bool:
     """Return whether the field's default is called for each row. Types such as `dict` always return equal values."""
     default: object = model_field.default if model_field.has_default() else None
     return callable(default) and not (isinstance(default, type) and default.__module__ == "builtins")
+
+
+def origin(model_field: Field[Any, Any]) -> str:
+    """Return a field's default in words, at the start of a sentence."""
+    default: Any = model_field.default
+    if callable(default):
+        return f"The default {getattr(default, '__qualname__', type(default).__name__)}() of {model_field}"
+    return f"The default {shown(default)} of {model_field}"
 
 
 def default_expression(editor: BaseDatabaseSchemaEditor, model_field: Field[Any, Any]) -> str:
@@ -119,7 +157,7 @@ def forbid_shared_tables(backend: Backend, blueprints: Iterable[Blueprint]) -> N
         owners[key] = label
 
 
-def one_off_values(blueprints: Iterable[Blueprint], defaults: Mapping[str, Any]) -> dict[tuple[str, str], Any]:
+def one_off_values(blueprints: Iterable[Blueprint], defaults: Mapping[str, Any]) -> dict[tuple[str, str], tuple[Any]]:
     """Return the one-off values by table and column, cleaned by their fields. Raises `AutomigrateError`."""
     known = {
         f"{blueprint.model._meta.label}.{name}".lower(): (blueprint.name, column)
@@ -135,7 +173,7 @@ def one_off_values(blueprints: Iterable[Blueprint], defaults: Mapping[str, Any])
             )
         table, column = known[label.lower()]
         try:
-            values[table, column.name] = column.field.clean(value, None)
+            values[table, column.name] = (column.field.clean(value, None),)
         except ValidationError as error:
             raise AutomigrateError(f"--default {label}={value}: {' '.join(error.messages)}") from error
     return values

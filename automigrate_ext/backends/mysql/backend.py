@@ -9,6 +9,7 @@ from contextlib import AbstractContextManager
 from dataclasses import replace as evolve
 
 from django.db.models import Model
+from django.db.utils import Error
 
 from automigrate_ext.backends.base import Backend
 from automigrate_ext.backends.mysql import dependents, hazards, history, introspection, parser, schema, scratch
@@ -35,6 +36,10 @@ COMPRESSED_KEY = (
 )
 #: The names that the servers give to checks.
 SERVER_NAMED = re.compile(r"^(CONSTRAINT_\d+|.*_chk_\d+)$")
+# None of these commits a transaction.
+MAKE_TRIED = "CREATE TEMPORARY TABLE automigrate_ext_tried ({columns})"
+TRY_VALUES = "INSERT INTO automigrate_ext_tried VALUES ({values})"
+DROP_TRIED = "DROP TEMPORARY TABLE IF EXISTS automigrate_ext_tried"
 
 
 def compressed_key(change: Change, current: Schema) -> str:
@@ -279,6 +284,19 @@ class MySQLBackend(Backend):
 
     def count_lost(self, table: Table, old: Column, new: Column) -> Loss:
         return hazards.count_lost(self.rows, table, old, new)
+
+    def why_unfit(self, values: Sequence[tuple[Column, str]]) -> str:
+        columns = ", ".join(f"c{number} {column.type}" for number, (column, _) in enumerate(values))
+        self.session.execute(MAKE_TRIED.format(columns=columns))
+        try:
+            self.session.execute(TRY_VALUES.format(values=", ".join(value for _, value in values)))
+        except Error as error:
+            if self.faults.is_fault(error):
+                raise
+            return self.faults.words(error)
+        finally:
+            self.session.execute(DROP_TRIED)
+        return ""
 
     def typed(self, column: Column, value: str) -> str:
         return hazards.value(column, value)

@@ -9,8 +9,10 @@ from itertools import groupby
 from operator import attrgetter
 from typing import Any
 
+from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import split_identifier
+from django.db.utils import Error
 from psycopg.pq import TransactionStatus
 
 from automigrate_ext.backends.base import Backend
@@ -54,6 +56,9 @@ SELECT found.name FROM (
 WHERE found.bare AND found.nspname IS DISTINCT FROM current_schema() OR found.nth > 1
    OR found.oid IN (SELECT to_regclass(quoted)::oid FROM unnest(%s::text[]) AS claimed (quoted))
 """
+# As a column takes them, and not as a cast does, which cuts texts off.
+MAKE_TRIED = "CREATE TEMPORARY TABLE automigrate_ext_tried ({columns})"
+TRY_VALUES = "INSERT INTO pg_temp.automigrate_ext_tried VALUES ({values})"
 FIRST_SCHEMA = "SELECT current_schema()"
 # The server passes over schemas of the search path that are not there, and those that the role may not use.
 HIDDEN_SCHEMAS = """
@@ -233,6 +238,19 @@ class PostgreSQLBackend(Backend):
 
     def count_lost(self, table: Table, old: Column, new: Column) -> Loss:
         return hazards.count_lost(self.rows, table, old, new)
+
+    def why_unfit(self, values: Sequence[tuple[Column, str]]) -> str:
+        columns = ", ".join(f"c{number} {column.type}" for number, (column, _) in enumerate(values))
+        try:
+            with transaction.atomic(using=self.connection.alias):
+                self.session.execute(MAKE_TRIED.format(columns=columns))
+                self.session.execute(TRY_VALUES.format(values=", ".join(value for _, value in values)))
+                transaction.set_rollback(True, using=self.connection.alias)
+        except Error as error:
+            if self.faults.is_fault(error):
+                raise
+            return " ".join(self.faults.words(error).split())
+        return ""
 
     def typed(self, column: Column, value: str) -> str:
         collation = f" COLLATE {self.quote(column.collation)}" if column.collation else ""

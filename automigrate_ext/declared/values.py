@@ -1,0 +1,107 @@
+"""Values of fields as SQL, and why a value cannot be one of its field's."""
+
+from __future__ import annotations
+
+import decimal
+from collections.abc import Callable
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.utils import format_number
+from django.db.models import CharField, DecimalField, Field, IntegerField
+
+from automigrate_ext.declared.editor import SchemaEditor
+from automigrate_ext.exceptions import UnusableValue
+
+#: Up to how many characters a value is shown.
+LONGEST = 60
+
+
+def called(function: Callable[[], Any], where: str) -> Any:
+    """Return what a function of the project's returns. Raises `UnusableValue`, whose message begins with `where`."""
+    try:
+        return function()
+    except Exception as error:
+        raise unusable(where, error) from error
+
+
+def as_sql(editor: SchemaEditor, model_field: Field[Any, Any], value: Any, where: str) -> str:
+    """Return a value as SQL, adapted as where it is saved; "NULL" for None.
+
+    Raises `UnusableValue`, whose message begins with `where`, for a value that the field does not take, or that is too
+    long or too large for the type of the column, whether the database would store it or not.
+    """
+    connection = editor.connection
+    try:
+        saved = model_field.get_db_prep_save(value, connection)
+        if saved is None:
+            return "NULL"
+        reason = misfit(model_field, value, saved, connection)
+        quoted = str(editor.quote_value(saved))
+    except Exception as error:
+        raise unusable(where, error) from error
+    if reason:
+        raise UnusableValue(f"{where} cannot be used: {reason}")
+    return quoted
+
+
+def unusable(where: str, error: Exception) -> UnusableValue:
+    """Return the error about a value, with the reason that Django or the project's code gave."""
+    if isinstance(error, ValidationError):
+        reason = " ".join(error.messages)
+    elif isinstance(error, (TypeError, ValueError)):
+        reason = str(error)
+    else:
+        reason = f"{type(error).__name__}: {error}".removesuffix(": ")
+    return UnusableValue(f"{where} cannot be used: {' '.join(reason.split())}")
+
+
+def shown(value: Any) -> str:
+    """Return a value for a message, in one line and cut to a readable length."""
+    text = " ".join(repr(value).split())
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
+
+
+def misfit(model_field: Any, value: Any, saved: Any, connection: BaseDatabaseWrapper) -> str:
+    """Return why a value, `saved` as it is written to the database, is beyond the type of its column; else ""."""
+    while model_field.remote_field:
+        model_field = model_field.target_field
+    if isinstance(model_field, IntegerField):
+        return beyond_range(model_field, saved, connection)
+    if isinstance(model_field, DecimalField):
+        return beyond_digits(model_field, model_field.to_python(value))
+    return beyond_length(model_field, saved, connection)
+
+
+def beyond_range(model_field: Any, saved: Any, connection: BaseDatabaseWrapper) -> str:
+    """Return why a number is beyond the range of the type that Django has for the field's kind of integers."""
+    kind = model_field.get_internal_type()
+    if kind not in connection.ops.integer_field_ranges or not isinstance(saved, int):
+        return ""
+    low, high = tuple[Any, Any](connection.ops.integer_field_range(kind))  # None for no limit on some databases
+    if (low is not None and saved < low) or (high is not None and saved > high):
+        return f"it is not between {low} and {high}."
+    return ""
+
+
+def beyond_digits(model_field: Any, value: Any) -> str:
+    """Return why a number has more digits before its point than the field's type."""
+    digits, places = model_field.max_digits, model_field.decimal_places
+    if digits is None or places is None:
+        return ""
+    try:
+        format_number(value, digits, places)
+    except decimal.InvalidOperation:
+        return f"it has more than {digits - places} digits before the decimal point."
+    return ""
+
+
+def beyond_length(model_field: Any, saved: Any, connection: BaseDatabaseWrapper) -> str:
+    """Return why a text is longer than the type of its column, where that is the type of a `CharField`."""
+    limit = getattr(model_field, "max_length", None)
+    if limit is None or not isinstance(saved, str) or len(saved) <= limit:
+        return ""
+    if model_field.db_type(connection) != CharField(max_length=limit).db_type(connection):
+        return ""
+    return f"it has {len(saved)} characters, and the column takes {limit}."

@@ -157,6 +157,17 @@ def forbid_shared_tables(backend: Backend, blueprints: Iterable[Blueprint]) -> N
         owners[key] = label
 
 
+def cleaned(model_field: Any, value: Any) -> Any:
+    """Return a value as the field has it. Raises `ValidationError`.
+
+    Whether there is a row for a reference to point at is asked once rows need the value: the table may not exist yet,
+    and Django asks the database from which the routers let the target be read.
+    """
+    if model_field.remote_field:
+        return model_field.to_python(value)
+    return model_field.clean(value, None)
+
+
 def one_off_values(blueprints: Iterable[Blueprint], defaults: Mapping[str, Any]) -> dict[tuple[str, str], tuple[Any]]:
     """Return the one-off values by table and column, cleaned by their fields. Raises `AutomigrateError`."""
     known = {
@@ -173,7 +184,7 @@ def one_off_values(blueprints: Iterable[Blueprint], defaults: Mapping[str, Any])
             )
         table, column = known[label.lower()]
         try:
-            values[table, column.name] = (column.field.clean(value, None),)
+            values[table, column.name] = (cleaned(column.field, value),)
         except ValidationError as error:
             raise AutomigrateError(f"--default {label}={value}: {' '.join(error.messages)}") from error
     return values

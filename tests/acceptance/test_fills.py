@@ -205,6 +205,45 @@ def test_one_off_value_instead_of_one_for_each_row(case):
     assert case.values("shop_item", "code") == [(5,), (5,)]
 
 
+def inked(**fields):
+    return State(Ink={"name": NAME}, Item={"name": NAME, **fields})
+
+
+REFERENCE = models.ForeignKey("Ink", models.CASCADE)
+INK = {"shop.Item.ink": 1}
+
+
+def test_one_off_reference_that_no_row_needs_is_not_asked_about(case):
+    """Its target has no table yet, then no rows; nor do the rows need it that have a value."""
+    after = inked(ink=REFERENCE)
+    case.update(item(name=NAME), after, defaults=INK)
+    case.update(after, after, built=True, defaults=INK)
+    case.drop(after)
+    optional = inked(ink=models.ForeignKey("Ink", models.CASCADE, null=True))
+    rows = {"Ink": [{"id": 7, "name": "x"}], "Item": [{"name": "a", "ink_id": 7}]}
+    case.update(optional, after, rows, defaults=INK)
+
+
+def test_one_off_reference_to_a_table_that_the_run_makes_refused(case):
+    for label in ("shop.Item.ink", "shop.Item.ink_id"):
+        plan = case.refused(item(name=NAME), inked(ink=REFERENCE), named("a"), "orphans", defaults={label: 1})
+        assert "1 row that points at nothing" in plan.refused[0].hazards[0].message
+        case.drop(item(name=NAME))
+
+
+def test_one_off_reference_to_a_table_without_rows_refused(case):
+    case.refused(inked(), inked(ink=REFERENCE), named("a", "b"), "orphans", defaults=INK)
+    case.insert(inked(), {"Ink": [{"id": 1, "name": "x"}]})
+    case.update(inked(), inked(ink=REFERENCE), built=True, defaults=INK)
+
+
+def test_one_off_reference_is_no_value_of_its_key(case):
+    case.build(inked())
+    case.insert(inked(), named("a"))
+    with pytest.raises(AutomigrateError, match=r"shop\.Item\.ink=black"):
+        case.plan(inked(ink=REFERENCE), defaults={"shop.Item.ink": "black"})
+
+
 def test_called_default_of_a_foreign_key(case):
     def first():
         return 1

@@ -18,8 +18,15 @@ def key(to="Shelf", **options):
     return models.ForeignKey(to, options.pop("on_delete", models.CASCADE), **options)
 
 
+class Key(models.ForeignKey):
+    """A subclass, for which Django makes an index on MariaDB, unlike for `ForeignKey`."""
+
+
 FIELDS = {
     "plain": key(),
+    "subclass": Key("Shelf", models.CASCADE),
+    "subclass to itself": Key("self", models.CASCADE, null=True),
+    "subclass without constraint": Key("Shelf", models.CASCADE, db_constraint=False),
     "nullable": key(null=True),
     "self": key("self", null=True),
     "without index": key(db_index=False),
@@ -93,6 +100,46 @@ def test_foreign_key_index_switched_off_and_on(case):
     apart = has(case.connection, "indexes apart from foreign keys")
     case.update(before, after, ROWS, changes=["Drop index"] if apart else [])
     case.update(after, before, changes=["Add index"] if apart else [], built=True)
+
+
+def test_foreign_key_becomes_one_of_a_subclass_and_back(case):
+    before, after = shelved(key()), shelved(Key("Shelf", models.CASCADE))
+    case.update(before, after, ROWS, changes=[])
+    case.update(after, before, changes=[], built=True)
+
+
+def test_constraint_of_a_subclass_switched_off_and_on(case):
+    before, after = shelved(Key("Shelf", models.CASCADE)), shelved(Key("Shelf", models.CASCADE, db_constraint=False))
+    case.update(before, after, ROWS)
+    case.update(after, before, built=True)
+
+
+def test_subclass_aimed_elsewhere(case):
+    def state(to, **options):
+        return State(Shelf={"name": NAME}, Rack={"name": NAME}, Item={"shelf": Key(to, models.CASCADE, **options)})
+
+    rows = {**ROWS, "Rack": [{"name": "a"}, {"name": "b"}]}
+    case.update(state("Shelf"), state("Rack"), rows)
+    case.update(state("Rack"), state("Rack", null=True), built=True)
+    case.update(
+        state("Rack", null=True),
+        State(Shelf={"name": NAME}, Rack={"name": NAME}, Item={}),
+        {},
+        built=True,
+        accept_data_loss=True,
+    )
+
+
+def test_named_index_over_the_column_of_a_foreign_key(case):
+    """A name that the models give is a difference, also where the index is the one that the key rests on."""
+
+    def state(field, *names):
+        return shelved(field, Meta={"indexes": [models.Index(fields=["shelf"], name=name) for name in names]})
+
+    case.update(state(key()), state(key(), "one"), ROWS, changes=["Add index"])
+    case.update(state(key(), "one"), state(Key("Shelf", models.CASCADE), "one"), built=True)
+    case.update(state(Key("Shelf", models.CASCADE), "one"), state(key(), "two"), built=True)
+    case.update(state(key(), "two"), state(key()), changes=["Drop index"], built=True)
 
 
 def test_foreign_key_to_another_field(case):

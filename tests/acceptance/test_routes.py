@@ -11,6 +11,14 @@ from tests.acceptance.helper import APP, Case, State, create_models, item
 pytestmark = pytest.mark.django
 
 CHAR = models.CharField
+
+
+class TreeKey(models.ForeignKey):
+    """A subclass, as packages have them: on MariaDB Django makes an index for it, and none for `ForeignKey`."""
+
+
+OF_SHELF = {"shelf": models.ForeignKey("Shelf", models.CASCADE), "a": models.IntegerField()}
+
 ROUTES = {
     "column added": (item(a=CHAR(max_length=9)), item(a=CHAR(max_length=9), b=models.IntegerField(default=1))),
     "unique column added": (item(), item(b=CHAR(max_length=9, unique=True, default="x"))),
@@ -57,6 +65,30 @@ ROUTES = {
     "foreign key becomes one to one": (
         State(Shelf={}, Item={"shelf": models.ForeignKey("Shelf", models.CASCADE)}),
         State(Shelf={}, Item={"shelf": models.OneToOneField("Shelf", models.CASCADE)}),
+    ),
+    "one to one becomes foreign key": (
+        State(Shelf={}, Item={"shelf": models.OneToOneField("Shelf", models.CASCADE)}),
+        State(Shelf={}, Item={"shelf": models.ForeignKey("Shelf", models.CASCADE)}),
+    ),
+    "unique together over a foreign key goes": (
+        State(Shelf={}, Item={**OF_SHELF, "Meta": {"unique_together": {("shelf", "a")}}}),
+        State(Shelf={}, Item=OF_SHELF),
+    ),
+    "index over a foreign key goes": (
+        State(Shelf={}, Item={**OF_SHELF, "Meta": {"indexes": [models.Index(fields=["shelf", "a"], name="i")]}}),
+        State(Shelf={}, Item=OF_SHELF),
+    ),
+    "foreign key of another class": (
+        State(Shelf={}, Item={"shelf": models.ForeignKey("Shelf", models.CASCADE)}),
+        State(Shelf={}, Item={"shelf": TreeKey("Shelf", models.CASCADE)}),
+    ),
+    "foreign key of another class added": (
+        State(Shelf={}, Item={}),
+        State(Shelf={}, Item={"shelf": TreeKey("Shelf", models.CASCADE, null=True)}),
+    ),
+    "foreign key of the usual class again": (
+        State(Shelf={}, Item={"shelf": TreeKey("Shelf", models.CASCADE)}),
+        State(Shelf={}, Item={"shelf": models.ForeignKey("Shelf", models.CASCADE)}),
     ),
     "many to many added": (
         State(Shelf={}, Item={}),

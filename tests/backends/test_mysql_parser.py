@@ -121,7 +121,7 @@ def test_foreign_key_and_its_index():
         ForeignKey(columns=("a",), to_table="other", to_columns=("id",), on_delete="SET NULL"),
     )
     assert [index.name for index in found.table.indexes] == ["mine"]
-    assert found.own_indexes == {"k"}
+    assert found.own_indexes == {"k": "k"}
     wider = table(*columns, "KEY `k` (`a`,`b`)", key.format("RESTRICT"))
     assert [index.name for index in wider.table.indexes] == ["k"]
     assert wider.table.foreign_keys[0].on_delete is None

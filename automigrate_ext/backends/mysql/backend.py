@@ -219,8 +219,8 @@ class MySQLBackend(Backend):
                 continue
             yield (change.table, new.name), schema.NOTHING
 
-    def own_indexes(self, work: Work) -> Mapping[str, frozenset[str]]:
-        """Return the indexes that the server made for foreign keys of the tables that change."""
+    def own_indexes(self, work: Work) -> Mapping[str, Mapping[str, str]]:
+        """Return the indexes that belong to foreign keys, by the keys' names, of the tables that change."""
         catalog = self.catalog()
         altered = [name for name in {change.table for change in work.changes} if work.current.get(name)]
         there = {name: old for name in altered if (old := self.session.find(catalog, name))}

@@ -7,9 +7,10 @@ from dataclasses import replace as evolve
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
-from automigrate_ext.backends.mysql.parser import TableText, parse_table
+from automigrate_ext.backends.mysql.parser import TableText, is_plain_index_over, parse_table
 from automigrate_ext.backends.mysql.show import BASE_TABLES, VERSIONED, show
 from automigrate_ext.backends.mysql.spelling import completed
+from automigrate_ext.backends.naming import generated_names
 from automigrate_ext.exceptions import ShadowedTable
 from automigrate_ext.schema.nouns import Table
 
@@ -70,7 +71,30 @@ def read_texts(connection: BaseDatabaseWrapper, names: Sequence[str]) -> Iterato
     texts = [parse_table(sql) for sql in show(connection, names)]
     with connection.cursor() as cursor:
         for name, text in zip(names, texts, strict=True):
-            yield evolve(text, table=completed(cursor, connection.ops.quote_name(name), text.table))
+            table = completed(cursor, connection.ops.quote_name(name), text.table)
+            yield with_generated_indexes(connection, evolve(text, table=table))
+
+
+def with_generated_indexes(connection: BaseDatabaseWrapper, text: TableText) -> TableText:
+    """Return the table with the indexes that Django made and named for foreign keys left out, as the server's are.
+
+    Django makes one before it drops the last other index over a foreign key, and for each subclass of `ForeignKey`;
+    the server then makes none. Source: django/db/backends/mysql/schema.py, `_create_missing_fk_index` and
+    `_field_should_be_indexed`.
+    """
+    own = dict(text.own_indexes)
+    indexes = list(text.table.indexes)
+    for key in text.table.foreign_keys:
+        if key.name in own:
+            continue
+        alike = (index for index in indexes if is_plain_index_over(index, key.columns))
+        named = (index for index in alike if index.name in generated_names(connection, text.table, index))
+        if index := next(named, None):
+            indexes.remove(index)
+            own[key.name] = index.name
+    if len(own) == len(text.own_indexes):
+        return text
+    return evolve(text, table=evolve(text.table, indexes=tuple(indexes)), own_indexes=own)
 
 
 def referring(connection: BaseDatabaseWrapper, names: Collection[str]) -> list[str]:

@@ -8,7 +8,7 @@ Sources: MariaDB's show_create_table() and MySQL's store_create_info() in sql/sq
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import replace as evolve
 
@@ -84,15 +84,16 @@ class Token:
 class TableText:
     """A table as it was printed, with its engine and its collation, which a `Table` does not have.
 
-    `own_indexes` are the indexes that the server made for foreign keys, and named after them. `row_end` is the column
-    with the end of a row's validity in a system-versioned table, which is a pseudo-column where none is declared.
+    `own_indexes` are the indexes that belong to foreign keys and are left out of the table: their names by those of
+    the keys. `row_end` is the column with the end of a row's validity in a system-versioned table, which is a
+    pseudo-column where none is declared.
     """
 
     table: Table
     engine: str
     charset: str
     collation: str
-    own_indexes: frozenset[str]
+    own_indexes: Mapping[str, str]
     row_end: str = ROW_END
 
 
@@ -113,7 +114,7 @@ def parse_table(sql: str) -> TableText:
         engine=options.value("ENGINE"),
         charset=options.value("CHARSET"),
         collation=options.value("COLLATE"),
-        own_indexes=frozenset(index.name for index in reader.own_indexes()),
+        own_indexes={index.name: index.name for index in reader.own_indexes()},
         row_end=reader.period[1],
     )
 
@@ -377,7 +378,7 @@ class TableReader:
 
 
 def is_plain_index_over(index: Index, columns: tuple[str, ...] | None) -> bool:
-    """Return whether the index is one that the server makes for a foreign key over these columns."""
+    """Return whether the index is like the one that the server makes for a foreign key over these columns."""
     return columns is not None and index == Index(keys=tuple(IndexKey(column=column) for column in columns))
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import replace as evolve
 from functools import cached_property
@@ -109,11 +109,11 @@ def cut(sql: str, column: Column) -> str:
 class Neighbours:
     """Facts about the tables that only the server has.
 
-    `own_indexes` are the indexes that it made for foreign keys, by table, `versioned` the tables whose rows have a
-    history.
+    `own_indexes` are the indexes that belong to foreign keys, by table and by the key's name, `versioned` the tables
+    whose rows have a history.
     """
 
-    own_indexes: Mapping[str, Set[str]]
+    own_indexes: Mapping[str, Mapping[str, str]]
     versioned: Set[str] = frozenset()
 
 
@@ -489,10 +489,12 @@ class TableCompiler(BaseTableCompiler):
             self.put("drop", self.drop_clause(old))
 
     def drop_own_index(self, key: ForeignKey) -> None:
-        """Drop the index that the server made for a foreign key, and does not drop along with it."""
-        wanted = {noun.name for noun in self.nouns(self.desired)}
-        if key.name in self.own_indexes and key.name not in wanted:
-            self.put("drop", f"DROP INDEX {self.quote(key.name)}")
+        """Drop the index that belongs to a foreign key, and that the server does not drop along with it."""
+        added = {change.new.name for change in self.changes if isinstance(change, AddIndex)}
+        staying = {noun.name for noun in self.nouns(self.desired)} - added
+        name = self.own_indexes.get(key.name)
+        if name and name not in staying:
+            self.put("drop", f"DROP INDEX {self.quote(name)}")
 
     def rename_constraint(self, change: RenameConstraint) -> None:
         """Rename a constraint; all but unique keys have to be dropped and added again."""
@@ -542,8 +544,8 @@ class TableCompiler(BaseTableCompiler):
                 self.put("add", f"ADD INDEX {self.quote(key.name)} ({self.compiler.names(key.columns)})")
 
     @property
-    def own_indexes(self) -> Set[str]:
-        return self.compiler.neighbours.own_indexes.get(self.name, frozenset())
+    def own_indexes(self) -> Mapping[str, str]:
+        return self.compiler.neighbours.own_indexes.get(self.name, {})
 
     def alter_whole(self, change: AlterTable) -> None:
         if change.old.comment != change.new.comment:

@@ -19,6 +19,7 @@ from django.db.utils import DatabaseError, Error, OperationalError
 
 from automigrate_ext.backends.mysql import faults
 from automigrate_ext.backends.mysql.introspection import read_texts
+from automigrate_ext.backends.mysql.parser import is_plain_index_over
 from automigrate_ext.backends.mysql.show import takes_many
 from automigrate_ext.declared.blueprint import (
     Blueprint,
@@ -204,7 +205,7 @@ def decorate(blueprint: Blueprint, answer: Table) -> Table:
             *(decorate_constraint(blueprint, constraint, uniques) for constraint in answer.constraints),
             *blueprint.foreign_keys,
         ),
-        indexes=tuple(decorate_index(blueprint, index) for index in answer.indexes),
+        indexes=tuple(decorate_index(blueprint, index) for index in answer.indexes if not is_keys(blueprint, index)),
         comment=comment,
         owner=blueprint.owner,
         automatic=bool(model._meta.auto_created),
@@ -239,6 +240,13 @@ def decorate_constraint(blueprint: Blueprint, answer: Constraint, uniques: list[
     if isinstance(answer, Check):
         return evolve(answer, name="", sql=f"CHECK ({answer.expression})")
     return answer
+
+
+def is_keys(blueprint: Blueprint, index: Index) -> bool:
+    """Return whether the index belongs to a foreign key, as it would if the server had made it."""
+    if index.name in blueprint.given_names:
+        return False
+    return any(is_plain_index_over(index, key.columns) for key in blueprint.foreign_keys)
 
 
 def decorate_index(blueprint: Blueprint, answer: Index) -> Index:

@@ -17,12 +17,14 @@ class TypeRules:
 
     `widths` orders the integer types from narrow to wide; `same_storage` returns whether values of two types
     are stored alike, so that a reference may have either type; `numbered` is the only type of columns that the server
-    numbers, "" where several can be.
+    numbers, "" where several can be. `forgotten_actions` are what foreign keys may be declared to do on deletion without
+    an error and without an effect: the server neither does nor prints it.
     """
 
     widths: Mapping[str, int] = field(default_factory=dict)
     same_storage: Callable[[str, str], bool] = lambda old, new: old == new
     numbered: str = ""
+    forgotten_actions: frozenset[str] = frozenset()
 
 
 def adopt(desired: Schema, current: Schema, ownership: Ownership, rules: TypeRules) -> Schema:
@@ -128,10 +130,15 @@ class Adoption:
 
     def adopts_from(self, table: Table, current: Constraint, desired: Constraint, attribute: str) -> bool:
         """Return whether two constraints differ in nothing but an attribute that the models do not declare."""
-        if type(current) is not type(desired) or getattr(desired, attribute, "") is not None:
+        wanted = getattr(desired, attribute, "")
+        is_forgotten = wanted in self.rules.forgotten_actions
+        if type(current) is not type(desired) or not (wanted is None or is_forgotten):
             return False
-        same = with_attribute(desired, attribute, current) == current
-        return same and not self.ownership.owns_attribute(table, attribute, of=current.identity)
+        if with_attribute(desired, attribute, current) != current:
+            return False
+        if is_forgotten:
+            return getattr(current, attribute) is None
+        return not self.ownership.owns_attribute(table, attribute, of=current.identity)
 
     def indexes(self, desired: Table, current: Table) -> tuple[Index, ...]:
         unmatched = [index for index in current.indexes if index not in desired.indexes]

@@ -3,7 +3,7 @@
 import pytest
 from django.db import models
 
-from tests.acceptance.helper import State
+from tests.acceptance.helper import Case, State
 from tests.features import has, need
 
 NAME = models.CharField(max_length=20, unique=True)
@@ -205,6 +205,49 @@ def test_database_level_on_delete(case, name):
     case.run(after)
     case.update(after, before, changes=["Drop foreign key", "Add foreign key"], built=True)
     case.update(before, after, changes=["Drop foreign key", "Add foreign key"], built=True)
+
+
+SET_DEFAULT_KEYS = {
+    "plain": (models.ForeignKey, {}),
+    "to field": (models.ForeignKey, {"to_field": "code"}),
+    "one to one": (models.OneToOneField, {}),
+    "subclass": (Key, {}),
+}
+
+
+@pytest.mark.parametrize("name", SET_DEFAULT_KEYS)
+def test_action_that_the_server_forgets(mariadb, name):
+    """MariaDB takes ON DELETE SET DEFAULT, and does and prints nothing of the kind."""
+    need(mariadb, "database-level on delete")
+    field_class, more = SET_DEFAULT_KEYS[name]
+
+    def state(action, **options):
+        options = {"null": True, "db_default": 1, **more, **options}
+        shelf = {"name": NAME, "code": models.IntegerField(unique=True)}
+        return State(Shelf=shelf, Item={"shelf": field_class("Shelf", getattr(models, action), **options)})
+
+    case, default = Case(mariadb, "syncdb"), state("DB_SET_DEFAULT")
+    case.unchanged(default, {"Shelf": [{"name": "s", "code": 1}], "Item": [{"shelf_id": 1}]})
+    case.run(default)
+    case.update(default, state("CASCADE"), changes=[], built=True)
+    case.update(default, state("DB_CASCADE"), changes=["Drop foreign key", "Add foreign key"], built=True)
+    case.update(default, default, changes=["Drop foreign key", "Add foreign key"], built=True)
+    case.update(default, state("DB_SET_DEFAULT", db_column="rack"), built=True, renames={"shop_item.shelf_id": "rack"})
+
+
+def test_action_that_the_server_forgets_is_none_made_by_hand(mariadb):
+    """The models say something, so that what somebody made by hand is a difference."""
+    need(mariadb, "database-level on delete")
+    state = shelved(key(on_delete=on_delete("DB_SET_DEFAULT"), null=True, db_default=1))
+    case = Case(mariadb, "syncdb")
+    case.build(state)
+    (constraint,) = case.introspect(["shop_item"]).tables["shop_item"].foreign_keys
+    case.execute(
+        f"ALTER TABLE shop_item DROP FOREIGN KEY {constraint.name}",
+        f"ALTER TABLE shop_item ADD CONSTRAINT {constraint.name} FOREIGN KEY (shelf_id) "
+        "REFERENCES shop_shelf (id) ON DELETE CASCADE",
+    )
+    case.update(state, state, changes=["Drop foreign key", "Add foreign key"], built=True)
 
 
 def test_handmade_on_delete_is_no_difference(pg):

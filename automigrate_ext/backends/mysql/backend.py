@@ -63,7 +63,9 @@ class MySQLBackend(Backend):
     session: MySQLSession
     rows: MySQLRows
 
-    type_rules = TypeRules(widths={kind: width for width, kind in enumerate(INTEGERS)})
+    type_rules = TypeRules(
+        widths={kind: width for width, kind in enumerate(INTEGERS)}, forgotten_actions=frozenset({"SET DEFAULT"})
+    )
     opening = (SCRIPT_SETTINGS,)
     closing = ()
     dependents_follow = False

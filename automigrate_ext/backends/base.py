@@ -183,7 +183,7 @@ class Backend(ABC):
         """Return the statements that carry out the changes, in an order that the server accepts."""
 
     def taken_off(self, work: Work) -> tuple[tuple[str, ForeignKey], ...]:
-        """Return the foreign keys, each with its table, that the statements drop and add again."""
+        """Return the foreign keys, each with its table, that the statements drop and add again, as they add them."""
         return ()
 
     @abstractmethod

@@ -8,8 +8,10 @@ from typing import TypeVar
 
 from automigrate_ext.backends.work import Fill, Step, Work
 from automigrate_ext.declared.editor import SchemaEditor
-from automigrate_ext.schema.changes import Change, DropTable
-from automigrate_ext.schema.nouns import Column
+from automigrate_ext.schema.changes import Change, DropConstraint, DropTable
+from automigrate_ext.schema.nouns import Column, ForeignKey
+
+ON_UPDATE = " ON UPDATE {action}"
 
 C = TypeVar("C", bound=Change)
 
@@ -41,6 +43,13 @@ class BaseCompiler:
     def dropped_tables(self) -> frozenset[str]:
         """The tables that are dropped."""
         return frozenset(change.table for change in self.of(DropTable))
+
+    def action_on_update(self, table: str, new: ForeignKey) -> str | None:
+        """Return the action on update that a new foreign key lacks, and the one that it replaces has; else None."""
+        if new.on_update:
+            return None
+        replaced = (c.old for c in self.of(DropConstraint) if c.table == table and isinstance(c.old, ForeignKey))
+        return next((old.on_update for old in replaced if old.on_update and old.is_replaced_by(new)), None)
 
 
 class BaseTableCompiler:

@@ -30,7 +30,17 @@ from automigrate_ext.schema.changes import (
     DropTable,
     plural,
 )
-from automigrate_ext.schema.nouns import Check, Column, Exclusion, ForeignKey, Index, PrimaryKey, Schema, Unique
+from automigrate_ext.schema.nouns import (
+    Check,
+    Column,
+    Constraint,
+    Exclusion,
+    ForeignKey,
+    Index,
+    PrimaryKey,
+    Schema,
+    Unique,
+)
 
 ACCEPT = "Pass --accept-data-loss (accept_data_loss=True) to allow it."
 BY_HAND = "Make this change by hand, and run this again."
@@ -368,6 +378,8 @@ class Judge:
             for noun in (table.primary_key, *table.constraints, *table.indexes):
                 if noun is None or id(noun) in going or moved.isdisjoint(noun_columns(noun)):
                     continue
+                if isinstance(noun, Constraint) and not noun.valid:
+                    continue  # put back as it is, which asks no row
                 inquiry = None if self.still_holds(noun, change) else self.inquire_rule(change, noun)
                 if inquiry:
                     going.add(id(noun))

@@ -27,7 +27,13 @@ from automigrate_ext.schema.adopt import adopt
 from automigrate_ext.schema.changes import AddColumn, AlterColumn, Change, RenameColumn
 from automigrate_ext.schema.diff import diff, names_in_the_way
 from automigrate_ext.schema.nouns import Schema
-from automigrate_ext.schema.ownership import Ownership, foreign_keys_to_restore, respelled, with_recorded_digits
+from automigrate_ext.schema.ownership import (
+    Ownership,
+    as_taken_off,
+    foreign_keys_to_restore,
+    respelled,
+    with_recorded_digits,
+)
 
 
 class Comparer:
@@ -153,10 +159,10 @@ class Comparer:
     ) -> tuple[Change, ...]:
         """Return what differs, and what has the name of another where that is to have its own."""
         prune = self.run.options.prune
-        changes = diff(current, desired, ownership, prune=prune)
+        changes = tuple(as_taken_off(diff(current, desired, ownership, prune=prune), ownership))
         changes = (*changes, *self.narrowed(current, desired, changes))
         if not prune:
-            changes = (*changes, *foreign_keys_to_restore(current, ownership))
+            changes = (*changes, *foreign_keys_to_restore(current, desired, ownership))
         if is_renamed or (changes and not self.backend.frees_names):
             return (*changes, *names_in_the_way(current, desired))
         return changes

@@ -273,7 +273,8 @@ class Update(Run):
         known = state.ownership.tables
         added = {(change.table, change.new.name) for change in work.changes if isinstance(change, AddColumn)}
         declared = {table.name: table.foreign_keys for table in state.desired}
-        made_by_hand = [(table, key) for table, key in self.backend.taken_off(work) if key not in declared[table]]
+        off = self.backend.taken_off(work)
+        made_by_hand = [(table, key) for table, key in off if key.on_update or key not in declared[table]]
         tables = [
             owned_during_run(
                 owned,

@@ -17,8 +17,8 @@ class TypeRules:
 
     `widths` orders the integer types from narrow to wide; `same_storage` returns whether values of two types
     are stored alike, so that a reference may have either type; `numbered` is the only type of columns that the server
-    numbers, "" where several can be. `forgotten_actions` are what foreign keys may be declared to do on deletion without
-    an error and without an effect: the server neither does nor prints it.
+    numbers, "" where several can be. `forgotten_actions` are what foreign keys may be declared to do on deletion
+    without an error and without an effect: the server neither does nor prints it.
     """
 
     widths: Mapping[str, int] = field(default_factory=dict)

@@ -81,7 +81,8 @@ class Constraint:
 
     `named` is set where the model gave the name, so that another name is a difference. `columns` are the
     columns that the constraint refers to. `sql` is the statement (or, on SQLite, the clause) that creates it.
-    `inherited` is set for a constraint of the table's parent, which can be dropped only there.
+    `inherited` is set for a constraint of the table's parent, which can be dropped only there; `valid` is not set for
+    one that was never asked of the rows that were there before it (NOT VALID).
     """
 
     kind: ClassVar[str] = "constraint"
@@ -90,6 +91,7 @@ class Constraint:
     named: bool = field(default=False, compare=False)
     sql: str = field(default="", compare=False)
     inherited: bool = field(default=False, compare=False)
+    valid: bool = field(default=True, compare=False)
 
     @property
     def identity(self) -> str:
@@ -150,7 +152,10 @@ class Exclusion(Constraint):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForeignKey(Constraint):
-    """A foreign key; `on_delete` is None for NO ACTION, `deferrable` is None, "immediate" or "deferred"."""
+    """A foreign key; `on_delete` is None for NO ACTION, `deferrable` is None, "immediate" or "deferred".
+
+    `on_update` is what somebody made the server do when the key pointed at changes; Django has nothing of the kind.
+    """
 
     kind: ClassVar[str] = "foreign key"
 
@@ -159,6 +164,11 @@ class ForeignKey(Constraint):
     to_columns: tuple[str, ...]
     on_delete: str | None = None
     deferrable: str | None = None
+    on_update: str | None = field(default=None, compare=False)
+
+    def is_replaced_by(self, new: ForeignKey) -> bool:
+        """Return whether the other foreign key leads from the same columns to the same ones."""
+        return (self.columns, self.to_table, self.to_columns) == (new.columns, new.to_table, new.to_columns)
 
     def describe(self) -> str:
         target = f"{self.to_table}({', '.join(self.to_columns)})"

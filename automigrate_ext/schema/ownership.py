@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from dataclasses import replace as evolve
 
-from automigrate_ext.schema.changes import AddConstraint
+from automigrate_ext.schema.changes import AddConstraint, Change
 from automigrate_ext.schema.matching import match_objects
 from automigrate_ext.schema.nouns import Column, Constraint, ForeignKey, Index, Schema, Table
 
@@ -103,7 +103,7 @@ def owned_table(declared: Table, desired: Table, current: Table, before: OwnedTa
         objects=owned_objects(declared, desired, current, before),
         attributes=tuple(a for a in ("comment", "tablespace") if getattr(declared, a)),
         kept=tuple(sorted((formerly & present) - names)),
-        taken_off=tuple(key for key in before.taken_off if key not in current.foreign_keys) if before else (),
+        taken_off=tuple(key for key in before.taken_off if is_missing(key, current)) if before else (),
     )
 
 
@@ -116,6 +116,11 @@ def respelled(ownership: Ownership, names: Iterable[str], key: Callable[[str], s
         if name == owned.name or name not in ownership.tables:
             tables[name] = owned if name == owned.name else evolve(owned, name=name)
     return evolve(ownership, tables=tables)
+
+
+def is_missing(key: ForeignKey, table: Table) -> bool:
+    """Return whether a foreign key that a run dropped has not been added again."""
+    return key not in table.foreign_keys and not comes_with(key, table.foreign_keys)
 
 
 def kept_table(owned: OwnedTable) -> OwnedTable:
@@ -142,14 +147,33 @@ def owned_during_run(
     )
 
 
-def foreign_keys_to_restore(current: Schema, ownership: Ownership) -> Iterator[AddConstraint]:
-    """Yield the foreign keys that an interrupted run dropped, where both of their ends are among the tables."""
+def foreign_keys_to_restore(current: Schema, desired: Schema, ownership: Ownership) -> Iterator[AddConstraint]:
+    """Yield the foreign keys made by hand that an interrupted run dropped, where the tables at both ends are there."""
     for table in current:
         owned = ownership.tables.get(table.name)
         columns = {column.name for column in table.columns}
+        wanted = desired.get(table.name)
+        declared = wanted.foreign_keys if wanted else ()
         for key in owned.taken_off if owned else ():
-            if key not in table.foreign_keys and columns.issuperset(key.columns) and current.get(key.to_table):
+            if key in table.foreign_keys or not columns.issuperset(key.columns) or not current.get(key.to_table):
+                continue
+            if not comes_with(key, declared):
                 yield AddConstraint(table=table.name, new=key)
+
+
+def comes_with(key: ForeignKey, others: Iterable[ForeignKey]) -> bool:
+    """Return whether a recorded foreign key is one of the models', recorded for its action on update alone."""
+    return bool(key.on_update) and any(key.is_replaced_by(other) for other in others)
+
+
+def as_taken_off(changes: Iterable[Change], ownership: Ownership) -> Iterator[Change]:
+    """Yield the changes, with each foreign key that an interrupted run dropped as it was, beyond what models give."""
+    for change in changes:
+        owned = ownership.tables.get(change.table) if isinstance(change, AddConstraint) else None
+        if isinstance(change, AddConstraint) and owned and change.new in owned.taken_off:
+            yield AddConstraint(table=change.table, new=next(key for key in owned.taken_off if key == change.new))
+        else:
+            yield change
 
 
 def owned_objects(declared: Table, desired: Table, current: Table, before: OwnedTable | None) -> dict[str, Attributes]:

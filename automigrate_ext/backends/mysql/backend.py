@@ -196,7 +196,7 @@ class MySQLBackend(Backend):
         return tuple(self.compiler(work).steps())
 
     def taken_off(self, work: Work) -> tuple[tuple[str, ForeignKey], ...]:
-        return tuple(self.compiler(work).put_back())
+        return tuple(self.compiler(work).taken_off())
 
     def compiler(self, work: Work) -> schema.Compiler:
         """Return the compiler of the work."""

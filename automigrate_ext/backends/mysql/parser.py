@@ -518,6 +518,7 @@ def read_foreign_key(item: Item, name: str) -> ForeignKey:
         to_table=to_table,
         to_columns=to_columns,
         on_delete=read_action(item, "DELETE"),
+        on_update=read_action(item, "UPDATE"),
         sql=item.text(),
     )
 

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from dataclasses import replace as evolve
 from functools import cached_property
 
-from automigrate_ext.backends.compiler import BaseCompiler, BaseTableCompiler
+from automigrate_ext.backends.compiler import ON_UPDATE, BaseCompiler, BaseTableCompiler
 from automigrate_ext.backends.mysql.parser import COMPRESSED, COMPRESSIBLE, text_literal
-from automigrate_ext.backends.mysql.renaming import DefinitionRenaming
+from automigrate_ext.backends.mysql.renaming import DefinitionRenaming, foreign_key_clause
 from automigrate_ext.backends.naming import noun_columns
 from automigrate_ext.backends.work import Fill, Step, Work, row_fill
 from automigrate_ext.declared.editor import MARK, SchemaEditor
@@ -219,25 +219,36 @@ class Compiler(BaseCompiler):
         clauses: defaultdict[str, list[str]] = defaultdict(list)
         for table, key in later:
             clauses[table].append(f"ADD {key.sql}")
-        come: list[AddConstraint | RenameConstraint] = [*self.of(AddConstraint), *self.of(RenameConstraint)]
-        for change in come:
-            if isinstance(change.new, ForeignKey):
-                clauses[change.table].append(f"ADD {change.new.sql}")
+        for table, key in self.new_keys():
+            clauses[table].append(f"ADD {key.sql}")
+        for renamed in self.of(RenameConstraint):
+            if isinstance(renamed.old, ForeignKey):
+                clause = foreign_key_clause(evolve(renamed.old, name=renamed.new.name))
+                clauses[renamed.table].append(f"ADD {clause}")
         for table, key in self.put_back():
-            clauses[table].append(f"ADD {self.declared(table, key).sql}")
+            clauses[table].append(f"ADD {key.sql}")
         for table, parts in clauses.items():
             yield self.alter(table, parts)
+
+    def new_keys(self) -> Iterator[tuple[str, ForeignKey]]:
+        """Yield the new foreign keys, by table, each with the action on update of the one that it replaces."""
+        for change in self.of(AddConstraint):
+            if isinstance(change.new, ForeignKey):
+                action = self.action_on_update(change.table, change.new)
+                clause = ON_UPDATE.format(action=action) if action else ""
+                on_update = action or change.new.on_update
+                yield change.table, evolve(change.new, sql=f"{change.new.sql}{clause}", on_update=on_update)
+
+    def taken_off(self) -> Iterator[tuple[str, ForeignKey]]:
+        """Yield the foreign keys, by table, that are missing for a part of the run, as they will be after it."""
+        yield from self.put_back()
+        yield from ((table, key) for table, key in self.new_keys() if key.on_update)
 
     def put_back(self) -> Iterator[tuple[str, ForeignKey]]:
         """Yield the foreign keys, by table, that are dropped and added again."""
         for table, key in self.detached:
             if self.work.desired.get(table) and key.to_table not in self.dropped_tables:
                 yield table, key
-
-    def declared(self, table: str, key: ForeignKey) -> ForeignKey:
-        """Return the foreign key as the models state it, or as it is where they do not."""
-        desired = self.work.desired.tables[table]
-        return next((fk for fk in desired.foreign_keys if fk == key and fk.sql), key)
 
     # Tables
 

@@ -85,7 +85,8 @@ SELECT k.conrelid, k.contype, k.conname, k.conkey, k.confrelid, k.confkey, k.con
                                           JOIN pg_operator o ON o.oid = e.oid
                                           JOIN pg_namespace n ON n.oid = o.oprnamespace
                                           ORDER BY e.position) END,
-       CASE k.contype WHEN 'x' THEN pg_get_expr(x.indpred, x.indrelid, true) END, k.coninhcount > 0
+       CASE k.contype WHEN 'x' THEN pg_get_expr(x.indpred, x.indrelid, true) END, k.coninhcount > 0,
+       k.convalidated, k.confupdtype
 FROM pg_constraint k
 LEFT JOIN pg_index i ON i.indexrelid = k.conindid AND k.contype IN ('p', 'u')
 LEFT JOIN pg_index x ON x.indexrelid = k.conindid AND k.contype = 'x'
@@ -157,8 +158,8 @@ KINDS = {
     "c": "composite type",
     "t": "TOAST table",
 }
-#: The values of `pg_constraint.confdeltype`; NO ACTION is the default of a foreign key.
-ON_DELETE = {"a": None, "r": "RESTRICT", "c": "CASCADE", "n": "SET NULL", "d": "SET DEFAULT"}
+#: The values of `pg_constraint.confdeltype` and `confupdtype`; NO ACTION is the default of a foreign key.
+ACTIONS = {"a": None, "r": "RESTRICT", "c": "CASCADE", "n": "SET NULL", "d": "SET DEFAULT"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -337,7 +338,7 @@ def as_constraint(row: Any, names: CatalogNames) -> Constraint | PrimaryKey:
     """Return a row of `CONSTRAINTS` as a constraint or primary key."""
     (oid, kind, name, numbers, target, target_numbers, on_delete, deferrable, deferred) = row[:9]
     expression, definition, nulls_not_distinct, key_count, index_numbers, tablespace = row[9:15]
-    excluded, operators, condition, inherited = row[15:]
+    excluded, operators, condition, inherited, valid, on_update = row[15:]
     columns = names.of(oid, numbers or ())
     when = "deferred" if deferred else "immediate" if deferrable else None
     sql = f"CONSTRAINT {quote(name)} {definition}"
@@ -355,7 +356,7 @@ def as_constraint(row: Any, names: CatalogNames) -> Constraint | PrimaryKey:
             inherited=inherited,
         )
     if kind == "c":
-        return Check(expression=expression, columns=columns, name=name, sql=sql, inherited=inherited)
+        return Check(expression=expression, columns=columns, name=name, sql=sql, inherited=inherited, valid=valid)
     if kind == "x":
         return Exclusion(
             definition=definition,
@@ -370,11 +371,13 @@ def as_constraint(row: Any, names: CatalogNames) -> Constraint | PrimaryKey:
         columns=columns,
         to_table=names.relations[target],
         to_columns=names.of(target, target_numbers),
-        on_delete=ON_DELETE[on_delete],
+        on_delete=ACTIONS[on_delete],
+        on_update=ACTIONS.get(on_update),
         deferrable=when,
         name=name,
         sql=sql,
         inherited=inherited,
+        valid=valid,
     )
 
 

@@ -11,7 +11,7 @@ from typing import TypeVar
 
 from django.db.backends.utils import split_identifier
 
-from automigrate_ext.backends.compiler import BaseCompiler, BaseTableCompiler
+from automigrate_ext.backends.compiler import ON_UPDATE, BaseCompiler, BaseTableCompiler
 from automigrate_ext.backends.work import Reference, Step, Work, row_fill
 from automigrate_ext.declared.editor import MARK, SchemaEditor
 from automigrate_ext.schema.changes import (
@@ -59,6 +59,7 @@ COPY_COLUMN = "UPDATE {table} SET {new} = {old}"
 ALTER_SEQUENCE_TYPE = "ALTER SEQUENCE {sequence} AS {type}"
 SET_SCHEMA = "ALTER TABLE {table} SET SCHEMA {schema}"
 RENAME_SEQUENCE = "ALTER SEQUENCE {old} RENAME TO {new}"
+NOT_VALID = " NOT VALID"
 DROP_SEQUENCE = "DROP SEQUENCE IF EXISTS {sequence}"
 # is_called = false where no number is positive, so that numbering starts at 1.
 RESTART_IDENTITY = (
@@ -254,7 +255,7 @@ class Compiler(BaseCompiler):
                     continue
                 off.append((table.name, foreign_key))
                 if self.work.desired.get(table.name):
-                    back.append((table.name, self.declared(table.name, foreign_key)))
+                    back.append((table.name, foreign_key))
         for reference in self.references:
             if self.rests_on(reference.table, reference.foreign_key, moving):
                 off.append((reference.table, reference.foreign_key))
@@ -283,11 +284,6 @@ class Compiler(BaseCompiler):
         """The columns, by table, that are converted or made again."""
         return frozenset((table, column) for table in self.altered_tables for column in self.moved(table))
 
-    def declared(self, table: str, foreign_key: ForeignKey) -> ForeignKey:
-        """Return the foreign key as the models state it, or as it is where they do not."""
-        desired = self.work.desired.tables[table]
-        return next((fk for fk in desired.foreign_keys if fk == foreign_key and fk.sql), foreign_key)
-
     def drop_foreign_keys(self, detached: Iterable[tuple[str, ForeignKey]]) -> Iterator[Step]:
         clauses: defaultdict[str, list[str]] = defaultdict(list)
         for change in self.of(DropConstraint):
@@ -303,10 +299,18 @@ class Compiler(BaseCompiler):
             clauses[table].append(f"ADD {foreign_key.sql}")
         for change in self.of(AddConstraint):
             if isinstance(change.new, ForeignKey):
-                clauses[change.table].append(f"ADD {change.new.sql}")
+                clauses[change.table].append(f"ADD {self.new_key_clause(change.table, change.new)}")
         for table, foreign_key in detached:
             clauses[table].append(f"ADD {foreign_key.sql}")
         yield from self.alter_each(clauses)
+
+    def new_key_clause(self, table: str, new: ForeignKey) -> str:
+        """Return the clause of a new foreign key, with the action on update of the one that it replaces."""
+        action = self.action_on_update(table, new)
+        if not action:
+            return new.sql
+        deferrable = str(self.editor.connection.ops.deferrable_sql()) if new.deferrable else ""
+        return f"{new.sql.removesuffix(deferrable)}{ON_UPDATE.format(action=action)}{deferrable}"
 
     def alter_each(self, clauses: defaultdict[str, list[str]]) -> Iterator[Step]:
         for table, parts in clauses.items():
@@ -680,10 +684,11 @@ def again(noun: N, desired: Iterable[N]) -> N:
 
 
 def keep_name(again: Constraint, constraint: Constraint, quote: Callable[[str], str]) -> str:
-    """Return the clause of a constraint that is added again, under the name it had."""
+    """Return the clause of a constraint that is added again, under the name it had, and not valid if it was not."""
+    not_valid = "" if again.valid == constraint.valid else NOT_VALID
     if again.sql.startswith("CONSTRAINT "):
-        return again.sql
-    return f"CONSTRAINT {quote(constraint.name)} {again.sql}"
+        return again.sql + not_valid
+    return f"CONSTRAINT {quote(constraint.name)} {again.sql}{not_valid}"
 
 
 def generated_definition(column: Column) -> str:

@@ -8,7 +8,7 @@ import pytest
 from django.contrib.postgres.fields import ArrayField
 from django.db import models
 
-from tests.acceptance.helper import State, item
+from tests.acceptance.helper import Case, State, item
 from tests.features import need
 
 
@@ -339,3 +339,94 @@ def test_rows_that_point_at_a_converted_key_follow(case):
     after = state(models.IntegerField(primary_key=True))
     case.update(before, after, {"Box": [{"code": "7"}], "Item": [{"box_id": "7"}]})
     assert case.values("shop_item", "box_id") == [(7,)]
+
+
+# UUIDs on MariaDB, where Django wrote them as 32 digits before the server had a type for them
+
+
+class Digits(models.CharField):
+    """A column of a fixed length, as Django made it for UUIDs."""
+
+    def db_type(self, connection):
+        return f"char({self.max_length})"
+
+
+def digits(length=32, **options):
+    return Digits(max_length=length, **options)
+
+
+def own_uuid(**options):
+    return models.UUIDField(**options)
+
+
+OTHER_KEY = uuid.UUID(int=7)
+WRITTEN = {
+    "digits": (digits(), str(KEY.hex)),
+    "capital digits": (digits(), KEY.hex.upper()),
+    "dashes": (digits(36), str(KEY)),
+    "binary collation": (digits(db_collation="utf8mb4_bin"), KEY.hex),
+    "short text": (models.CharField(max_length=32), KEY.hex),
+    "unique": (digits(unique=True), KEY.hex),
+    "key": (digits(primary_key=True), KEY.hex),
+}
+
+
+@pytest.fixture
+def maria(mariadb):
+    return Case(mariadb, "automigrate")
+
+
+@pytest.mark.parametrize("name", WRITTEN)
+def test_digits_become_a_uuid(maria, name):
+    field, value = WRITTEN[name]
+    options = {"unique": field.unique and not field.primary_key, "primary_key": field.primary_key}
+    before, after = item(a=field), item(a=own_uuid(**options))
+    maria.update(before, after, {"Item": [{"a": value}, {"a": OTHER_KEY.hex}]}, altered=["shop_item.a"])
+    assert {row.a for row in after["Item"].objects.using(maria.alias)} == {KEY, OTHER_KEY}
+
+
+def keyed(field):
+    """Models whose keys are UUIDs, and all that points at these."""
+    return State(
+        Shelf={"id": field.clone(), "code": field.__class__(**unkeyed(field), unique=True)},
+        Item={
+            "id": field.clone(),
+            "shelf": models.ForeignKey("Shelf", models.CASCADE, null=True),
+            "tags": models.ManyToManyField("Shelf", related_name="+"),
+            "coded": models.ForeignKey("Shelf", models.CASCADE, to_field="code", null=True, related_name="+"),
+        },
+        Book={"bases": ["Item"], "pages": models.IntegerField(null=True)},
+    )
+
+
+def unkeyed(field):
+    return {"max_length": field.max_length} if field.max_length and isinstance(field, Digits) else {}
+
+
+def test_digits_that_are_pointed_at_become_uuids(maria):
+    before, after = keyed(digits(primary_key=True)), keyed(own_uuid(primary_key=True))
+    rows = {
+        "Shelf": [{"id": KEY.hex, "code": OTHER_KEY.hex}],
+        "Book": [{"id": OTHER_KEY.hex, "shelf_id": KEY.hex, "coded_id": OTHER_KEY.hex}],
+        "Item.tags": [{"item_id": OTHER_KEY.hex, "shelf_id": KEY.hex}],
+    }
+    columns = ("item.id", "item.shelf_id", "item.coded_id", "shelf.id", "shelf.code", "book.item_ptr_id")
+    links = ("item_tags.item_id", "item_tags.shelf_id")
+    maria.update(before, after, rows, altered=[f"shop_{column}" for column in (*columns, *links)])
+    book = after["Book"].objects.using(maria.alias).get()
+    assert (book.pk, book.shelf_id, book.coded_id) == (OTHER_KEY, KEY, OTHER_KEY)
+    assert [shelf.pk for shelf in book.tags.all()] == [KEY]
+
+
+@pytest.mark.parametrize("value", [KEY.hex[:-1], f"{KEY.hex[:-1]}x", ""])
+def test_digits_that_are_no_uuid(maria, value):
+    before, after = item(a=digits()), item(a=own_uuid())
+    plan = maria.refused(before, after, {"Item": [{"a": KEY.hex}, {"a": value}]}, "cast-fails")
+    assert plan.refused[0].hazards[0].samples == ((2,),)
+
+
+def test_digits_that_are_the_same_uuid(maria):
+    """A binary collation tells capitals from small letters, which no UUID does."""
+    before = item(a=digits(unique=True, db_collation="utf8mb4_bin"))
+    after = item(a=own_uuid(unique=True))
+    maria.refused(before, after, {"Item": [{"a": KEY.hex}, {"a": KEY.hex.upper()}]}, "duplicates")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace as evolve
 from typing import Any
 
 from django.db.utils import DatabaseError
@@ -50,6 +51,10 @@ IS_JSON = "json_valid({column})"
 BITS = {"tinyint": 8, "smallint": 16, "mediumint": 24, "int": 32, "bigint": 64}
 LENGTH = re.compile(r"^(char|varchar|binary|varbinary)\((\d+)\)$")
 NUMERIC = re.compile(r"^decimal\((\d+),(\d+)\)( unsigned)?$")
+#: Types that texts are cast to, and that MySQL does not have: https://mariadb.com/kb/en/cast/
+UUID, ADDRESSES = "uuid", ("inet4", "inet6")
+#: A type for the text of any value.
+ANY_TEXT = "longtext"
 FRACTION = re.compile(r"^(datetime|time|timestamp)(?:\((\d)\))?$")
 #: Texts, and bytes; each type holds all values of those before it.
 TEXTS = ("tinytext", "text", "mediumtext", "longtext")
@@ -111,7 +116,7 @@ def survives(old: Column, new: Column, made: str) -> str:
         return f"{alike(NO_ZEROS)} AND NOT {ENDS_IN_POINT}"
     if new.type.startswith("datetime"):
         return alike(MIDNIGHT.format(text=NO_ZEROS.format(text=UNIVERSAL)))
-    return alike(BARE) if new.type == "uuid" else SAME
+    return alike(BARE) if new.type == UUID else SAME
 
 
 def alike(form: str) -> str:
@@ -138,7 +143,7 @@ def probed(rows: MySQLRows, table: Table, old: Column, new: Column) -> Iterator[
     types = {column.name: column for column in table.columns}
     keys = tuple(column for column in (table.primary_key.columns if table.primary_key else ()))
     columns = [f"{KEY.format(number=number)} {define(plain(types[name]))}" for number, name in enumerate(keys)]
-    tried = ((WAS, old), (rows.quote(old.name), new), (BACK, old))
+    tried = ((WAS, old), (rows.quote(old.name), new), (BACK, written_back(old, new)))
     columns += [f"{name} {define(plain(column))}" for name, column in tried]
     execute(rows, DROP.format(probe=PROBE))
     execute(rows, CREATE.format(probe=PROBE, columns=", ".join(columns)))
@@ -146,6 +151,11 @@ def probed(rows: MySQLRows, table: Table, old: Column, new: Column) -> Iterator[
         yield tuple(KEY.format(number=number) for number, _ in enumerate(keys))
     finally:
         execute(rows, DROP.format(probe=PROBE))
+
+
+def written_back(old: Column, new: Column) -> Column:
+    """Return the column for the values converted back: that of before, or one with room for the dashes of a UUID."""
+    return evolve(old, type=ANY_TEXT) if new.type == UUID and is_text(old.type) else old
 
 
 def plain(column: Column) -> Column:
@@ -307,6 +317,8 @@ def value(column: Column, sql: str) -> str:
     if kind.startswith("decimal"):
         return f"CAST({sql} AS {kind.removesuffix(' unsigned')})"
     if kind.startswith(("datetime", "date", "time(")) or kind in ("time", "double"):
+        return f"CAST({sql} AS {kind})"
+    if kind == UUID or kind in ADDRESSES:
         return f"CAST({sql} AS {kind})"
     if column.collatable:
         return as_text(column, sql)

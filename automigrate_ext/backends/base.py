@@ -51,6 +51,8 @@ class Backend(ABC):
     dependents_follow = True
     #: Whether the compiled statements rename whatever has the name of something new, without a change that asks for it.
     frees_names = True
+    #: Whether both ends of a foreign key must have the same collation.
+    keys_have_one_collation = False
     #: Whether a transaction undoes changes of tables; else each statement is a transaction of its own.
     undoes_ddl = True
 

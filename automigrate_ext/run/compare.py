@@ -25,6 +25,7 @@ from automigrate_ext.run.record_table import TABLE as RECORD_TABLE
 from automigrate_ext.run.state import Followers, State
 from automigrate_ext.schema.adopt import adopt
 from automigrate_ext.schema.changes import AddColumn, AlterColumn, Change, RenameColumn
+from automigrate_ext.schema.collations import targets_outside, with_one_collation
 from automigrate_ext.schema.diff import diff, names_in_the_way
 from automigrate_ext.schema.nouns import Schema
 from automigrate_ext.schema.ownership import (
@@ -136,7 +137,7 @@ class Comparer:
         current = with_recorded_digits(current, ownership)
         outside = retype_followers(current, followers.declared, followers.columns) if followers.columns else Schema({})
         declared = Schema({**tables, **outside.tables})
-        desired = adopt(declared, current, ownership, self.backend.type_rules)
+        desired = self.with_one_collation(adopt(declared, current, ownership, self.backend.type_rules), current)
         differences = self.differences(current, desired, ownership, is_renamed=bool(renames))
         return State(
             current=current,
@@ -153,6 +154,13 @@ class Comparer:
         """Return the record, with the tables that the models or the renames name under these names."""
         names = (*(change.table for change in renames), *claimed_tables(self.selection.apps))
         return respelled(self.run.record.read(), names, self.backend.name_key)
+
+    def with_one_collation(self, desired: Schema, current: Schema) -> Schema:
+        """Return the desired tables, with the collations that new foreign keys require."""
+        if not self.backend.keys_have_one_collation:
+            return desired
+        outside = targets_outside(desired, current)
+        return with_one_collation(desired, current, self.backend.introspect(outside) if outside else Schema({}))
 
     def differences(
         self, current: Schema, desired: Schema, ownership: Ownership, *, is_renamed: bool

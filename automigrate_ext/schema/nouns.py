@@ -240,6 +240,7 @@ class Table:
     made that model itself (many-to-many), `automatic_key` where no model declares the primary key. `sql` holds
     the statements that create the table, without foreign keys where these can be added later. `namespace` is
     the place of the table as it is written in SQL, where that is not the one in which new tables are created.
+    `collation` is that of texts whose column names none, where each table has one of its own.
     """
 
     name: str
@@ -253,6 +254,7 @@ class Table:
     automatic: bool = field(default=False, compare=False)
     automatic_key: bool = field(default=False, compare=False)
     namespace: str = field(default="", compare=False)
+    collation: str = field(default="", compare=False)
     sql: tuple[str, ...] = field(default=(), compare=False)
 
     def column(self, name: str) -> Column | None:

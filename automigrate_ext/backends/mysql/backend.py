@@ -70,6 +70,7 @@ class MySQLBackend(Backend):
     closing = ()
     dependents_follow = False
     undoes_ddl = False
+    keys_have_one_collation = True
 
     # Reading
 
@@ -83,7 +84,8 @@ class MySQLBackend(Backend):
         found = {name: self.session.find(catalog, name) for name in names}
         there = {name: spelled for name, spelled in found.items() if spelled is not None}
         texts = introspection.read_texts(self.connection, list(there.values()))
-        return Schema({name: self.named(name, text.table, catalog) for name, text in zip(there, texts, strict=True)})
+        tables = (evolve(text.table, collation=text.collation) for text in texts)
+        return Schema({name: self.named(name, table, catalog) for name, table in zip(there, tables, strict=True)})
 
     def named(self, name: str, table: Table, catalog: Catalog) -> Table:
         """Return a table that was read, as the models spell its name and those of the tables that it points at."""

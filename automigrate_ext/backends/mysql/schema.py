@@ -267,9 +267,13 @@ class Compiler(BaseCompiler):
         there = {table.name for table in self.work.current} - set(self.by_table)
         for table in in_dependency_order([change.new for change in self.of(CreateTable)]):
             there.add(table.name)
-            now = [key for key in table.foreign_keys if key.to_table in there]
-            later += [(table.name, key) for key in table.foreign_keys if key.to_table not in there]
+            # Columns whose definition is not that of the table's statement, but follows what they point at.
+            collated = [column for column in table.columns if not column.sql]
+            now = [] if collated else [key for key in table.foreign_keys if key.to_table in there]
+            later += [(table.name, key) for key in table.foreign_keys if key not in now]
             yield from create_steps(table, now)
+            if collated:
+                yield self.alter(table.name, (f"MODIFY {self.quote(c.name)} {define(c)}" for c in collated))
 
 
 class TableCompiler(BaseTableCompiler):

@@ -131,7 +131,7 @@ def build(connection: BaseDatabaseWrapper, probes: Sequence[Probe]) -> Iterator[
             create_one_by_one(connection, probes)
         texts = list(read_texts(connection, [probe.name for probe in probes]))
     for probe, text in zip(probes, texts, strict=True):
-        yield probe.blueprint.name, decorate(probe.blueprint, text.table)
+        yield probe.blueprint.name, decorate(probe.blueprint, evolve(text.table, collation=text.collation))
 
 
 @contextmanager

@@ -20,6 +20,7 @@ from automigrate_ext.backends.mysql.parser import INTEGERS
 from automigrate_ext.backends.mysql.renaming import as_spelled
 from automigrate_ext.backends.mysql.rows import MySQLRows
 from automigrate_ext.backends.mysql.session import SCRIPT_SETTINGS, MySQLSession
+from automigrate_ext.backends.mysql.storage import Storage
 from automigrate_ext.backends.naming import noun_columns
 from automigrate_ext.backends.work import Dependent, Loss, Part, Reference, Step, Work
 from automigrate_ext.declared.blueprint import Blueprint, draw
@@ -71,6 +72,8 @@ class MySQLBackend(Backend):
     dependents_follow = False
     undoes_ddl = False
     keys_have_one_collation = True
+    #: How tables are stored, and the tables as they were read at that time.
+    stored: tuple[Schema, Storage] | None = None
 
     # Reading
 
@@ -192,7 +195,11 @@ class MySQLBackend(Backend):
     def unable(self, change: Change, current: Schema) -> str:
         if reason := compressed_key(change, current):
             return reason
-        return history.unable(self.rows, change, current) if self.rows.is_versioned(change.table) else ""
+        if self.rows.is_versioned(change.table) and (reason := history.unable(self.rows, change, current)):
+            return reason
+        if self.stored is None or self.stored[0] is not current:
+            self.stored = current, Storage(self.connection, self.session.renaming)
+        return self.stored[1].why_not(change)
 
     def compile(self, work: Work) -> tuple[Step, ...]:
         return tuple(self.compiler(work).steps())

@@ -86,7 +86,8 @@ class TableText:
 
     `own_indexes` are the indexes that belong to foreign keys and are left out of the table: their names by those of
     the keys. `row_end` is the column with the end of a row's validity in a system-versioned table, which is a
-    pseudo-column where none is declared.
+    pseudo-column where none is declared. `partitioned_by` are the columns that decide about the
+    partition of a row.
     """
 
     table: Table
@@ -95,6 +96,7 @@ class TableText:
     collation: str
     own_indexes: Mapping[str, str]
     row_end: str = ROW_END
+    partitioned_by: tuple[str, ...] = ()
 
 
 def parse_table(sql: str) -> TableText:
@@ -109,13 +111,15 @@ def parse_table(sql: str) -> TableText:
     reader = TableReader(unquote(names[-1].text), sql, options)
     for item in split(tokens[opening + 1 : closing]):
         reader.read(item)
+    table = reader.table()
     return TableText(
-        table=reader.table(),
+        table=table,
         engine=options.value("ENGINE"),
         charset=options.value("CHARSET"),
         collation=options.value("COLLATE"),
         own_indexes={index.name: index.name for index in reader.own_indexes()},
         row_end=reader.period[1],
+        partitioned_by=options.partition_columns(table.primary_key.columns if table.primary_key else ()),
     )
 
 
@@ -210,6 +214,20 @@ class Options:
             if token.word == f"{name}=" and position + 1 < len(self.tokens):
                 return unquote_text(self.tokens[position + 1].text)
         return ""
+
+    def partition_columns(self, key: tuple[str, ...]) -> tuple[str, ...]:
+        """Return the columns by which the table is partitioned and subpartitioned, which may be its `key` unnamed."""
+        columns: list[str] = []
+        for position, token in enumerate(self.tokens[:-1]):
+            if token.word not in ("PARTITION", "SUBPARTITION") or self.tokens[position + 1].word != "BY":
+                continue
+            method = self.tokens[position + 2].word
+            opening = next(n for n in range(position, len(self.tokens)) if self.tokens[n].kind == "open")
+            inside = self.tokens[opening + 1 : closing_of(self.tokens, opening)]
+            if method != "SYSTEM_TIME":
+                named = [unquote(token.text) for token in inside if token.kind == "name"]
+                columns += named or (key if "KEY" in (method, self.tokens[position + 3].word) else ())
+        return tuple(dict.fromkeys(columns))
 
 
 class Item:

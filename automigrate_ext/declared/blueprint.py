@@ -8,6 +8,7 @@ from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.ddl_references import Statement
+from django.db.backends.utils import split_identifier
 from django.db.models import CompositePrimaryKey, Field, Model, UniqueConstraint
 
 from automigrate_ext.declared.editor import MARK, SQL, SchemaEditor, comment_statements, compose
@@ -88,7 +89,7 @@ def draw(editor: SchemaEditor, model: type[Model]) -> Blueprint:
         model=model,
         name=model._meta.db_table,
         columns=columns,
-        primary_key=primary_key_columns(model),
+        primary_key=primary_key_columns(editor.connection, model),
         create=create,
         objects=(*deferred, *(sql for sql in editor._model_indexes_sql(model) if sql is not None)),
         comments=comments,
@@ -143,7 +144,7 @@ def draw_columns(editor: SchemaEditor, model: type[Model]) -> Iterator[ColumnBlu
         if suffix := field.db_type_suffix(connection=connection):
             words.append(suffix)
         yield ColumnBlueprint(
-            name=str(field.column),
+            name=kept_name(connection, str(field.column)),
             field=field,
             type_sql=" ".join([db_params["type"], collate(editor, db_params)]).rstrip(),
             definition=compose(editor, " ".join(words), params),
@@ -158,12 +159,11 @@ def collate(editor: SchemaEditor, db_params: Any) -> str:
     return editor._collate_sql(collation) if collation else ""
 
 
-def primary_key_columns(model: type[Model]) -> tuple[str, ...]:
+def primary_key_columns(connection: BaseDatabaseWrapper, model: type[Model]) -> tuple[str, ...]:
     """Return the columns of the primary key, in key order."""
     pk = model._meta.pk
-    if isinstance(pk, CompositePrimaryKey):
-        return tuple(pk.columns)
-    return (str(pk.column),)
+    columns = tuple(pk.columns) if isinstance(pk, CompositePrimaryKey) else (str(pk.column),)
+    return tuple(kept_name(connection, column) for column in columns)
 
 
 def has_automatic_key(model: type[Model]) -> bool:
@@ -176,11 +176,12 @@ def plain_uniques(editor: SchemaEditor, model: type[Model]) -> Iterator[Unique]:
     """Yield the unique constraints to which the server adds nothing: of fields, unique_together and Meta."""
     for field in model._meta.local_fields:
         if field.column and field.unique and not field.primary_key:
-            yield plain_unique(editor, (field.column,), editor._create_unique_sql(model, [field]))
+            columns = columns_of(editor.connection, model, [field.name])
+            yield plain_unique(editor, columns, editor._create_unique_sql(model, [field]))
     for names in model._meta.unique_together:
         fields = [model._meta.get_field(name) for name in names]
         statement = editor._create_unique_sql(model, fields)
-        yield plain_unique(editor, columns_of(model, names), statement)
+        yield plain_unique(editor, columns_of(editor.connection, model, names), statement)
     for constraint in model._meta.constraints:
         if is_plain_unique(constraint):
             assert isinstance(constraint, UniqueConstraint)
@@ -189,7 +190,7 @@ def plain_uniques(editor: SchemaEditor, model: type[Model]) -> Iterator[Unique]:
                 continue
             deferrable = constraint.deferrable
             yield Unique(
-                columns=columns_of(model, constraint.fields),
+                columns=columns_of(editor.connection, model, constraint.fields),
                 deferrable=deferrable.value if deferrable else None,
                 name=kept_name(editor.connection, constraint.name),
                 named=True,
@@ -197,10 +198,10 @@ def plain_uniques(editor: SchemaEditor, model: type[Model]) -> Iterator[Unique]:
             )
 
 
-def columns_of(model: type[Model], names: Iterable[str]) -> tuple[str, ...]:
+def columns_of(connection: BaseDatabaseWrapper, model: type[Model], names: Iterable[str]) -> tuple[str, ...]:
     """Return the columns of the model's fields of these names."""
     fields: list[Any] = [model._meta.get_field(name) for name in names]
-    return tuple(field.column for field in fields)
+    return tuple(kept_name(connection, field.column) for field in fields)
 
 
 def plain_unique(editor: SchemaEditor, columns: tuple[str, ...], statement: SQL) -> Unique:
@@ -245,6 +246,13 @@ def kept_name(connection: BaseDatabaseWrapper, name: str) -> str:
     return name.encode()[:longest].decode(errors="ignore") if longest else name
 
 
+def kept_table_name(connection: BaseDatabaseWrapper, name: str) -> str:
+    """Return a table's name as the server stores it, with the schema that it may be quoted with; see `kept_name`."""
+    schema, table = split_identifier(name)
+    kept = kept_name(connection, table.strip('"'))
+    return f"{schema}.{kept}" if schema else kept
+
+
 def unquote(name: str) -> str:
     """Return an identifier without its quotes."""
     return name[1:-1].replace('""', '"') if name[:1] == name[-1:] == '"' and len(name) > 1 else name.strip("`")
@@ -264,9 +272,9 @@ def foreign_keys(editor: SchemaEditor, model: type[Model]) -> Iterator[ForeignKe
         statement = editor._create_fk_sql(model, field, FOREIGN_KEY_SUFFIX) if editor.sql_create_fk else ""
         yield ForeignKey(
             name=statement_name(editor.connection, statement),
-            columns=(field.column,),
+            columns=(kept_name(connection, field.column),),
             to_table=field.remote_field.model._meta.db_table,
-            to_columns=(target.column,),
+            to_columns=(kept_name(connection, target.column),),
             on_delete=on_delete,
             deferrable="deferred" if connection.ops.deferrable_sql() else None,
             sql=as_clause(statement),

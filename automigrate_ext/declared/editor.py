@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -19,6 +19,9 @@ MARK = "\x00"
 BINARY_HEX = re.compile(r"_binary (x'[0-9a-f]*')")
 
 ENGINES = "SELECT table_name, engine FROM information_schema.tables WHERE table_schema = DATABASE()"
+
+#: The length of the hash in a generated name. Source: `BaseDatabaseSchemaEditor._create_index_name`.
+DIGEST_LENGTH = 8
 
 SQL = Statement | str
 #: A schema editor. Half of the methods used are private, and the stubs do not have them.
@@ -74,6 +77,16 @@ class CollectingMixin:
                 cursor.execute(ENGINES)
                 known = self.__dict__["known_engines"] = dict(cursor.fetchall())
         return known.get(table) or str(connection.features._mysql_storage_engine)
+
+    def _create_index_name(self, table_name: str, column_names: Sequence[str], suffix: str = "") -> str:
+        """Return a name whose hash and suffix are not cut off by a server that counts bytes, as PostgreSQL does."""
+        name: str = super()._create_index_name(table_name, column_names, suffix)  # type: ignore[misc]
+        longest = self.connection.ops.max_name_length()  # type: ignore[attr-defined]
+        if not longest or len(name.encode()) <= longest:
+            return name
+        end = name[-min(DIGEST_LENGTH + len(suffix), longest // 3) :]
+        room = longest - len(end.encode()) - 1
+        return f"{name.removesuffix(end).encode()[:room].decode(errors='ignore').rstrip('_')}_{end}"
 
     def _is_collation_deterministic(self, collation_name: str) -> Any:
         known: dict[str, Any] = self.__dict__.setdefault("known_collations", {})

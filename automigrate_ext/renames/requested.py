@@ -13,6 +13,7 @@ from django.db.backends.utils import strip_quotes, truncate_name
 from django.db.models import Model
 
 from automigrate_ext.backends.naming import noun_columns
+from automigrate_ext.declared.blueprint import kept_name
 from automigrate_ext.exceptions import AutomigrateError
 from automigrate_ext.schema.changes import Change, RenameColumn, RenameTable
 from automigrate_ext.schema.nouns import ForeignKey, Index, Schema, Table
@@ -116,6 +117,8 @@ class Renames:
 
     def add(self, request: RenameRequest, old: str, new: str, table: str = "") -> None:
         """Add a rename of a table, or of a column of `table`, unless the names are equal."""
+        if table:
+            old, new = self.kept(old), self.kept(new)
         if old != new:
             self.resolved.append(ResolvedRename(old=old, new=new, table=table, request=request))
 
@@ -141,6 +144,10 @@ class Renames:
 
     def truncated(self, name: str) -> str:
         return truncate_name(name, connections[self.alias].ops.max_name_length())
+
+    def kept(self, name: str) -> str:
+        """Return a name as the server stores it."""
+        return kept_name(connections[self.alias], name)
 
     def automatic_models(self) -> Iterator[tuple[Any, Any]]:
         """Yield the many-to-many fields, with the models that Django made for them."""
@@ -207,7 +214,7 @@ class Renames:
         declared = self.declared_columns(self.models)
         table, dot, column = request.old.rpartition(".")
         if dot and table in declared:
-            if request.new not in declared[table]:
+            if self.kept(request.new) not in declared[table]:
                 raise AutomigrateError(f"{request.label}: the models have no column {request.new!r} in {table}.")
             self.add(request, column, request.new, table)
         elif request.new in declared:
@@ -221,7 +228,7 @@ class Renames:
         wanted = set(models)
         throughs = [through for many, through in self.automatic_models() if many.model in wanted]
         return {
-            model._meta.db_table: frozenset(str(f.column) for f in model._meta.local_fields if f.column)
+            model._meta.db_table: frozenset(self.kept(str(f.column)) for f in model._meta.local_fields if f.column)
             for model in (*wanted, *throughs)
         }
 

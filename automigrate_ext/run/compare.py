@@ -192,7 +192,7 @@ class Comparer:
         others = (model for model in registered(self.selection.apps) if model not in selected)
         attached = [model for model in others if is_attached(model, self.selection.alias)]
         known = state.followers.columns
-        pointing = pointing_columns(attached, retyped)
+        pointing = pointing_columns(self.backend.connection, attached, retyped)
         return {model: new for model, columns in pointing.items() if (new := columns - known.get(model, set()))}
 
     def removed_tables(self, ownership: Ownership) -> list[str]:

@@ -14,7 +14,7 @@ from django.db.models.fields.proxy import OrderWrt
 
 from automigrate_ext.backends.base import Backend
 from automigrate_ext.backends.work import Fill
-from automigrate_ext.declared.blueprint import Blueprint, draw
+from automigrate_ext.declared.blueprint import Blueprint, draw, kept_name, kept_table_name
 from automigrate_ext.declared.editor import SchemaEditor, collecting_editor
 from automigrate_ext.declared.values import as_sql, called, shown
 from automigrate_ext.exceptions import AutomigrateError, UnusableValue
@@ -144,17 +144,40 @@ def draw_all(backend: Backend, models: Iterable[type[Model]]) -> tuple[SchemaEdi
 
 
 def forbid_shared_tables(backend: Backend, blueprints: Iterable[Blueprint]) -> None:
-    """Raise `AutomigrateError` where two managed models have the same table."""
-    owners: dict[str, str] = {}
+    """Raise `AutomigrateError` where two managed models have the same table, or names that the server cuts alike."""
+    owners: dict[str, Blueprint] = {}
     for blueprint in blueprints:
-        label = blueprint.model._meta.label
-        key = backend.name_key(blueprint.name)
-        if key in owners:
+        key = backend.name_key(kept_table_name(blueprint.connection, blueprint.name))
+        other = owners.setdefault(key, blueprint)
+        if other is not blueprint:
             raise AutomigrateError(
-                f"{owners[key]} and {label} both have the table {blueprint.name!r}. Make one of them "
-                f"unmanaged or a proxy, or give it another db_table."
+                f"{other.model._meta.label} and {blueprint.model._meta.label} both have the table {blueprint.name!r}"
+                f"{cut_alike(other.name, blueprint.name)}. Make one of them unmanaged or a proxy, or give it another "
+                f"db_table."
             )
-        owners[key] = label
+        forbid_shared_names(blueprint)
+
+
+def forbid_shared_names(blueprint: Blueprint) -> None:
+    """Raise `AutomigrateError` where the server cuts the names of two columns, or of two other parts, alike."""
+    parts = (*blueprint.model._meta.indexes, *blueprint.model._meta.constraints)
+    for kind, names in (
+        ("columns", [str(column.field.column) for column in blueprint.columns]),
+        ("indexes or constraints", [part.name for part in parts]),
+    ):
+        whole: dict[str, str] = {}
+        for name in names:
+            other = whole.setdefault(kept_name(blueprint.connection, name), name)
+            if other != name:
+                raise AutomigrateError(
+                    f"{blueprint.owner} has the {kind} {other!r} and {name!r}{cut_alike(other, name)}. Give one of "
+                    f"them a shorter name."
+                )
+
+
+def cut_alike(one: str, other: str) -> str:
+    """Return why two different names are one to the server, or "" where they are equal."""
+    return "" if one == other else f", because the server cuts {one!r} and {other!r} off at the same characters"
 
 
 def cleaned(model_field: Any, value: Any) -> Any:

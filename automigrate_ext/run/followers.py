@@ -6,8 +6,10 @@ from collections.abc import Collection, Iterable
 from dataclasses import replace as evolve
 from typing import Any
 
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Model
 
+from automigrate_ext.declared.blueprint import kept_name
 from automigrate_ext.schema.changes import AlterColumn, Change
 from automigrate_ext.schema.nouns import Schema, Table
 
@@ -24,20 +26,23 @@ def retyped_columns(changes: Iterable[Change]) -> set[tuple[str, str]]:
     }
 
 
-def pointing_columns(models: Iterable[type[Model]], targets: Collection[tuple[str, str]]) -> ColumnsByModel:
+def pointing_columns(
+    connection: BaseDatabaseWrapper, models: Iterable[type[Model]], targets: Collection[tuple[str, str]]
+) -> ColumnsByModel:
     """Return the models with a column that points at one of the targets, and those columns."""
     pointing: ColumnsByModel = {}
     for model in models:
         fields: Iterable[Any] = model._meta.local_fields
-        columns = frozenset(f.column for f in fields if f.is_relation and f.column and target_of(f) in targets)
+        pointing_fields = (f for f in fields if f.is_relation and f.column and target_of(connection, f) in targets)
+        columns = frozenset(kept_name(connection, f.column) for f in pointing_fields)
         if columns:
             pointing[model] = columns
     return pointing
 
 
-def target_of(field: Any) -> tuple[str, str]:
+def target_of(connection: BaseDatabaseWrapper, field: Any) -> tuple[str, str]:
     """Return the table and column that a foreign key points at."""
-    return field.target_field.model._meta.db_table, field.target_field.column
+    return field.target_field.model._meta.db_table, kept_name(connection, field.target_field.column)
 
 
 def retype_followers(current: Schema, declared: Schema, columns: ColumnsByModel) -> Schema:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 from django.apps import apps
+from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.models import Field
 
+from automigrate_ext.declared.blueprint import kept_name
 from automigrate_ext.declared.selection import models_of
 from automigrate_ext.plan.codes import HazardCode
 from automigrate_ext.plan.plan import Judgement, Plan
@@ -21,7 +23,7 @@ def fields_without_value(plan: Plan) -> list[tuple[Judgement, Field[Any, Any]]]:
     lacking = [j for j in plan.refused if all(hazard.code in NEEDS_VALUE for hazard in j.hazards)]
     if len(lacking) < len(plan.refused):
         return []
-    return [(judgement, field) for judgement in lacking if (field := field_of(judgement.change)) is not None]
+    return [(judgement, field) for judgement in lacking if (field := field_of(plan, judgement.change)) is not None]
 
 
 def label_of(field: Field[Any, Any]) -> str:
@@ -37,15 +39,18 @@ def find_model(app_label: str, name: str) -> Any:
         return None
 
 
-def find_field(place: str, name: str) -> Field[Any, Any] | None:
-    """Return the field of a model, or of a table's column, by name, or None."""
+def find_field(place: str, name: str, alias: str = DEFAULT_DB_ALIAS) -> Field[Any, Any] | None:
+    """Return the field of a model, or of a table's column in a database, by name, or None."""
     for model in models_of(apps):
         for field in (*model._meta.local_fields, *model._meta.local_many_to_many):
-            if (place, name) in ((model._meta.label, field.name), (model._meta.db_table, field.column)):
+            column = kept_name(connections[alias], field.column) if field.column else None
+            if (place, name) in ((model._meta.label, field.name), (model._meta.db_table, column)):
                 return field
     return None
 
 
-def field_of(change: Change) -> Field[Any, Any] | None:
+def field_of(plan: Plan, change: Change) -> Field[Any, Any] | None:
     """Return the field of the column that a change adds or alters, or None."""
-    return find_field(change.table, change.new.name) if isinstance(change, (AddColumn, AlterColumn)) else None
+    if not isinstance(change, (AddColumn, AlterColumn)):
+        return None
+    return find_field(change.table, change.new.name, plan.alias)

@@ -16,7 +16,7 @@ from django.db.utils import Error
 from psycopg.pq import TransactionStatus
 
 from automigrate_ext.backends.base import Backend
-from automigrate_ext.backends.naming import noun_columns
+from automigrate_ext.backends.naming import generated_names, noun_columns
 from automigrate_ext.backends.postgresql import dependents, hazards, introspection, schema, scratch, sequences
 from automigrate_ext.backends.postgresql.casts import never_loses
 from automigrate_ext.backends.postgresql.cost import PostgreSQLCost
@@ -91,11 +91,15 @@ class PostgreSQLBackend(Backend):
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
         super().__init__(connection)
         self.compiled: tuple[Work, schema.Compiler] | None = None
+        #: The models' names of columns, by what the server keeps of them.
+        self.whole_names: dict[str, str] = {}
 
     def introspect(self, names: Collection[str]) -> Schema:
         return introspection.introspect(self.connection, names, known=self.known_names)
 
     def scratch(self, blueprints: Sequence[Blueprint]) -> Schema:
+        columns = (column for blueprint in blueprints for column in blueprint.columns)
+        self.whole_names.update({c.name: str(c.field.column) for c in columns if c.name != c.field.column})
         return scratch.scratch(self.connection, blueprints)
 
     def table_names(self) -> frozenset[str]:
@@ -133,6 +137,9 @@ class PostgreSQLBackend(Backend):
 
     def dependents_of(self, parts: Sequence[Part]) -> Mapping[Part, Sequence[Dependent]]:
         return dependents.dependents_of(self.connection, parts)
+
+    def django_named(self, table: Table, noun: Constraint | Index) -> bool:
+        return noun.name in generated_names(self.connection, table, noun, self.whole_names)
 
     def server_named(self, table: Table, noun: Constraint | Index) -> bool:
         return noun.name == chosen_name(table, noun)

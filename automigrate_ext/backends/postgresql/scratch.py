@@ -23,7 +23,14 @@ from django.db.utils import DatabaseError, Error
 
 from automigrate_ext.backends.postgresql import faults
 from automigrate_ext.backends.postgresql.introspection import introspect, rename_columns
-from automigrate_ext.declared.blueprint import Blueprint, ColumnBlueprint, draw, has_automatic_key, is_alter_table_add
+from automigrate_ext.declared.blueprint import (
+    Blueprint,
+    ColumnBlueprint,
+    draw,
+    has_automatic_key,
+    is_alter_table_add,
+    kept_name,
+)
 from automigrate_ext.declared.editor import SQL, SchemaEditor, collecting_editor
 from automigrate_ext.exceptions import ScratchFailed
 from automigrate_ext.schema.nouns import Check, Column, Constraint, Index, PrimaryKey, Schema, Table, Unique
@@ -202,7 +209,7 @@ def is_plain_index(statement: SQL) -> bool:
 
 def reduce_index(blueprint: Blueprint, statement: Statement) -> IndexProbe:
     """Return the index with neutral names: for equal texts over equal types the server makes equal indexes."""
-    types = {column.name: column.type_sql for column in blueprint.columns}
+    types = {column.field.column: column.type_sql for column in blueprint.columns}
     columns = tuple(dict.fromkeys(mentioned_columns(statement)))
     return IndexProbe(
         text=str(reshape(statement, "t", '"i"', neutral_names(columns))),
@@ -362,7 +369,9 @@ def assemble_index(blueprint: Blueprint, statement: Statement, known: Known) -> 
     """Return an index over plain columns, by the server's index of the same shape."""
     probe, table = known.indexes[id(statement)]
     (answer,) = known.read[table].indexes
-    real = {neutral: column for column, neutral in neutral_names(probe.columns).items()}
+    real = {
+        neutral: kept_name(blueprint.connection, column) for column, neutral in neutral_names(probe.columns).items()
+    }
     return decorate_index(blueprint, rename_columns(answer, real), statement)
 
 

@@ -90,12 +90,18 @@ def places(changes: Sequence[Change]) -> dict[str, Place]:
 def object_name(first: str, second: str, kind: str) -> str:
     """Return the name that the server forms from a table's and a column's, cutting the longer of them where necessary.
 
-    Source: makeObjectName() in PostgreSQL's indexcmds.c.
+    Lengths are counted in bytes, and no character is cut in two. Source: makeObjectName() in PostgreSQL's indexcmds.c.
     """
     room = LONGEST_NAME - len(kind) - 2
-    while len(first) + len(second) > room:
-        if len(first) > len(second):
-            first = first[:-1]
+    one, other = len(first.encode()), len(second.encode())
+    while one + other > room:
+        if one > other:
+            one -= 1
         else:
-            second = second[:-1]
-    return f"{first}_{second}_{kind}"
+            other -= 1
+    return f"{cut(first, one)}_{cut(second, other)}_{kind}"
+
+
+def cut(name: str, length: int) -> str:
+    """Return as much of a name as has room in so many bytes."""
+    return name.encode()[:length].decode(errors="ignore")

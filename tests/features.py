@@ -44,6 +44,10 @@ def has_icu(connection: Connection) -> bool:
     return True
 
 
+def is_postgresql_18(connection: Connection) -> bool:
+    return is_postgresql(connection) and not is_generic(connection) and connection.pg_version >= 18_00_00
+
+
 def is_since(*version: int) -> Callable[[Connection], bool]:
     return lambda connection: version <= django.VERSION
 
@@ -68,6 +72,10 @@ def feature(name: str) -> Callable[[Connection], bool]:
 FEATURES: dict[str, tuple[Callable[[Connection], bool], str]] = {
     "postgresql": (is_postgresql, "only PostgreSQL has such types, indexes or constraints"),
     "DDL that is undone": (feature("can_rollback_ddl"), "MariaDB commits each statement that changes a table"),
+    "unproven constraints": (
+        is_postgresql_18,
+        "PostgreSQL has NOT ENFORCED, and NOT NULL that is not valid, since version 18",
+    ),
     "comments": (feature("supports_comments"), "SQLite keeps no comments"),
     "tablespaces": (feature("supports_tablespaces"), "SQLite has no tablespaces, and Django knows none of MariaDB's"),
     "partial indexes": (

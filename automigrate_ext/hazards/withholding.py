@@ -29,7 +29,8 @@ def keeping(change: Change) -> list[Change]:
         return []
     # SQLite numbers only a primary key, and a column that no model declares is not the primary key any longer.
     if change.old.needs_value or change.old.identity == "autoincrement":
-        return [AlterColumn(table=change.table, old=change.old, new=evolve(change.old, null=True, identity=None))]
+        optional = evolve(change.old, null=True, forbids_new_nulls=False, identity=None)
+        return [AlterColumn(table=change.table, old=change.old, new=optional)]
     return []
 
 

@@ -175,7 +175,7 @@ class AlterColumn(Alteration[Column]):
         words = []
         if old.value_type != new.value_type:
             words.append(f"type {old.value_type} to {new.value_type}")
-        if old.null != new.null:
+        if (old.null, old.forbids_new_nulls) != (new.null, new.forbids_new_nulls):
             words.append("allow NULL" if new.null else "forbid NULL")
         if old.default != new.default:
             words.append(f"default {old.default or 'none'} to {new.default or 'none'}")

@@ -24,14 +24,15 @@ class Generated:
 class Column:
     """A column of a table.
 
-    `collation` is None for the default collation of the type; `identity` is None for a plain column,
-    "by default" or "always" for one that the server numbers. `sql` is the definition that creates the
-    column, without key, uniqueness, checks and references; `default_sql` is the default as it was written;
-    `reads` names the columns that a generated column is computed from; `collatable` is set where the type
-    can have a collation; `sequence` is the one that numbers an old serial column; `inherited` is set for a
-    column of the table's parent, which can be dropped only there; `extra` holds further attributes that the
-    server prints, to be repeated where the column is defined again. `digits` are the numbers of all digits
-    and of decimal places that the values are to have, where the server's type has no place for them.
+    `collation` is None for the default collation of the type; `identity` is None for a plain column, "by default"
+    or "always" for one that the server numbers. `sql` is the definition that creates the column, without key,
+    uniqueness, checks and references; `default_sql` is the default as it was written; `reads` names the columns
+    that a generated column is computed from; `collatable` is set where the type can have a collation;
+    `forbids_new_nulls` is set where the server forbids NULL in new rows, and old ones may have it; `sequence` is
+    the one that numbers an old serial column; `inherited` is set for a column of the table's parent, which can be
+    dropped only there; `extra` holds further attributes that the server prints, to be repeated where the column is
+    defined again. `digits` are the numbers of all digits and of decimal places that the values are to have, where the
+    server's type has no place for them.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Column:
     collation: str | None = None
     identity: str | None = None
     comment: str = ""
+    forbids_new_nulls: bool = False
     sql: str = field(default="", compare=False)
     default_sql: str | None = field(default=None, compare=False)
     reads: tuple[str, ...] = field(default=(), compare=False)
@@ -59,7 +61,8 @@ class Column:
     @property
     def needs_value(self) -> bool:
         """Whether an INSERT that does not name the column fails."""
-        return not (self.null or self.default is not None or self.generated or self.identity)
+        allows_null = self.null and not self.forbids_new_nulls
+        return not (allows_null or self.default is not None or self.generated or self.identity)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,14 +82,16 @@ class PrimaryKey:
 class Constraint:
     """A condition that a table's rows must satisfy.
 
-    `named` is set where the model gave the name, so that another name is a difference. `columns` are the
-    columns that the constraint refers to. `sql` is the statement (or, on SQLite, the clause) that creates it.
-    `inherited` is set for a constraint of the table's parent, which can be dropped only there; `valid` is not set for
-    one that was never asked of the rows that were there before it (NOT VALID).
+    `named` is set where the model gave the name, so that another name is a difference. `columns` are the columns
+    that the constraint refers to. `enforced` is unset where the server does not look at the rows. `sql` is the
+    statement (or, on SQLite, the clause) that creates it. `inherited` is set for a constraint of the table's
+    parent, which can be dropped only there; `valid` is not set for one that was never asked of the rows that were
+    there before it (NOT VALID).
     """
 
     kind: ClassVar[str] = "constraint"
 
+    enforced: bool = True
     name: str = field(default="", compare=False)
     named: bool = field(default=False, compare=False)
     sql: str = field(default="", compare=False)
@@ -101,6 +106,10 @@ class Constraint:
     def describe(self) -> str:
         """Describe the constraint in words, without its name."""
         raise NotImplementedError
+
+    @property
+    def manner(self) -> str:
+        return "" if self.enforced else "unenforced "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +138,7 @@ class Check(Constraint):
     columns: tuple[str, ...] = field(default=(), compare=False)
 
     def describe(self) -> str:
-        return f"check ({self.expression})"
+        return f"{self.manner}check ({self.expression})"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,7 +181,7 @@ class ForeignKey(Constraint):
 
     def describe(self) -> str:
         target = f"{self.to_table}({', '.join(self.to_columns)})"
-        return f"foreign key ({', '.join(self.columns)}) to {target}"
+        return f"{self.manner}foreign key ({', '.join(self.columns)}) to {target}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,6 +6,7 @@ import hashlib
 import time
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from django.db.backends.utils import CursorWrapper
 from django.db.utils import OperationalError
@@ -45,7 +46,7 @@ FROM (
     UNION ALL
     SELECT w.name, concat_ws(' ', 'constraint', k.conname, k.contype, k.condeferrable, k.condeferred, k.convalidated,
                              k.confrelid, k.confdeltype, k.confupdtype, k.conkey, k.confkey, k.conbin, k.conexclop,
-                             k.conindid)
+                             k.conindid, {enforced})
     FROM wanted w JOIN pg_constraint k ON k.conrelid = w.oid
     UNION ALL
     SELECT w.name, concat_ws(' ', 'index', ic.relname, ic.relam, ic.reltablespace, ic.reloptions, i)
@@ -141,8 +142,11 @@ class PostgreSQLCopies(Copies):
                 time.sleep(LOOK)
 
     def tables(self, names: Collection[str]) -> dict[str, str]:
+        # NOT ENFORCED came with PostgreSQL 18.
+        version: Any = self.connection.pg_version  # type: ignore[attr-defined]
+        sql = TABLES.replace("{enforced}", "k.conenforced" if version >= 18_00_00 else "true")
         with self.connection.cursor() as cursor:
-            cursor.execute(TABLES, [list(names), [self.quote(name) for name in names]])
+            cursor.execute(sql, [list(names), [self.quote(name) for name in names]])
             return dict(cursor.fetchall())
 
     def run(self, sql: str) -> None:

@@ -41,6 +41,7 @@ LEFT JOIN pg_tablespace t ON t.oid = c.reltablespace
 # 4.1 made such columns, and they are treated as identity columns ("by default").
 COLUMNS = """
 SELECT a.attrelid, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
+       a.attnotnull AND {not_null_not_valid},
        pg_get_expr(d.adbin, d.adrelid), a.attgenerated, a.attidentity,
        CASE WHEN a.attcollation <> ty.typcollation THEN co.collname END, a.attcollation <> 0,
        col_description(a.attrelid, a.attnum), serial.objid::regclass::text, a.attnum, a.attinhcount > 0
@@ -60,6 +61,9 @@ LEFT JOIN LATERAL (
 WHERE a.attrelid = ANY(%s::oid[]) AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attrelid, a.attnum
 """
+
+NOT_NULL_NOT_VALID = """(a.attrelid, a.attnum) IN (SELECT n.conrelid, n.conkey[1] FROM pg_constraint n
+                                               WHERE n.contype = 'n' AND NOT n.convalidated)"""
 
 GENERATED_FROM = """
 SELECT d.adrelid, d.adnum, dep.refobjsubid
@@ -86,7 +90,7 @@ SELECT k.conrelid, k.contype, k.conname, k.conkey, k.confrelid, k.confkey, k.con
                                           JOIN pg_namespace n ON n.oid = o.oprnamespace
                                           ORDER BY e.position) END,
        CASE k.contype WHEN 'x' THEN pg_get_expr(x.indpred, x.indrelid, true) END, k.coninhcount > 0,
-       k.convalidated, k.confupdtype
+       k.convalidated, k.confupdtype, {enforced}
 FROM pg_constraint k
 LEFT JOIN pg_index i ON i.indexrelid = k.conindid AND k.contype IN ('p', 'u')
 LEFT JOIN pg_index x ON x.indexrelid = k.conindid AND k.contype = 'x'
@@ -202,7 +206,7 @@ def introspect(
         if not relations:
             return Schema({})
         oids = [relation.oid for relation in relations]
-        columns = fetch_grouped(cursor, COLUMNS, oids)
+        columns = fetch_grouped(cursor, versioned(connection, COLUMNS), oids)
         constraints = fetch_grouped(cursor, versioned(connection, CONSTRAINTS), oids)
         indexes = fetch_grouped(cursor, versioned(connection, INDEXES), oids)
         reads = generated_from(cursor, oids)
@@ -259,9 +263,16 @@ def qualified(connection: BaseDatabaseWrapper, name: str, namespace: str | None)
 
 
 def versioned(connection: BaseDatabaseWrapper, sql: str) -> str:
-    """Return the query for the server's version: NULLS NOT DISTINCT came with PostgreSQL 15."""
-    can_tell = connection.features.supports_nulls_distinct_unique_constraints
-    return sql.replace("{nulls_not_distinct}", "i.indnullsnotdistinct" if can_tell else "false")
+    """Return the query for the server's version.
+
+    NULLS NOT DISTINCT came with PostgreSQL 15, NOT ENFORCED, and NOT VALID for NOT NULL, with 18.
+    """
+    version: Any = connection.pg_version  # type: ignore[attr-defined]
+    return (
+        sql.replace("{nulls_not_distinct}", "i.indnullsnotdistinct" if version >= 15_00_00 else "false")
+        .replace("{not_null_not_valid}", NOT_NULL_NOT_VALID if version >= 18_00_00 else "false")
+        .replace("{enforced}", "k.conenforced" if version >= 18_00_00 else "true")
+    )
 
 
 def fetch_grouped(cursor: CursorWrapper, sql: str, oids: list[int]) -> defaultdict[int, list[Any]]:
@@ -291,7 +302,7 @@ def fetch_names(
 ) -> CatalogNames:
     """Return the names of the tables read and of those that their foreign keys point at, with their columns."""
     relation_names = {relation.oid: relation.name for relation in relations}
-    column_names = {(oid, row[11]): row[1] for oid, rows in columns.items() for row in rows}
+    column_names = {(oid, row[12]): row[1] for oid, rows in columns.items() for row in rows}
     outside = sorted({row[4] for rows in constraints.values() for row in rows} - {0} - set(relation_names))
     if outside:
         cursor.execute(RELATION_NAMES, [*known, outside])
@@ -308,6 +319,7 @@ def as_column(row: Any, reads: Mapping[tuple[int, int], list[int]], names: Catal
         name,
         kind,
         not_null,
+        forbids_new_nulls,
         default,
         generated,
         identity,
@@ -321,7 +333,8 @@ def as_column(row: Any, reads: Mapping[tuple[int, int], list[int]], names: Catal
     return Column(
         name=name,
         type=kind,
-        null=not not_null,
+        null=not not_null or forbids_new_nulls,
+        forbids_new_nulls=forbids_new_nulls,
         default=None if generated or serial else default,
         generated=Generated(expression=default, stored=generated == "s") if generated else None,
         collation=collation,
@@ -338,7 +351,7 @@ def as_constraint(row: Any, names: CatalogNames) -> Constraint | PrimaryKey:
     """Return a row of `CONSTRAINTS` as a constraint or primary key."""
     (oid, kind, name, numbers, target, target_numbers, on_delete, deferrable, deferred) = row[:9]
     expression, definition, nulls_not_distinct, key_count, index_numbers, tablespace = row[9:15]
-    excluded, operators, condition, inherited, valid, on_update = row[15:]
+    excluded, operators, condition, inherited, valid, on_update, enforced = row[15:]
     columns = names.of(oid, numbers or ())
     when = "deferred" if deferred else "immediate" if deferrable else None
     sql = f"CONSTRAINT {quote(name)} {definition}"
@@ -356,7 +369,15 @@ def as_constraint(row: Any, names: CatalogNames) -> Constraint | PrimaryKey:
             inherited=inherited,
         )
     if kind == "c":
-        return Check(expression=expression, columns=columns, name=name, sql=sql, inherited=inherited, valid=valid)
+        return Check(
+            expression=expression,
+            columns=columns,
+            enforced=enforced,
+            name=name,
+            sql=sql,
+            inherited=inherited,
+            valid=valid,
+        )
     if kind == "x":
         return Exclusion(
             definition=definition,
@@ -374,6 +395,7 @@ def as_constraint(row: Any, names: CatalogNames) -> Constraint | PrimaryKey:
         on_delete=ACTIONS[on_delete],
         on_update=ACTIONS.get(on_update),
         deferrable=when,
+        enforced=enforced,
         name=name,
         sql=sql,
         inherited=inherited,

@@ -617,9 +617,13 @@ class TableCompiler(BaseTableCompiler):
 
     def alter_null(self, change: AlterColumn) -> None:
         old, new = change.old, change.new
-        if old.null == new.null:
+        if (old.null, old.forbids_new_nulls) == (new.null, new.forbids_new_nulls):
             return
         fill = self.fill(new)
+        if old.forbids_new_nulls and fill:
+            # An UPDATE of a row checks the whole row, whichever of its columns is filled first.
+            allow = self.editor.sql_alter_column_null % {"column": self.quote(new.name)}
+            self.before.insert(0, self.alter(allow))
         template = self.editor.sql_alter_column_null if new.null else self.editor.sql_alter_column_not_null
         clause: str = template % {"column": self.quote(new.name)}
         if fill and fill.draw and not new.null:

@@ -125,6 +125,13 @@ class Backend(ABC):
         """
         return {}
 
+    def unfit(self, current: Schema, desired: Schema, changes: Sequence[Change]) -> Mapping[Part, Sequence[Dependent]]:
+        """Return the columns to be converted with the hand-made parts of their tables that do not fit them afterwards.
+
+        By default there are none: the error of the server undoes the run.
+        """
+        return {}
+
     @abstractmethod
     def table_names(self) -> frozenset[str]:
         """Return the names of all tables that the connection sees, as models would name them."""

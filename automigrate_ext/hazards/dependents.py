@@ -20,7 +20,9 @@ from automigrate_ext.schema.changes import (
 from automigrate_ext.schema.nouns import Schema
 
 
-def refuse_dependents(backend: Backend, current: Schema, judgements: Iterable[Judgement]) -> tuple[Judgement, ...]:
+def refuse_dependents(
+    backend: Backend, current: Schema, desired: Schema, judgements: Iterable[Judgement]
+) -> tuple[Judgement, ...]:
     """Return the judgements; changes that the server would not make because of dependents are refused."""
     judgements = tuple(judgements)
     parts = {
@@ -29,7 +31,10 @@ def refuse_dependents(backend: Backend, current: Schema, judgements: Iterable[Ju
         if judgement.verdict is not Verdict.WITHHOLD
     }
     wanted = dict.fromkeys(part for of_change in parts.values() for part in of_change)
-    found = backend.dependents_of(tuple(wanted)) if wanted else {}
+    found = dict(backend.dependents_of(tuple(wanted))) if wanted else {}
+    applied = [judgement.change for judgement in judgements if judgement.verdict is not Verdict.WITHHOLD]
+    for part, unfit in backend.unfit(current, desired, applied).items():
+        found[part] = (*found.get(part, ()), *unfit)
     if not found:
         return judgements
     return tuple(with_dependents(judgement, parts.get(id(judgement), ()), found) for judgement in judgements)

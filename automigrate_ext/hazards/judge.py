@@ -80,6 +80,7 @@ class Judge:
 
     backend: Backend
     current: Schema
+    desired: Schema
     changes: tuple[Change, ...]
     fill: Callable[[str, str], Fill | None]
     accept_data_loss: bool = False
@@ -101,7 +102,7 @@ class Judge:
         for inquiry in staying:
             against[id(inquiry.change)] += self.conclude(inquiry, answers).hazards
         judgements = tuple(with_hazards(self.conclude(i, answers), against[id(i.change)]) for i in inquiries)
-        judgements = refuse_dependents(self.backend, self.current, judgements)
+        judgements = refuse_dependents(self.backend, self.current, self.desired, judgements)
         judgements = refuse_values(self.backend, judgements, self.fills, self.field_name)
         applied: list[Change] = []
         for judgement in judgements:

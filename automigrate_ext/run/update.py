@@ -199,6 +199,7 @@ class Update(Run):
         judge = Judge(
             backend=self.backend,
             current=state.current,
+            desired=state.desired,
             changes=state.changes,
             fill=self.desired.fill,
             accept_data_loss=self.options.accept_data_loss,

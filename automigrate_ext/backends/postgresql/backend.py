@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace as evolve
@@ -17,7 +18,15 @@ from psycopg.pq import TransactionStatus
 
 from automigrate_ext.backends.base import Backend
 from automigrate_ext.backends.naming import generated_names, noun_columns
-from automigrate_ext.backends.postgresql import dependents, hazards, introspection, schema, scratch, sequences
+from automigrate_ext.backends.postgresql import (
+    dependents,
+    hazards,
+    introspection,
+    refitting,
+    schema,
+    scratch,
+    sequences,
+)
 from automigrate_ext.backends.postgresql.casts import never_loses
 from automigrate_ext.backends.postgresql.cost import PostgreSQLCost
 from automigrate_ext.backends.postgresql.extensions import PostgreSQLExtensions
@@ -137,6 +146,12 @@ class PostgreSQLBackend(Backend):
 
     def dependents_of(self, parts: Sequence[Part]) -> Mapping[Part, Sequence[Dependent]]:
         return dependents.dependents_of(self.connection, parts)
+
+    def unfit(self, current: Schema, desired: Schema, changes: Sequence[Change]) -> Mapping[Part, Sequence[Dependent]]:
+        found: defaultdict[Part, list[Dependent]] = defaultdict(list)
+        for table, column, dependent in refitting.unfit(self.connection, current, desired, changes):
+            found[Part(table=table, column=column, verb="changed")].append(dependent)
+        return found
 
     def django_named(self, table: Table, noun: Constraint | Index) -> bool:
         return noun.name in generated_names(self.connection, table, noun, self.whole_names)

@@ -90,7 +90,12 @@ SELECT k.conrelid, k.contype, k.conname, k.conkey, k.confrelid, k.confkey, k.con
                                           JOIN pg_namespace n ON n.oid = o.oprnamespace
                                           ORDER BY e.position) END,
        CASE k.contype WHEN 'x' THEN pg_get_expr(x.indpred, x.indrelid, true) END, k.coninhcount > 0,
-       k.convalidated, k.confupdtype, {enforced}
+       k.convalidated, k.confupdtype,
+       {enforced},
+       CASE k.contype WHEN 'x' THEN ARRAY(SELECT DISTINCT dep.refobjsubid::int2 FROM pg_depend dep
+                                          WHERE dep.classid = 'pg_class'::regclass AND dep.objid = k.conindid
+                                            AND dep.refclassid = 'pg_class'::regclass AND dep.refobjid = k.conrelid
+                                            AND dep.refobjsubid > 0) END
 FROM pg_constraint k
 LEFT JOIN pg_index i ON i.indexrelid = k.conindid AND k.contype IN ('p', 'u')
 LEFT JOIN pg_index x ON x.indexrelid = k.conindid AND k.contype = 'x'
@@ -351,7 +356,7 @@ def as_constraint(row: Any, names: CatalogNames) -> Constraint | PrimaryKey:
     """Return a row of `CONSTRAINTS` as a constraint or primary key."""
     (oid, kind, name, numbers, target, target_numbers, on_delete, deferrable, deferred) = row[:9]
     expression, definition, nulls_not_distinct, key_count, index_numbers, tablespace = row[9:15]
-    excluded, operators, condition, inherited, valid, on_update, enforced = row[15:]
+    excluded, operators, condition, inherited, valid, on_update, enforced, used = row[15:]
     columns = names.of(oid, numbers or ())
     when = "deferred" if deferred else "immediate" if deferrable else None
     sql = f"CONSTRAINT {quote(name)} {definition}"
@@ -381,7 +386,7 @@ def as_constraint(row: Any, names: CatalogNames) -> Constraint | PrimaryKey:
     if kind == "x":
         return Exclusion(
             definition=definition,
-            columns=columns,
+            columns=tuple(dict.fromkeys((*columns, *names.of(oid, used)))),
             elements=tuple(zip(excluded, operators, strict=True)),
             condition=condition,
             name=name,

@@ -32,12 +32,24 @@ def collecting_editor(connection: BaseDatabaseWrapper) -> SchemaEditor:
     """Return a schema editor of the connection that collects SQL, and queries each collation only once."""
     base = connection.SchemaEditorClass
     assert base is not None
-    editor_class = type("CollectingSchemaEditor", (CollectingMixin, base), {})
+    editor_class = type("CollectingSchemaEditor", (CollectingMixin, base), plain_templates(base))
     editor: SchemaEditor = editor_class(connection, collect_sql=True)
     editor.deferred_sql = []
     if editor.sql_create_inline_fk is None:
         editor.sql_create_table = editor.sql_create_table.replace("%(definition)s", f"%(definition)s{MARK}")
     return editor
+
+
+def plain_templates(base: type) -> dict[str, str]:
+    """Return the templates that the editor of a third party has as objects, in the words of the class that it extends.
+
+    Such objects stand for several statements, timeouts and locks of their own, as those of
+    django-pg-zero-downtime-migrations do. A run has its own transaction and its own waiting for locks.
+    """
+    names = (name for name in dir(base) if name.startswith("sql_"))
+    others = [name for name in names if not isinstance(getattr(base, name), (str, type(None)))]
+    texts = {name: [vars(cls)[name] for cls in base.__mro__ if isinstance(vars(cls).get(name), str)] for name in others}
+    return {name: found[0] for name, found in texts.items() if found}
 
 
 class CollectingMixin:

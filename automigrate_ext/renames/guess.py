@@ -109,12 +109,17 @@ class Guess:
     # Tables
 
     def tables(self) -> Iterator[Pair]:
+        pairs: dict[tuple[str, str], Pair] = {}
+        automatic = {new.name for new in self.new_tables if new.automatic}
         for gone in (change for change in self.dropped_tables if not self.ownership.is_kept(change.table, None)):
             owner = self.ownership.tables.get(gone.table)
             for new in self.new_tables if owner else ():
                 if owner and self.is_same_table(gone.old, owner.owner, new):
                     old_name, new_name = self.model_names(gone.table, owner.owner, new)
-                    yield Pair(likeness(gone.table, new.name), old_name, new_name)
+                    pairs[gone.table, new.name] = Pair(likeness(gone.table, new.name), old_name, new_name)
+        for (old, new_table), pair in pairs.items():
+            if new_table not in automatic or not follows(old, new_table, pairs):
+                yield pair
 
     def is_same_table(self, old: Table, owner: str, new: Table) -> bool:
         """Return whether the columns are the same, apart from names made of the model's name.
@@ -135,6 +140,11 @@ class Guess:
         if new.automatic and old.startswith(f"{table}_") and new.name.startswith(f"{table}_"):
             return f"{owner}.{old.removeprefix(f'{table}_')}", new.name.removeprefix(f"{table}_")
         return old, new.name
+
+
+def follows(old: str, new: str, moves: Iterable[tuple[str, str]]) -> bool:
+    """Return whether a many-to-many table gets its new name along with its model's table, which is among the moves."""
+    return any((old, new) == (f"{a}_{field}", f"{b}_{field}") for a, b in moves for field in [old[len(a) + 1 :]])
 
 
 def shape(table: Table, owner: str = "") -> frozenset[tuple[str, str]]:

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from dataclasses import replace as evolve
+from itertools import product
 from typing import Any
 
 from django.db import connections
@@ -45,12 +46,24 @@ class RenameRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenamedModel:
-    """A model that had another name, with the table that it had under that name."""
+    """A model that had another name."""
 
     model: type[Model]
     old_name: str
-    old_table: str
-    is_hint: bool = False
+    request: RenameRequest
+
+    @property
+    def is_hint(self) -> bool:
+        """Whether nobody asked for the rename in this run."""
+        return bool(self.request.hint)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelName:
+    """A name of a model, in small letters, with the request that replaces it; None for the name that it has."""
+
+    name: str
+    request: RenameRequest | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,8 +115,7 @@ class Renames:
     renamed_models: list[RenamedModel] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        # Models first: a field may be named by its model's old name.
-        for request in sorted(self.requests, key=lambda request: request.old.count(".") != 1):
+        for request in sorted(self.requests, key=precedence):
             is_known = self.rename_model(request) or self.rename_field(request) or self.rename_in_database(request)
             if not is_known and request.hint:
                 self.unknown.append(request)
@@ -112,6 +124,8 @@ class Renames:
                     f"{request.label}: no such model, field, table or column in the models of this run. Write "
                     f"app.Model=NewModel, app.Model.field=new_field, table=new_table or table.column=new_column."
                 )
+        for _, through in self.automatic_models() if self.renamed_models else ():
+            self.rename_ends(through)
 
     # From requests to names in the database
 
@@ -134,11 +148,9 @@ class Renames:
         if model is None:
             return False
         old_table = self.truncated(f"{app_label}_{old_name.lower()}")
-        renamed = RenamedModel(model=model, old_name=old_name, old_table=old_table, is_hint=bool(request.hint))
+        renamed = RenamedModel(model=model, old_name=old_name, request=request)
         self.renamed_models.append(renamed)
-        self.add(request, old_table, model._meta.db_table)
-        for many, through in self.automatic_models():
-            self.rename_through(request, renamed, many, through)
+        self.rename_table(request, old_table, model)
         self.rename_parent_links(request, renamed)
         return True
 
@@ -157,15 +169,39 @@ class Renames:
                 if through._meta.auto_created:
                     yield many, through
 
-    def rename_through(self, request: RenameRequest, renamed: RenamedModel, many: Any, through: Any) -> None:
-        """Rename the parts of a many-to-many table that are named after a model: the table itself and a column."""
-        table = through._meta.db_table
-        if many.model is renamed.model:
-            self.add(request, self.truncated(f"{strip_quotes(renamed.old_table)}_{many.name}"), table)
-        name, old_name = str(renamed.model._meta.model_name), renamed.old_name.lower()
-        for end in through._meta.local_fields:
-            if end.is_relation and end.related_model is renamed.model and end.name.endswith(name):
-                self.add(request, f"{end.name.removesuffix(name)}{old_name}_id", end.column, table)
+    def rename_table(self, request: RenameRequest, old_table: str, model: type[Model]) -> None:
+        """Rename the table of a model, and its many-to-many tables, which are named after that."""
+        self.add(request, old_table, model._meta.db_table)
+        for many, through in self.automatic_models():
+            if many.model is model:
+                self.add(request, self.many_to_many_table(old_table, many.name), through._meta.db_table)
+
+    def many_to_many_table(self, table: str, field_name: str) -> str:
+        """Return the name of a many-to-many table after the names of its model's table and of its field.
+
+        Source: django/db/models/fields/related.py, `_get_m2m_db_table`.
+        """
+        return self.truncated(f"{strip_quotes(table)}_{field_name}")
+
+    def rename_ends(self, through: Any) -> None:
+        """Rename the columns of a many-to-many table, whose names depend on those of both models."""
+        source, target = (end for end in through._meta.local_fields if end.is_relation)
+        for old_source, old_target in product(self.names_of(source.related_model), self.names_of(target.related_model)):
+            if source.related_model is target.related_model and old_source != old_target:
+                continue
+            names = end_names(old_source.name, old_target.name)
+            for end, name, requests in zip(
+                (source, target), names, ((old_source, old_target), (old_target, old_source)), strict=True
+            ):
+                request = requests[0].request or requests[1].request
+                if request:
+                    self.add(request, f"{name}_id", end.column, through._meta.db_table)
+
+    def names_of(self, model: type[Model]) -> list[ModelName]:
+        """Return the names of a model in this run: its old ones first."""
+        renamed = [r for r in self.renamed_models if r.model is model]
+        old = [ModelName(name=r.old_name.lower(), request=r.request) for r in renamed]
+        return [*old, ModelName(name=str(model._meta.model_name))]
 
     def rename_parent_links(self, request: RenameRequest, renamed: RenamedModel) -> None:
         """Rename the columns with which child models point at a renamed parent."""
@@ -190,13 +226,14 @@ class Renames:
             self.add(request, old_column, new.column, model._meta.db_table)
         elif new.remote_field.through._meta.auto_created:
             for table in self.names_of_table(model):
-                old_table = self.truncated(f"{strip_quotes(table)}_{parts[2]}")
+                old_table = self.many_to_many_table(table, parts[2])
                 self.add(request, old_table, new.remote_field.through._meta.db_table)
         return True
 
     def names_of_table(self, model: type[Model]) -> list[str]:
         """Return the name of the model's table, with its old names if this run renames it."""
-        return [model._meta.db_table, *(r.old_table for r in self.renamed_models if r.model is model)]
+        name = model._meta.db_table
+        return [name, *(rename.old for rename in self.resolved if not rename.table and rename.new == name)]
 
     def model_by_old_name(self, app_label: str, name: str) -> type[Model] | None:
         """Return the model that had this name and is renamed in this run, or None."""
@@ -218,7 +255,11 @@ class Renames:
                 raise AutomigrateError(f"{request.label}: the models have no column {request.new!r} in {table}.")
             self.add(request, column, request.new, table)
         elif request.new in declared:
-            self.add(request, request.old, request.new)
+            model = next((m for m in self.models if m._meta.db_table == request.new), None)
+            if model is None:
+                self.add(request, request.old, request.new)
+            else:
+                self.rename_table(request, request.old, model)
         else:
             return False
         return True
@@ -341,6 +382,19 @@ class RenameStates:
                     f"{label} found nothing to rename in database {quoted(self.alias)}: there is neither a "
                     f"{rename.kind} {rename.full_old} nor {rename.full_new}."
                 )
+
+
+def precedence(request: RenameRequest) -> int:
+    """Return a number to sort requests by: models first, then tables, then fields, which may go by their old names."""
+    return {1: 0, 2: 2}.get(request.old.count("."), 1)
+
+
+def end_names(source: str, target: str) -> tuple[str, str]:
+    """Return the names of the fields of a many-to-many table, after the names of its models.
+
+    Source: django/db/models/fields/related.py, `create_many_to_many_intermediary_model`.
+    """
+    return (f"from_{source}", f"to_{target}") if source == target else (source, target)
 
 
 def quoted(name: str) -> str:

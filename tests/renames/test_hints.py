@@ -9,7 +9,7 @@ from django.test import override_settings
 
 from automigrate_ext import AutomigrateError, autoupdate, is_actual
 from automigrate_ext.renames.content_types import rename_content_types
-from automigrate_ext.renames.requested import RenamedModel
+from automigrate_ext.renames.requested import RenamedModel, RenameRequest
 from automigrate_ext.starts.checks import check_hints
 from tests.acceptance.helper import Case, State, item
 from tests.management.test_commands import run
@@ -306,8 +306,8 @@ def test_content_types_of_models_that_trade_names(connection):
     before = dict(types.values_list("model", "pk"))
     permission = Permission.objects.using(alias).get(codename="add_todo")
     renamed = [
-        RenamedModel(model=Todo, old_name="TodoList", old_table="todo_todolist"),
-        RenamedModel(model=TodoList, old_name="Todo", old_table="todo_todo"),
+        RenamedModel(model=Todo, old_name="TodoList", request=RenameRequest(old="todo.TodoList", new="Todo")),
+        RenamedModel(model=TodoList, old_name="Todo", request=RenameRequest(old="todo.Todo", new="TodoList")),
     ]
     rename_content_types(renamed, alias, apps)
     assert dict(types.values_list("model", "pk")) == {

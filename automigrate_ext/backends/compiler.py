@@ -37,7 +37,8 @@ class BaseCompiler:
     @cached_property
     def altered_tables(self) -> list[str]:
         """The tables that stay and that something happens to."""
-        return [name for name in self.by_table if self.work.current.get(name) and self.work.desired.get(name)]
+        both = (name for name in self.by_table if self.work.current.get(name) and self.work.desired.get(name))
+        return [name for name in both if name not in self.dropped_tables]
 
     @cached_property
     def dropped_tables(self) -> frozenset[str]:

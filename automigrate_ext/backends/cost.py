@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from automigrate_ext.backends.work import Work, concerned
 from automigrate_ext.plan.cost import Remark, Size
+from automigrate_ext.schema.changes import DropTable
 
 if TYPE_CHECKING:
     from automigrate_ext.backends.base import Backend
@@ -26,7 +27,9 @@ class Cost:
 
     def remarks(self, work: Work, filled: Collection[str]) -> tuple[Remark, ...]:
         """Return what the work costs on the tables that hold rows; of changed ones, these are `filled`."""
-        there = [name for name in concerned(work.changes) if work.current.get(name) and work.desired.get(name)]
+        gone = {change.table for change in work.changes if isinstance(change, DropTable)}
+        names = [name for name in concerned(work.changes) if name not in gone]
+        there = [name for name in names if work.current.get(name) and work.desired.get(name)]
         empty = {change.table for change in work.changes} - set(filled)
         touched = [name for name in there if name not in empty]
         sizes = {name: size for name, size in self.sizes(touched).items() if size.rows} if touched else {}

@@ -13,6 +13,7 @@ from automigrate_ext.backends.rows import Answer, Question, Source, key_columns
 from automigrate_ext.backends.work import Fill
 from automigrate_ext.hazards.dependents import refuse_dependents
 from automigrate_ext.hazards.forecast import Forecast
+from automigrate_ext.hazards.links import Retargeting, pointing, remake, retargeted
 from automigrate_ext.hazards.values import refuse_values
 from automigrate_ext.hazards.withholding import is_withheld, keeping, pointed_at_from_outside
 from automigrate_ext.plan.codes import HazardCode
@@ -39,11 +40,16 @@ from automigrate_ext.schema.nouns import (
     Index,
     PrimaryKey,
     Schema,
+    Table,
     Unique,
 )
 
 ACCEPT = "Pass --accept-data-loss (accept_data_loss=True) to allow it."
 BY_HAND = "Make this change by hand, and run this again."
+UNLINK = (
+    "If a model was renamed, say so with --rename; else pass --accept-data-loss (accept_data_loss=True) to make the "
+    "table again without these rows."
+)
 COUNT_ON = "Pass --count-timeout with more seconds (count_timeout=), or 0 for no limit."
 
 
@@ -75,7 +81,8 @@ class Inquiry:
 class Judge:
     """Judges the changes of a plan; asks the rows about all of them together.
 
-    `fill` returns what rows without a value in a column of a table get, `owners` are the models of the tables.
+    `fill` returns what rows without a value in a column of a table get, `owners` are the models of the tables,
+    `links` the tables, as they are to be, that Django makes for many-to-many fields.
     """
 
     backend: Backend
@@ -85,13 +92,26 @@ class Judge:
     fill: Callable[[str, str], Fill | None]
     accept_data_loss: bool = False
     owners: Mapping[str, str] = field(default_factory=dict)
+    links: Mapping[str, Table] = field(default_factory=dict)
     fills: dict[tuple[str, str], Fill] = field(default_factory=dict)
     #: The columns whose values in `fills` come with the column's own default, so that nothing fills them in.
     defaulted: set[tuple[str, str]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
+        self.retargeted = self.retargeted_with_rows()
+        if self.accept_data_loss and self.retargeted:
+            tables = {name: self.links[name] for name in self.retargeted}
+            self.changes = remake(self.changes, tables, self.current)
         self.forecast = Forecast(backend=self.backend, current=self.current, fill=self.fill, changes=self.changes)
-        self.pointed_at = pointed_at_from_outside(self.backend, self.current, self.changes)
+        self.pointed_at = dict(pointed_at_from_outside(self.backend, self.current, self.changes))
+        for name, other in pointing(self.current, self.retargeted):
+            self.pointed_at[name] = self.pointed_at.get(name, frozenset()) | {other}
+
+    def retargeted_with_rows(self) -> dict[str, Retargeting]:
+        """Return the many-to-many tables whose rows link to something that the models do not."""
+        found = retargeted(self.current, self.links, self.changes)
+        filled = self.backend.rows.filled_tables(list(found)) if found else ()
+        return {name: retargeting for name, retargeting in found.items() if name in filled}
 
     def judge(self) -> Verdicts:
         """Return the judgements; withheld changes are replaced by what makes keeping possible."""
@@ -207,7 +227,31 @@ class Judge:
         pointing = ", ".join(sorted(self.pointed_at[change.table]))
         message = f"{change.describe()}, at which foreign keys of {pointing} point: kept"
         hazard = Hazard(code=HazardCode.REFERENCED, message=message, remedy="Drop those foreign keys first.")
-        return Judgement(change=change, verdict=Verdict.WITHHOLD, hazards=(hazard,))
+        # A table that is to be made again cannot be kept besides.
+        verdict = Verdict.REFUSE if change.table in self.retargeted else Verdict.WITHHOLD
+        return Judgement(change=change, verdict=verdict, hazards=(hazard,))
+
+    # Links
+
+    def keeps_links(self, change: Change, key: ForeignKey) -> bool:
+        """Return whether a new foreign key would make the rows of a many-to-many table link to something else."""
+        if not isinstance(change, AddConstraint) or change.table not in self.retargeted:
+            return False
+        return all(map(self.current.tables[change.table].column, key.columns))
+
+    def inquire_retargeted(self, change: Change) -> Inquiry:
+        """Return the inquiry into a foreign key of a many-to-many table that is to point at another table."""
+        retargeting = self.retargeted[change.table]
+
+        def conclude(answer: Answer) -> Judgement:
+            rows = "rows" if answer.rows is None else plural(answer.rows, "row")
+            link = "links" if answer.rows == 1 else "link"
+            message = f"{change.table} has {rows} that {link} to {retargeting.old}, and is to link to {retargeting.new}"
+            return self.refuse(
+                change, Hazard(code=HazardCode.RETARGETED, message=message, rows=answer.rows, remedy=UNLINK)
+            )
+
+        return Inquiry(change=change, question=self.backend.rows.every_row(self.now(change)), conclude=conclude)
 
     # Columns
 
@@ -227,6 +271,8 @@ class Judge:
         def conclude(answer: Answer) -> Judgement:
             rows = "rows" if answer.rows is None else plural(answer.rows, "row")
             message = f"Column {change.table}.{new.name} is required and the table has {rows} without a value for it"
+            if retargeting := self.retargeted.get(change.table):
+                message += f": it links to {retargeting.old}, and is to link to {retargeting.new}"
             remedy = self.ways_to_fill(change.table, new.name)
             return self.refuse(
                 change, Hazard(code=HazardCode.REQUIRED_COLUMN, message=message, rows=answer.rows, remedy=remedy)
@@ -246,7 +292,7 @@ class Judge:
         """Return how rows can get a value in a new required column; a many-to-many table has no option for that."""
         owner = self.owners.get(table)
         if owner is None:
-            return "If a model was renamed, say so with --rename; else delete these rows first."
+            return UNLINK
         return f"Give the field a default or db_default, allow NULL, or pass --default {owner}.{column}=VALUE."
 
     def inquire_altered_column(self, change: AlterColumn) -> Inquiry:
@@ -422,6 +468,8 @@ class Judge:
         return Inquiry(change=change, question=question, conclude=conclude)
 
     def orphans(self, change: Change, foreign_key: ForeignKey) -> Inquiry | None:
+        if self.keeps_links(change, foreign_key):
+            return self.inquire_retargeted(change)
         source = self.then(change, foreign_key.columns)
         target = self.forecast.target(foreign_key)
         if target is None:

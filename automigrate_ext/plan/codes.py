@@ -23,3 +23,4 @@ class HazardCode(enum.StrEnum):
     NOT_COUNTED = "not-counted"
     REFERENCED = "referenced"
     DEPENDENT = "dependent"
+    RETARGETED = "retargeted"

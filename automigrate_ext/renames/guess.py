@@ -114,7 +114,7 @@ class Guess:
         for gone in (change for change in self.dropped_tables if not self.ownership.is_kept(change.table, None)):
             owner = self.ownership.tables.get(gone.table)
             for new in self.new_tables if owner else ():
-                if owner and self.is_same_table(gone.old, owner.owner, new):
+                if owner and new.name != gone.table and self.is_same_table(gone.old, owner.owner, new):
                     old_name, new_name = self.model_names(gone.table, owner.owner, new)
                     pairs[gone.table, new.name] = Pair(likeness(gone.table, new.name), old_name, new_name)
         for (old, new_table), pair in pairs.items():

@@ -17,7 +17,7 @@ from automigrate_ext.plan.progress import Meter
 from automigrate_ext.run.base import Run
 from automigrate_ext.run.prerequisites import Prerequisites
 from automigrate_ext.run.state import Prepared
-from automigrate_ext.schema.changes import AddConstraint, Change, CreateTable
+from automigrate_ext.schema.changes import AddConstraint, Change, CreateTable, DropTable
 from automigrate_ext.schema.nouns import ForeignKey
 
 
@@ -140,6 +140,7 @@ def run_steps(backend: Backend, prepared: Prepared, steps: Sequence[Step], meter
     changes = prepared.plan.changes
     tables = {step.table for step in steps}
     made = {change.table for change in changes if isinstance(change, CreateTable)}
+    made -= {change.table for change in changes if isinstance(change, DropTable)}
     backend.session.protect(tables - made, targets(changes) - made)
     with backend.metered(meter):
         backend.run(steps)

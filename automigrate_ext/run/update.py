@@ -204,6 +204,7 @@ class Update(Run):
             fill=self.desired.fill,
             accept_data_loss=self.options.accept_data_loss,
             owners={table.name: table.owner for table in state.declared if not table.automatic},
+            links={table.name: table for table in state.declared if table.automatic},
         )
         verdicts = judge.judge()
         judgements = verdicts.judgements

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import replace as evolve
 
-from automigrate_ext.schema.changes import AlterColumn, Change, DropColumn, DropConstraint, DropIndex
+from automigrate_ext.schema.changes import AlterColumn, Change, DropColumn, DropConstraint, DropIndex, DropTable
 from automigrate_ext.schema.matching import match_objects
 from automigrate_ext.schema.nouns import Column, Schema, Table
 
@@ -24,7 +24,9 @@ def schema_after(current: Schema, desired: Schema, declared: Schema, changes: It
     tables = {}
     for table in desired:
         name, old = table.name, current.get(table.name)
-        tables[name] = table_after(old, table, declared.tables[name], by_table[name]) if old else table
+        is_remade = any(isinstance(change, DropTable) for change in by_table[name])
+        stays = old is not None and not is_remade
+        tables[name] = table_after(old, table, declared.tables[name], by_table[name]) if old and stays else table
     return Schema(tables)
 
 

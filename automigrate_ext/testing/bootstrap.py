@@ -267,7 +267,8 @@ def update_tables(selection: Selection, *, verbosity: int, send_signals: bool) -
     run = Update(selection, Options(accept_data_loss=True, verbosity=verbosity, send_signals=send_signals))
     with run.backend.session.guarded():
         plan = run.run()
-    dropped = [before[change.table] for change in plan.changes if isinstance(change, DropTable)]
+    gone = [change.table for change in plan.changes if isinstance(change, DropTable)]
+    dropped = [before[table] for table in gone if table in before]
     return plan, frozenset(table.owner.partition(".")[0] for table in dropped)
 
 

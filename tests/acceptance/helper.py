@@ -25,7 +25,7 @@ from django.db.migrations.state import AppConfigStub
 from automigrate_ext import Plan, Refused, automigrate, autoupdate, is_actual, make_plan
 from automigrate_ext.backends import backend_for
 from automigrate_ext.backends.base import Backend
-from automigrate_ext.schema.changes import AlterColumn, Change
+from automigrate_ext.schema.changes import AlterColumn, Change, DropTable
 from automigrate_ext.schema.nouns import Schema, canonical
 from tests.features import has, is_generic, need
 from tests.plan_shape import assert_shape
@@ -301,13 +301,14 @@ class Case:
         return [dict(zip(columns, row, strict=True)) for row in self.values(table, *columns)]
 
     def assert_survived(self, kept: Mapping[str, list[dict[str, Any]]], plan: Plan, altered: set[str]) -> None:
-        """The tables that are still there hold the values that they held, column by column."""
+        """The tables that the plan did not drop hold the values that they held, column by column."""
+        dropped = {change.table for change in plan.changes if isinstance(change, DropTable)}
         retyped = {
             (change.table, change.new.name)
             for change in plan.changes
             if isinstance(change, AlterColumn) and (change.retypes or change.regenerates)
         }
-        for table in self.introspect(kept):
+        for table in self.introspect(kept.keys() - dropped):
             was = kept[table.name]
             now_columns = {column.name for column in table.columns}
             now = self.rows_of(table.name, sorted(now_columns))

@@ -160,7 +160,120 @@ def test_many_to_many_with_rows_aimed_elsewhere_is_refused(case):
         return State(Tag={"name": NAME}, Mark={"name": NAME}, Item={"name": NAME, "tags": M2M(to)})
 
     plan = case.refused(state("Tag"), state("Mark"), {**ROWS, **PAIRS}, "required-column")
-    assert plan.refused[0].hazards[0].remedy.startswith("If a model was renamed, say so with --rename;")
+    hazard = plan.refused[0].hazards[0]
+    assert hazard.message.endswith("without a value for it: it links to shop_tag, and is to link to shop_mark")
+    assert hazard.remedy.startswith("If a model was renamed, say so with --rename; else pass --accept-data-loss")
+
+
+ENDS = {
+    "another": ("Tag", "Mark"),
+    "self": ("Tag", "self"),
+    "from self": ("self", "Tag"),
+    "parent": ("Child", "Tag"),
+    "named table": ("Tag", "Mark", {"db_table": "links"}),
+    "without constraint": ("Tag", "Mark", {"db_constraint": False}),
+}
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_many_to_many_with_rows_aimed_elsewhere_is_made_again(case, name):
+    old, new, *options = ENDS[name]
+
+    def state(to):
+        field = M2M(to, related_name="+", **(options[0] if options else {}))
+        child = {"bases": ["Tag"], "size": models.IntegerField()}
+        return State(Tag={"name": NAME}, Mark={"name": NAME}, Child=child, Item={"name": NAME, "tags": field})
+
+    before, after = state(old), state(new)
+    case.build(before)
+    case.insert(before, {"Item": [{"name": "a"}, {"name": "b"}], "Child": [{"name": "c", "size": 1}]})
+    through = before["Item"]._meta.get_field("tags").remote_field.through
+    ends = [f.attname for f in through._meta.local_fields if f.is_relation]
+    through._base_manager.using(case.alias).create(**dict.fromkeys(ends, 1))
+    table = through._meta.db_table
+    wanted = [f"Drop table {table}", f"Create table {table}"]
+    codes = ["required-column"] * (2 if "self" in (old, new) else 1)
+    case.refused(before, after, {}, *codes, built=True)
+    case.update(before, after, built=True, changes=wanted, accept_data_loss=True)
+    through = after["Item"]._meta.get_field("tags").remote_field.through
+    assert through._base_manager.using(case.alias).count() == 0
+    assert case.values("shop_item", "name") == [("a",), ("b",)]
+    ends = [f.attname for f in through._meta.local_fields if f.is_relation]
+    target = through._meta.get_field(ends[1].removesuffix("_id")).related_model
+    target._base_manager.using(case.alias).get_or_create(name="z")
+    through._base_manager.using(case.alias).create(**dict.fromkeys(ends, 1))
+
+
+def namesakes(to):
+    state = State(Item={"name": NAME, "tags": M2M(to, related_name="+")}, Tag={"name": NAME})
+    state.models["Other"] = state.make("Tag", {"name": NAME, "Meta": {"app_label": "other"}})
+    state.apps.clear_cache()
+    return state
+
+
+def test_many_to_many_aimed_at_a_model_of_the_same_name(case):
+    # The keys of both tables are the same numbers, so that no row would point at nothing.
+    before, after = namesakes("shop.Tag"), namesakes("other.Tag")
+    case.build(before)
+    case.insert(before, {**ROWS, "Other": [{"name": "x"}, {"name": "y"}], **PAIRS})
+    plan = case.refused(before, after, {}, "retargeted", built=True)
+    message = "shop_item_tags has 2 rows that link to shop_tag, and is to link to other_tag"
+    assert plan.refused[0].hazards[0].message == message
+    case.update(before, after, built=True, accept_data_loss=True)
+    assert case.values("shop_item_tags", "item_id", "tag_id") == []
+    assert case.values("shop_tag", "name") == [("t",), ("u",)]
+
+
+def test_empty_many_to_many_aimed_at_a_model_of_the_same_name(case):
+    case.update(namesakes("shop.Tag"), namesakes("other.Tag"), ROWS, accept_data_loss=True)
+
+
+def test_several_many_to_many_tables_aimed_elsewhere(case):
+    def state(one, two, **fields):
+        many = {"tags": M2M(one, related_name="+"), "marks": M2M(two, related_name="+")}
+        return State(Tag={"name": NAME}, Mark={"name": NAME}, Item={"name": NAME, **many, **fields})
+
+    before, after = state("Tag", "Mark"), state("Mark", "Tag", size=models.IntegerField(default=3))
+    rows = {**ROWS, "Mark": [{"name": "m"}], **PAIRS, "Item.marks": [{"item_id": 1, "mark_id": 1}]}
+    plan = case.update(before, after, rows, accept_data_loss=True)
+    assert [hazard.code for j in plan.judgements for hazard in j.hazards] == ["drops-table", "drops-table"]
+    assert case.values("shop_item", "size") == [(3,)]
+
+
+def test_many_to_many_of_a_renamed_model_aimed_elsewhere(case):
+    def state(name, to):
+        return State(Tag={"name": NAME}, Mark={"name": NAME}, **{name: {"name": NAME, "tags": M2M(to)}})
+
+    case.update(
+        state("Item", "Tag"),
+        state("Thing", "Mark"),
+        {**ROWS, **PAIRS},
+        renames={"shop.Item": "Thing"},
+        accept_data_loss=True,
+        exact=True,
+    )
+
+
+def test_many_to_many_that_others_point_at_is_not_made_again(case):
+    def state(to):
+        return State(Tag={"name": NAME}, Mark={"name": NAME}, Item={"name": NAME, "tags": M2M(to)})
+
+    case.run(state("Tag"))
+    kind = case.introspect(["shop_item_tags"]).tables["shop_item_tags"].column("id").type
+    case.execute(
+        f'CREATE TABLE by_hand (id integer, link_id {kind}, FOREIGN KEY (link_id) REFERENCES "shop_item_tags" ("id"))'
+    )
+    case.refused(state("Tag"), state("Mark"), {**ROWS, **PAIRS}, "referenced", built=True, accept_data_loss=True)
+
+
+def test_likely_rename_where_the_target_was_renamed(case):
+    before = tagged(M2M("Tag"))
+    after = State(Mark={"name": NAME}, Item={"name": NAME, "tags": M2M("Mark")})
+    case.run(before)
+    case.insert(before, {**ROWS, **PAIRS})
+    assert [rename.option for rename in case.plan(after).likely_renames] == ["shop.Tag=Mark"]
+    case.update(before, after, built=True, renames={"shop.Tag": "Mark"})
+    assert case.values("shop_item_tags", "item_id", "mark_id") == [(1, 1), (1, 2)]
 
 
 def test_composite_unique_beside_through(case):

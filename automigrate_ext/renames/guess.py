@@ -83,8 +83,18 @@ class Guess:
         """Return whether an owned column, not kept from an earlier run, could be the new one."""
         owned = self.ownership.owns_column(self.current.tables[table], old)
         kept = self.ownership.is_kept(table, old.name)
-        alike = (old.type, old.generated, old.identity) == (new.type, new.generated, new.identity)
-        return owned and not kept and alike and self.target(table, old.name) == self.new_target(table, new.name)
+        if not owned or kept or (old.generated, old.identity) != (new.generated, new.identity):
+            return False
+        is_alike = old.type == new.type and self.target(table, old.name) == self.new_target(table, new.name)
+        return is_alike or self.is_same_field(table, old, new)
+
+    def is_same_field(self, table: str, old: Column, new: Column) -> bool:
+        """Return whether the old column is what the new one's field had before it became a foreign key, or after that.
+
+        The type may have changed with it, as the values of a key have that of the key.
+        """
+        field = self.fields.get((table, new.name))
+        return field is not None and old.name in (field.name, f"{field.name}_id")
 
     def target(self, table: str, column: str) -> object:
         """Return the table and columns that a column points at now, or None."""
@@ -100,10 +110,12 @@ class Guess:
         """Return the rename by the field's names, or by the column's where the field's old name is unknown."""
         field = self.fields.get((table, new))
         if field is not None and not field.model._meta.auto_created:
+            label, names = field.model._meta.label, {known.name for known in field.model._meta.local_fields}
             old_name = old.removesuffix("_id") if field.is_relation else old
-            names = {known.name for known in field.model._meta.local_fields}
             if old_name not in names and (old_name != old or not field.is_relation):
-                return f"{field.model._meta.label}.{old_name}", str(field.name)
+                return f"{label}.{old_name}", str(field.name)
+            if field.is_relation and field.column == field.attname:
+                return f"{label}.{old}", str(field.attname)
         return f"{table}.{old}", new
 
     # Tables

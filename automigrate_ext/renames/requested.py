@@ -68,12 +68,16 @@ class ModelName:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResolvedRename:
-    """A rename of a table, or of a column of the table that is called `table` afterwards, by names in the database."""
+    """A rename of a table, or of a column of the table that is called `table` afterwards, by names in the database.
+
+    `is_guess` is set where the old name is one of several that the request may mean.
+    """
 
     old: str
     new: str
     request: RenameRequest
     table: str = ""
+    is_guess: bool = False
 
     @property
     def kind(self) -> str:
@@ -129,12 +133,13 @@ class Renames:
 
     # From requests to names in the database
 
-    def add(self, request: RenameRequest, old: str, new: str, table: str = "") -> None:
+    def add(self, request: RenameRequest, old: str, new: str, table: str = "", *, is_guess: bool = False) -> None:
         """Add a rename of a table, or of a column of `table`, unless the names are equal."""
         if table:
             old, new = self.kept(old), self.kept(new)
         if old != new:
-            self.resolved.append(ResolvedRename(old=old, new=new, table=table, request=request))
+            rename = ResolvedRename(old=old, new=new, table=table, request=request, is_guess=is_guess)
+            self.resolved.append(rename)
 
     def find_model(self, app_label: str, name: str) -> type[Model] | None:
         """Return the model of an app by its name, in any case, or None."""
@@ -222,13 +227,26 @@ class Renames:
         if new is None:
             raise AutomigrateError(f"{request.label}: {model._meta.label} has no field {request.new!r}.")
         if not new.many_to_many:
-            old_column = f"{parts[2]}_id" if new.is_relation else parts[2]
-            self.add(request, old_column, new.column, model._meta.db_table)
+            self.rename_column(request, parts[2], new)
         elif new.remote_field.through._meta.auto_created:
             for table in self.names_of_table(model):
                 old_table = self.many_to_many_table(table, parts[2])
                 self.add(request, old_table, new.remote_field.through._meta.db_table)
         return True
+
+    def rename_column(self, request: RenameRequest, old: str, new: Any) -> None:
+        """Rename the column of a field, which may have been that of a foreign key before, or of none.
+
+        A foreign key that goes by the name of its column (`author_id`) is renamed from a column of the old name.
+        """
+        table = new.model._meta.db_table
+        if request.new != new.name:
+            self.add(request, old, new.column, table)
+            return
+        likely, other = (f"{old}_id", old) if new.is_relation else (old, f"{old}_id")
+        self.add(request, likely, new.column, table)
+        if other not in {field.column for field in new.model._meta.local_fields}:
+            self.add(request, other, new.column, table, is_guess=True)
 
     def names_of_table(self, model: type[Model]) -> list[str]:
         """Return the name of the model's table, with its old names if this run renames it."""
@@ -346,8 +364,10 @@ class RenameStates:
         label = rename.request.label
         if is_due:
             self.due.add(label)
+        elif rename.is_guess and label in self.done:
+            pass
         elif rename.old in existing and rename.old not in declared and rename.new in existing:
-            if not rename.request.hint:
+            if not rename.request.hint and not rename.is_guess:
                 raise AutomigrateError(
                     f"Cannot rename {rename.kind} {rename.full_old} to {rename.kind} {rename.full_new}: both "
                     f"are there. Drop the one that is not wanted. Nothing was done."
@@ -403,8 +423,10 @@ def quoted(name: str) -> str:
 
 
 def own_fields(model: type[Model]) -> dict[str, Any]:
-    """Return by name the fields whose columns or tables belong to the model itself."""
-    return {f.name: f for f in (*model._meta.local_fields, *model._meta.local_many_to_many)}
+    """Return the fields whose columns or tables belong to the model itself, by name; foreign keys by attribute too."""
+    fields: Iterable[Any] = model._meta.local_fields
+    keys = {f.attname: f for f in fields if f.is_relation}
+    return {**keys, **{f.name: f for f in (*fields, *model._meta.local_many_to_many)}}
 
 
 def column_names(table: Table | None) -> frozenset[str]:
@@ -478,9 +500,16 @@ def renamed_column(owned: OwnedTable, old: str, new: str) -> OwnedTable:
     return evolve(
         owned,
         columns={new if name == old else name: attributes for name, attributes in owned.columns.items()},
-        objects={
-            identity.replace(repr(old), repr(new)) if "(" in identity else identity: attributes
-            for identity, attributes in owned.objects.items()
-        },
+        objects={renamed_identity(identity, old, new): attributes for identity, attributes in owned.objects.items()},
         kept=tuple(new if name == old else name for name in owned.kept),
     )
+
+
+def renamed_identity(identity: str, old: str, new: str) -> str:
+    """Return the identity of an object with a column renamed; unchanged where it is a name and no structure."""
+    if "(" not in identity:
+        return identity
+    # Columns stand there by themselves, and within the expressions of checks.
+    for quote in ("'", '"', "`"):
+        identity = identity.replace(f"{quote}{old}{quote}", f"{quote}{new}{quote}")
+    return identity

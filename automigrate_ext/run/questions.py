@@ -40,11 +40,12 @@ def find_model(app_label: str, name: str) -> Any:
 
 
 def find_field(place: str, name: str, alias: str = DEFAULT_DB_ALIAS) -> Field[Any, Any] | None:
-    """Return the field of a model, or of a table's column in a database, by name, or None."""
+    """Return the field of a model, by its name or attribute, or of a table's column in a database, or None."""
     for model in models_of(apps):
+        label, table = model._meta.label, model._meta.db_table
         for field in (*model._meta.local_fields, *model._meta.local_many_to_many):
             column = kept_name(connections[alias], field.column) if field.column else None
-            if (place, name) in ((model._meta.label, field.name), (model._meta.db_table, column)):
+            if (place, name) in ((label, field.name), (label, field.attname), (table, column)):
                 return field
     return None
 

@@ -171,6 +171,31 @@ def test_rename_is_asked_for_and_carried_out(built):
     assert Todo.objects.get().desc == "two litres" and is_actual()
 
 
+def test_field_that_became_a_foreign_key_is_asked_for(on_sqlite):
+    drift(
+        "ALTER TABLE todo_todo ADD COLUMN todo_list integer",
+        "UPDATE todo_todo SET todo_list = (SELECT min(id) FROM todo_todolist)",
+        "DROP INDEX " + next(iter(index_names("todo_todo"))),
+        "ALTER TABLE todo_todo DROP COLUMN todo_list_id",
+        "DELETE FROM automigrate_ext_owned",
+    )
+    visitor = Visitor()
+    page = visitor.get("/here/")
+    assert "Was todo.Todo.todo_list renamed?" in page.words
+    answered = visitor.submit(page.form("renamed?"), **{"rename:todo.Todo.todo_list": "todo_list_id"})
+    assert "Rename column todo_todo.todo_list to todo_list_id" in answered.words
+    assert 'former_names = {"todo_list_id": "todo_list"}' in answered.words
+    assert visitor.submit(answered.form("Apply")).status == 303
+    assert Todo.objects.get().todo_list is not None and is_actual()
+
+
+def index_names(table):
+    """Return the names of a table's indexes."""
+    with connections["default"].cursor() as cursor:
+        constraints = connections["default"].introspection.get_constraints(cursor, table)
+    return [name for name, facts in constraints.items() if facts["index"]]
+
+
 def test_rename_of_a_table_by_its_name_has_no_hint(on_sqlite):
     drift("ALTER TABLE todo_todolistimage RENAME TO picture")
     answer = {"database": "default", "rename:picture": "todo_todolistimage"}

@@ -15,7 +15,7 @@ from automigrate_ext.backends.cost import Cost
 from automigrate_ext.backends.extensions import Extensions
 from automigrate_ext.backends.faults import Faults
 from automigrate_ext.backends.filler import Filler
-from automigrate_ext.backends.naming import generated_names
+from automigrate_ext.backends.naming import is_generated_name
 from automigrate_ext.backends.rows import Rows
 from automigrate_ext.backends.session import RunSession
 from automigrate_ext.backends.work import Dependent, Loss, Part, Reference, Step, Work
@@ -161,10 +161,8 @@ class Backend(ABC):
         return frozenset()
 
     def django_named(self, table: Table, noun: Constraint | Index) -> bool:
-        """Return whether the object has the name, hash included, that Django would generate for it."""
-        if not noun.name:
-            return False
-        return noun.name in generated_names(self.connection, table, noun)
+        """Return whether the object has a name, hash included, that Django generated for it."""
+        return is_generated_name(self.connection, table, noun)
 
     def server_named(self, table: Table, noun: Constraint | Index) -> bool:
         """Return whether the object has the name that the server gives a column's own constraint."""

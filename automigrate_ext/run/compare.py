@@ -137,7 +137,8 @@ class Comparer:
         current = with_recorded_digits(current, ownership)
         outside = retype_followers(current, followers.declared, followers.columns) if followers.columns else Schema({})
         declared = Schema({**tables, **outside.tables})
-        desired = self.with_one_collation(adopt(declared, current, ownership, self.backend.type_rules), current)
+        adopted = adopt(declared, current, ownership, self.backend.type_rules, prune=self.run.options.prune)
+        desired = self.with_one_collation(adopted, current)
         differences = self.differences(current, desired, ownership, is_renamed=bool(renames))
         return State(
             current=current,

@@ -26,6 +26,7 @@ from automigrate_ext.run.options import Options
 from automigrate_ext.run.prerequisites import Prerequisites
 from automigrate_ext.run.several import options_for
 from automigrate_ext.run.state import Prepared, State, identify
+from automigrate_ext.schema.adopt import silent_attributes
 from automigrate_ext.schema.after import schema_after
 from automigrate_ext.schema.changes import (
     AddColumn,
@@ -38,7 +39,7 @@ from automigrate_ext.schema.changes import (
     DropTable,
 )
 from automigrate_ext.schema.diff import foreign_objects
-from automigrate_ext.schema.nouns import Column, Table
+from automigrate_ext.schema.nouns import Column, Constraint, Table
 from automigrate_ext.schema.ownership import OwnedTable, Ownership, kept_table, owned_during_run, owned_table
 
 
@@ -236,7 +237,11 @@ class Update(Run):
         if self.options.prune:
             return []
         objects = foreign_objects(state.current, state.desired, state.ownership)
-        return [describe_foreign(table, noun) for table, noun in objects]
+        silent = silent_attributes(state.declared, state.desired)
+        return [
+            *(describe_foreign(table, noun) for table, noun in objects),
+            *(describe_silent(table, attribute, noun) for table, attribute, noun in silent),
+        ]
 
     def expected(self, prepared: Prepared) -> tuple[Expected, ...]:
         """Return the statements to compare a saved plan with, ignoring the time and the values of single rows.
@@ -328,3 +333,14 @@ def describe_foreign(table: Table, noun: Any) -> str:
     if isinstance(noun, Column):
         return f"column {table.name}.{noun.name}"
     return f"{noun.describe()} {noun.name} on {table.name}".replace("  ", " ")
+
+
+def describe_silent(table: Table, attribute: str, noun: Column | Constraint | None) -> str:
+    """Return one line about an attribute on which the models are silent."""
+    if noun is None:
+        return f"{attribute} {getattr(table, attribute)!r} of table {table.name}"
+    value = getattr(noun, attribute)
+    if isinstance(noun, Column):
+        words = repr(value) if attribute == "comment" else value
+        return f"{attribute} {words} of column {table.name}.{noun.name}"
+    return f"ON DELETE {value} of {noun.describe()} on {table.name}"

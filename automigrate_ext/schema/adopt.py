@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from dataclasses import replace as evolve
 from typing import Any
 
 from automigrate_ext.schema.nouns import Column, Constraint, ForeignKey, Index, Schema, Table, Unique
 from automigrate_ext.schema.ownership import Ownership
+
+#: The attributes of columns that the models need not declare.
+COLUMN_ATTRIBUTES = ("default", "collation", "comment")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,24 +30,26 @@ class TypeRules:
     forgotten_actions: frozenset[str] = frozenset()
 
 
-def adopt(desired: Schema, current: Schema, ownership: Ownership, rules: TypeRules) -> Schema:
+def adopt(desired: Schema, current: Schema, ownership: Ownership, rules: TypeRules, *, prune: bool = False) -> Schema:
     """Return the desired schema, with everything that the models do not declare taken from the database.
 
-    A collation, default, comment or storage option set by hand is no difference; an automatic key that is
-    wider than the models require, and the references to it, stay as they are.
+    A collation, default, comment, action on delete or storage option set by hand is no difference; an automatic key
+    that is wider than the models require, and the references to it, stay as they are. With `prune`, all but storage
+    options and such keys are left out.
     """
-    from_database = Adoption(current=current, ownership=ownership, rules=rules, desired=desired)
+    from_database = Adoption(current=current, ownership=ownership, rules=rules, desired=desired, prune=prune)
     return Schema({table.name: from_database.table(table) for table in desired})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Adoption:
-    """The four values from which `adopt` builds each table."""
+    """The values from which `adopt` builds each table."""
 
     desired: Schema
     current: Schema
     ownership: Ownership
     rules: TypeRules
+    prune: bool = False
 
     def table(self, desired: Table) -> Table:
         current = self.current.get(desired.name)
@@ -55,7 +60,7 @@ class Adoption:
             columns=tuple(self.column(desired, current, column) for column in desired.columns),
             constraints=self.constraints(desired, current),
             indexes=self.indexes(desired, current),
-            comment=desired.comment or self.unowned(current, "comment") or "",
+            comment=desired.comment or ("" if self.prune else self.unowned(current, "comment")) or "",
             tablespace=desired.tablespace or self.unowned(current, "tablespace"),
         )
 
@@ -68,7 +73,7 @@ class Adoption:
         if current is None or (current == desired and not table.automatic_key):
             return desired
         taken: dict[str, Any] = {}
-        for attribute in ("default", "collation", "comment"):
+        for attribute in COLUMN_ATTRIBUTES:
             if self.adopts_attribute(current_table, current, desired, attribute):
                 taken[attribute] = getattr(current, attribute)
         if self.adopts_type(table, current, desired):
@@ -77,6 +82,9 @@ class Adoption:
 
     def adopts_attribute(self, table: Table, current: Column, desired: Column, attribute: str) -> bool:
         if getattr(desired, attribute) or not getattr(current, attribute):
+            return False
+        # The table's character set may lack characters that are there.
+        if self.prune and not (attribute == "collation" and current.recoded):
             return False
         if attribute == "default" and (desired.generated or desired.identity):
             return False
@@ -123,7 +131,7 @@ class Adoption:
         for current in unmatched:
             if desired_table.automatic and is_reordered(current, desired):
                 return with_attribute(desired, "columns", current)
-            for attribute in ("on_delete", "tablespace"):
+            for attribute in ("tablespace",) if self.prune else ("on_delete", "tablespace"):
                 if self.adopts_from(table, current, desired, attribute):
                     return with_attribute(desired, attribute, current)
         return desired
@@ -157,6 +165,26 @@ class Adoption:
             if taken and evolve(desired, **taken) == current:
                 return evolve(desired, **taken)
         return desired
+
+
+def silent_attributes(declared: Schema, adopted: Schema) -> Iterator[tuple[Table, str, Column | Constraint | None]]:
+    """Yield the attributes that were taken from the database and that `prune` drops, each with its table and object.
+
+    The object is None for an attribute of the table itself, and has the value from the database.
+    """
+    for table in adopted:
+        plain = declared.tables[table.name]
+        if plain == table:
+            continue
+        if plain.comment != table.comment:
+            yield table, "comment", None
+        for old, column in zip(plain.columns, table.columns, strict=True):
+            for attribute in COLUMN_ATTRIBUTES:
+                if getattr(old, attribute) != getattr(column, attribute):
+                    yield table, attribute, column
+        for before, constraint in zip(plain.constraints, table.constraints, strict=True):
+            if getattr(before, "on_delete", None) != getattr(constraint, "on_delete", None):
+                yield table, "on_delete", constraint
 
 
 def is_reordered(current: Constraint, desired: Constraint) -> bool:

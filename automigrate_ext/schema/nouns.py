@@ -32,7 +32,7 @@ class Column:
     the one that numbers an old serial column; `inherited` is set for a column of the table's parent, which can be
     dropped only there; `extra` holds further attributes that the server prints, to be repeated where the column is
     defined again. `digits` are the numbers of all digits and of decimal places that the values are to have, where the
-    server's type has no place for them.
+    server's type has no place for them; `recoded` is set where the column has another character set than its table.
     """
 
     name: str
@@ -51,6 +51,7 @@ class Column:
     sequence: str | None = field(default=None, compare=False)
     inherited: bool = field(default=False, compare=False)
     extra: str = field(default="", compare=False)
+    recoded: bool = field(default=False, compare=False)
     digits: tuple[int, int] | None = field(default=None, compare=False)
 
     @property

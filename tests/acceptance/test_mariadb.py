@@ -558,3 +558,15 @@ def test_foreign_key_made_by_hand_waits_for_a_run_that_has_both_its_tables(case,
     assert [change.new.name for change in plan.changes if isinstance(change, AddConstraint)] == ["by_hand"]
     assert CONSTRAINT in printed(case, "shop_box")
     assert is_actual(using=case.alias, apps=CODED_WIDER.apps)
+
+
+def test_character_set_of_a_column_stays(case):
+    state = item(name=models.CharField(max_length=20))
+    case.build(state)
+    case.execute(
+        "ALTER TABLE shop_item CONVERT TO CHARACTER SET latin1",
+        "ALTER TABLE shop_item MODIFY name varchar(20) CHARACTER SET utf8mb4 NOT NULL",
+    )
+    case.insert(state, {"Item": [{"name": "😀"}]})
+    assert not case.plan(state, prune=True)
+    assert case.values("shop_item", "name") == [("😀",)]

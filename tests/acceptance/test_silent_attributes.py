@@ -1,8 +1,11 @@
 """What the models are silent about was set by somebody: no difference, and still there after a change."""
 
+import pytest
 from django.db import models
+from django.db.models.functions import Now
 
-from tests.acceptance.helper import State, item
+from tests.acceptance.helper import State, create_models, item
+from tests.features import need
 
 ROWS = {"Item": [{"name": "a", "size": 1}]}
 
@@ -156,3 +159,133 @@ def test_twin_of_a_declared_unique_constraint_stays_the_administrators(case):
 
 def all_objects(table):
     return (*table.constraints, *table.indexes)
+
+
+# What a table made by Django still has, and no model declares any more
+
+
+class Silent:
+    """An attribute that the models before declare, with the words by which it is named and the change that drops it."""
+
+    def __init__(self, field, words, change, *features, table=None):
+        self.field, self.words, self.change, self.features, self.table = field, words, change, features, table
+
+
+SILENT = {
+    "number": Silent(
+        {"size": models.IntegerField(db_default=5)},
+        "default 5 of column shop_item.size",
+        "Change column shop_item.size",
+    ),
+    "text": Silent(
+        {"name": models.CharField(max_length=20, db_default="it's")},
+        "default 'it''s'",
+        "Change column shop_item.name",
+    ),
+    "function": Silent(
+        {"made": models.DateTimeField(db_default=Now(), null=True)}, "default ", "Change column shop_item.made"
+    ),
+    "comment": Silent(
+        {"size": models.IntegerField(db_comment="How big it's")},
+        'comment "How big it\'s" of column shop_item.size',
+        "Change column shop_item.size",
+        "comments",
+    ),
+    "table comment": Silent(
+        {}, "comment 'All items' of table shop_item", "Change table shop_item", "comments", table="All items"
+    ),
+    "key's comment": Silent(
+        {"box": models.ForeignKey("Box", models.CASCADE, null=True, db_comment="Where")},
+        "comment 'Where' of column shop_item.box_id",
+        "Change column shop_item.box_id",
+        "comments",
+    ),
+}
+if hasattr(models, "DB_CASCADE"):
+    for action in ("DB_CASCADE", "DB_SET_NULL"):
+        words = action.removeprefix("DB_").replace("_", " ")
+        SILENT[action] = Silent(
+            {"box": models.ForeignKey("Box", getattr(models, action), null=True)},
+            f"ON DELETE {words} of foreign key (box_id) to shop_box(id) on shop_item",
+            "Drop foreign key (box_id) to shop_box(id)",
+        )
+
+
+def silent_state(more, table=None):
+    fields = {
+        "name": models.CharField(max_length=20),
+        "size": models.IntegerField(),
+        "made": models.DateTimeField(null=True),
+        "box": models.ForeignKey("Box", models.CASCADE, null=True),
+    }
+    meta = {"Meta": {"db_table_comment": table}} if table else {}
+    return State(Box={}, Item={**fields, **more, **meta})
+
+
+@pytest.mark.parametrize("name", SILENT)
+def test_attribute_that_no_model_declares_any_more(case, name):
+    silent = SILENT[name]
+    for feature in silent.features:
+        need(case.connection, feature)
+    before, after = silent_state(silent.field, silent.table), silent_state({})
+    create_models(case.connection, before.managed())
+    rows = {"Box": [{}], "Item": [{"name": "a", "size": 1, "box_id": 1}]}
+    plan = case.update(before, after, rows, changes=[], built=True, exact=False)
+    (kept,) = plan.foreign
+    assert kept.startswith(silent.words)
+    assert plan.as_dict()["foreign"] == [kept]
+    assert case.plan(after).foreign == (kept,)
+    plan = case.plan(after, prune=True)
+    assert plan.foreign == () and plan.changes[0].describe().startswith(silent.change)
+    case.update(before, after, built=True, prune=True)
+    assert case.plan(after).foreign == ()
+
+
+def test_collation_that_no_model_declares_any_more(case):
+    name = {"sqlite": "NOCASE", "postgresql": "C", "mysql": "utf8mb4_bin"}[case.vendor]
+
+    def collated(collation):
+        key = models.CharField(max_length=9, primary_key=True, db_collation=collation)
+        text = models.CharField(max_length=20, db_collation=collation)
+        box = models.ForeignKey("Box", models.CASCADE, null=True)
+        return State(Box={"code": key}, Item={"name": text, "box": box})
+
+    before, after = collated(name), collated(None)
+    create_models(case.connection, before.managed())
+    rows = {"Box": [{"code": "b"}], "Item": [{"name": "a", "box_id": "b"}]}
+    plan = case.update(before, after, rows, changes=[], built=True, exact=False)
+    assert f"collation {name} of column shop_item.name" in plan.foreign
+    assert f"collation {name} of column shop_box.code" in plan.foreign
+    assert len(plan.foreign) == len(set(plan.foreign))
+    case.update(before, after, built=True, prune=True)
+
+
+def test_attributes_of_several_tables_in_one_run(case):
+    def state(**options):
+        number = models.IntegerField(**options)
+        return State(Item={"size": number, "tags": models.ManyToManyField("Tag")}, Tag={"size": number, "rank": number})
+
+    before, after = state(db_default=3), state()
+    create_models(case.connection, before.managed())
+    plan = case.plan(after)
+    assert plan.foreign == tuple(
+        f"default 3 of column {name}" for name in ("shop_item.size", "shop_tag.size", "shop_tag.rank")
+    )
+    case.update(before, after, built=True, prune=True)
+
+
+def test_prune_leaves_what_the_models_declare(case):
+    need(case.connection, "comments")
+    declared = item(size=models.IntegerField(db_default=3, db_comment="x"), Meta={"db_table_comment": "y"})
+    case.build(declared)
+    assert not case.plan(declared, prune=True)
+
+
+def test_storage_options_stay(pg):
+    state = item(size=models.IntegerField(db_index=True))
+    pg.build(state)
+    pg.execute("ALTER TABLE shop_item SET (fillfactor = 70)")
+    (index,) = pg.introspect(["shop_item"]).tables["shop_item"].indexes
+    pg.execute(f'ALTER INDEX "{index.name}" SET (fillfactor = 70)')
+    plan = pg.plan(state, prune=True)
+    assert not plan and plan.foreign == ()

@@ -339,7 +339,8 @@ class TableReader:
         column, check = reader.read()
         if check is not None and is_json(column, check, self.options.value("COLLATE")):
             column, check = evolve(column, type=JSON, collation=None, collatable=False), None
-        self.columns.append(column)
+        is_recoded = reader.charset not in (None, self.options.value("CHARSET"))
+        self.columns.append(evolve(column, recoded=True) if is_recoded else column)
         if check is not None:
             self.constraints.append(Check(expression=check, columns=names_in(check), sql=f"CHECK ({check})"))
 

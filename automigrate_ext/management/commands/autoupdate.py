@@ -98,7 +98,8 @@ exit status: 0 done or nothing to do, 1 --check found differences,
         parser.add_argument(
             "--prune",
             action="store_true",
-            help="Drop columns, constraints and indexes of the models' tables that came from nobody's model.",
+            help="Drop columns, constraints and indexes of the models' tables that came from nobody's model, and "
+            "defaults, collations, comments and actions on delete on which the models are silent.",
         )
 
         parser.add_argument(

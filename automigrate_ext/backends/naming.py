@@ -26,15 +26,18 @@ TABLE_ROOM, COLUMN_ROOM = 11, 7
 READINGS = 10_000
 
 
-def is_generated_name(connection: BaseDatabaseWrapper, table: Table, noun: Constraint | Index) -> bool:
+def is_generated_name(
+    connection: BaseDatabaseWrapper, table: Table, noun: Constraint | Index, whole: Mapping[str, str] | None = None
+) -> bool:
     """Return whether Django generated the name of an object: for its table, or for one that has another name since.
 
-    The digest in the name proves that, as it is made of the names with which the name begins.
+    The digest in the name proves that, as it is made of the names with which the name begins. See `generated_names`
+    for `whole`.
     """
     if not noun.name:
         return False
     return (
-        noun.name in generated_names(connection, table, noun)
+        noun.name in generated_names(connection, table, noun, whole)
         or has_digest_of_its_names(noun)
         or is_cut_name(connection, noun)
         or is_name_of_unnamed_index(table, noun)

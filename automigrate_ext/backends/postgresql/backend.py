@@ -17,7 +17,7 @@ from django.db.utils import Error
 from psycopg.pq import TransactionStatus
 
 from automigrate_ext.backends.base import Backend
-from automigrate_ext.backends.naming import generated_names, noun_columns
+from automigrate_ext.backends.naming import is_generated_name, noun_columns
 from automigrate_ext.backends.postgresql import (
     dependents,
     hazards,
@@ -154,7 +154,7 @@ class PostgreSQLBackend(Backend):
         return found
 
     def django_named(self, table: Table, noun: Constraint | Index) -> bool:
-        return noun.name in generated_names(self.connection, table, noun, self.whole_names)
+        return is_generated_name(self.connection, table, noun, self.whole_names)
 
     def server_named(self, table: Table, noun: Constraint | Index) -> bool:
         return noun.name == chosen_name(table, noun)

@@ -3,8 +3,9 @@
 import pytest
 from django.db import models
 
+from automigrate_ext import Refused
 from automigrate_ext.exceptions import AutomigrateError
-from tests.acceptance.helper import State, item
+from tests.acceptance.helper import State, fingerprint, item
 
 
 @pytest.fixture
@@ -213,3 +214,54 @@ def test_key_that_is_numbered_has_the_only_type_that_can_be(lite, name, after):
     lite.update(before, now, built=True)
     assert '"id" integer NOT NULL PRIMARY KEY AUTOINCREMENT' in definition(lite)
     assert now["Item"]._base_manager.using(lite.alias).create().pk == 71
+
+
+# Tables that are STRICT
+
+
+def strict(case, rows=True, options="STRICT"):
+    case.execute(
+        'CREATE TABLE "shop_item" ("id" integer NOT NULL PRIMARY KEY AUTOINCREMENT, "a" text NOT NULL, '
+        f'"gone" blob NULL) {options}'
+    )
+    if rows:
+        case.execute("INSERT INTO shop_item (a) VALUES ('12')")
+
+
+@pytest.mark.parametrize("rows", [True, False])
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"a": models.TextField(), "b": models.CharField(max_length=9, default="x")},
+        {"a": models.CharField(max_length=9)},
+        {"a": models.TextField(), "b": models.BooleanField(db_default=True)},
+        {"a": models.TextField(), "b": models.ForeignKey("Item", models.CASCADE, null=True)},
+        {"a": models.DecimalField(max_digits=5, decimal_places=2)},
+    ],
+)
+def test_types_that_a_strict_table_cannot_have_are_foreseen(lite, rows, fields):
+    strict(lite, rows)
+    trace = fingerprint(lite.connection)
+    state = item(**fields)
+    (judgement,) = lite.plan(state).refused
+    assert [hazard.code for hazard in judgement.hazards] == ["unable"]
+    assert "shop_item is a STRICT table" in judgement.hazards[0].message
+    with pytest.raises(Refused, match="without STRICT"):
+        lite.run(state, accept_data_loss=True)
+    assert fingerprint(lite.connection) == trace
+
+
+@pytest.mark.parametrize("options", ["STRICT", "WITHOUT ROWID, strict"])
+def test_types_that_a_strict_table_can_have_go_through(lite, options):
+    if "ROWID" in options:
+        lite.execute('CREATE TABLE "shop_item" ("id" integer NOT NULL PRIMARY KEY, "a" text NOT NULL) ' + options)
+        lite.execute("INSERT INTO shop_item VALUES (1, '12')")
+        key = models.IntegerField(primary_key=True)
+    else:
+        strict(lite)
+        key = models.AutoField(primary_key=True)
+    after = item(id=key, a=models.IntegerField(), b=models.FloatField(default=1), c=models.TextField(db_default="x"))
+    lite.run(after)
+    assert lite.query("SELECT a, b, c FROM shop_item") == [(12, 1.0, "x")]
+    assert definition(lite).upper().endswith(options.upper())
+    lite.assert_settled(after, exact=False)

@@ -12,16 +12,23 @@ from automigrate_ext.backends.sqlite3 import hazards, introspection, scratch
 from automigrate_ext.backends.sqlite3.cost import SQLiteCost
 from automigrate_ext.backends.sqlite3.faults import SQLiteFaults
 from automigrate_ext.backends.sqlite3.introspection import Catalog, read_catalog, unquoted
-from automigrate_ext.backends.sqlite3.parser import affinity
+from automigrate_ext.backends.sqlite3.parser import affinity, parse_table
 from automigrate_ext.backends.sqlite3.schema import Compiler, Server, compile_rebuild
 from automigrate_ext.backends.sqlite3.session import SQLiteSession
 from automigrate_ext.backends.sqlite3.tokens import fold
 from automigrate_ext.backends.work import Dependent, Loss, Reference, Step, Work
 from automigrate_ext.declared.blueprint import Blueprint
 from automigrate_ext.schema.adopt import TypeRules
+from automigrate_ext.schema.changes import AddColumn, AlterColumn, Change
 from automigrate_ext.schema.nouns import Column, Schema, Table, Unique
 
 DELETE_ROWS = "DELETE FROM {table}"
+#: The types that a STRICT table may have, see https://sqlite.org/stricttables.html
+STRICT_TYPES = frozenset(("int", "integer", "real", "text", "blob", "any"))
+STRICT = (
+    "{table} is a STRICT table of SQLite, which has no columns of the type {type}, only of INT, INTEGER, REAL, TEXT, "
+    "BLOB and ANY. Make the table again without STRICT, or give the model a field that SQLite stores as one of these."
+)
 #: SQLite has a list of tables with their types since 3.37: https://sqlite.org/releaselog/3_37_0.html
 LISTS_TABLES = (3, 37)
 
@@ -93,6 +100,14 @@ class SQLiteBackend(Backend):
         return sqlite3.sqlite_version_info
 
     # Writing
+
+    def unable(self, change: Change, current: Schema) -> str:
+        table = current.get(change.table)
+        if table is None or not isinstance(change, (AddColumn, AlterColumn)) or change.new.type in STRICT_TYPES:
+            return ""
+        if "STRICT" not in parse_table(table.sql[0]).options:
+            return ""
+        return STRICT.format(table=table.name, type=change.new.type)
 
     def compile(self, work: Work) -> tuple[Step, ...]:
         return tuple(self.compiler(work).steps())

@@ -65,6 +65,17 @@ class LockNotAvailable(AutomigrateError):
     """Another run, or a session that uses the tables, did not end in the time allowed; the run was undone."""
 
 
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C ended a run of which something stays done, because the database does not undo it.
+
+    The attributes are those of `AutomigrateError`. A run that is undone ends with a plain `KeyboardInterrupt`.
+    """
+
+    plan: Plan | None = None
+    applied: tuple[str, ...] = ()
+    pending: tuple[str, ...] = ()
+
+
 class DatabasesFailed(AutomigrateError):
     """Some of several databases failed or refused; the work on the others was done.
 

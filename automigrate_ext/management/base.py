@@ -27,7 +27,7 @@ from django.db.utils import Error as DatabaseError
 from automigrate_ext import conf
 from automigrate_ext.api import select_all
 from automigrate_ext.declared.selection import Models, Selection
-from automigrate_ext.exceptions import AutomigrateError, Refused
+from automigrate_ext.exceptions import AutomigrateError, Interrupted, Refused
 from automigrate_ext.management.exit_status import FAILED, INTERRUPTED
 from automigrate_ext.management.progress_display import ProgressDisplay
 from automigrate_ext.management.several import LeftAlone, SeveralDatabases, describe_databases
@@ -220,6 +220,11 @@ class SchemaCommand(BaseCommand):
             if output_format == "json" and error.plan is not None:
                 self.write_json(failure_dict(error.plan, str(error), error.applied, error.pending))
             raise CommandError(" ".join(str(error).split("\n")), returncode=FAILED) from error
+        except Interrupted as error:
+            if output_format == "json" and error.plan is not None:
+                self.write_json(failure_dict(error.plan, str(error), error.applied, error.pending))
+            self.stderr.write(str(error))
+            sys.exit(INTERRUPTED)
         except KeyboardInterrupt:
             self.stderr.write("Interrupted; nothing was changed.")
             sys.exit(INTERRUPTED)

@@ -18,6 +18,7 @@ from automigrate_ext.backends import backend_for
 from automigrate_ext.backends.base import Backend
 from automigrate_ext.backends.work import Step
 from automigrate_ext.declared.selection import Selection, is_attached, models_of, registered
+from automigrate_ext.exceptions import Interrupted
 from automigrate_ext.plan.cost import Remark
 from automigrate_ext.plan.plan import HookStep, Judgement, LikelyRename, Plan, Request, Verdict
 from automigrate_ext.run import hooks
@@ -31,6 +32,11 @@ from automigrate_ext.run.state import Prepared, State
 from automigrate_ext.schema.changes import CreateExtension
 from automigrate_ext.schema.nouns import Schema
 from automigrate_ext.schema.ownership import OwnedTable
+
+INTERRUPTED_BEFORE_TABLES = (
+    "Interrupted before a table was changed. What the tables need first may be done, and stays; the next run goes on "
+    "from there."
+)
 
 
 def claimed_tables(apps: Apps) -> set[str]:
@@ -120,6 +126,19 @@ class Run(ABC):
             if due.extensions:
                 self.backend.extensions.forget_types()
 
+    @contextmanager
+    def made_early(self) -> Iterator[Prerequisites | None]:
+        """Make the prerequisites early, and yield them; Ctrl-C in the block raises `Interrupted`, as they stay."""
+        made = self.make_early()
+        try:
+            yield made
+        except Interrupted:
+            raise
+        except KeyboardInterrupt as stop:
+            if made is None:
+                raise
+            raise Interrupted(INTERRUPTED_BEFORE_TABLES) from stop
+
     def make_early(self) -> Prerequisites | None:
         """Make the prerequisites for good before anything is compared, where the database cannot try them out.
 
@@ -134,6 +153,8 @@ class Run(ABC):
         except Error as error:
             story = "The run failed before it changed a table"
             raise self.backend.faults.failure(error, story, self.backend.faults.advice(error)) from error
+        except KeyboardInterrupt as stop:
+            raise Interrupted(INTERRUPTED_BEFORE_TABLES) from stop
 
     def make_prerequisites(self) -> Prerequisites:
         """Make what the tables need first for good, in the run's transaction and under its lock; send `pre_run`."""

@@ -11,7 +11,7 @@ from django.db.utils import Error
 
 from automigrate_ext.backends.base import Backend
 from automigrate_ext.backends.work import Step
-from automigrate_ext.exceptions import AutomigrateError, NotConverged, Refused
+from automigrate_ext.exceptions import AutomigrateError, Interrupted, NotConverged, Refused
 from automigrate_ext.plan.plan import Plan
 from automigrate_ext.plan.progress import Meter
 from automigrate_ext.run.base import Run
@@ -25,13 +25,40 @@ from automigrate_ext.schema.nouns import ForeignKey
 class Completed:
     """How much of a run is done for good: its plan, once there is one, and the batches of its steps.
 
-    `undoes_ddl` is whether a batch is a transaction, which is undone if it fails, or one statement.
+    `undoes_ddl` is whether a batch is a transaction, which is undone if it fails, or one statement. `is_under_way` is
+    whether a batch has begun and not ended.
     """
 
     undoes_ddl: bool
     plan: Plan | None = None
     batches: tuple[tuple[Step, ...], ...] = ()
     done: int = 0
+    is_under_way: bool = False
+
+    @contextmanager
+    def batch(self) -> Iterator[None]:
+        """Count a batch as done once the block has run."""
+        self.is_under_way = True
+        yield
+        self.done += 1
+        self.is_under_way = False
+
+    def interruption(self) -> Interrupted | None:
+        """Return the error of a run that was interrupted where something stays done, or None."""
+        if not self.done and (self.undoes_ddl or not self.is_under_way):
+            return None
+        error = Interrupted(self.outcome_of_interruption())
+        self.explain(error)
+        return error
+
+    def outcome_of_interruption(self) -> str:
+        """Return in words what happened to a run that was interrupted."""
+        parts = "transactions" if self.undoes_ddl else "statements"
+        done = f"{self.done} of its {len(self.batches)} {parts}"
+        words = f"Interrupted after {done}, which stay done" if self.done else f"Interrupted after {done}"
+        if self.is_under_way and not self.undoes_ddl:
+            words += "; the one that was under way may be done too"
+        return f"{words}; the next run goes on from there."
 
     def outcome(self) -> str:
         """Return in words what happened to a run that failed."""
@@ -43,7 +70,7 @@ class Completed:
             f"on from there"
         )
 
-    def explain(self, failure: AutomigrateError) -> None:
+    def explain(self, failure: AutomigrateError | Interrupted) -> None:
         """Attach to an error the plan, and which of its statements stay done."""
         failure.plan = self.plan
         planned = self.plan.statements if self.plan else ()
@@ -66,7 +93,8 @@ def execute(run: Run, at_stake: frozenset[str], made: Prerequisites | None) -> P
     if the run has made them already. Everything happens in one transaction, unless the server cannot hold the
     locks of so many tables, or commits each statement by itself. Raises `Refused` before anything is touched,
     `LockNotAvailable` where others did not finish in time, `ExecutionFailed` when a statement fails and `NotConverged`
-    when the database still differs afterwards; the transaction is undone in each case.
+    when the database still differs afterwards; the transaction is undone in each case. Ctrl-C raises `Interrupted`
+    where something stays done.
     """
     completed = Completed(undoes_ddl=run.backend.undoes_ddl)
     with forgetting_types(run):
@@ -78,6 +106,10 @@ def execute(run: Run, at_stake: frozenset[str], made: Prerequisites | None) -> P
             raise failure from error
         except AutomigrateError as failure:
             completed.explain(failure)
+            raise
+        except KeyboardInterrupt as stop:
+            if (interruption := completed.interruption()) is not None:
+                raise interruption from stop
             raise
 
 
@@ -110,8 +142,8 @@ def carry_out(run: Run, at_stake: frozenset[str], made: Prerequisites | None, co
             backend.session.make_sure(prepared.steps)
             run.announce(prepared)
             for batch in completed.batches:
-                run_steps(backend, prepared, batch, meter)
-                completed.done += 1
+                with completed.batch():
+                    run_steps(backend, prepared, batch, meter)
         elif len(completed.batches) == 1:
             run_steps(backend, prepared, prepared.steps, meter)
         if len(completed.batches) == 1 or not backend.undoes_ddl:
@@ -119,9 +151,8 @@ def carry_out(run: Run, at_stake: frozenset[str], made: Prerequisites | None, co
             return prepared.plan
     *first, last = completed.batches
     for batch in first:
-        with backend.exclusive():
+        with completed.batch(), backend.exclusive():
             run_steps(backend, prepared, batch, meter)
-        completed.done += 1
     with backend.exclusive():
         run_steps(backend, prepared, last, meter)
         conclude(run, prepared)

@@ -43,7 +43,8 @@ class Making(Run):
         hints.forbid_malformed(self.selection.models, self.selection.apps)
         with self.backend.session.guarded():
             self.send_pre_migrate()
-            return execute(self, frozenset(), self.make_early())
+            with self.made_early() as made:
+                return execute(self, frozenset(), made)
 
     def tables_at_stake(self, made: Prerequisites) -> frozenset[str]:
         return frozenset()

@@ -36,8 +36,8 @@ class Rebuild(Run):
         if not self.selection.models:
             return self.empty_plan()
         self.send_pre_migrate()
-        made = self.make_early()
-        return execute(self, self.backend.session.steadily(lambda: self.tables_at_stake(made)), made)
+        with self.made_early() as made:
+            return execute(self, self.backend.session.steadily(lambda: self.tables_at_stake(made)), made)
 
     def tables_at_stake(self, made: Prerequisites | None) -> frozenset[str]:
         with self.prerequisites(made):

@@ -89,7 +89,8 @@ class Update(Run):
         if self.saved is not None:
             self.backend.session.steadily(self.check_saved_plan)
         self.send_pre_migrate()
-        return self.proceed(self.make_early())
+        with self.made_early() as made:
+            return self.proceed(made)
 
     def check_saved_plan(self) -> None:
         """Raise `UnusablePlan` if the saved plan is not what the run would do, before receivers are sent anything."""

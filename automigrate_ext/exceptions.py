@@ -37,6 +37,10 @@ class Refused(AutomigrateError):
         self.plan: Plan = plan
 
 
+class SpoiltRecord(AutomigrateError):
+    """The package's record of a database is not what the package wrote."""
+
+
 class UnusableValue(AutomigrateError):
     """The default of a field that rows need cannot be used."""
 

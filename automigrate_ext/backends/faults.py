@@ -33,6 +33,10 @@ class Faults:
         """Return whether the database may not be written, by this role or at all."""
         return False
 
+    def lacks_column(self, error: Error) -> bool:
+        """Return whether a query names a column that its table does not have; by default that cannot be told."""
+        return False
+
     def words(self, error: Error) -> str:
         """Return the server's message."""
         return str(error)

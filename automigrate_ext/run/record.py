@@ -7,7 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from typing import Any
 
+from django.db.utils import Error
+
 from automigrate_ext.backends.base import Backend
+from automigrate_ext.exceptions import SpoiltRecord
 from automigrate_ext.run.record_table import TABLE, RecordTable, owned_row
 from automigrate_ext.schema.nouns import ForeignKey
 from automigrate_ext.schema.ownership import OwnedTable, Ownership
@@ -38,8 +41,20 @@ class Record:
         """Return all rows, by name; none where the database has no record yet."""
         self.rows = {}
         if self.exists():
-            self.rows = self.table.read()
+            try:
+                self.rows = self.table.read()
+            except Error as error:
+                if not self.backend.faults.lacks_column(error):
+                    raise
+                raise self.spoilt("the table has other columns") from error
         return self.rows
+
+    def spoilt(self, reason: str) -> SpoiltRecord:
+        """Return the error about a record that this package did not write."""
+        return SpoiltRecord(
+            f"The record of database {self.alias!r} cannot be read: {reason}. Drop or rename the table {TABLE}, and "
+            f"the next run goes by the models and the tables alone, as where `migrate` made them. Nothing was changed."
+        )
 
     def exists(self) -> bool:
         """Return whether the record exists where this connection makes tables; one in another schema is not read."""
@@ -48,12 +63,19 @@ class Record:
     def read(self) -> Ownership:
         """Return what is recorded of tables."""
         rows = [(name, *row) for name, row in self.load().items() if row[0]]
-        self.parsed = {row: self.parsed.get(row) or parse_row(*row) for row in rows}
+        self.parsed = {row: self.parsed.get(row) or self.parse(row) for row in rows}
         return Ownership(
             tables={row[0]: table for row, table in self.parsed.items()},
             django_named=self.backend.django_named,
             server_named=self.backend.server_named,
         )
+
+    def parse(self, row: tuple[str, str, str]) -> OwnedTable:
+        """Return a row as a value. Raises `SpoiltRecord`."""
+        try:
+            return parse_row(*row)
+        except (ValueError, TypeError, LookupError, AttributeError) as error:
+            raise self.spoilt(f"what it has of {row[0]!r} was not written by this package") from error
 
     def signals(self) -> str:
         """Return the digest of signals that `write` was given last."""
@@ -67,8 +89,11 @@ class Record:
 
     def hooks(self) -> dict[str, str]:
         """Return the digests of the entries that were run, as `write_hooks` was given them last."""
-        digests: dict[str, str] = json.loads(self.load().get(self.hooks_name, ("", "{}"))[1])
-        return digests
+        text = self.load().get(self.hooks_name, ("", "{}"))[1]
+        try:
+            return dict(json.loads(text).items())
+        except (ValueError, AttributeError) as error:
+            raise self.spoilt(f"what it has of {self.hooks_name!r} was not written by this package") from error
 
     @property
     def hooks_name(self) -> str:

@@ -66,9 +66,13 @@ def write_file(path: Path, stamp: Stamp) -> None:
 
 
 def parse(text: str) -> Stamp | None:
-    """Return the stamp from its text; None where there is no text, or one of another version of this package."""
-    facts: dict[str, Any] = json.loads(text) if text else {}
-    return Stamp(**facts) if facts.keys() == Stamp.__dataclass_fields__.keys() else None
+    """Return the stamp from its text; None where there is no text, or none of this version of the package."""
+    try:
+        facts: Any = json.loads(text or "{}")
+    except ValueError:
+        return None
+    is_complete = isinstance(facts, dict) and facts.keys() == Stamp.__dataclass_fields__.keys()
+    return Stamp(**facts) if is_complete else None
 
 
 def render(stamp: Stamp) -> str:
@@ -92,7 +96,7 @@ def is_abandoned(note: str) -> bool:
     Processes on another host cannot be looked up, nor any on Windows; they count as running.
     """
     process, _, host = note.partition(" on ")
-    if not process or host != socket.gethostname() or sys.platform == "win32":
+    if not process.isdecimal() or host != socket.gethostname() or sys.platform == "win32":
         return False
     return int(process) == os.getpid() or not is_alive(int(process))
 

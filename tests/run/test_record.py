@@ -4,10 +4,10 @@ import pytest
 from django.db import models
 from django.db.models import signals
 
-from automigrate_ext import automigrate, autoupdate
-from automigrate_ext.backends import backend_for
+from automigrate_ext import AutomigrateError, automigrate, autoupdate, is_actual, make_plan
+from automigrate_ext.backends import BACKENDS, backend_for
 from automigrate_ext.run.record import Record, parse_row, render_row
-from automigrate_ext.run.record_table import RecordTable
+from automigrate_ext.run.record_table import TABLE, RecordTable
 from automigrate_ext.schema.nouns import ForeignKey
 from automigrate_ext.schema.ownership import OwnedTable
 from tests.acceptance.helper import State, item
@@ -74,3 +74,53 @@ def test_rows_and_notes_send_no_signals(connection, of_installed_apps):
     table.delete(["a note"])
     assert table.read_notes("a note") == {"a note": ""}
     assert not of_installed_apps
+
+
+NO_LIST = '{"columns": {}, "objects": {}, "attributes": 1, "kept": []}'
+SPOILT = ["not json", "[]", '{"columns": 5}', "{}", "null", NO_LIST]
+
+
+@pytest.mark.parametrize("text", SPOILT)
+def test_spoilt_row_is_a_message_with_the_way_out(connection, text):
+    state = item(name=models.CharField(max_length=9))
+    autoupdate(using=connection.alias, apps=state.apps)
+    RecordTable(connection.alias).query().filter(name="shop_item").update(objects_owned=text)
+    for verb in (make_plan, is_actual, autoupdate):
+        with pytest.raises(AutomigrateError, match=r"'shop_item' was not written.*Drop or rename the table"):
+            verb(using=connection.alias, apps=state.apps)
+    drop_record(connection)
+    assert is_actual(using=connection.alias, apps=state.apps)
+    assert not autoupdate(using=connection.alias, apps=state.apps)
+
+
+def drop_record(connection):
+    with connection.cursor() as cursor:
+        cursor.execute(f"DROP TABLE {TABLE}")
+
+
+@pytest.mark.parametrize("text", ["not json", "[]", "5"])
+def test_spoilt_note_of_entries_is_a_message_with_the_way_out(connection, text, settings):
+    settings.AUTOMIGRATE = {"AFTER": {connection.alias: [f"{__name__}.do_nothing"]}}
+    state = item()
+    autoupdate(using=connection.alias, apps=state.apps)
+    RecordTable(connection.alias).write_note(Record(backend_for(connection.alias)).hooks_name, text)
+    with pytest.raises(AutomigrateError, match=r"'hooks of .*Drop or rename"):
+        autoupdate(using=connection.alias, apps=state.apps)
+
+
+def do_nothing(**options):
+    """An entry of AUTOMIGRATE."""
+
+
+@pytest.mark.parametrize("verb", [make_plan, is_actual, autoupdate, automigrate])
+def test_another_table_of_its_name_is_a_message_with_the_way_out(connection, verb):
+    if connection.vendor not in BACKENDS:
+        pytest.skip("the error of another database does not tell what is wrong")
+    with connection.cursor() as cursor:
+        cursor.execute(f"CREATE TABLE {TABLE} (id integer)")
+    state = item(name=models.CharField(max_length=9))
+    with pytest.raises(AutomigrateError, match=r"other columns.*Drop or rename the table automigrate_ext_owned"):
+        verb(using=connection.alias, apps=state.apps)
+    assert connection.introspection.table_names() == [TABLE]
+    drop_record(connection)
+    autoupdate(using=connection.alias, apps=state.apps)

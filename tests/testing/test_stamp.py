@@ -35,7 +35,7 @@ def test_stamp_in_a_file(tmp_path):
     assert list(tmp_path.iterdir()) == [path]
 
 
-@pytest.mark.parametrize("text", ["", "{}", '{"basis": "of another version", "more": 1}'])
+@pytest.mark.parametrize("text", ["", "{}", "not json", "[]", "5", '{"basis": "of another version", "more": 1}'])
 def test_stamp_of_another_version_counts_as_none(text):
     assert stamp.parse(text) is None
 
@@ -55,4 +55,4 @@ def test_mark_is_abandoned_once_its_process_has_ended():
     assert stamp.is_abandoned(f"{os.getpid()} on {host}")
     assert not stamp.is_abandoned(f"{os.getppid()} on {host}")
     assert not stamp.is_abandoned(f"{ended.pid} on another.{host}")
-    assert not stamp.is_abandoned("")
+    assert not stamp.is_abandoned("") and not stamp.is_abandoned(f"x on {host}")

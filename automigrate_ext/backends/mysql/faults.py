@@ -46,6 +46,7 @@ NEEDED = (
     "The role {role} lacks a privilege: GRANT ALTER, CREATE, CREATE TEMPORARY TABLES, DELETE, DROP, INDEX, INSERT, "
     "LOCK TABLES, REFERENCES, SELECT, UPDATE ON `{database}`.* TO {role}."
 )
+UNKNOWN_COLUMN = 1054
 
 
 def code_of(error: BaseException) -> int:
@@ -100,6 +101,9 @@ class MySQLFaults(Faults):
 
     def is_locked(self, error: Error) -> bool:
         return code_of(error) == LOCK_WAIT_TIMEOUT
+
+    def lacks_column(self, error: Error) -> bool:
+        return code_of(error) == UNKNOWN_COLUMN
 
     def is_disturbed(self, error: Error) -> bool:
         return code_of(error) in GONE

@@ -61,6 +61,8 @@ WHERE c.relkind IN ('r', 'p') AND pg_table_is_visible(c.oid) AND strpos(%s, c.re
 ORDER BY length(c.relname) DESC LIMIT 1
 """
 
+UNDEFINED_COLUMN = "42703"
+
 
 def code_of(error: Error) -> str:
     """Return the five characters of the server's error code, or "" where the error is not the server's."""
@@ -131,6 +133,9 @@ class PostgreSQLFaults(Faults):
 
     def is_locked(self, error: Error) -> bool:
         return code_of(error) == LOCK_NOT_AVAILABLE
+
+    def lacks_column(self, error: Error) -> bool:
+        return code_of(error) == UNDEFINED_COLUMN
 
     def is_disturbed(self, error: Error) -> bool:
         return self.is_locked(error) or code_of(error) in GONE

@@ -51,6 +51,10 @@ class SQLiteFaults(Faults):
     def is_fault(self, error: Error) -> bool:
         return bool(advice(error))
 
+    def lacks_column(self, error: Error) -> bool:
+        # The kind of the error is that of any wrong statement.
+        return str(error).startswith("no such column: ")
+
     def is_locked(self, error: Error) -> bool:
         return is_busy(error)
 

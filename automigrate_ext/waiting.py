@@ -6,7 +6,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import OperationalError
 
 #: Seconds of waiting after which there is a message.
@@ -62,6 +64,17 @@ class Waiting:
         return True
 
 
+def connect(connection: BaseDatabaseWrapper) -> None:
+    """Connect. Raises `ImproperlyConfigured` for settings of the database that the driver does not take."""
+    try:
+        connection.ensure_connection()
+    except (TypeError, ValueError) as error:
+        raise ImproperlyConfigured(
+            f"The driver of database {connection.alias!r} does not take what DATABASES has for it: {error}. Look at "
+            f"its OPTIONS ({', '.join(connection.settings_dict['OPTIONS']) or 'none'}) first."
+        ) from error
+
+
 def await_database(alias: str, limit: float, notify: Callable[[str], None] = ignore_message) -> None:
     """Connect, and try again for `limit` seconds where that fails; `notify` is called after one second.
 
@@ -71,7 +84,7 @@ def await_database(alias: str, limit: float, notify: Callable[[str], None] = ign
     waiting = Waiting(limit, notify)
     while True:
         try:
-            return connections[alias].ensure_connection()
+            return connect(connections[alias])
         except OperationalError as error:
             words = f"Waiting for database {alias!r} ({' '.join(str(error).split())})"
             if not waiting.pause(PAUSE, lambda words=words: words):  # type: ignore[misc]

@@ -69,6 +69,10 @@ SQLITE = {"ENGINE": "django.db.backends.sqlite3", "NAME": "db.sqlite3", "OPTIONS
             "sqlite:///db.sqlite3?transaction_mode=IMMEDIATE",
             {**SQLITE, "OPTIONS": {"transaction_mode": "IMMEDIATE"}},
         ),
+        (
+            "sqlite:///db.sqlite3?timeout=2.5&cached_statements=9",
+            {**SQLITE, "OPTIONS": {"timeout": 2.5, "cached_statements": 9}},
+        ),
     ],
 )
 def test_database_url(url, entry):
@@ -86,6 +90,10 @@ def test_database_url(url, entry):
         ("postgresql://host:port/name", "port of the database URL is not valid"),
         ("sqlite://db.sqlite3", "three slashes"),
         ("sqlite:///", "names no file"),
+        ("sqlite:///db.sqlite3?timeout=abc", "option timeout=abc of the database URL .* number"),
+        ("sqlite:///db.sqlite3?timeout=", "option timeout= of"),
+        ("mysql://host/name?connect_timeout=1.5", r"option connect_timeout=1\.5 of"),
+        ("mysql://host/name?read_timeout=abc", "option read_timeout=abc of"),
     ],
 )
 def test_database_url_that_makes_no_sense(url, message):

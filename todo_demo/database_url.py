@@ -1,9 +1,14 @@
 """Read a database URL, as in the environment variable DATABASE_URL, into an entry of DATABASES."""
 
+from collections.abc import Mapping
 from typing import Any
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
 from django.core.exceptions import ImproperlyConfigured
+
+#: The options that drivers take as numbers.
+TYPES_OF_SQLITE = {"timeout": float, "cached_statements": int, "detect_types": int}
+TYPES_OF_MYSQL = {"connect_timeout": int, "read_timeout": int, "write_timeout": int}
 
 
 def parse_database_url(url: str) -> dict[str, Any]:
@@ -35,10 +40,10 @@ def _postgresql(parts: SplitResult) -> dict[str, Any]:
 
 
 def _mysql(parts: SplitResult) -> dict[str, Any]:
-    options = dict(parse_qsl(parts.query, keep_blank_values=True))
-    socket = options.pop("unix_socket", "")
     # mysqlclient takes its timeouts as numbers, and no number as text.
-    typed = {name: int(value) if value.isdecimal() else value for name, value in options.items()}
+    options = _typed(parts, TYPES_OF_MYSQL)
+    socket = options.pop("unix_socket", "")
+    typed = {name: int(value) if str(value).isdecimal() else value for name, value in options.items()}
     return {"ENGINE": "django.db.backends.mysql", **_server(parts, socket), "OPTIONS": typed}
 
 
@@ -68,5 +73,18 @@ def _sqlite(parts: SplitResult) -> dict[str, Any]:
     return {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": name,
-        "OPTIONS": dict(parse_qsl(parts.query, keep_blank_values=True)),
+        "OPTIONS": _typed(parts, TYPES_OF_SQLITE),
     }
+
+
+def _typed(parts: SplitResult, types: Mapping[str, type]) -> dict[str, Any]:
+    """Return the options of a URL, those that the driver takes as numbers as numbers."""
+    options: dict[str, Any] = dict(parse_qsl(parts.query, keep_blank_values=True))
+    for name, kind in types.items():
+        try:
+            options |= {name: kind(options[name])} if name in options else {}
+        except ValueError as error:
+            raise ImproperlyConfigured(
+                f"The option {name}={options[name]} of the database URL is not valid: a number is expected"
+            ) from error
+    return options

@@ -361,7 +361,8 @@ class Rows:
         if not question.source.key:
             return ()
         try:
-            with transaction.atomic(using=self.connection.alias), self.session.limited(self.limit):
+            atomic = transaction.atomic(using=self.connection.alias)
+            with atomic, self.session.limited(self.limit), self.session.replacing():
                 return tuple(self.fetch(self.sample_sql(question)))
         except TookTooLong:
             return ()

@@ -15,7 +15,7 @@ from automigrate_ext.process import run_under_way
 from automigrate_ext.schema.changes import Change
 from automigrate_ext.schema.nouns import Schema
 from automigrate_ext.schema.renaming import Renaming
-from automigrate_ext.waiting import Patience, Waiting, describe_sessions, seconds
+from automigrate_ext.waiting import Patience, Waiting, connect, describe_sessions, seconds
 from automigrate_ext.waiting import Session as OtherSession
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ class RunSession:
 
     def await_access(self) -> None:
         """Connect, and wait until the database can be read."""
-        self.connection.ensure_connection()
+        connect(self.connection)
 
     def why_read_only(self) -> str:
         """Return why nothing can be written through this connection, or "" where the server gives no reason."""
@@ -119,6 +119,14 @@ class RunSession:
     @contextmanager
     def limited(self, seconds: float | None) -> Iterator[None]:
         """Raise `TookTooLong` where a query of the block takes longer; by default there is no way to stop one."""
+        yield
+
+    @contextmanager
+    def replacing(self) -> Iterator[None]:
+        """Read texts for messages while the block runs, with a mark in the place of what is no text.
+
+        By default the server holds no such texts.
+        """
         yield
 
     def batches(self, steps: Sequence[Step]) -> tuple[tuple[Step, ...], ...]:

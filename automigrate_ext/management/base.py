@@ -36,7 +36,7 @@ from automigrate_ext.plan.plan import Plan, failure_dict
 from automigrate_ext.process import run_under_way
 from automigrate_ext.run.execute import refusal
 from automigrate_ext.run.several import set_aside, why_left_alone
-from automigrate_ext.waiting import await_database, ignore_message
+from automigrate_ext.waiting import await_database, connect, ignore_message
 
 
 class ExampleFormatter(DjangoHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -167,6 +167,10 @@ class SchemaCommand(BaseCommand):
                 self.check(databases=aliases)
         except SystemCheckError as error:
             error.returncode = FAILED
+            raise
+        except (TypeError, ValueError):
+            for alias in aliases:
+                connect(connections[alias])
             raise
 
     def handle_databases(self, aliases: Sequence[str], left_alone: Mapping[str, str], options: dict[str, Any]) -> int:

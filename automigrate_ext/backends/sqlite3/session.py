@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from typing import Any
 
 from django.db import transaction
@@ -80,6 +81,16 @@ class SQLiteSession(RunSession):
             yield
 
     @contextmanager
+    def replacing(self) -> Iterator[None]:
+        raw: Any = self.connection.connection
+        # SQLite stores any bytes as a text, and its driver raises an error for those that are not UTF-8.
+        before, raw.text_factory = raw.text_factory, partial(str, encoding="utf-8", errors="replace")
+        try:
+            yield
+        finally:
+            raw.text_factory = before
+
+    @contextmanager
     def writing(self) -> Iterator[bool]:
         """Run the block in a transaction that may write from its start; gives whether there was a wait for that.
 
@@ -138,8 +149,8 @@ class SQLiteSession(RunSession):
     # Waiting
 
     def await_access(self) -> None:
+        super().await_access()
         connection = self.connection
-        connection.ensure_connection()
         if not connection.in_atomic_block:
             with busy_timeout(connection), connection.cursor() as cursor:
                 self.insist(lambda: cursor.execute(TRY_READING))

@@ -139,8 +139,26 @@ def draw_all(backend: Backend, models: Iterable[type[Model]]) -> tuple[SchemaEdi
     """Return the editor and the blueprints of the models' tables. Raises as `forbid_shared_tables` does."""
     editor = collecting_editor(backend.connection)
     blueprints = [draw(editor, model) for model in models]
+    forbid_unquotable(backend, blueprints)
     forbid_shared_tables(backend, blueprints)
     return editor, blueprints
+
+
+def forbid_unquotable(backend: Backend, blueprints: Iterable[Blueprint]) -> None:
+    """Raise `AutomigrateError` for names that Django cannot quote: it does not double the mark in them."""
+    mark = backend.quote("x")[0]
+    for blueprint in blueprints:
+        label = blueprint.model._meta.label
+        names = {f"the table of {label}": blueprint.name} | {
+            f"the column of {label}.{column.field.name}": column.name for column in blueprint.columns
+        }
+        for owner, name in names.items():
+            is_quoted = name[0] == name[-1] == mark and len(name) > 1
+            if mark in (name[1:-1].replace(f"{mark}.{mark}", "", 1) if is_quoted else name):
+                raise AutomigrateError(
+                    f"The name {name!r} of {owner} has a {mark} in it, which Django does not double in SQL as "
+                    f"{backend.connection.display_name} needs it. Give it another name (db_table, db_column)."
+                )
 
 
 def forbid_shared_tables(backend: Backend, blueprints: Iterable[Blueprint]) -> None:

@@ -37,6 +37,12 @@ INTERRUPTED_BEFORE_TABLES = (
     "Interrupted before a table was changed. What the tables need first may be done, and stays; the next run goes on "
     "from there."
 )
+#: What is reported as migrations are marked as applied beside things that none of them has.
+NOT_IN_MIGRATIONS = (
+    "Kept, and in no migration: {kept}. A later migrate loses a kept column without a word where Django makes the "
+    "table anew, as on SQLite. Save what you need and drop it before you go on (--accept-data-loss, and --prune for "
+    "columns made by hand)."
+)
 
 
 def claimed_tables(apps: Apps) -> set[str]:
@@ -299,13 +305,25 @@ class Run(ABC):
             cascade=options.cascade,
         )
 
-    def conclude(self, tables: list[OwnedTable], *, gone: Iterable[str] = (), send_signals: bool = True) -> None:
-        """Write the record, and send `post_migrate` if `send_signals`, in the run's transaction."""
+    def conclude(
+        self,
+        tables: list[OwnedTable],
+        *,
+        gone: Iterable[str] = (),
+        kept: Sequence[str] = (),
+        send_signals: bool = True,
+    ) -> None:
+        """Write the record, and send `post_migrate` if `send_signals`, in the run's transaction.
+
+        `kept` are the columns and tables, in words, that stay though the models do not have them.
+        """
         fingerprint = self.signals_fingerprint() if self.selection.everything else None
         owes_signals = send_signals and not self.backend.undoes_ddl
         self.record.write(tables, gone=gone, signals=fingerprint, owes_signals=owes_signals)
         if self.options.record_migrations:
             record_all(self.backend.connection, self.backend.session.patience.notify)
+            if kept:
+                self.backend.session.patience.notify(NOT_IN_MIGRATIONS.format(kept=", ".join(kept)))
         if send_signals:
             if self.options.send_signals:
                 signals.send_post_migrate(self.backend, self.selection.apps, **self.signal_options())

@@ -150,7 +150,8 @@ class Update(Run):
                 known = not self.selection.everything or self.signals_fingerprint() == self.record.signals()
                 self.rename_content_types()
                 tables, gone = self.owned_tables(again), self.gone(again.ownership, again)
-                self.conclude(tables, gone=gone, send_signals=self.record.owes_signals() or not known)
+                owed = self.record.owes_signals() or not known
+                self.conclude(tables, gone=gone, kept=self.kept(again), send_signals=owed)
 
     def is_record_stale(self, state: State) -> bool:
         """Return whether the record differs from what was compared, or `post_migrate` is due."""
@@ -244,6 +245,19 @@ class Update(Run):
             *(describe_silent(table, attribute, noun) for table, attribute, noun in silent),
         ]
 
+    def kept(self, state: State) -> list[str]:
+        """Return in words what stays in the database after a run and no model has: what is withheld, foreign columns.
+
+        Of the changes, drops alone are left over after a run.
+        """
+        withheld = [
+            f"column {change.table}.{change.old.name}" if isinstance(change, DropColumn) else f"table {change.table}"
+            for change in state.changes
+            if isinstance(change, (DropColumn, DropTable))
+        ]
+        foreign = foreign_objects(state.current, state.desired, state.ownership)
+        return [*withheld, *(describe_foreign(table, noun) for table, noun in foreign if isinstance(noun, Column))]
+
     def expected(self, prepared: Prepared) -> tuple[Expected, ...]:
         """Return the statements to compare a saved plan with, ignoring the time and the values of single rows.
 
@@ -300,7 +314,8 @@ class Update(Run):
 
     def settle(self, reached: State) -> None:
         self.rename_content_types()
-        self.conclude(self.owned_tables(reached), gone=self.gone(self.record.read(), reached))
+        gone = self.gone(self.record.read(), reached)
+        self.conclude(self.owned_tables(reached), gone=gone, kept=self.kept(reached))
 
     # The record
 

@@ -108,7 +108,7 @@ class Backend(ABC):
 
     def statements(self, blueprint: Blueprint) -> tuple[str, ...]:
         """Return the statements that make the table, without its foreign keys where they can be added later."""
-        return (blueprint.create, *map(str, blueprint.objects), *blueprint.comments)
+        return (blueprint.create, *blueprint.extras, *map(str, blueprint.objects), *blueprint.comments)
 
     @abstractmethod
     def references(self, names: Collection[str]) -> tuple[Reference, ...]:

@@ -11,7 +11,14 @@ from django.db.backends.ddl_references import Statement
 from django.db.backends.utils import split_identifier
 from django.db.models import CompositePrimaryKey, Field, Model, UniqueConstraint
 
-from automigrate_ext.declared.editor import MARK, SQL, SchemaEditor, comment_statements, compose
+from automigrate_ext.declared.editor import (
+    MARK,
+    SQL,
+    SchemaEditor,
+    comment_statements,
+    compose,
+    extra_statements,
+)
 from automigrate_ext.schema.nouns import ForeignKey, Unique
 
 #: The suffix in the name that the schema editor gives to a foreign key created along with its table.
@@ -42,9 +49,10 @@ class ColumnBlueprint:
 class Blueprint:
     """The table of a model.
 
-    `create` is the CREATE TABLE statement, with `MARK` before its closing bracket where foreign keys are
-    not part of it. `objects` are the statements that Django defers (unique constraints and indexes),
-    `clauses` are those that Meta.constraints add to the table, by name.
+    `create` is the CREATE TABLE statement, with `MARK` before its closing bracket where foreign keys are not part
+    of it. `extras` are statements that the engine's schema editor adds to Django's, and `follows_extras` is unset
+    where the server does not accept them for a temporary table. `objects` are the statements that Django defers
+    (unique constraints and indexes), `clauses` are those that Meta.constraints add to the table, by name.
     """
 
     connection: BaseDatabaseWrapper
@@ -60,6 +68,8 @@ class Blueprint:
     foreign_keys: tuple[ForeignKey, ...]
     given_names: frozenset[str]
     plain: bool
+    extras: tuple[str, ...] = ()
+    follows_extras: bool = True
 
     @property
     def owner(self) -> str:
@@ -100,6 +110,7 @@ def draw(editor: SchemaEditor, model: type[Model]) -> Blueprint:
             kept_name(editor.connection, given.name) for given in (*model._meta.indexes, *model._meta.constraints)
         ),
         plain=is_plain(model, columns),
+        extras=extra_statements(editor, model),
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
@@ -115,12 +116,42 @@ def quote_bytes(value: bytes) -> str:
     return f"'{text}'" if is_plain else f"x'{value.hex()}'"
 
 
+def extra_statements(editor: SchemaEditor, model: type[Model]) -> tuple[str, ...]:
+    """Return what the engine's `create_model` runs for the model beside the statements of Django's own.
+
+    Only PostgreSQL is followed. An engine's editors may share what they collect with, so another one is made.
+    """
+    if editor.connection.vendor != "postgresql" or type(editor).create_model is BaseDatabaseSchemaEditor.create_model:
+        return ()
+    watched = collecting_editor(editor.connection)
+    create_model = watched.create_model
+    # Many-to-many tables are models of their own, for which this function is called too.
+    watched.create_model = no_statements
+    BaseDatabaseSchemaEditor.create_model(watched, model)
+    known = Counter(collected(watched))
+    create_model(model)
+    return tuple((Counter(collected(watched)) - known).elements())
+
+
+def no_statements(model: type[Model]) -> None:
+    """Stand for `create_model` where nothing is to be collected."""
+
+
+def collected(editor: SchemaEditor) -> list[str]:
+    """Return the statements that the editor has collected, those to run later included, and forget them."""
+    statements = [*editor.collected_sql, *(str(sql) for sql in editor.deferred_sql if sql is not None)]
+    editor.collected_sql.clear()
+    editor.deferred_sql.clear()
+    return statements
+
+
 def wording(editor: SchemaEditor, model: type[Model]) -> Iterator[str]:
     """Yield all statements with which Django would create the model's table; less work than `draw`."""
     editor.deferred_sql.clear()
     yield compose(editor, *editor.table_sql(model))
     statements = (*editor.deferred_sql, *editor._model_indexes_sql(model), *comment_statements(editor, model))
     yield from (str(sql) for sql in statements if sql is not None)
+    yield from extra_statements(editor, model)
 
 
 def compose(editor: SchemaEditor, sql: str, params: Collection[Any] | None) -> str:

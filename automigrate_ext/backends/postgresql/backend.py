@@ -109,7 +109,9 @@ class PostgreSQLBackend(Backend):
     def scratch(self, blueprints: Sequence[Blueprint]) -> Schema:
         columns = (column for blueprint in blueprints for column in blueprint.columns)
         self.whole_names.update({c.name: str(c.field.column) for c in columns if c.name != c.field.column})
-        return scratch.scratch(self.connection, blueprints)
+        followed, notes = scratch.follow(self.connection, blueprints)
+        self.notes = tuple(dict.fromkeys((*self.notes, *notes)))
+        return scratch.scratch(self.connection, followed)
 
     def table_names(self) -> frozenset[str]:
         with self.connection.cursor() as cursor:

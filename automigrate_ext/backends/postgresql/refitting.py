@@ -15,17 +15,17 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import DatabaseError
 
 from automigrate_ext.backends.postgresql import faults
+from automigrate_ext.backends.postgresql.definitions import create_index
 from automigrate_ext.backends.work import Dependent
 from automigrate_ext.schema.changes import AlterColumn, Change, DropColumn, DropConstraint, DropIndex
-from automigrate_ext.schema.nouns import Column, Constraint, ForeignKey, Index, IndexKey, Schema, Table
+from automigrate_ext.schema.nouns import Column, Constraint, ForeignKey, Index, Schema, Table
 
-#: The name of the empty table, and the same in SQL.
-PROBE = "pg_temp.automigrate_ext_refit"
+#: The name of the empty table; it is found there first, as nothing else has the name.
+PROBE = "automigrate_ext_refit"
 CREATE_PROBE = "CREATE TEMPORARY TABLE automigrate_ext_refit ({columns})"
 ADD_CONSTRAINT = "ALTER TABLE {probe} ADD {clause}"
 SET_DEFAULT = "ALTER TABLE {probe} ALTER COLUMN {column} SET DEFAULT {default}"
 ADD_GENERATED = "ALTER TABLE {probe} ADD COLUMN automigrate_ext_again {type} GENERATED ALWAYS AS ({expression}) STORED"
-CREATE_INDEX = "CREATE {unique}INDEX ON {probe} USING {method} ({keys}){include}{condition}"
 
 COMPARE = "NULL::{one} = NULL::{other}"
 
@@ -152,24 +152,8 @@ class Refit:
         return column.type
 
     def of_index(self, index: Index) -> Candidate:
-        sql = CREATE_INDEX.format(
-            unique="UNIQUE " if index.unique else "",
-            probe=PROBE,
-            method=self.quote(index.method),
-            keys=", ".join(map(self.key, index.keys)),
-            include=f" INCLUDE ({', '.join(map(self.quote, index.include))})" if index.include else "",
-            condition=f" WHERE {index.condition}" if index.condition else "",
-        )
+        sql = create_index(self.quote, PROBE, index, named=False)
         return self.part("index", index.name), frozenset(index.columns), sql
-
-    def key(self, key: IndexKey) -> str:
-        words = [
-            self.quote(key.column) if key.column else f"({key.expression})",
-            f"COLLATE {self.quote(key.collation)}" if key.collation else "",
-            key.opclass or "",
-            key.order,
-        ]
-        return " ".join(filter(None, words))
 
     def of_generated(self, column: Column, expression: str) -> Candidate:
         sql = ADD_GENERATED.format(probe=PROBE, type=column.type, expression=expression)

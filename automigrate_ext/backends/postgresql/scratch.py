@@ -19,9 +19,11 @@ from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.ddl_references import Columns, Statement
 from django.db.backends.ddl_references import Table as TableReference
+from django.db.backends.utils import split_identifier
 from django.db.utils import DatabaseError, Error
 
 from automigrate_ext.backends.postgresql import faults
+from automigrate_ext.backends.postgresql.definitions import create_index
 from automigrate_ext.backends.postgresql.introspection import introspect, rename_columns
 from automigrate_ext.declared.blueprint import (
     Blueprint,
@@ -67,6 +69,56 @@ class IndexProbe:
     types: tuple[str, ...]
     columns: tuple[str, ...]
     statement: Statement
+
+
+def follow(connection: BaseDatabaseWrapper, blueprints: Sequence[Blueprint]) -> tuple[list[Blueprint], list[str]]:
+    """Return the blueprints, and notes on the statements of an engine's editor that cannot be compared.
+
+    Such a statement names the table as it likes, so the temporary one has the same name, and one with a schema in its
+    name is not tried: the statement would reach the live table.
+    """
+    added = {blueprint.name: blueprint for blueprint in blueprints if blueprint.extras}
+    probes = [probe_extras(connection, blueprint) for name, blueprint in added.items() if not split_identifier(name)[0]]
+    tables = accepted(connection, probes)
+    engine = connection.settings_dict["ENGINE"]
+    notes = [
+        f"Not compared: what the schema editor of {engine} adds for {blueprint.owner}: {'; '.join(blueprint.extras)}"
+        for name, blueprint in added.items()
+        if name not in tables or count_extras(blueprint, tables[name]) < len(blueprint.extras)
+    ]
+    followed = [
+        evolve(blueprint, follows_extras=blueprint.name in tables) if blueprint.extras else blueprint
+        for blueprint in blueprints
+    ]
+    return followed, notes
+
+
+def accepted(connection: BaseDatabaseWrapper, probes: Sequence[Probe]) -> dict[str, Table]:
+    """Return the scratch tables that the server accepts, tried one by one where it does not accept all together."""
+    try:
+        return build(connection, probes)
+    except ScratchFailed:
+        if len(probes) == 1:
+            return {}
+    return {name: table for probe in probes for name, table in accepted(connection, [probe]).items()}
+
+
+def probe_extras(connection: BaseDatabaseWrapper, blueprint: Blueprint) -> Probe:
+    """Return the model's own table under its own name, with what the engine's editor adds to it."""
+    again = draw(scratch_editor(connection, {}), blueprint.model)
+    return Probe(
+        name=blueprint.name,
+        statements=(again.create_sql(), *blueprint.extras, *map(str, again.objects)),
+        owners=(blueprint.owner,),
+    )
+
+
+def count_extras(blueprint: Blueprint, answer: Table) -> int:
+    """Return how many constraints and indexes come from the engine's editor."""
+    known = {blueprint.name_of(statement) for statement in blueprint.objects}
+    columns = dict(zip((c.name for c in answer.columns), blueprint.columns, strict=True))
+    constraints = [noun for noun in answer.constraints if decorate_constraint(blueprint, noun, columns) is noun]
+    return len(constraints) + sum(index.name not in known for index in answer.indexes)
 
 
 def scratch(connection: BaseDatabaseWrapper, blueprints: Sequence[Blueprint]) -> Schema:
@@ -192,8 +244,10 @@ def create_table(connection: BaseDatabaseWrapper, name: str, columns: Iterable[s
 
 def is_reducible(blueprint: Blueprint) -> bool:
     """Return whether the table can be assembled from its columns and indexes, each tried in another table."""
-    return blueprint.plain and all(
-        is_alter_table_add(statement) or is_plain_index(statement) for statement in blueprint.objects
+    return (
+        blueprint.plain
+        and not blueprint.extras
+        and all(is_alter_table_add(statement) or is_plain_index(statement) for statement in blueprint.objects)
     )
 
 
@@ -290,6 +344,8 @@ def index_probe(connection: BaseDatabaseWrapper, name: str, probe: IndexProbe, o
 
 def probe_whole(connection: BaseDatabaseWrapper, blueprint: Blueprint, number: int) -> Probe:
     """Return the model's own table, without its foreign keys, under a name without a schema."""
+    if blueprint.extras and blueprint.follows_extras:
+        return probe_extras(connection, blueprint)
     name = f"probe_table_{number}"
     again = draw(scratch_editor(connection, {blueprint.name: name}), blueprint.model)
     return Probe(
@@ -383,7 +439,7 @@ def facts(blueprint: Blueprint) -> dict[str, object]:
         "owner": blueprint.owner,
         "automatic": bool(model._meta.auto_created),
         "automatic_key": has_automatic_key(model),
-        "sql": (blueprint.create, *map(str, blueprint.objects), *blueprint.comments),
+        "sql": (blueprint.create, *blueprint.extras, *map(str, blueprint.objects), *blueprint.comments),
     }
 
 
@@ -407,7 +463,11 @@ def decorate_index(blueprint: Blueprint, answer: Index, statement: SQL) -> Index
 def decorate(blueprint: Blueprint, answer: Table) -> Table:
     """Return a table that was built as a whole, with Django's SQL for its parts."""
     checks = [column.check for column in blueprint.columns if column.check]
-    statements = {blueprint.name_of(statement): statement for statement in blueprint.objects}
+    quote = blueprint.connection.ops.quote_name
+    statements: dict[str, SQL] = {
+        index.name: create_index(quote, blueprint.name, index) for index in answer.indexes if blueprint.extras
+    }
+    statements.update({blueprint.name_of(statement): statement for statement in blueprint.objects})
     positions = dict(zip((c.name for c in answer.columns), blueprint.columns, strict=True))
     constraints = [decorate_constraint(blueprint, constraint, positions) for constraint in answer.constraints]
     assert len(checks) <= len(constraints)

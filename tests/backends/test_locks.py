@@ -8,11 +8,14 @@ import psycopg
 import pytest
 from django.db import models, transaction
 
-from automigrate_ext import AutomigrateError, LockNotAvailable, automigrate, autoupdate
+from automigrate_ext import AutomigrateError, LockNotAvailable, automigrate, autoupdate, is_actual
 from automigrate_ext.backends.postgresql.session import timeouts
 from tests.acceptance.helper import Case, State, fingerprint, item
 
 pytestmark = pytest.mark.timeout(60)
+
+
+NAME = models.CharField(max_length=9)
 
 
 def before():
@@ -164,6 +167,53 @@ def test_limit_of_the_role_counts_without_one_of_the_run(postgresql_case):
         other.execute("SELECT * FROM shop_item")
         assert_untouched(case, lambda: case.run(after()), "Waited 0.25 s")
         case.execute("SET lock_timeout = 0")
+
+
+@pytest.fixture
+def hurried(postgresql_case):
+    """A case whose statements may not last."""
+    postgresql_case.execute("SET statement_timeout = '60ms'")
+    yield postgresql_case
+    postgresql_case.execute("SET statement_timeout = 0")
+
+
+HELD = {
+    "read": "SELECT * FROM shop_item",
+    "written": "UPDATE shop_item SET name = 'c'",
+    "locked": "LOCK TABLE shop_item",
+    "altered": "ALTER TABLE shop_item ADD other int",
+}
+
+
+@pytest.mark.parametrize("verb", [autoupdate, automigrate])
+@pytest.mark.parametrize("name", HELD)
+def test_statement_timeout_while_a_table_is_in_use_names_the_session(hurried, name, verb):
+    with session(hurried) as other:
+        other.execute(HELD[name])
+        with pytest.raises(AutomigrateError) as caught:
+            verb(using=hurried.alias, apps=after().apps)
+        for words in (f"session {other.info.backend_pid}", "importer", "raise statement_timeout"):
+            assert words in str(caught.value)
+    assert not hurried.connection.in_atomic_block
+
+
+def test_statement_timeout_of_a_check_while_a_table_is_locked_names_the_session(hurried):
+    hurried.execute("ALTER TABLE shop_item ADD COLUMN half int GENERATED ALWAYS AS (length(name) / 2) STORED")
+    with session(hurried) as other:
+        other.execute("LOCK TABLE shop_item")
+        with pytest.raises(AutomigrateError, match=f"session {other.info.backend_pid}.*raise statement_timeout"):
+            is_actual(using=hurried.alias, apps=after().apps)
+
+
+def test_statement_timeout_without_others_names_nobody(postgresql_case):
+    case = postgresql_case
+    case.execute("INSERT INTO shop_item (name) SELECT 'x' FROM generate_series(1, 300000)")
+    with session(case) as other:
+        other.execute("SELECT * FROM shop_shelf")
+        case.execute("SET statement_timeout = '30ms'")
+        with pytest.raises(AutomigrateError, match="cancelled the statement: raise statement_timeout"):
+            case.run(State(Shelf={"name": NAME}, Item={"name": models.TextField(db_index=True)}))
+    case.execute("SET statement_timeout = 0")
 
 
 def test_automigrate_waits_for_tables_too(postgresql_case):

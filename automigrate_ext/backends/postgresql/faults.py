@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import Error, OperationalError
 
 from automigrate_ext.backends.faults import Faults
-from automigrate_ext.backends.postgresql.holders import NAMED_HOLDERS, sessions
+from automigrate_ext.backends.postgresql.holders import NAMED_HOLDERS, STRONG_HOLDERS, sessions
 from automigrate_ext.waiting import describe_sessions
 
 # Error codes. Source: PostgreSQL's documentation, appendix "PostgreSQL Error Codes".
@@ -19,15 +20,21 @@ NO_PRIVILEGE, READ_ONLY = "42501", "25006"
 GONE = {"42P01", "42703", "42704", "XX000"}
 SHUT_DOWN = {"57P01", "57P02", "57P03"}
 
+CANCELLED = "57014"
+
 ADVICE = {
     DEADLOCK: "Two sessions waited for each other, and the server ended one of them: run it again.",
     "53100": "The server's disk is full: make room on it and run again.",
     "53200": "The server has no room for so many locks or so much data: raise max_locks_per_transaction, or name fewer "
     "models.",
-    "57014": "The server cancelled the statement: raise statement_timeout for this role and run again.",
     "25P03": "Raise idle_in_transaction_session_timeout for this role and run again.",
     "25P04": "Raise transaction_timeout for this role and run again.",
 }
+TOO_SLOW = "The server cancelled the statement: raise statement_timeout for this role and run again."
+TOO_LONG_A_WAIT = (
+    "The server cancelled the statement because statement_timeout was up, and tables that it needs are in use"
+    "{sessions}: wait until they are free, or raise statement_timeout for this role, and run again."
+)
 LOST = (
     "The connection to the server was lost. What was not committed, the server undoes by itself; run again once it "
     "accepts connections."
@@ -46,6 +53,7 @@ HIDDEN = (
     "ALTER TABLE {table} NO FORCE ROW LEVEL SECURITY for the time of the run."
 )
 
+NO_LIMIT = "SELECT set_config('statement_timeout', '0', true)"
 SITUATION = """
 SELECT quote_ident(current_user), quote_ident(current_database()), quote_ident(current_schema()),
        pg_is_in_recovery(), has_database_privilege(current_database(), 'TEMPORARY'),
@@ -82,7 +90,7 @@ def is_forbidden(error: Error) -> bool:
 
 def is_fault(error: Error) -> bool:
     """Return whether the database fails or is in the way, as opposed to the statement being wrong."""
-    return is_lost(error) or is_forbidden(error) or code_of(error) in {LOCK_NOT_AVAILABLE, *ADVICE}
+    return is_lost(error) or is_forbidden(error) or code_of(error) in {LOCK_NOT_AVAILABLE, CANCELLED, *ADVICE}
 
 
 def advice(connection: BaseDatabaseWrapper, error: Error) -> str:
@@ -144,9 +152,11 @@ class PostgreSQLFaults(Faults):
         return is_forbidden(error)
 
     def way_out(self, error: Error) -> str:
+        statement = self.explain(error)
+        if code_of(error) == CANCELLED:
+            return self.out_of_time(statement)
         if not self.is_locked(error):
             return advice(self.connection, error)
-        statement = self.explain(error)
         holders = sessions(self.connection, NAMED_HOLDERS, statement, statement) or sessions(
             self.connection, NAMED_HOLDERS, "", ""
         )
@@ -154,3 +164,17 @@ class PostgreSQLFaults(Faults):
             f"The tables are in use{describe_sessions(holders)}: wait until they are free, or raise --lock-timeout "
             f"(lock_timeout=)."
         )
+
+    def out_of_time(self, statement: str) -> str:
+        """Return the way out of statement_timeout, with the sessions for which the statement may have waited."""
+        try:
+            with transaction.atomic(using=self.connection.alias):
+                # The question must not be too slow too.
+                row_of(self.connection, NO_LIMIT)
+                # A statement that names no table is one over the catalog, and waits for nothing but the strongest lock.
+                holders = sessions(self.connection, NAMED_HOLDERS, statement, statement) or sessions(
+                    self.connection, STRONG_HOLDERS
+                )
+        except Error:
+            return TOO_SLOW
+        return TOO_LONG_A_WAIT.format(sessions=describe_sessions(holders)) if holders else TOO_SLOW

@@ -32,6 +32,14 @@ NAMED_HOLDERS = f"""{SESSION}
   )
 ORDER BY 1
 """
+# Sessions that keep others from reading a table of the project's.
+STRONG_HOLDERS = f"""{SESSION}
+  AND l.locktype = 'relation' AND l.mode = 'AccessExclusiveLock' AND l.relation IN (
+      SELECT c.oid FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+      WHERE n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+  )
+ORDER BY 1
+"""
 
 
 def sessions(connection: BaseDatabaseWrapper, sql: str, *params: Any) -> tuple[Session, ...]:

@@ -242,15 +242,16 @@ def existing(connection: BaseDatabaseWrapper, names: Sequence[str]) -> list[str]
 
 def try_tables(connection: BaseDatabaseWrapper, tables: Sequence[str], mode: str, seconds: float) -> bool:
     """Take the locks of all tables, or after that time none, so that others queue behind an attempt for no longer."""
-    nowait = "" if seconds > 0 else " NOWAIT"
+    sql = LOCK_TABLES.format(tables=", ".join(tables), mode=mode) + ("" if seconds > 0 else " NOWAIT")
     try:
         with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
             with lock_timeout(connection, seconds):
-                cursor.execute(LOCK_TABLES.format(tables=", ".join(tables), mode=mode) + nowait)
+                cursor.execute(sql)
             return True
     except Error as error:
         if code_of(error) in {LOCK_NOT_AVAILABLE, DEADLOCK}:
             return False
+        error.add_note(f"In: {sql}")
         raise
 
 

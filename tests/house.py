@@ -14,6 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "automigrate_ext"
 DOT, SVG = ROOT / "docs" / "house.dot", ROOT / "docs" / "house.svg"
+XLINK = 'xmlns:xlink="http://www.w3.org/1999/xlink"'
 #: How many characters of a docstring stand in one line of a box.
 WIDTH = 34
 
@@ -105,7 +106,8 @@ def main() -> None:
     text = dot()
     DOT.write_text(text)
     svg = subprocess.run(["dot", "-Tsvg"], input=text, capture_output=True, text=True, check=True).stdout
-    SVG.write_text(svg + mark(text))
+    # Without the addresses of a DTD and of a namespace that nothing in it is of.
+    SVG.write_text(svg[svg.index("<svg") :].replace(f" {XLINK}", "") + mark(text))
 
 
 if __name__ == "__main__":

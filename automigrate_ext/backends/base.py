@@ -272,7 +272,7 @@ class Backend(ABC):
         """Return a column with what it takes from its table, as far as that decides how its values compare."""
         return column
 
-    def why_unfit(self, values: Sequence[tuple[Column, str]]) -> str:
+    def why_unfit(self, values: Sequence[tuple[str, Column, str]]) -> str:
         """Return the server's message if one of the columns does not take its value, which is SQL; else "".
 
         By default the server is not asked.

@@ -188,7 +188,8 @@ def registered(apps: Apps) -> list[type[Model]]:
         # As django.db.router.get_migratable_models() does: Apps.get_models() would return what was hidden since it was
         # first called.
         every = {"include_auto_created": True, "include_swapped": True}
-        return [model for config in apps.get_app_configs() for model in config.get_models(**every)]
+        installed = {model for config in apps.get_app_configs() for model in config.get_models(**every)}
+        return [model for of_app in apps.all_models.values() for model in of_app.values() if model in installed]
     return [model for of_app in apps.all_models.values() for model in of_app.values()]
 
 

@@ -38,7 +38,7 @@ def as_sql(editor: SchemaEditor, model_field: Field[Any, Any], value: Any, where
         if saved is None:
             return "NULL"
         reason = misfit(model_field, value, saved, connection)
-        quoted = str(editor.quote_value(saved))
+        quoted = str(editor.quote_value(saved if reason else rounded(model_field, saved)))
     except Exception as error:
         raise unusable(where, error) from error
     if reason:
@@ -95,6 +95,15 @@ def beyond_digits(model_field: Any, value: Any) -> str:
     except decimal.InvalidOperation:
         return f"it has more than {digits - places} digits before the decimal point."
     return ""
+
+
+def rounded(model_field: Any, saved: Any) -> Any:
+    """Return a decimal with the places of its field, to which not every server rounds it; any other value as it is."""
+    digits, places = getattr(model_field, "max_digits", None), getattr(model_field, "decimal_places", None)
+    if not isinstance(saved, decimal.Decimal) or not saved.is_finite() or digits is None or places is None:
+        return saved
+    value = decimal.Decimal(str(format_number(saved, digits, places)))
+    return saved if value == saved else value
 
 
 def beyond_length(model_field: Any, saved: Any, connection: BaseDatabaseWrapper) -> str:

@@ -67,9 +67,10 @@ def filled_by(judgement: Judgement, fills: Mapping[TableColumn, Fill]) -> tuple[
 
 def misfits(backend: Backend, values: Mapping[TableColumn, tuple[Column, str]]) -> dict[TableColumn, str]:
     """Return the server's words on each value that its column does not take."""
-    if not values or not backend.why_unfit(list(values.values())):
+    tried = {key: (key[0], column, value) for key, (column, value) in values.items()}
+    if not tried or not backend.why_unfit(list(tried.values())):
         return {}
-    return {key: words for key, value in values.items() if (words := backend.why_unfit([value]))}
+    return {key: words for key, value in tried.items() if (words := backend.why_unfit([value]))}
 
 
 def refuse(judgement: Judgement, faults: Mapping[TableColumn, str], field_name: Callable[[str, str], str]) -> Judgement:

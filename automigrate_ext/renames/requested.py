@@ -354,7 +354,9 @@ class RenameStates:
         steps = in_order({old: rename.new for old, rename in chosen.items()}, existing, swaps=swaps)
         moved = {old for old, _ in steps}
         for rename in renames:
-            self.classify(rename, existing, declared, is_due=chosen.get(rename.old) is rename and rename.old in moved)
+            # A request may resolve to one rename in two ways.
+            is_due = rename.old in moved and chosen[rename.old].new == rename.new
+            self.classify(rename, existing, declared, is_due=is_due)
         return steps
 
     def classify(

@@ -153,8 +153,9 @@ def forbid_unquotable(backend: Backend, blueprints: Iterable[Blueprint]) -> None
             f"the column of {label}.{column.field.name}": column.name for column in blueprint.columns
         }
         for owner, name in names.items():
+            # "schema"."table" with its outer marks or without, as Django passes it on.
             is_quoted = name[0] == name[-1] == mark and len(name) > 1
-            if mark in (name[1:-1].replace(f"{mark}.{mark}", "", 1) if is_quoted else name):
+            if mark in (name[1:-1] if is_quoted else name).replace(f"{mark}.{mark}", "", 1):
                 raise AutomigrateError(
                     f"The name {name!r} of {owner} has a {mark} in it, which Django does not double in SQL as "
                     f"{backend.connection.display_name} needs it. Give it another name (db_table, db_column)."

@@ -199,6 +199,20 @@ def test_models_trade_names(case):
     case.insert(after, {"A": [{"size": 2}], "B": [{"title": "b"}]})
 
 
+def test_chain_of_models_with_many_to_many_fields_and_back(case):
+    def state(one, two):
+        key = models.ForeignKey(one, models.CASCADE, related_name="+")
+        fields = {"a": key, "tags": models.ManyToManyField(one, related_name="+")}
+        return State(**{one: fields, two: fields})
+
+    before, after = state("One", "Two"), state("Two", "Three")
+    case.build(before)
+    case.run(after, renames={"shop.One": "Two", "shop.Two": "Three"})
+    case.assert_settled(after)
+    case.run(before, renames={"shop.Two": "One", "shop.Three": "Two"})
+    case.assert_settled(before)
+
+
 @pytest.mark.parametrize("kind", ["constraint", "index"])
 def test_constraint_takes_the_name_that_a_key_has(case, kind):
     # PostgreSQL gives a key the name of a unique constraint over the same column, as it does to "one_c" here.

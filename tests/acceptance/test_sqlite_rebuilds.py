@@ -265,3 +265,12 @@ def test_types_that_a_strict_table_can_have_go_through(lite, options):
     assert lite.query("SELECT a, b, c FROM shop_item") == [(12, 1.0, "x")]
     assert definition(lite).upper().endswith(options.upper())
     lite.assert_settled(after, exact=False)
+
+
+def test_rows_of_tables_that_share_no_column_are_copied(case):
+    before, after = item(k=models.CharField(max_length=9, primary_key=True)), item(n=models.IntegerField(null=True))
+    case.build(before)
+    case.insert(before, {"Item": [{"k": "a"}, {"k": "b"}]})
+    case.run(after, accept_data_loss=True)
+    assert case.values("shop_item", "id", "n") == [(1, None), (2, None)]
+    case.assert_settled(after)

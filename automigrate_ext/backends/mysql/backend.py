@@ -296,11 +296,12 @@ class MySQLBackend(Backend):
     def count_lost(self, table: Table, old: Column, new: Column) -> Loss:
         return hazards.count_lost(self.rows, table, old, new)
 
-    def why_unfit(self, values: Sequence[tuple[Column, str]]) -> str:
-        columns = ", ".join(f"c{number} {column.type}" for number, (column, _) in enumerate(values))
+    def why_unfit(self, values: Sequence[tuple[str, Column, str]]) -> str:
+        plain = (hazards.plain(self.in_table(table, column)) for table, column, _ in values)
+        columns = ", ".join(f"c{number} {schema.define(column)}" for number, column in enumerate(plain))
         self.session.execute(MAKE_TRIED.format(columns=columns))
         try:
-            self.session.execute(TRY_VALUES.format(values=", ".join(value for _, value in values)))
+            self.session.execute(TRY_VALUES.format(values=", ".join(value for *_, value in values)))
         except Error as error:
             if self.faults.is_fault(error):
                 raise

@@ -11,9 +11,8 @@ from typing import Any
 from django.db.utils import DatabaseError
 
 from automigrate_ext.backends.copies import Copies, short
-from automigrate_ext.backends.mysql.session import FREE_LOCK, LOCK_PREFIX, TRY_LOCK
+from automigrate_ext.backends.mysql.locks import FREE_LOCK, LOCK_PREFIX, TRY_LOCK
 from automigrate_ext.backends.mysql.show import BASE_TABLES, show
-from automigrate_ext.backends.mysql.spelling import respelled
 
 EXISTS = "SELECT 1 FROM information_schema.schemata WHERE schema_name = %s"
 CHARSET = """
@@ -204,6 +203,9 @@ class Copying:
         (row,) = self.rows(SHOW.format(kind=kind, database=quote(self.source), name=quote(name)))
         sql = self.moved(kind, row[STATEMENTS.get(kind, 1)])
         if kind == "TABLE":
+            # Few runs of tests copy a database, and all of them wait for what is loaded.
+            from automigrate_ext.backends.mysql.spelling import respelled
+
             sql = respelled(self.cursor, f"{quote(self.source)}.{quote(name)}", sql)
         if kind not in STATEMENTS:
             self.cursor.execute(sql)

@@ -13,6 +13,7 @@ from django.db.utils import DatabaseError, Error
 from automigrate_ext.backends.mysql import faults
 from automigrate_ext.backends.mysql.hazards import at_stake
 from automigrate_ext.backends.mysql.introspection import is_mariadb
+from automigrate_ext.backends.mysql.locks import FREE_LOCK, LOCK_PREFIX, TRY_LOCK
 from automigrate_ext.backends.mysql.renaming import DefinitionRenaming
 from automigrate_ext.backends.rows import TookTooLong
 from automigrate_ext.backends.session import RenamingSession
@@ -50,8 +51,6 @@ WRITE_NOTHING = "DELETE FROM automigrate_ext_nowhere"
 # A server without Galera has no such variable.
 REPLICATES = "SHOW VARIABLES LIKE 'wsrep_on'"
 
-TRY_LOCK = "SELECT GET_LOCK(%s, 0)"
-FREE_LOCK = "SELECT RELEASE_LOCK(%s)"
 HOLDER = """
 SELECT p.id, p.user, p.command, p.state, p.info FROM information_schema.processlist p WHERE p.id = IS_USED_LOCK(%s)
 """
@@ -60,7 +59,6 @@ LOCK_TABLES = "LOCK TABLES {table} WRITE, {table} AS asked WRITE"
 UNLOCK_TABLES = "UNLOCK TABLES"
 #: Source: https://dev.mysql.com/doc/refman/8.4/en/locking-functions.html, which allows 64 characters.
 LONGEST_NAME = 64
-LOCK_PREFIX = "automigrate_ext."
 #: The longest time limit that MariaDB takes, in seconds: https://mariadb.com/kb/en/aborting-statements/
 LONGEST_LIMIT = 31_536_000
 

@@ -263,12 +263,12 @@ class PostgreSQLBackend(Backend):
     def count_lost(self, table: Table, old: Column, new: Column) -> Loss:
         return hazards.count_lost(self.rows, table, old, new)
 
-    def why_unfit(self, values: Sequence[tuple[Column, str]]) -> str:
-        columns = ", ".join(f"c{number} {column.type}" for number, (column, _) in enumerate(values))
+    def why_unfit(self, values: Sequence[tuple[str, Column, str]]) -> str:
+        columns = ", ".join(f"c{number} {column.type}" for number, (_, column, _) in enumerate(values))
         try:
             with transaction.atomic(using=self.connection.alias):
                 self.session.execute(MAKE_TRIED.format(columns=columns))
-                self.session.execute(TRY_VALUES.format(values=", ".join(value for _, value in values)))
+                self.session.execute(TRY_VALUES.format(values=", ".join(value for *_, value in values)))
                 transaction.set_rollback(True, using=self.connection.alias)
         except Error as error:
             if self.faults.is_fault(error):

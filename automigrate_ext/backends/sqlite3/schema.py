@@ -368,6 +368,8 @@ class Alteration:
         copied = {quote_name(name): value for name, value in values.items() if value is not None}
         if rowid := self.free_rowid():
             copied = {rowid: rowid, **copied}
+        # Where the tables share no column, the rows' numbers are all that can be copied.
+        copied = copied or {ROWID[0]: ROWID[0]}
         return self.step(
             COPY_ROWS.format(
                 insert=insert,

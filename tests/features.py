@@ -91,6 +91,14 @@ FEATURES: dict[str, tuple[Callable[[Connection], bool], str]] = {
         "MariaDB indexes no more than a prefix of a text; Django leaves such indexes out",
     ),
     "unique JSON": (is_any_of("postgresql", "mysql"), "a JSON document as a key is of no use in SQLite"),
+    "keys of subclasses": (
+        lambda connection: not is_generic(connection) or connection.vendor in ("sqlite", "postgresql"),
+        "Django's introspection does not tell an index that belongs to a foreign key from one of its own",
+    ),
+    "actions that the server forgets": (
+        lambda connection: not is_generic(connection),
+        "the generic backend does not know which actions on deletion a server takes and forgets",
+    ),
     "deferrable uniques": (
         feature("supports_deferrable_unique_constraints"),
         "SQLite's and MariaDB's unique constraints cannot be deferred; Django leaves them out",

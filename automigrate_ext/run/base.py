@@ -45,9 +45,9 @@ NOT_IN_MIGRATIONS = (
 )
 
 
-def claimed_tables(apps: Apps) -> set[str]:
+def claimed_tables(apps: Apps) -> frozenset[str]:
     """Return the tables of all models of a registry, managed or not."""
-    return {model._meta.db_table for model in registered(apps)}
+    return frozenset(model._meta.db_table for model in registered(apps))
 
 
 class Run(ABC):
@@ -63,7 +63,9 @@ class Run(ABC):
         self.options = options
         self.backend: Backend = backend_for(selection.alias)
         self.backend.session.patience = options.patience
-        self.backend.known_names = frozenset(filter(self.backend.has_other_names, claimed_tables(selection.apps)))
+        #: The tables of all models of the registry: nobody else's, whatever the run is of.
+        self.claimed = claimed_tables(selection.apps)
+        self.backend.known_names = frozenset(filter(self.backend.has_other_names, self.claimed))
         self.record = Record(self.backend)
         self.before = hooks.load(conf.BEFORE, selection.alias)
         self.after = hooks.load(conf.AFTER, selection.alias)

@@ -11,7 +11,7 @@ from django.db.models import Model
 from automigrate_ext.declared.selection import is_attached, models_of, registered
 from automigrate_ext.renames import hints
 from automigrate_ext.renames.requested import OutstandingRenames, RenameRequest, Renames, renamed_ownership
-from automigrate_ext.run.base import Run, claimed_tables
+from automigrate_ext.run.base import Run
 from automigrate_ext.run.desired import read_desired
 from automigrate_ext.run.followers import (
     ColumnsByModel,
@@ -70,11 +70,11 @@ class Comparer:
         """Yield the comparison with everything under its new name, on trial while the block runs."""
         with self.tried() as outstanding, self.backend.session.snapshot():
             state = self.compare(outstanding)
-            respelled = tuple(self.respelled(state))
-            if not respelled:
+            spellings = tuple(self.new_spellings(state))
+            if not spellings:
                 yield state
                 return
-        with self.tried(respelled) as outstanding, self.backend.session.snapshot():
+        with self.tried(spellings) as outstanding, self.backend.session.snapshot():
             yield self.compare(outstanding)
 
     @contextmanager
@@ -93,7 +93,7 @@ class Comparer:
         """Read the tables of these names."""
         return self.backend.introspect(list(dict.fromkeys(names)))
 
-    def respelled(self, state: State) -> Iterator[RenameColumn]:
+    def new_spellings(self, state: State) -> Iterator[RenameColumn]:
         """Yield the columns whose names the server does not tell from new ones: only their spelling changes."""
         if not self.backend.connection.features.ignores_table_name_case:
             return
@@ -153,7 +153,7 @@ class Comparer:
 
     def recorded(self, renames: Iterable[Change]) -> Ownership:
         """Return the record, with the tables that the models or the renames name under these names."""
-        names = (*(change.table for change in renames), *claimed_tables(self.selection.apps))
+        names = (*(change.table for change in renames), *self.run.claimed)
         return respelled(self.run.record.read(), names, self.backend.name_key)
 
     def with_one_collation(self, desired: Schema, current: Schema) -> Schema:
@@ -198,8 +198,7 @@ class Comparer:
 
     def removed_tables(self, ownership: Ownership) -> list[str]:
         """Return the recorded tables of the selection that no model declares any more."""
-        claimed = claimed_tables(self.selection.apps)
-        claimed |= {RECORD_TABLE, MIGRATIONS_TABLE}
+        claimed = self.run.claimed | {RECORD_TABLE, MIGRATIONS_TABLE}
         removed = [
             owned.name
             for owned in ownership.tables.values()

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.utils import Error, OperationalError
+from django.db.utils import DatabaseError, Error, OperationalError
 
 from automigrate_ext.backends.faults import Faults
 from automigrate_ext.backends.postgresql.holders import NAMED_HOLDERS, STRONG_HOLDERS, sessions
@@ -131,6 +131,21 @@ def row_of(connection: BaseDatabaseWrapper, sql: str, *params: str) -> Any:
     with connection.cursor() as cursor:
         cursor.execute(sql, params or None)
         return cursor.fetchone()
+
+
+def accepts(connection: BaseDatabaseWrapper, sql: str) -> bool:
+    """Execute a statement; return False where the server rejects it, which then has no consequences.
+
+    Raises the error where it is the database that fails.
+    """
+    try:
+        with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+            cursor.execute(sql)
+    except DatabaseError as error:
+        if is_fault(error):
+            raise
+        return False
+    return True
 
 
 class PostgreSQLFaults(Faults):

@@ -112,15 +112,7 @@ def known_cast(connection: BaseDatabaseWrapper, old: str, new: str) -> Cast | No
 
 def is_known(connection: BaseDatabaseWrapper, cast: Cast, old: str, new: str) -> bool:
     """Return whether the server has a cast."""
-    sql = CAST_NOTHING.format(value=cast.value("nothing", new), old=old)
-    try:
-        with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
-            cursor.execute(sql)
-    except DatabaseError as error:
-        if faults.is_fault(error):
-            raise
-        return False
-    return True
+    return faults.accepts(connection, CAST_NOTHING.format(value=cast.value("nothing", new), old=old))
 
 
 def using_for_nothing(connection: BaseDatabaseWrapper, old: Column, new: Column) -> str:

@@ -12,7 +12,6 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.utils import DatabaseError
 
 from automigrate_ext.backends.postgresql import faults
 from automigrate_ext.backends.postgresql.definitions import create_index
@@ -83,18 +82,9 @@ class Refit:
         with transaction.atomic(using=self.connection.alias):
             with self.connection.cursor() as cursor:
                 cursor.execute(CREATE_PROBE.format(columns=", ".join(map(self.column, self.table.columns))))
-            yield from [(part, columns) for part, columns, sql in candidates if not self.is_accepted(sql)]
+            rejected = [candidate for candidate in candidates if not faults.accepts(self.connection, candidate[2])]
+            yield from ((part, columns) for part, columns, _ in rejected)
             transaction.set_rollback(True, using=self.connection.alias)
-
-    def is_accepted(self, sql: str) -> bool:
-        try:
-            with transaction.atomic(using=self.connection.alias), self.connection.cursor() as cursor:
-                cursor.execute(sql)
-        except DatabaseError as error:
-            if faults.is_fault(error):
-                raise
-            return False
-        return True
 
     def column(self, column: Column) -> str:
         """Return a column as it will be, computed from nothing."""

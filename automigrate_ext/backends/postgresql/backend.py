@@ -32,6 +32,7 @@ from automigrate_ext.backends.postgresql.cost import PostgreSQLCost
 from automigrate_ext.backends.postgresql.extensions import PostgreSQLExtensions
 from automigrate_ext.backends.postgresql.faults import PostgreSQLFaults
 from automigrate_ext.backends.postgresql.filler import PostgreSQLFiller
+from automigrate_ext.backends.postgresql.names import identifier
 from automigrate_ext.backends.postgresql.session import PostgreSQLSession
 from automigrate_ext.backends.work import Dependent, Loss, Part, Reference, Step, Work
 from automigrate_ext.declared.blueprint import Blueprint
@@ -125,7 +126,7 @@ class PostgreSQLBackend(Backend):
 
     def spoken_for(self, names: Sequence[str], claimed: Collection[str] = ()) -> frozenset[str]:
         bare = [not split_identifier(name)[0] for name in names]
-        quoted = [self.quote(name) for name in claimed]
+        quoted = [identifier(self.connection, name) for name in claimed]
         with self.connection.cursor() as cursor:
             cursor.execute(SPOKEN_FOR, [*introspection.known_names(self.connection, names), bare, quoted])
             return frozenset(name for (name,) in cursor.fetchall())

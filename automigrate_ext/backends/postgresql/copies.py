@@ -13,6 +13,7 @@ from django.db.utils import OperationalError
 
 from automigrate_ext.backends.copies import Copies
 from automigrate_ext.backends.postgresql.faults import code_of
+from automigrate_ext.backends.postgresql.names import identifier
 from automigrate_ext.exceptions import AutomigrateError
 
 # Locks belong to one database, and all runs connect to the same one while they make test databases.
@@ -146,7 +147,7 @@ class PostgreSQLCopies(Copies):
         version: Any = self.connection.pg_version  # type: ignore[attr-defined]
         sql = TABLES.replace("{enforced}", "k.conenforced" if version >= 18_00_00 else "true")
         with self.connection.cursor() as cursor:
-            cursor.execute(sql, [list(names), [self.quote(name) for name in names]])
+            cursor.execute(sql, [list(names), [identifier(self.connection, name) for name in names]])
             return dict(cursor.fetchall())
 
     def run(self, sql: str) -> None:

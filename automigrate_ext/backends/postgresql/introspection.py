@@ -11,6 +11,7 @@ from typing import Any
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper, split_identifier
 
+from automigrate_ext.backends.postgresql.names import identifier
 from automigrate_ext.exceptions import ShadowedTable
 from automigrate_ext.schema.nouns import (
     Check,
@@ -235,7 +236,7 @@ def introspect(
 
 def known_names(connection: BaseDatabaseWrapper, known: Collection[str]) -> list[list[str]]:
     """Return names of tables, and the same names as they are written in SQL."""
-    return [list(known), [connection.ops.quote_name(name) for name in known]]
+    return [list(known), [identifier(connection, name) for name in known]]
 
 
 def find_relations(

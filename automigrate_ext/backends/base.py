@@ -16,6 +16,7 @@ from automigrate_ext.backends.extensions import Extensions
 from automigrate_ext.backends.faults import Faults
 from automigrate_ext.backends.filler import Filler
 from automigrate_ext.backends.naming import is_generated_name
+from automigrate_ext.backends.rehearsal import Rehearsal
 from automigrate_ext.backends.rows import Rows
 from automigrate_ext.backends.session import RunSession
 from automigrate_ext.backends.work import Dependent, Loss, Part, Reference, Step, Work
@@ -33,7 +34,7 @@ class Backend(ABC):
     """Everything that differs between databases, for one connection.
 
     The parts are made from their classes in this order, so that each finds those before it: `faults`, `session`,
-    `rows`, `filler`, `extensions`, `cost`.
+    `rows`, `filler`, `extensions`, `cost`, `rehearsal`.
     """
 
     faults_class: ClassVar[type[Faults]] = Faults
@@ -42,6 +43,7 @@ class Backend(ABC):
     filler_class: ClassVar[type[Filler]] = Filler
     extensions_class: ClassVar[type[Extensions]] = Extensions
     cost_class: ClassVar[type[Cost]] = Cost
+    rehearsal_class: ClassVar[type[Rehearsal]] = Rehearsal
 
     type_rules = TypeRules()
     #: The first and last lines of a script of a plan's statements, so that a shell runs it all or not at all.
@@ -70,6 +72,7 @@ class Backend(ABC):
         self.filler = self.filler_class(self.session, self.rows)
         self.extensions = self.extensions_class(self.session)
         self.cost = self.cost_class(self)
+        self.rehearsal = self.rehearsal_class(self)
 
     # Reading
 

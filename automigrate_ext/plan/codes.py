@@ -24,3 +24,4 @@ class HazardCode(enum.StrEnum):
     REFERENCED = "referenced"
     DEPENDENT = "dependent"
     RETARGETED = "retargeted"
+    NOT_ACCEPTED = "not-accepted"

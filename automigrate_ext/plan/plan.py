@@ -41,7 +41,7 @@ class Hazard:
     samples: tuple[tuple[object, ...], ...] = ()
 
     def __str__(self) -> str:
-        return f"{self.reason}. {self.remedy}" if self.remedy else self.reason
+        return f"{self.reason.removesuffix('.')}. {self.remedy}" if self.remedy else self.reason
 
     @property
     def reason(self) -> str:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace as evolve
+from functools import partial
 from typing import Any
 
 from django.db.utils import Error
@@ -12,9 +13,10 @@ from django.db.utils import Error
 from automigrate_ext import signals
 from automigrate_ext.backends.work import Fill, Work
 from automigrate_ext.declared.selection import Selection
-from automigrate_ext.hazards.judge import Judge
+from automigrate_ext.hazards.judge import Judge, Verdicts
+from automigrate_ext.hazards.rehearsal import refuse_unaccepted
 from automigrate_ext.hazards.withholding import unsettled
-from automigrate_ext.plan.plan import Plan, Verdict
+from automigrate_ext.plan.plan import Judgement, Plan, Verdict
 from automigrate_ext.plan.saved import ANYTHING, Expected, SavedPlan, forbid_outdated
 from automigrate_ext.renames.content_types import rename_content_types
 from automigrate_ext.renames.guess import likely_renames
@@ -211,16 +213,13 @@ class Update(Run):
         )
         verdicts = judge.judge()
         judgements = verdicts.judgements
-        refused = any(judgement.verdict is Verdict.REFUSE for judgement in judgements)
-        work = Work(
-            changes=verdicts.changes,
-            current=state.current,
-            desired=schema_after(state.current, state.desired, state.declared, verdicts.changes),
-            fills=verdicts.fills,
-            casts=verdicts.casts,
-            may_lose=self.options.accept_data_loss,
-        )
+        refused = is_refused(judgements)
+        work = self.work_of(state, verdicts, verdicts.changes)
         steps = () if refused or not work.changes else self.backend.compile(work)
+        if steps:
+            work_of = partial(self.work_of, state, verdicts)
+            judgements = refuse_unaccepted(self.backend, work_of, work, steps, judgements)
+            steps = () if is_refused(judgements) else steps
         after = self.due_after(tables_change=bool(steps))
         plan = self.as_plan(
             judgements,
@@ -233,6 +232,17 @@ class Update(Run):
         )
         withheld = frozenset(identify(j.change) for j in judgements if j.verdict is Verdict.WITHHOLD)
         return Prepared(plan=plan, state=state, steps=steps, work=work, after=after, withheld=withheld)
+
+    def work_of(self, state: State, verdicts: Verdicts, changes: Sequence[Change]) -> Work:
+        """Return what it takes to carry out some of the changes that were judged."""
+        return Work(
+            changes=tuple(changes),
+            current=state.current,
+            desired=schema_after(state.current, state.desired, state.declared, changes),
+            fills=verdicts.fills,
+            casts=verdicts.casts,
+            may_lose=self.options.accept_data_loss,
+        )
 
     def left_alone(self, state: State) -> list[str]:
         """Return in words what the tables have that no model declares and no run made."""
@@ -342,6 +352,11 @@ class Update(Run):
             for name in recorded.tables
             if name not in state.ownership.tables or (name in state.removed and state.current.get(name) is None)
         ]
+
+
+def is_refused(judgements: Iterable[Judgement]) -> bool:
+    """Return whether a plan with these judgements is refused as a whole."""
+    return any(judgement.verdict is Verdict.REFUSE for judgement in judgements)
 
 
 def describe_foreign(table: Table, noun: Any) -> str:

@@ -17,6 +17,7 @@ from automigrate_ext.backends.mysql.cost import MySQLCost
 from automigrate_ext.backends.mysql.faults import MySQLFaults
 from automigrate_ext.backends.mysql.introspection import Catalog
 from automigrate_ext.backends.mysql.parser import INTEGERS
+from automigrate_ext.backends.mysql.rehearsal import MySQLRehearsal
 from automigrate_ext.backends.mysql.renaming import as_spelled
 from automigrate_ext.backends.mysql.rows import MySQLRows
 from automigrate_ext.backends.mysql.session import SCRIPT_SETTINGS, MySQLSession
@@ -61,8 +62,10 @@ class MySQLBackend(Backend):
     session_class = MySQLSession
     rows_class = MySQLRows
     cost_class = MySQLCost
+    rehearsal_class = MySQLRehearsal
     session: MySQLSession
     rows: MySQLRows
+    rehearsal: MySQLRehearsal
 
     type_rules = TypeRules(
         widths={kind: width for width, kind in enumerate(INTEGERS)}, forgotten_actions=frozenset({"SET DEFAULT"})

@@ -4,19 +4,28 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING
 
 from automigrate_ext.backends.cost import Cost
 from automigrate_ext.backends.mysql import schema
 from automigrate_ext.backends.work import Work
 
+if TYPE_CHECKING:
+    from automigrate_ext.backends.mysql.backend import MySQLBackend
+
+UNKNOWN = "alters the table, for which the server may copy it while writes wait"
+
 
 class MySQLCost(Cost):
     """Estimates what work costs on MariaDB and MySQL."""
 
+    backend: MySQLBackend
+
     def effects(self, work: Work, tables: Collection[str]) -> Mapping[str, tuple[str, ...]]:
-        """Name the kinds of statements; the server does not reveal beforehand how it carries out an ALTER TABLE."""
+        """Name the kinds of statements, and how the server alters a table where that was found out in a rehearsal."""
         found: defaultdict[str, dict[str, None]] = defaultdict(dict)
         for step in self.backend.compile(work):
-            if step.table in tables and (words := schema.effect(step)):
+            way = self.backend.rehearsal.ways.get(step.sql, UNKNOWN)
+            if step.table in tables and (words := schema.effect(step, way)):
                 found[step.table][words] = None
         return {table: tuple(words) for table, words in found.items()}

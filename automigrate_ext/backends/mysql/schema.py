@@ -599,15 +599,18 @@ def leading_columns(noun: Constraint | Index) -> tuple[str, ...]:
     return tuple(names)
 
 
-def effect(step: Step) -> str:
-    """Return what a statement does to a table with rows that takes time or makes others wait, "" for nothing."""
+def effect(step: Step, way: str) -> str:
+    """Return what a statement does to a table with rows that takes time or makes others wait, "" for nothing.
+
+    `way` is what the server does to the table where it alters it.
+    """
     if step.fill or step.sql.startswith("UPDATE"):
         return "updates rows"
     if not step.sql.startswith("ALTER TABLE"):
         return ""
     if " ADD CONSTRAINT " in step.sql and " FOREIGN KEY " in step.sql:
         return "reads the whole table to check a foreign key"
-    return "alters the table, for which the server may copy it while writes wait"
+    return way
 
 
 def create_steps(table: Table, foreign_keys: Sequence[ForeignKey]) -> Iterator[Step]:

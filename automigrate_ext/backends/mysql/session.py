@@ -206,9 +206,8 @@ def is_in_cluster(connection: BaseDatabaseWrapper) -> bool:
         return any(value == "ON" for _, value in cursor.fetchall())
 
 
-def lock_name(connection: BaseDatabaseWrapper) -> str:
+def lock_name(database: str) -> str:
     """Return the name of the lock that keeps out a second run on a database."""
-    database = str(connection.settings_dict["NAME"])
     name = LOCK_PREFIX + database
     if len(name) <= LONGEST_NAME:
         return name
@@ -218,20 +217,20 @@ def lock_name(connection: BaseDatabaseWrapper) -> str:
 def try_lock(connection: BaseDatabaseWrapper) -> bool:
     """Take the lock, unless another session has it; a session may take it more than once."""
     with connection.cursor() as cursor:
-        cursor.execute(TRY_LOCK, [lock_name(connection)])
+        cursor.execute(TRY_LOCK, [lock_name(str(connection.settings_dict["NAME"]))])
         return bool(cursor.fetchone()[0])
 
 
 def free_lock(connection: BaseDatabaseWrapper) -> None:
     """Release the lock."""
     with connection.cursor() as cursor:
-        cursor.execute(FREE_LOCK, [lock_name(connection)])
+        cursor.execute(FREE_LOCK, [lock_name(str(connection.settings_dict["NAME"]))])
 
 
 def holders(connection: BaseDatabaseWrapper) -> tuple[OtherSession, ...]:
     """Return the session that has the lock, as far as the server shows it to this role."""
     with connection.cursor() as cursor:
-        cursor.execute(HOLDER, [lock_name(connection)])
+        cursor.execute(HOLDER, [lock_name(str(connection.settings_dict["NAME"]))])
         return tuple(
             OtherSession(pid=pid, user=user, state=state or command, query=info)
             for pid, user, command, state, info in cursor.fetchall()

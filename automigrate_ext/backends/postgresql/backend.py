@@ -33,6 +33,7 @@ from automigrate_ext.backends.postgresql.extensions import PostgreSQLExtensions
 from automigrate_ext.backends.postgresql.faults import PostgreSQLFaults
 from automigrate_ext.backends.postgresql.filler import PostgreSQLFiller
 from automigrate_ext.backends.postgresql.names import identifier
+from automigrate_ext.backends.postgresql.rehearsal import PostgreSQLRehearsal
 from automigrate_ext.backends.postgresql.session import PostgreSQLSession
 from automigrate_ext.backends.work import Dependent, Loss, Part, Reference, Step, Work
 from automigrate_ext.declared.blueprint import Blueprint
@@ -94,6 +95,7 @@ class PostgreSQLBackend(Backend):
     filler_class = PostgreSQLFiller
     extensions_class = PostgreSQLExtensions
     cost_class = PostgreSQLCost
+    rehearsal_class = PostgreSQLRehearsal
     session: PostgreSQLSession
 
     type_rules = TypeRules(widths=INTEGER_WIDTHS)

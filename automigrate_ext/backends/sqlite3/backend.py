@@ -13,6 +13,7 @@ from automigrate_ext.backends.sqlite3.cost import SQLiteCost
 from automigrate_ext.backends.sqlite3.faults import SQLiteFaults
 from automigrate_ext.backends.sqlite3.introspection import Catalog, read_catalog, unquoted
 from automigrate_ext.backends.sqlite3.parser import affinity, parse_table
+from automigrate_ext.backends.sqlite3.rehearsal import SQLiteRehearsal
 from automigrate_ext.backends.sqlite3.schema import Compiler, Server, compile_rebuild
 from automigrate_ext.backends.sqlite3.session import SQLiteSession
 from automigrate_ext.backends.sqlite3.tokens import fold
@@ -44,6 +45,7 @@ class SQLiteBackend(Backend):
     faults_class = SQLiteFaults
     session_class = SQLiteSession
     cost_class = SQLiteCost
+    rehearsal_class = SQLiteRehearsal
     session: SQLiteSession
 
     type_rules = TypeRules(

@@ -7,9 +7,6 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Any
-
-from django.db.backends.base.base import BaseDatabaseWrapper
 
 from automigrate_ext.backends.sqlite3.introspection import Catalog, read_catalog
 from automigrate_ext.backends.sqlite3.parser import parse_table
@@ -38,17 +35,19 @@ class Health:
 
     def forbid_worse(self, before: Health) -> None:
         """Raise `ExecutionFailed` where something is wrong that was not wrong before."""
-        dangling = self.dangling - before.dangling
-        complaints = [f"{rows} rows of {table} point at nothing in {to}" for (table, to), rows in dangling.items()]
-        complaints += [f"{what} fails: {why}" for what, why in self.broken.items() if what not in before.broken]
-        if complaints:
+        if complaints := self.worse(before):
             raise ExecutionFailed(f"The run was undone, because after it {'; '.join(complaints)}.")
 
+    def worse(self, before: Health) -> list[str]:
+        """Return in words what is wrong that was not wrong before."""
+        dangling = self.dangling - before.dangling
+        complaints = [f"{rows} rows of {table} point at nothing in {to}" for (table, to), rows in dangling.items()]
+        return complaints + [f"{what} fails: {why}" for what, why in self.broken.items() if what not in before.broken]
 
-def examine(connection: BaseDatabaseWrapper) -> Health:
-    """Find the defects of the database."""
-    raw: Any = connection.connection
-    with closing(raw.cursor()) as cursor:
+
+def examine(database: sqlite3.Connection) -> Health:
+    """Find the defects of a database."""
+    with closing(database.cursor()) as cursor:
         catalog = read_catalog(cursor)
         rows, mismatches = dangling(cursor, catalog)
         return Health(dangling=rows, broken=mismatches | dict(broken(cursor, catalog)))

@@ -130,12 +130,17 @@ class SQLiteSession(RunSession):
     def examine_before(self) -> None:
         """Record what is wrong with the database, once in a run, before something may break."""
         if self.is_exclusive and self.before is None:
-            self.before = examine(self.connection)
+            self.before = self.examine()
 
     def forbid_damage(self) -> None:
         """Raise `ExecutionFailed` where the run broke something."""
         if self.before is not None:
-            examine(self.connection).forbid_worse(self.before)
+            self.examine().forbid_worse(self.before)
+
+    def examine(self) -> Health:
+        """Find the defects of the database."""
+        raw: Any = self.connection.connection
+        return examine(raw)
 
     def forbid_enforcement(self) -> None:
         """Raise `ExecutionFailed` where dropping a table would delete the rows that point at it."""

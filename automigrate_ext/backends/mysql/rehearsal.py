@@ -1,0 +1,211 @@
+"""Rehearse a plan on MariaDB and MySQL: in a database of its own, through a connection of its own.
+
+Every statement is committed at once, so that copies in the models' database would be seen, and the server has no
+temporary tables with foreign keys or partitions.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
+from typing import TYPE_CHECKING
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.utils import DatabaseError, Error
+
+from automigrate_ext.backends.mysql import faults
+from automigrate_ext.backends.mysql.introspection import is_mariadb
+from automigrate_ext.backends.mysql.locks import TRY_LOCK
+from automigrate_ext.backends.mysql.schema import CHECKED, UNCHECKED
+from automigrate_ext.backends.mysql.session import MARIADB_SETTINGS, READ, SETTINGS, is_in_cluster, lock_name, put
+from automigrate_ext.backends.mysql.show import show
+from automigrate_ext.backends.rehearsal import Objection, Rehearsal, set_scene
+from automigrate_ext.backends.session import growing
+from automigrate_ext.backends.work import Step, Work
+
+if TYPE_CHECKING:
+    from automigrate_ext.backends.mysql.backend import MySQLBackend
+    from automigrate_ext.backends.mysql.session import MySQLSession
+
+PREFIX = "automigrate_ext_"
+#: Source: https://mariadb.com/kb/en/identifier-names/
+LONGEST_NAME = 64
+DATABASE = "SELECT DATABASE(), @@character_set_database, @@collation_database, CURRENT_USER()"
+DROP_DATABASE = "DROP DATABASE IF EXISTS {name}"
+CREATE_DATABASE = "CREATE DATABASE {name} CHARACTER SET {charset} COLLATE {collation}"
+USE = "USE {name}"
+#: Settings of the session, besides those of a run, on which it depends what the server makes of a statement.
+COPIED = ("innodb_strict_mode", "default_storage_engine", "explicit_defaults_for_timestamp", "collation_connection")
+COPIED_FROM_MARIADB = ("system_versioning_alter_history",)
+
+IN_CLUSTER = "every node of the cluster would make the copies too"
+FORBIDDEN = "the role may not make the database {name} for them (GRANT ALL ON `{pattern}`.* TO {role} lets it do so)"
+WAITS = "Waiting for another rehearsal in database {name!r}"
+IN_THE_WAY = (
+    "Another rehearsal in database {name!r} did not end within the time that --lock-wait (lock_wait=) allows. Nothing "
+    "was changed."
+)
+
+# The ways in which the server may alter a table, the quickest first, and what each means for the table. It refuses one
+# that it cannot take, on an empty table as on one with rows. NOCOPY is MariaDB's, COPY without a lock since 11.2.
+# Sources: https://mariadb.com/kb/en/alter-table/#algorithm and the chapter "Online DDL" of MySQL's manual.
+INSTANTLY = "changes the table instantly"
+IN_PLACE = "changes the table in place while others write"
+IN_PLACE_LOCKED = "changes the table in place while writes wait"
+COPIES = "copies the table while others write"
+COPIES_LOCKED = "copies the table while writes wait"
+WAYS = {
+    "ALGORITHM=INSTANT": INSTANTLY,
+    "ALGORITHM=INPLACE, LOCK=NONE": IN_PLACE,
+    "ALGORITHM=INPLACE, LOCK=SHARED": IN_PLACE_LOCKED,
+    "ALGORITHM=COPY, LOCK=NONE": COPIES,
+}
+#: The errors of a server that cannot take a way; the second one has a reason in it.
+NOT_SUPPORTED = {1845, 1846}
+
+
+class MySQLRehearsal(Rehearsal):
+    """Plays the statements in a database that is dropped afterwards, and finds out how the server carries them out."""
+
+    backend: MySQLBackend
+    session: MySQLSession
+
+    def __init__(self, backend: MySQLBackend) -> None:
+        super().__init__(backend)
+        #: What each statement that alters a table does to it, as far as it has been played.
+        self.ways: dict[str, str] = {}
+
+    def play(self, work: Work, steps: Sequence[Step]) -> tuple[Objection, ...]:
+        scene = set_scene(work, [step.table for step in steps] + self.renamed(work))
+        if scene is None:
+            return ()
+        if is_in_cluster(self.connection):
+            self.note(IN_CLUSTER)
+            return ()
+        old = self.session.renaming.old_table
+        played = {*scene.played, *map(old, scene.played)}
+        texts = list(self.definitions(scene.tables))
+        with self.stage() as stage:
+            if stage is None:
+                return ()
+            try:
+                copy(stage, texts)
+            except DatabaseError as error:
+                self.raise_faults(error)
+                self.note(f"their copies cannot be made ({faults.words(error)})")
+                return ()
+            playing = (step for step in steps if step.table in played)
+            return tuple(self.objections(playing, scene, partial(self.execute, stage)))
+
+    def renamed(self, work: Work) -> list[str]:
+        """Return the tables, by their new names, that get new names or have columns that get some."""
+        renaming = self.session.renaming
+        old_names = ((name, renaming.old_table(name)) for name in work.current.tables)
+        return [name for name, old in old_names if name != old or renaming.columns(old)]
+
+    def definitions(self, names: Sequence[str]) -> Iterator[str]:
+        """Return the definitions of the tables that are there, as the server prints them."""
+        catalog = self.backend.catalog()
+        there = (self.session.find(catalog, name) for name in names)
+        return show(self.connection, [name for name in there if name is not None])
+
+    @contextmanager
+    def stage(self) -> Iterator[BaseDatabaseWrapper | None]:
+        """Give a connection whose database is empty, and is dropped after the block; None where none can be had.
+
+        Rehearsals on the same database wait for each other; what a killed one has left is dropped by the next.
+        """
+        with self.connection.cursor() as cursor:
+            cursor.execute(DATABASE)
+            database, charset, collation, role = cursor.fetchone()
+        name = stage_name(database)
+        quoted = self.connection.ops.quote_name(name)
+        stage = self.connection.copy()
+        stage.settings_dict["NAME"] = ""
+        try:
+            self.prepare(stage)
+            self.wait_for_stage(stage, name)
+            try:
+                execute(
+                    stage,
+                    DROP_DATABASE.format(name=quoted),
+                    CREATE_DATABASE.format(name=quoted, charset=charset, collation=collation),
+                    USE.format(name=quoted),
+                )
+            except DatabaseError as error:
+                if not faults.is_forbidden(error):
+                    raise
+                account = "'{}'@'{}'".format(*role.rsplit("@", 1))
+                self.note(FORBIDDEN.format(name=name, pattern=name.replace("_", r"\_"), role=account))
+                yield None
+                return
+            yield stage
+        finally:
+            # The first error is the one to report; the next rehearsal drops what a broken connection has left.
+            with suppress(Error):
+                if stage.connection is not None:
+                    execute(stage, DROP_DATABASE.format(name=quoted))
+            stage.close()
+
+    def prepare(self, stage: BaseDatabaseWrapper) -> None:
+        """Give the session the settings of a run, and those of the run's session on which definitions depend."""
+        mariadb = is_mariadb(self.connection)
+        copied = COPIED + (COPIED_FROM_MARIADB if mariadb else ())
+        with self.connection.cursor() as cursor:
+            cursor.execute(READ.format(names=", ".join(f"@@SESSION.{name}" for name in copied)))
+            values = dict(zip(copied, cursor.fetchone(), strict=True))
+        put(stage, {**SETTINGS, **(MARIADB_SETTINGS if mariadb else {}), **values})
+
+    def wait_for_stage(self, stage: BaseDatabaseWrapper, name: str) -> None:
+        """Keep other rehearsals in the same database out until the connection ends. Raises `LockNotAvailable`."""
+
+        def attempt(_: float) -> bool:
+            with stage.cursor() as cursor:
+                cursor.execute(TRY_LOCK, [lock_name(name)])
+                return bool(cursor.fetchone()[0])
+
+        self.session.wait(
+            attempt,
+            limit=self.session.patience.lock_wait,
+            spells=growing(self.session.first_pause),
+            describe=lambda: WAITS.format(name=name),
+            refuse=lambda: IN_THE_WAY.format(name=name),
+        )
+
+    def execute(self, stage: BaseDatabaseWrapper, step: Step) -> None:
+        """Execute the statement of a step, in the quickest way that the server can take, and remember that way."""
+        if not step.sql.startswith("ALTER TABLE"):
+            execute(stage, step.sql)
+            return
+        for clause, words in WAYS.items():
+            try:
+                execute(stage, f"{step.sql}, {clause}")
+            except DatabaseError as error:
+                if faults.code_of(error) not in NOT_SUPPORTED:
+                    # It may be the clause that the server objects to, so the statement itself decides.
+                    break
+            else:
+                self.ways[step.sql] = words
+                return
+        execute(stage, step.sql)
+        self.ways[step.sql] = COPIES_LOCKED
+
+
+def stage_name(database: str) -> str:
+    """Return the name of the database in which the plans for a database are rehearsed."""
+    name = f"{PREFIX}{database}"
+    return name if len(name) <= LONGEST_NAME else PREFIX + hashlib.sha256(database.encode()).hexdigest()[:32]
+
+
+def copy(stage: BaseDatabaseWrapper, definitions: Sequence[str]) -> None:
+    """Make empty tables of their definitions, in any order: they may point at each other, and at tables not there."""
+    execute(stage, UNCHECKED, *definitions, CHECKED)
+
+
+def execute(stage: BaseDatabaseWrapper, *statements: str) -> None:
+    """Execute statements one after the other."""
+    with stage.cursor() as cursor:
+        for statement in statements:
+            cursor.execute(statement)

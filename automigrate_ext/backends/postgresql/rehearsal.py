@@ -1,0 +1,197 @@
+"""Rehearse a plan on PostgreSQL: on temporary copies of the tables, inside a savepoint that is undone."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace as evolve
+from typing import TYPE_CHECKING
+
+from django.db import transaction
+from django.db.backends.utils import split_identifier
+from django.db.utils import DatabaseError
+
+from automigrate_ext.backends.postgresql import schema
+from automigrate_ext.backends.postgresql.names import identifier
+from automigrate_ext.backends.postgresql.scratch import TEMPORARY_FIRST
+from automigrate_ext.backends.rehearsal import Objection, Rehearsal, Scene, is_played, set_scene
+from automigrate_ext.backends.work import Step, Work
+from automigrate_ext.schema.nouns import Column, Schema, Table
+
+if TYPE_CHECKING:
+    from automigrate_ext.backends.postgresql.backend import PostgreSQLBackend
+    from automigrate_ext.backends.postgresql.session import PostgreSQLSession
+
+# The statements that copy tables, in the order in which they run. LIKE leaves out the names of indexes, foreign keys,
+# and the sequences of serial columns, which would be the live ones; and pg_get_indexdef() prints the live table, in a
+# form that ruleutils.c of PostgreSQL makes of its parts. Foreign keys of temporary tables point at such tables only.
+# Tables with columns that hold rows of a table as values keep it from being rewritten.
+COPIES = """
+WITH wanted AS (
+    SELECT w.number, w.altered, c.oid, c.relname, c.relkind, n.nspname
+    FROM unnest(%s::text[], %s::boolean[]) WITH ORDINALITY AS w (quoted, altered, number)
+    JOIN pg_class c ON c.oid = to_regclass(w.quoted) AND c.relkind IN ('r', 'p')
+    JOIN pg_namespace n ON n.oid = c.relnamespace
+)
+SELECT 1, number, 0::oid, format(
+    'CREATE TEMPORARY TABLE %%I (LIKE %%I.%%I%%s)%%s', relname, nspname, relname,
+    CASE WHEN altered
+         THEN ' INCLUDING ALL EXCLUDING INDEXES EXCLUDING COMMENTS EXCLUDING STATISTICS' ELSE '' END,
+    ' PARTITION BY ' || CASE WHEN altered THEN pg_get_partkeydef(oid) END
+)
+FROM wanted
+UNION ALL
+SELECT place, number, s.oid, CASE place
+    WHEN 2 THEN format('CREATE TEMPORARY SEQUENCE %%I OWNED BY pg_temp.%%I.%%I', s.relname, w.relname, a.attname)
+    ELSE format(
+        'ALTER TABLE pg_temp.%%I ALTER COLUMN %%I SET DEFAULT nextval(%%L)', w.relname, a.attname,
+        format('pg_temp.%%I', s.relname)
+    )
+END
+FROM wanted w
+JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_class'::regclass
+                AND d.refobjid = w.oid AND d.deptype = 'a'
+JOIN pg_class s ON s.oid = d.objid AND s.relkind = 'S'
+JOIN pg_attribute a ON a.attrelid = w.oid AND a.attnum = d.refobjsubid
+CROSS JOIN (VALUES (2), (3)) AS places (place)
+WHERE w.altered
+UNION ALL
+SELECT 4, number, x.oid, format('CREATE %%sINDEX %%I ON pg_temp.%%I', uniq, x.relname, w.relname)
+       || substr(definition, 1 + length(
+              format('CREATE %%sINDEX %%I ON %%s%%I.%%I', uniq, x.relname, only_, w.nspname, w.relname)))
+FROM wanted w
+JOIN pg_index i ON i.indrelid = w.oid AND (w.altered OR i.indisunique)
+JOIN pg_class x ON x.oid = i.indexrelid
+CROSS JOIN LATERAL (
+    SELECT CASE WHEN i.indisunique THEN 'UNIQUE ' ELSE '' END AS uniq,
+           CASE x.relkind WHEN 'I' THEN 'ONLY ' ELSE '' END AS only_, pg_get_indexdef(x.oid) AS definition
+) parts
+WHERE NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = x.oid AND k.contype IN ('p', 'u', 'x'))
+UNION ALL
+SELECT CASE k.contype WHEN 'f' THEN 6 ELSE 5 END, number, k.oid,
+       format('ALTER TABLE pg_temp.%%I ADD CONSTRAINT %%I %%s', w.relname, k.conname, pg_get_constraintdef(k.oid))
+FROM wanted w
+JOIN pg_constraint k ON k.conrelid = w.oid
+WHERE k.contype IN ('p', 'u') OR w.altered AND (k.contype = 'x' OR k.contype = 'f' AND k.conparentid = 0)
+UNION ALL
+SELECT 7, number, u.oid, format(
+    'CREATE TEMPORARY TABLE %%I (%%I pg_temp.%%I%%s)', u.relname, a.attname, w.relname,
+    CASE a.atttypid WHEN t.typarray THEN '[]' ELSE '' END
+)
+FROM wanted w
+JOIN pg_type t ON t.typrelid = w.oid
+JOIN pg_attribute a ON a.atttypid IN (t.oid, t.typarray) AND NOT a.attisdropped
+JOIN pg_class u ON u.oid = a.attrelid AND u.relkind IN ('r', 'p', 'm') AND u.oid NOT IN (SELECT oid FROM wanted)
+WHERE w.altered
+ORDER BY 1, 2, 3
+"""
+
+
+#: The number of copies from which on the server is asked whether it has room for their locks.
+MANY = 50
+ELSEWHERE = "{tables} {is_or_are} in another schema than new tables, or {points} at one that is"
+NO_ROOM = "the server has no room for the locks of so many copies (max_locks_per_transaction)"
+
+
+class PostgreSQLRehearsal(Rehearsal):
+    """Plays the statements on temporary tables, which the search path finds first and no other session sees."""
+
+    backend: PostgreSQLBackend
+    session: PostgreSQLSession
+
+    def play(self, work: Work, steps: Sequence[Step]) -> tuple[Objection, ...]:
+        scene = set_scene(work, [step.table for step in steps])
+        scene = scene and self.without_other_schemas(scene)
+        if scene is None:
+            return ()
+        compiler = self.rehearsal_compiler(work, scene)
+        played = [step for step in compiler.steps() if is_played(step)]
+        outside = {reference.table for reference in compiler.references if is_bare(reference.table)}
+        outside &= {step.table for step in played}
+        altered = (*scene.altered, *sorted(outside))
+        there = {*altered, *scene.made}
+        played = [step for step in played if step.table in there]
+        if len(altered) > MANY and sum(step.locks for step in played) > self.session.lock_budget():
+            self.note(NO_ROOM)
+            return ()
+        return self.play_on_copies(scene, altered, played)
+
+    def without_other_schemas(self, scene: Scene) -> Scene | None:
+        """Return the scene without the tables whose names, or those of what they point at, have a schema in them.
+
+        Such a name leads to the live table wherever it stands.
+        """
+        away = {name for name in scene.played if not all(map(is_bare, (name, *scene.points_at.get(name, ()))))}
+        if not away:
+            return scene
+        one = len(away) == 1
+        words = {"is_or_are": "is" if one else "are", "points": "points" if one else "point"}
+        self.note(ELSEWHERE.format(tables=" and ".join(sorted(away)), **words))
+        return evolve(
+            scene,
+            changes=tuple(change for change in scene.changes if change.table not in away),
+            altered=tuple(name for name in scene.altered if name not in away),
+            made=tuple(name for name in scene.made if name not in away),
+            targets=tuple(filter(is_bare, scene.targets)),
+        )
+
+    def rehearsal_compiler(self, work: Work, scene: Scene) -> schema.Compiler:
+        """Return the compiler of the statements as they are played: names lead to the copies."""
+        compiler = self.backend.compiler(work)
+        copies = Schema({table.name: as_copy(table) for table in work.current})
+        played = evolve(compiler.work, changes=scene.changes, current=copies)
+        return schema.Compiler(compiler.editor, played, compiler.references)
+
+    def play_on_copies(self, scene: Scene, altered: Sequence[str], steps: Sequence[Step]) -> tuple[Objection, ...]:
+        """Make the copies, play the steps all at once or, where that fails, one by one, and undo everything."""
+        with transaction.atomic(using=self.connection.alias):
+            copies = self.copies(altered, [name for name in scene.targets if name not in altered])
+            self.session.execute(TEMPORARY_FIRST)
+            try:
+                self.try_out(";\n".join(copies))
+            except DatabaseError as error:
+                self.raise_faults(error)
+                self.note(f"their copies cannot be made ({' '.join(self.faults.words(error).split())})")
+                found: tuple[Objection, ...] = ()
+            else:
+                found = self.objections_to(steps, scene)
+            transaction.set_rollback(True, using=self.connection.alias)
+        return found
+
+    def copies(self, altered: Sequence[str], targets: Sequence[str]) -> list[str]:
+        """Return the statements that copy the tables; of targets, only what foreign keys require is copied."""
+        quoted = [identifier(self.connection, name) for name in (*altered, *targets)]
+        with self.connection.cursor() as cursor:
+            cursor.execute(COPIES, [quoted, [True] * len(altered) + [False] * len(targets)])
+            return [sql for *_, sql in cursor.fetchall()]
+
+    def objections_to(self, steps: Sequence[Step], scene: Scene) -> tuple[Objection, ...]:
+        try:
+            self.try_out(";\n".join(step.sql for step in steps))
+        except DatabaseError as error:
+            self.raise_faults(error)
+            return tuple(self.objections(steps, scene, lambda step: self.try_out(step.sql)))
+        return ()
+
+    def try_out(self, sql: str) -> None:
+        """Execute statements, all or none of them."""
+        with transaction.atomic(using=self.connection.alias), self.connection.cursor() as cursor:
+            cursor.execute(sql)
+
+
+def is_bare(name: str) -> bool:
+    """Return whether a table's name has no schema in it."""
+    return not split_identifier(name)[0]
+
+
+def as_copy(table: Table) -> Table:
+    """Return a table as its copy is found, without the schema that its own name needs."""
+    columns = (
+        evolve(column, sequence=bare_sequence(table, column)) if column.sequence else column for column in table.columns
+    )
+    return evolve(table, namespace="", columns=tuple(columns))
+
+
+def bare_sequence(table: Table, column: Column) -> str:
+    """Return the name of a column's sequence without the schema of its table."""
+    assert column.sequence
+    return column.sequence.removeprefix(f"{table.namespace}.") if table.namespace else column.sequence

@@ -74,7 +74,8 @@ BAD = {
 }
 
 
-def assert_refused(case, before, after, rows=ROWS, words=None, **options):
+def assert_refused(case, before, after, rows=ROWS, words=None, left=(), **options):
+    """The default is refused while there are rows; `left` are the codes for which it still is without them."""
     plan = case.refused(before, after, rows, "bad-default", **options)
     (judgement,) = plan.refused
     (hazard,) = judgement.hazards
@@ -84,7 +85,7 @@ def assert_refused(case, before, after, rows=ROWS, words=None, **options):
         case.run(after)
     assert case.plan(after).refused
     case.execute("DELETE FROM shop_item")
-    assert not case.plan(after).refused
+    assert [hazard.code for judgement in case.plan(after).refused for hazard in judgement.hazards] == [*left]
 
 
 def forbid_unlimited(case, kind):
@@ -101,7 +102,8 @@ def test_bad_default_of_a_new_column(case, kind):
     field, words = BAD[kind]
     if kind in ("large number", "number below zero"):
         forbid_unlimited(case, kind)
-    assert_refused(case, item(name=NAME), item(name=NAME, added=field), words=words)
+    after = item(name=NAME, added=field)
+    assert_refused(case, item(name=NAME), after, words=words)
 
 
 @pytest.mark.parametrize("kind", ["text that is too long", "word for a number", "large number", "function that fails"])
@@ -126,7 +128,9 @@ def test_bad_default_of_the_database(case):
     after = item(name=NAME, added=models.CharField(max_length=2, db_default="toolong"))
     if case.vendor == "mysql":
         pytest.skip("MariaDB does not make a table with such a default at all")
-    assert_refused(case, item(name=NAME), after, words="db_default 'toolong'.*7 characters")
+    # PostgreSQL computes the default of a new column though there is no row.
+    left = ["not-accepted"] if case.vendor == "postgresql" else []
+    assert_refused(case, item(name=NAME), after, words="db_default 'toolong'.*7 characters", left=left)
 
 
 def test_bad_default_of_a_reference(case):

@@ -107,7 +107,8 @@ WHERE k.conrelid = ANY(%s::oid[]) AND k.contype IN ('p', 'u', 'c', 'x', 'f')
 ORDER BY k.conrelid, k.conname
 """
 
-# The parts of an index are read one by one, because pg_get_indexdef() prints the table's schema.
+# The parts of an index are read one by one, because pg_get_indexdef() prints the table's schema. In the statement that
+# makes it again the table is named as the search path finds it, with its partitions.
 INDEXES = """
 SELECT i.indrelid, ic.relname, am.amname, i.indisunique, i.indnkeyatts, i.indkey::int2[],
        ARRAY(SELECT pg_get_indexdef(i.indexrelid, n, true) FROM generate_series(1, i.indnkeyatts) n),
@@ -126,7 +127,10 @@ SELECT i.indrelid, ic.relname, am.amname, i.indisunique, i.indnkeyatts, i.indkey
              LEFT JOIN pg_collation co ON co.oid = i.indcollation[n - 1]
              ORDER BY n),
        i.indoption::int2[], pg_get_expr(i.indpred, i.indrelid, true), ic.reloptions, t.spcname,
-       i.indisvalid, {nulls_not_distinct}, pg_get_indexdef(i.indexrelid),
+       i.indisvalid, {nulls_not_distinct},
+       format('CREATE %%sINDEX %%I ON %%s', kind.words, ic.relname, i.indrelid::regclass)
+       || substr(pg_get_indexdef(i.indexrelid), 1 + length(
+              format('CREATE %%sINDEX %%I ON %%s%%I.%%I', kind.words, ic.relname, kind.only_, n.nspname, c.relname))),
        ARRAY(SELECT DISTINCT dep.refobjsubid::int2 FROM pg_depend dep
              WHERE dep.classid = 'pg_class'::regclass AND dep.objid = i.indexrelid
                AND dep.refclassid = 'pg_class'::regclass AND dep.refobjid = i.indrelid
@@ -134,6 +138,12 @@ SELECT i.indrelid, ic.relname, am.amname, i.indisunique, i.indnkeyatts, i.indkey
        ic.relispartition
 FROM pg_index i
 JOIN pg_class ic ON ic.oid = i.indexrelid
+JOIN pg_class c ON c.oid = i.indrelid
+JOIN pg_namespace n ON n.oid = c.relnamespace
+CROSS JOIN LATERAL (
+    SELECT CASE WHEN i.indisunique THEN 'UNIQUE ' ELSE '' END AS words,
+           CASE ic.relkind WHEN 'I' THEN 'ONLY ' ELSE '' END AS only_
+) kind
 JOIN pg_am am ON am.oid = ic.relam
 LEFT JOIN pg_tablespace t ON t.oid = ic.reltablespace
 WHERE i.indrelid = ANY(%s::oid[])

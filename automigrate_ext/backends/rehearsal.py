@@ -107,8 +107,8 @@ class Rehearsal:
 
 
 def is_played(step: Step) -> bool:
-    """Return whether a step is for a table, and not for the transaction or for rows, of which there are none."""
-    return bool(step.table) and step.fill is None
+    """Return whether a step is for tables, and not for the transaction or for rows, of which there are none."""
+    return bool(step.table or step.locks) and step.fill is None
 
 
 def set_scene(work: Work, touched: Iterable[str] = ()) -> Scene | None:

@@ -21,10 +21,11 @@ if TYPE_CHECKING:
     from automigrate_ext.backends.postgresql.backend import PostgreSQLBackend
     from automigrate_ext.backends.postgresql.session import PostgreSQLSession
 
-# The statements that copy tables, in the order in which they run. LIKE leaves out the names of indexes, foreign keys,
-# and the sequences of serial columns, which would be the live ones; and pg_get_indexdef() prints the live table, in a
-# form that ruleutils.c of PostgreSQL makes of its parts. Foreign keys of temporary tables point at such tables only.
-# Tables with columns that hold rows of a table as values keep it from being rewritten.
+# The statements that copy tables, in the order in which they run. LIKE leaves out the names of indexes and foreign keys,
+# takes the sequences of serial columns from the live table, and makes those of identity columns for bigint; and
+# pg_get_indexdef() prints the live table, in a form that ruleutils.c of PostgreSQL makes of its parts. Foreign keys of
+# temporary tables point at such tables only. Tables with columns that hold rows of a table as values keep it from being
+# rewritten.
 COPIES = """
 WITH wanted AS (
     SELECT w.number, w.altered, c.oid, c.relname, c.relkind, n.nspname
@@ -35,7 +36,7 @@ WITH wanted AS (
 SELECT 1, number, 0::oid, format(
     'CREATE TEMPORARY TABLE %%I (LIKE %%I.%%I%%s)%%s', relname, nspname, relname,
     CASE WHEN altered
-         THEN ' INCLUDING ALL EXCLUDING INDEXES EXCLUDING COMMENTS EXCLUDING STATISTICS' ELSE '' END,
+         THEN ' INCLUDING ALL EXCLUDING INDEXES EXCLUDING IDENTITY EXCLUDING COMMENTS EXCLUDING STATISTICS' ELSE '' END,
     ' PARTITION BY ' || CASE WHEN altered THEN pg_get_partkeydef(oid) END
 )
 FROM wanted
@@ -53,6 +54,14 @@ JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.refclassid = 'pg_clas
 JOIN pg_class s ON s.oid = d.objid AND s.relkind = 'S'
 JOIN pg_attribute a ON a.attrelid = w.oid AND a.attnum = d.refobjsubid
 CROSS JOIN (VALUES (2), (3)) AS places (place)
+WHERE w.altered
+UNION ALL
+SELECT 3, number, 0::oid, format(
+    'ALTER TABLE pg_temp.%%I ALTER COLUMN %%I ADD GENERATED %%s AS IDENTITY', w.relname, a.attname,
+    CASE a.attidentity WHEN 'a' THEN 'ALWAYS' ELSE 'BY DEFAULT' END
+)
+FROM wanted w
+JOIN pg_attribute a ON a.attrelid = w.oid AND a.attidentity <> ''
 WHERE w.altered
 UNION ALL
 SELECT 4, number, x.oid, format('CREATE %%sINDEX %%I ON pg_temp.%%I', uniq, x.relname, w.relname)
@@ -108,7 +117,8 @@ class PostgreSQLRehearsal(Rehearsal):
         outside = {reference.table for reference in compiler.references if is_bare(reference.table)}
         outside &= {step.table for step in played}
         altered = (*scene.altered, *sorted(outside))
-        there = {*altered, *scene.made}
+        # One statement may drop several tables.
+        there = {*altered, *scene.made, ""}
         played = [step for step in played if step.table in there]
         if len(altered) > MANY and sum(step.locks for step in played) > self.session.lock_budget():
             self.note(NO_ROOM)

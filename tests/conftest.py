@@ -8,6 +8,7 @@ import os
 import platform
 import signal
 import sqlite3
+import zlib
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -49,6 +50,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         help=f"run no tests that need another database than these, of {', '.join(KINDS)}",
     )
     parser.addoption(
+        "--every-route",
+        action="store_true",
+        help="play cases again, on tables of our own making, on each database instead of on one of them",
+    )
+    parser.addoption(
         "--generic",
         action="store_true",
         help="force the backend for databases that there is none for upon all, for the acceptance cases",
@@ -65,9 +71,21 @@ def kinds(names: str) -> set[str]:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     other = set(KINDS) - config.getoption("databases")
     left_out = [item for item in items if databases_of(item) & other or (is_firebirds(item) and BACKENDS)]
+    if not config.getoption("every_route"):
+        left_out += [item for item in items if is_played_elsewhere(item, set(DATABASES) - other)]
     if left_out:
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item not in left_out]
+
+
+def is_played_elsewhere(item: pytest.Item, databases: set[str]) -> bool:
+    """Whether a case that is played again, by another route, has its turn on another one of the databases."""
+    callspec = getattr(item, "callspec", None)
+    database = callspec.params.get("connection") if callspec else None
+    if database not in databases or item.get_closest_marker("again") is None:
+        return False
+    turn = zlib.crc32(item.nodeid.replace(database, "").encode()) % len(databases)
+    return database != sorted(databases)[turn]
 
 
 def is_firebirds(item: pytest.Item) -> bool:

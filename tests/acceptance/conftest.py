@@ -7,7 +7,8 @@ pytest.register_assert_rewrite("tests.acceptance.helper")
 from tests.acceptance.helper import ROUTES, Case  # noqa: E402
 from tests.features import need  # noqa: E402
 
-# Tables that come to be in another way than Django's seldom make a difference that they make on one server only.
+# Tables of our own making are what Django's are, which each case proves at its end, and have a record besides, which is
+# the same on every server. So a case is played on them on one database: see `is_played_elsewhere` in tests/conftest.py.
 MARKS = {"automigrate": pytest.mark.again, "syncdb": ()}
 
 

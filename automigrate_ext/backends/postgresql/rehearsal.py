@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from automigrate_ext.backends.postgresql.backend import PostgreSQLBackend
     from automigrate_ext.backends.postgresql.session import PostgreSQLSession
 
-# The statements that copy tables, in the order in which they run. LIKE leaves out the names of indexes and foreign keys,
+# The statements that copy tables, in the order in which they run. LIKE leaves out foreign keys and names of indexes,
 # takes the sequences of serial columns from the live table, and makes those of identity columns for bigint; and
 # pg_get_indexdef() prints the live table, in a form that ruleutils.c of PostgreSQL makes of its parts. Foreign keys of
 # temporary tables point at such tables only. Tables with columns that hold rows of a table as values keep it from being

@@ -82,12 +82,25 @@ def test_check_says_by_its_status_whether_anything_differs(connection, alias):
     assert run("autoupdate", check=True, database=alias)[2] == 0
 
 
-@pytest.mark.parametrize("label", ["todo", "todo.Todo", "todo.todo"])
+@pytest.mark.parametrize("label", ["todo", "todo.TodoList", "todo.todolist"])
 def test_dry_run_does_nothing(connection, alias, label):
     out, _, status = run("autoupdate", label, dry_run=True, database=alias)
     assert status == 0
     assert " to apply" in out
     assert connection.introspection.table_names() == []
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+def test_table_that_points_at_one_that_is_not_there(connection, alias, dry_run):
+    """SQLite takes such a table; others refuse it, before anything is made."""
+    out, err, status = run("autoupdate", "todo.Todo", dry_run=dry_run, database=alias)
+    if connection.vendor == "sqlite":
+        assert status == 0
+        return
+    assert status == 2
+    assert "Create table todo_todo" in out + err and "does not accept that" in out + err
+    assert connection.introspection.table_names() == []
+    assert run("autoupdate", "todo.Todo", "todo.TodoList", dry_run=dry_run, database=alias)[2] == 0
 
 
 def test_sql_format_is_a_script_that_does_the_same(connection, alias, tmp_path):

@@ -18,7 +18,8 @@ ROWS_A_STATEMENT = 500
 ROWS_WRITTEN_OUT = 10_000
 COUNT_TO_FILL = "SELECT count(*) FROM {table} AS asked WHERE {condition}"
 KEYS_TO_FILL = "SELECT {key} FROM {table} AS asked WHERE {condition} ORDER BY {key} {limit}"
-UPDATE_ROW = "UPDATE {table} SET {column} = {value} WHERE {key}"
+KEPT = ", {column} = {column}"
+UPDATE_ROW = "UPDATE {table} SET {column} = {value}{kept} WHERE {key}"
 
 
 class Filler:
@@ -93,10 +94,16 @@ class Filler:
                 table=quote(fill.table),
                 column=quote(fill.column),
                 value=value,
+                kept=self.kept(fill),
                 key=" AND ".join(f"{quote(name)} = {text}" for name, text in pairs),
             )
 
     def row_statement(self, fill: RowFill, anything: str) -> str:
         """Return the form of the statements that give rows values, with `anything` in place of keys and values."""
         quote = self.rows.quote
-        return UPDATE_ROW.format(table=quote(fill.table), column=quote(fill.column), value=anything, key=anything)
+        table, column = quote(fill.table), quote(fill.column)
+        return UPDATE_ROW.format(table=table, column=column, value=anything, kept=self.kept(fill), key=anything)
+
+    def kept(self, fill: RowFill) -> str:
+        """Return the assignments by which columns keep the values that the server would replace."""
+        return "".join(KEPT.format(column=self.rows.quote(name)) for name in fill.kept)

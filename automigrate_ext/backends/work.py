@@ -21,6 +21,7 @@ class RowFill:
     """A value of its own, made by `draw` as SQL, for each row of a table that has none in a column.
 
     `key` are the columns that tell the rows apart. With `everywhere` the column is new, so that no row has a value.
+    `kept` are columns that the server would set by itself, and that keep their values.
     """
 
     table: str
@@ -30,6 +31,7 @@ class RowFill:
     key_types: tuple[str, ...]
     draw: Callable[[], str]
     everywhere: bool = False
+    kept: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +50,11 @@ class Step:
     makes_table: bool = False
     fill: RowFill | None = None
     at_stake: tuple[Change, ...] = ()
+
+    @property
+    def updates_rows(self) -> bool:
+        """Whether the step gives rows values by UPDATE, for which triggers fire."""
+        return self.fill is not None or self.sql.startswith("UPDATE ")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,7 +143,9 @@ class Loss:
     samples: tuple[tuple[Any, ...], ...] = ()
 
 
-def row_fill(table: Table, column: Column, draw: Callable[[], str], *, everywhere: bool) -> Step:
+def row_fill(
+    table: Table, column: Column, draw: Callable[[], str], *, everywhere: bool, kept: Iterable[str] = ()
+) -> Step:
     """Return the step that gives each row a value of its own in a column.
 
     Raises `AutomigrateError` where the table has no primary key.
@@ -156,6 +165,7 @@ def row_fill(table: Table, column: Column, draw: Callable[[], str], *, everywher
         key_types=tuple(types[name] for name in key),
         draw=draw,
         everywhere=everywhere,
+        kept=tuple(kept),
     )
     return Step(sql=EACH_ROW.format(table=table.name, column=column.name), table=table.name, fill=fill)
 

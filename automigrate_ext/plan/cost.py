@@ -20,11 +20,15 @@ class Size:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Remark:
-    """The effects of a run on a table that take time or make others wait, and the number of rows in the table."""
+    """The effects of a run on a table that take time or make others wait, and the number of rows in the table.
+
+    `fires` are the triggers that fire as the run gives rows values.
+    """
 
     table: str
     effects: tuple[str, ...]
     size: Size
+    fires: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         first, *rest = self.effects

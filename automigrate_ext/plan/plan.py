@@ -302,6 +302,7 @@ def remark_dict(remark: Remark) -> dict[str, object]:
         "effects": list(remark.effects),
         "rows": remark.size.rows,
         "exact": remark.size.exact,
+        "fires": list(remark.fires),
     }
 
 

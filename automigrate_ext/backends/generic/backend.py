@@ -356,7 +356,7 @@ class GenericBackend(Backend):
 
     def execute_step(self, step: Step) -> None:
         """Execute the statement of a step, by the editor if the editor wrote it."""
-        if step.sql.startswith("UPDATE"):
+        if step.updates_rows:
             self.session.execute(step.sql)
         else:
             self.run_ddl(step.sql)

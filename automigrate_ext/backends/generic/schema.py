@@ -104,7 +104,7 @@ class Compiler:
         # For a rename an editor may drop and add a constraint that is to be dropped all the same.
         yield from self.rename()
         for step in self.later_steps():
-            if step.fill or step.sql.startswith("UPDATE") or step.sql not in self.done:
+            if step.updates_rows or step.sql not in self.done:
                 self.done.add(step.sql)
                 yield step
 

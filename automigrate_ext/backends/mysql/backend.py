@@ -126,6 +126,16 @@ class MySQLBackend(Backend):
             for table, name in introspection.triggers(self.connection, names)
         )
 
+    def update_triggers(self, names: Collection[str]) -> Mapping[str, Sequence[str]]:
+        """Return the triggers, by table, that an UPDATE fires, in the order in which they fire."""
+        catalog = self.catalog()
+        by_present_name = {old: name for name in names if (old := self.session.find(catalog, name))}
+        found: defaultdict[str, list[str]] = defaultdict(list)
+        sql = introspection.UPDATE_TRIGGERS
+        for table, trigger in introspection.triggers(self.connection, by_present_name, sql):
+            found[by_present_name.get(table, table)].append(trigger)
+        return found
+
     def dependents_of(self, parts: Sequence[Part]) -> Mapping[Part, Sequence[Dependent]]:
         """Return the dependents that would break where parts are converted, dropped or renamed.
 

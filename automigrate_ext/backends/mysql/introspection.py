@@ -27,6 +27,11 @@ TRIGGERS = """
 SELECT event_object_table, trigger_name FROM information_schema.triggers
 WHERE event_object_schema = DATABASE() AND event_object_table IN ({names}) ORDER BY 1, 2
 """
+UPDATE_TRIGGERS = """
+SELECT event_object_table, trigger_name FROM information_schema.triggers
+WHERE event_object_schema = DATABASE() AND event_object_table IN ({names}) AND event_manipulation = 'UPDATE'
+ORDER BY 1, action_timing DESC, action_order
+"""
 # The catalog's own texts compare without regard to case, which is not how the server compares the names of tables.
 
 
@@ -102,10 +107,10 @@ def referring(connection: BaseDatabaseWrapper, names: Collection[str]) -> list[s
     return [name for (name,) in rows_about(connection, REFERENCES, names)]
 
 
-def triggers(connection: BaseDatabaseWrapper, names: Collection[str]) -> list[tuple[str, str]]:
+def triggers(connection: BaseDatabaseWrapper, names: Collection[str], sql: str = TRIGGERS) -> list[tuple[str, str]]:
     """Return the triggers on the named tables, as pairs of table and name."""
     ignores_case = connection.features.ignores_table_name_case
-    found = [(table, name) for table, name in rows_about(connection, TRIGGERS, names)]
+    found = [(table, name) for table, name in rows_about(connection, sql, names)]
     return [(table, name) for table, name in found if ignores_case or table in names]
 
 

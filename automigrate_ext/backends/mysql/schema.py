@@ -14,6 +14,7 @@ from dataclasses import replace as evolve
 from functools import cached_property
 
 from automigrate_ext.backends.compiler import ON_UPDATE, BaseCompiler, BaseTableCompiler
+from automigrate_ext.backends.filler import KEPT
 from automigrate_ext.backends.mysql.parser import COMPRESSED, COMPRESSIBLE, text_literal
 from automigrate_ext.backends.mysql.renaming import DefinitionRenaming, foreign_key_clause
 from automigrate_ext.backends.naming import noun_columns
@@ -44,8 +45,8 @@ from automigrate_ext.schema.order import in_dependency_order
 ALTER_TABLE = "ALTER TABLE {table} {clauses}"
 DROP_TABLE = "DROP TABLE {table}"
 RENAME_TABLES = "RENAME TABLE {pairs}"
-FILL_NULLS = "UPDATE {table} SET {column} = {value} WHERE {column} IS NULL"
-COPY_COLUMN = "UPDATE {table} SET {new} = {old}"
+FILL_NULLS = "UPDATE {table} SET {column} = {value}{kept} WHERE {column} IS NULL"
+COPY_COLUMN = "UPDATE {table} SET {new} = {old}{kept}"
 DROP_DEFAULT = "ALTER COLUMN {column} DROP DEFAULT"
 # Tables may then be dropped whatever points at them; the foreign keys of other tables stay, and are enforced again once
 # there is a table of that name. Source: https://mariadb.com/kb/en/foreign-keys/
@@ -53,8 +54,10 @@ UNCHECKED, CHECKED = "SET foreign_key_checks = 0", "SET foreign_key_checks = 1"
 
 # The part of a text that is too long, which the server does not cut off by itself in strict mode.
 CUT = "LEFT({column}, {length})"
-CUT_VALUES = "UPDATE {table} SET {column} = {value} WHERE CHAR_LENGTH({column}) > {length}"
+CUT_VALUES = "UPDATE {table} SET {column} = {value}{kept} WHERE CHAR_LENGTH({column}) > {length}"
 SHORT_TEXT = re.compile(r"^(?:var)?char\((\d+)\)$")
+#: What the server prints of a column that it sets to the time of each UPDATE, in the default or after it.
+ON_UPDATE_NOW = " ON UPDATE "
 #: The value of a column without values, between types that the server cannot convert.
 NOTHING = "NULL"
 
@@ -348,7 +351,8 @@ class TableCompiler(BaseTableCompiler):
             self.forbid_nulls_in_history(new)
             empty = evolve(new, null=True, default=None, identity=None)
             self.before.append(self.compiler.alter(self.name, [f"ADD COLUMN {column} {define(empty)}"]))
-            self.before.append(row_fill(self.current, new, fill.draw, everywhere=True))
+            kept = self.stamped(new.name)
+            self.before.append(row_fill(self.current, new, fill.draw, everywhere=True, kept=kept))
             self.modified[new.name] = new
         else:
             default = f"({fill.sql})" if self.compiler.default_in_brackets and has_no_literal(new) else fill.sql
@@ -415,16 +419,30 @@ class TableCompiler(BaseTableCompiler):
         found = SHORT_TEXT.match(column.type)
         assert found
         sql = CUT_VALUES.format(
-            table=self.quote(self.name), column=self.quote(column.name), value=self.cut(column), length=found[1]
+            table=self.quote(self.name),
+            column=self.quote(column.name),
+            value=self.cut(column),
+            kept=self.kept(column.name),
+            length=found[1],
         )
         return Step(sql=sql, table=self.name)
 
     def fill_in(self, fill: Fill, column: Column, name: str) -> Step:
         """Give a value to the rows that have none in a column, which has this name for now."""
         if fill.draw:
-            return row_fill(self.current, evolve(column, name=name), fill.draw, everywhere=False)
-        sql = FILL_NULLS.format(table=self.quote(self.name), column=self.quote(name), value=fill.sql)
+            kept = self.stamped(name)
+            return row_fill(self.current, evolve(column, name=name), fill.draw, everywhere=False, kept=kept)
+        table, quoted = self.quote(self.name), self.quote(name)
+        sql = FILL_NULLS.format(table=table, column=quoted, value=fill.sql, kept=self.kept(name))
         return Step(sql=sql, table=self.name)
+
+    def stamped(self, updated: str) -> tuple[str, ...]:
+        """Return the columns that the server sets to the time of an UPDATE of another one."""
+        return tuple(column.name for column in self.current.columns if is_stamped(column) and column.name != updated)
+
+    def kept(self, updated: str) -> str:
+        """Return the assignments by which these columns keep their values."""
+        return "".join(KEPT.format(column=self.quote(name)) for name in self.stamped(updated))
 
     def write_down(self, change: AlterColumn) -> None:
         """Turn a computed column into a plain one that keeps the values."""
@@ -437,7 +455,8 @@ class TableCompiler(BaseTableCompiler):
         nullable = define(evolve(new, null=True, default=None, identity=None))
         value = self.cut(new) if self.cast(new) == self.cut(new) else name
         self.before.append(self.compiler.alter(self.name, [f"ADD COLUMN {other} {nullable}"]))
-        self.before.append(Step(sql=COPY_COLUMN.format(table=table, new=other, old=value), table=self.name))
+        sql = COPY_COLUMN.format(table=table, new=other, old=value, kept=self.kept(between))
+        self.before.append(Step(sql=sql, table=self.name))
         fill = self.missing(change)
         if fill is not None:
             self.before.append(self.fill_in(fill, new, between))
@@ -567,6 +586,11 @@ class TableCompiler(BaseTableCompiler):
             self.put("whole", f"COMMENT = {text_literal(change.new.comment)}")
 
 
+def is_stamped(column: Column) -> bool:
+    """Return whether the server sets the column to the time of each UPDATE that does not set it."""
+    return ON_UPDATE_NOW in f" {column.default or ''} {column.extra}"
+
+
 def is_virtual(column: Column) -> bool:
     """Return whether a column is computed on reading."""
     return column.generated is not None and not column.generated.stored
@@ -604,7 +628,7 @@ def effect(step: Step, way: str) -> str:
 
     `way` is what the server does to the table where it alters it.
     """
-    if step.fill or step.sql.startswith("UPDATE"):
+    if step.updates_rows:
         return "updates rows"
     if not step.sql.startswith("ALTER TABLE"):
         return ""

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace as evolve
+from functools import partial
 from itertools import groupby
 from operator import attrgetter
 from typing import Any
@@ -26,6 +27,7 @@ from automigrate_ext.backends.postgresql import (
     schema,
     scratch,
     sequences,
+    triggers,
 )
 from automigrate_ext.backends.postgresql.casts import never_loses
 from automigrate_ext.backends.postgresql.cost import PostgreSQLCost
@@ -185,7 +187,11 @@ class PostgreSQLBackend(Backend):
         if any(isinstance(change, CreateTable) for change in work.changes):
             self.forbid_hidden_schemas()
         return schema.Compiler(
-            collecting_editor(self.connection), evolve(work, casts=casts), outside, self.first_schema
+            collecting_editor(self.connection),
+            evolve(work, casts=casts),
+            outside,
+            self.first_schema,
+            partial(triggers.fired, self.connection),
         )
 
     def first_schema(self) -> str:

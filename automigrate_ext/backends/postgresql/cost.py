@@ -5,7 +5,7 @@ Sources, unless another is given: PostgreSQL's documentation of ALTER TABLE, CRE
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from django.db import transaction
@@ -77,6 +77,13 @@ class PostgreSQLCost(Cost):
 
     def effects(self, work: Work, tables: Collection[str]) -> Mapping[str, tuple[str, ...]]:
         return effects(self.connection, self.backend.compiler(work), tables)
+
+    def triggers(self, work: Work, tables: Collection[str]) -> Mapping[str, Sequence[str]]:
+        compiler = self.backend.compiler(work)
+        updated = {step.table for step in compiler.steps() if step.updates_rows}
+        return {
+            name: [trigger.name for trigger in compiler.triggers.get(name, ())] for name in tables if name in updated
+        }
 
 
 class Prober:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import replace as evolve
 from functools import cached_property
@@ -12,6 +12,8 @@ from typing import TypeVar
 from django.db.backends.utils import split_identifier
 
 from automigrate_ext.backends.compiler import ON_UPDATE, BaseCompiler, BaseTableCompiler
+from automigrate_ext.backends.postgresql import triggers
+from automigrate_ext.backends.postgresql.triggers import Trigger
 from automigrate_ext.backends.work import Reference, Step, Work, row_fill
 from automigrate_ext.declared.editor import MARK, SchemaEditor
 from automigrate_ext.schema.changes import (
@@ -81,6 +83,11 @@ class Detached:
     back: tuple[tuple[str, ForeignKey], ...]
 
 
+def no_triggers(tables: Collection[str]) -> Mapping[str, Sequence[Trigger]]:
+    """Return no triggers, as for tables that have none."""
+    return {}
+
+
 class Compiler(BaseCompiler):
     """Turns the changes of one plan into statements."""
 
@@ -90,8 +97,10 @@ class Compiler(BaseCompiler):
         work: Work,
         references: Sequence[Reference] = (),
         first_schema: Callable[[], str] = str,
+        fired: Callable[[Collection[str]], Mapping[str, Sequence[Trigger]]] = no_triggers,
     ) -> None:
         super().__init__(editor, work)
+        self.fired = fired
         self.references = references
         self.first_schema = first_schema
         self.foreign_keys_later: list[tuple[str, ForeignKey]] = []
@@ -435,6 +444,11 @@ class Compiler(BaseCompiler):
         altered = any((change.table, change.new.name) in self.work.fills for change in self.of(AlterColumn))
         return altered or any(fill.draw for fill in self.work.fills.values())
 
+    @cached_property
+    def triggers(self) -> Mapping[str, Sequence[Trigger]]:
+        """The triggers and rules, by table, that fire for an UPDATE; asked for where there is one."""
+        return self.fired(self.altered_tables)
+
 
 class TableCompiler(BaseTableCompiler):
     """Turns the changes of one table's columns and constraints into one ALTER TABLE and steps before and after it."""
@@ -469,10 +483,30 @@ class TableCompiler(BaseTableCompiler):
             yield self.alter(", ".join(self.drops))
         else:
             clauses = [*self.drops, *clauses]
-        yield from self.before
+        yield from self.without_triggers(self.before)
         if clauses:
             yield self.alter(", ".join(clauses))
-        yield from self.after
+        yield from self.without_triggers(self.after)
+
+    def without_triggers(self, steps: Sequence[Step]) -> Iterator[Step]:
+        """Yield steps; triggers are disabled from the first that updates rows to the last.
+
+        The locks of the first statement are those of all relations, so that no transaction ends between it and the
+        last one.
+        """
+        updates = [number for number, step in enumerate(steps) if step.updates_rows]
+        held_back = self.compiler.triggers.get(self.name, ()) if updates else ()
+        if not held_back:
+            yield from steps
+            return
+        locks = locks_of(self.current) + len({trigger.relation for trigger in held_back})
+        yield from steps[: updates[0]]
+        yield from (evolve(self.step(sql), locks=locks) for sql in triggers.disable(held_back))
+        yield from steps[updates[0] : updates[-1] + 1]
+        yield self.step(CHECK_NOW)
+        yield from map(self.step, triggers.enable(held_back))
+        rest = steps[updates[-1] + 1 :]
+        yield from rest[1:] if rest and rest[0].sql == CHECK_NOW else rest
 
     def collect(self) -> None:
         """Sort the changes of the table into clauses that drop, alter and add."""

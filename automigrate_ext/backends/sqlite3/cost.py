@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from automigrate_ext.backends.cost import Cost
@@ -21,3 +21,12 @@ class SQLiteCost(Cost):
         compiler = self.backend.compiler(work)
         found = {name: compiler.alteration(name, compiler.by_table[name]).effects() for name in tables}
         return {name: words for name, words in found.items() if words}
+
+    def triggers(self, work: Work, tables: Collection[str]) -> Mapping[str, Sequence[str]]:
+        compiler = self.backend.compiler(work)
+        updated = {step.table for step in self.backend.compile(work) if step.updates_rows}
+        return {
+            name: [trigger.name for trigger in compiler.alteration(name, compiler.by_table[name]).triggers]
+            for name in tables
+            if name in updated
+        }

@@ -7,7 +7,7 @@ leaves the texts of views, triggers and foreign keys alone, so that they refer t
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from dataclasses import replace as evolve
 from functools import cached_property
@@ -15,7 +15,7 @@ from functools import cached_property
 from automigrate_ext.backends.naming import noun_columns
 from automigrate_ext.backends.sqlite3 import definitions
 from automigrate_ext.backends.sqlite3.hazards import conversion
-from automigrate_ext.backends.sqlite3.introspection import Catalog, unquoted
+from automigrate_ext.backends.sqlite3.introspection import Catalog, Entry, unquoted
 from automigrate_ext.backends.sqlite3.parser import parse_table
 from automigrate_ext.backends.sqlite3.tokens import fold, quote_name, quote_text
 from automigrate_ext.backends.work import Fill, Step, Work, row_fill
@@ -43,6 +43,8 @@ ADD_COLUMN = "ALTER TABLE {table} ADD COLUMN {column}"
 DROP_COLUMN = "ALTER TABLE {table} DROP COLUMN {column}"
 DROP_TABLE = "DROP TABLE {table}"
 DROP_INDEX = "DROP INDEX {index}"
+# A temporary trigger may have the same name.
+DROP_TRIGGER = "DROP TRIGGER main.{trigger}"
 FILL = "UPDATE {table} SET {values}"
 COPY_SEQUENCE = (
     "INSERT INTO sqlite_sequence (name, seq) SELECT {new}, seq FROM sqlite_sequence WHERE name = {table} COLLATE NOCASE"
@@ -259,17 +261,37 @@ class Alteration:
             yield self.step(ADD_COLUMN.format(table=self.table, column=definition))
         fills = {name: self.fills[name] for name in self.added if name in self.fills}
         values = [f"{quote_name(name)} = {fill.sql}" for name, fill in fills.items() if not fill.draw]
+        if fills:
+            yield from self.drop_triggers()
         if values:
             yield self.step(FILL.format(table=self.table, values=", ".join(values)))
         for name, fill in fills.items():
             if fill.draw:
                 yield row_fill(self.old, self.added[name], fill.draw, everywhere=True)
+        if fills:
+            yield from self.make_triggers()
+
+    @property
+    def triggers(self) -> Sequence[Entry]:
+        """The triggers of the table, in the order in which they were made."""
+        return self.catalog.triggers.get(self.key, ())
+
+    def drop_triggers(self) -> Iterator[Step]:
+        """Drop all triggers of the table, so that none fires as rows get values."""
+        yield from (self.step(DROP_TRIGGER.format(trigger=quote_name(trigger.name))) for trigger in self.triggers)
+
+    def make_triggers(self) -> Iterator[Step]:
+        """Create the triggers of the table again, by the text that they had."""
+        yield from (self.step(trigger.sql) for trigger in self.triggers)
 
     def draw_values(self) -> Iterator[Step]:
         """Give each row its own values in the old table, from which the rebuild takes them."""
-        for name, fill in self.fills.items():
-            if not fill.draw:
-                continue
+        drawn = {name: fill for name, fill in self.fills.items() if fill.draw}
+        if drawn:
+            # The rebuild makes them again.
+            yield from self.drop_triggers()
+        for name, fill in drawn.items():
+            assert fill.draw
             column = self.new.column(name) or self.added[name]
             if name in self.added:
                 bare = f"{quote_name(name)} {column.type}"
@@ -290,7 +312,7 @@ class Alteration:
         """Create the new indexes, and after a rebuild all of them and the triggers."""
         if self.rebuilds:
             yield from (self.step(definitions.index(index, self.new)) for index in self.indexes)
-            yield from (self.step(trigger.sql) for trigger in self.catalog.triggers.get(self.key, ()))
+            yield from self.make_triggers()
             return
         for change in self.changes:
             match change:

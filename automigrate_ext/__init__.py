@@ -33,7 +33,17 @@ if TYPE_CHECKING:
         UnusablePlan,
     )
     from automigrate_ext.plan.cost import Remark
-    from automigrate_ext.plan.plan import Hazard, HookStep, Judgement, LikelyRename, Plan, Plans, Request, Verdict
+    from automigrate_ext.plan.plan import (
+        CodedMigration,
+        Hazard,
+        HookStep,
+        Judgement,
+        LikelyRename,
+        Plan,
+        Plans,
+        Request,
+        Verdict,
+    )
     from automigrate_ext.plan.progress import RunProgress
     from automigrate_ext.run.options import Answers
 
@@ -42,6 +52,7 @@ __version__ = "0.1.0"
 __all__ = [
     "Answers",
     "AutomigrateError",
+    "CodedMigration",
     "DatabasesFailed",
     "ExecutionFailed",
     "Hazard",

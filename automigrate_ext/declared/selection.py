@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import replace as evolve
 from typing import Any
@@ -191,6 +192,29 @@ def registered(apps: Apps) -> list[type[Model]]:
         installed = {model for config in apps.get_app_configs() for model in config.get_models(**every)}
         return [model for of_app in apps.all_models.values() for model in of_app.values() if model in installed]
     return [model for of_app in apps.all_models.values() for model in of_app.values()]
+
+
+def labels_from_nothing(selection: Selection, created: Collection[str]) -> list[str]:
+    """Return the labels of the apps all of whose tables in the database are `created`.
+
+    Apps without such models, whose tables are made by migrations or by themselves, are among them where all tables of
+    all models are.
+    """
+    tables: defaultdict[str, set[str]] = defaultdict(set)
+    elsewhere = set()
+    for model in registered(selection.apps):
+        if is_attached(model, selection.alias):
+            tables[model._meta.app_label].add(model._meta.db_table)
+        elif model._meta.managed and not model._meta.proxy:
+            elsewhere.add(model._meta.app_label)
+    from_nothing = {label for label, names in tables.items() if names <= set(created)}
+    if selection.everything and from_nothing == tables.keys():
+        from_nothing |= {
+            label
+            for label in selection.apps.app_configs.keys() - tables.keys() - elsewhere
+            if router.allow_migrate(selection.alias, label)
+        }
+    return [label for label in selection.apps.app_configs if label in from_nothing]
 
 
 def app_labels_of(apps: Apps) -> set[str]:

@@ -18,7 +18,17 @@ from rich.tree import Tree
 
 from automigrate_ext.plan.plan import Plan
 from automigrate_ext.plan.progress import RunProgress
-from automigrate_ext.plan.text import LEFT_ALONE, Counts, Line, abridged, branches, how_far, questions, refusals
+from automigrate_ext.plan.text import (
+    LEFT_ALONE,
+    Counts,
+    Line,
+    abridged,
+    branches,
+    how_far,
+    migration_branch,
+    questions,
+    refusals,
+)
 
 #: The styles of a sign and of the text behind it. Most text has the terminal's own colour, which can always be read.
 STYLES = {
@@ -30,6 +40,7 @@ STYLES = {
     "!": ("bold red", "red"),
     "?": ("bold magenta", ""),
     ">": ("bold cyan", ""),
+    "*": ("bold cyan", ""),
 }
 #: An option of a command that resolves what is refused, with its argument.
 OPTION = r"--[a-z][a-z-]*(?: [\w.]+=[\w.]*\w)?"
@@ -53,6 +64,8 @@ def print_plan(plan: Plan, stream: IO[str], *, verbosity: int, done: bool) -> No
     if more:
         console.print(Text(more, style="dim"))
     print_branch(console, "", questions(plan, done=done))
+    for branch in migration_branch(plan):
+        print_branch(console, branch.heading, branch.lines)
     if verbosity > 1:
         print_more(console, plan)
     if len(plan.refused) > 1:

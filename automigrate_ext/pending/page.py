@@ -31,6 +31,7 @@ SIGNS = {
     "!": ("Is in the way", "refused"),
     "#": ("Costs", "remark"),
     ">": ("Is run", "run"),
+    "*": ("Is not run", "remark"),
 }
 
 #: An option of a command in a text.
@@ -125,7 +126,8 @@ def plan_section(plan: Plan) -> dict[str, Any]:
     return {
         "counts": list(counts(plan)),
         "branches": [
-            {"heading": branch.heading, "lines": [*map(line_parts, branch.lines)]} for branch in text.branches(plan)
+            {"heading": branch.heading, "lines": [*map(line_parts, branch.lines)]}
+            for branch in (*text.branches(plan), *text.migration_branch(plan))
         ],
         "notes": plan.notes,
         "statements": plural(len(plan.statements), "statement") if plan.statements else "",

@@ -128,6 +128,22 @@ class HookStep:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class CodedMigration:
+    """A migration of an installed app, by its name, that does more than change tables, and is not run.
+
+    `operations` are the kinds of the operations that do so; `error` is why the migration cannot be loaded, or "".
+    """
+
+    app: str
+    name: str
+    operations: tuple[str, ...] = ()
+    error: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.app}.{self.name}: {self.error or ', '.join(self.operations)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
     """The differences between a database and the models, in the order in which they are dealt with.
 
@@ -136,7 +152,8 @@ class Plan:
     of one of several databases, and on renames that have nothing left to do; `likely_renames` are renames that
     nobody asked for; `tables` counts the tables of the models; `opening` and `closing` are the statements with which
     a script of the plan begins and ends; `remarks` describe the cost for tables with rows; `hooks` are the entries of
-    the setting AUTOMIGRATE that are due; `request` holds the command and options for which the plan was made.
+    the setting AUTOMIGRATE that are due; `request` holds the command and options for which the plan was made;
+    `migrations` are those that do more than change tables, of the apps whose tables are made from nothing.
     """
 
     alias: str
@@ -153,6 +170,7 @@ class Plan:
     remarks: tuple[Remark, ...] = ()
     hooks: tuple[HookStep, ...] = ()
     request: Request = field(default_factory=Request)
+    migrations: tuple[CodedMigration, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.statements or self.refused)
@@ -210,6 +228,7 @@ class Plan:
             "statements": list(self.statements),
             "foreign": list(self.foreign),
             "notes": list(self.notes),
+            "migrations": [migration_dict(migration) for migration in self.migrations],
             "likely_renames": [
                 {"old": likely.old, "new": likely.new, "option": likely.option} for likely in self.likely_renames
             ],
@@ -288,6 +307,16 @@ def judgement_dict(judgement: Judgement) -> dict[str, object]:
 def hook_dict(hook: HookStep) -> dict[str, object]:
     """Return an entry that is executed, as plain values."""
     return {"when": hook.when, "name": hook.name, "kind": "sql" if hook.is_sql else "function"}
+
+
+def migration_dict(migration: CodedMigration) -> dict[str, object]:
+    """Return a migration that is not run, as plain values."""
+    return {
+        "app": migration.app,
+        "name": migration.name,
+        "operations": list(migration.operations),
+        "error": migration.error,
+    }
 
 
 def plain(value: object) -> object:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from itertools import chain
 
 from automigrate_ext.plan.cost import Remark
-from automigrate_ext.plan.plan import Hazard, Judgement, Plan, Verdict
+from automigrate_ext.plan.plan import CodedMigration, Hazard, Judgement, Plan, Verdict
 from automigrate_ext.plan.progress import RunProgress
 from automigrate_ext.schema.changes import CreateExtension, CreateTable, DropTable, plural
 
@@ -19,6 +19,8 @@ WHOLE = (CreateExtension, CreateTable, DropTable)
 #: that tables lose end after as many.
 TABLES_SHOWN = 25
 LEFT_ALONE = "Left alone (--prune drops it)"
+#: The heading of the migrations that do more than change tables, of apps whose tables are made from nothing.
+NOT_RUN = "Not run: what these migrations do besides changing tables"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,8 +28,8 @@ class Line:
     """One line of a plan.
 
     `sign` is "+" for an addition, "-" for a removal, "~" for a change, "=" for an object that is kept, "!" for a
-    refusal, "?" for a question, "#" for a cost, ">" for code that is run, and "" for a heading. `remedy` follows the
-    text.
+    refusal, "?" for a question, "#" for a cost, ">" for code that is run, "*" for a migration that is not, and "" for a
+    heading. `remedy` follows the text.
     """
 
     sign: str
@@ -63,6 +65,9 @@ def lines(plan: Plan, *, verbosity: int = 1, done: bool = False) -> Iterator[Lin
             yield Line(sign="", text=branch.heading)
         yield from branch.lines
     yield from questions(plan, done=done)
+    for branch in migration_branch(plan):
+        yield Line(sign="", text=branch.heading)
+        yield from branch.lines
     if verbosity < 2:
         return
     if plan.foreign:
@@ -87,6 +92,26 @@ def branches(plan: Plan) -> Iterator[Branch]:
 def questions(plan: Plan, *, done: bool) -> Iterator[Line]:
     """Yield the questions about changes that look like renames."""
     yield from (Line(sign="?", text=likely.question(done=done)) for likely in plan.likely_renames)
+
+
+def migration_branch(plan: Plan) -> Iterator[Branch]:
+    """Yield a branch with the migrations that do more than change tables, if there are any."""
+    if plan.migrations:
+        yield Branch(heading=NOT_RUN, lines=tuple(migration_lines(plan)))
+
+
+def migration_lines(plan: Plan) -> Iterator[Line]:
+    """Yield the migrations that do more than change tables, a line for each app; those that cannot be loaded apart."""
+    by_app: defaultdict[str, list[CodedMigration]] = defaultdict(list)
+    for migration in plan.migrations:
+        by_app[migration.app].append(migration)
+    for app, migrations in by_app.items():
+        readable = [migration for migration in migrations if not migration.error]
+        kinds = dict.fromkeys(chain.from_iterable(migration.operations for migration in readable))
+        if readable:
+            names = ", ".join(migration.name for migration in readable)
+            yield Line(sign="*", text=f"{app}: {names} ({', '.join(kinds)})")
+        yield from (Line(sign="*", text=str(migration)) for migration in migrations if migration.error)
 
 
 def abridged(plan_branches: Sequence[Branch]) -> tuple[Sequence[Branch], str]:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from typing import Any, ClassVar
 
+from django.apps import apps as global_apps
 from django.apps.registry import Apps
+from django.conf import settings
 from django.db.models import Model
 from django.db.utils import Error
 
@@ -17,10 +19,10 @@ from automigrate_ext import conf, signals
 from automigrate_ext.backends import backend_for
 from automigrate_ext.backends.base import Backend
 from automigrate_ext.backends.work import Step
-from automigrate_ext.declared.selection import Selection, is_attached, models_of, registered
+from automigrate_ext.declared.selection import Selection, is_attached, labels_from_nothing, models_of, registered
 from automigrate_ext.exceptions import Interrupted
 from automigrate_ext.plan.cost import Remark
-from automigrate_ext.plan.plan import HookStep, Judgement, LikelyRename, Plan, Request, Verdict
+from automigrate_ext.plan.plan import CodedMigration, HookStep, Judgement, LikelyRename, Plan, Request, Verdict
 from automigrate_ext.run import hooks
 from automigrate_ext.run.desired import Desired, read_desired
 from automigrate_ext.run.hooks import Hook
@@ -29,7 +31,8 @@ from automigrate_ext.run.options import Options
 from automigrate_ext.run.prerequisites import Prerequisites, as_steps
 from automigrate_ext.run.record import Record
 from automigrate_ext.run.state import Prepared, State
-from automigrate_ext.schema.changes import CreateExtension
+from automigrate_ext.run.unrun import coded_migrations
+from automigrate_ext.schema.changes import CreateExtension, CreateTable
 from automigrate_ext.schema.nouns import Schema
 from automigrate_ext.schema.ownership import OwnedTable
 
@@ -107,6 +110,11 @@ class Run(ABC):
         """The extensions of the setting and of the models, each with what takes it."""
         asked = dict.fromkeys(conf.entries(conf.EXTENSIONS, self.selection.alias), 'AUTOMIGRATE["EXTENSIONS"]')
         return {**self.backend.extensions.needed(self.selection.models), **asked}
+
+    @property
+    def made_extensions(self) -> Collection[str] | None:
+        """The names of the extensions that runs make; None on a database that has none."""
+        return self.wanted_extensions if self.backend.connection.vendor == "postgresql" else None
 
     def due_prerequisites(self) -> Prerequisites:
         """Return the prerequisites that the database lacks, or for which the entry's text has changed."""
@@ -276,7 +284,16 @@ class Run(ABC):
             tables=len(self.desired.schema),
             remarks=tuple(remarks),
             request=self.request(),
+            migrations=() if refused else tuple(self.unrun_migrations(judgements)),
         )
+
+    def unrun_migrations(self, judgements: Iterable[Judgement]) -> Iterator[CodedMigration]:
+        """Yield the migrations that do more than change tables, of the project's apps that are made from nothing."""
+        created = {judgement.change.table for judgement in judgements if isinstance(judgement.change, CreateTable)}
+        if not created or not self.options.looks_at_migrations or self.selection.apps is not global_apps:
+            return
+        for label in labels_from_nothing(self.selection, created):
+            yield from coded_migrations(label, settings.MIGRATION_MODULES, self.made_extensions)
 
     def empty_plan(self) -> Plan:
         """Return the plan of a run of no models."""
@@ -323,7 +340,7 @@ class Run(ABC):
         owes_signals = send_signals and not self.backend.undoes_ddl
         self.record.write(tables, gone=gone, signals=fingerprint, owes_signals=owes_signals)
         if self.options.record_migrations:
-            record_all(self.backend.connection, self.backend.session.patience.notify)
+            record_all(self.backend.connection, self.backend.session.patience.notify, self.made_extensions)
             if kept:
                 self.backend.session.patience.notify(NOT_IN_MIGRATIONS.format(kept=", ".join(kept)))
         if send_signals:

@@ -12,7 +12,9 @@ from typing import Any
 
 from django.apps import AppConfig, apps
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.migrations import Migration, RunPython, RunSQL
+from django.db.migrations import Migration, RunPython, RunSQL, SeparateDatabaseAndState
+from django.db.migrations.operations.fields import FieldOperation
+from django.db.migrations.operations.models import IndexOperation, ModelOperation
 from django.db.migrations.recorder import MigrationRecorder
 from django.utils.timezone import now
 
@@ -24,6 +26,12 @@ MigrationKey = tuple[str, str]
 Modules = Mapping[str, str | None]
 #: The attribute by which a squashed migration lists those that it replaces.
 REPLACES = re.compile(rb"\breplaces\b")
+POSTGRESQL_OPERATIONS = "django.contrib.postgres.operations"
+#: Migrations whose code does nothing in a database without rows of an older version, and why. Code that is Django's own
+#: `noop`, as in contenttypes.0002, needs no entry.
+HARMLESS: Mapping[MigrationKey, str] = {
+    ("auth", "0011_update_proxy_permissions"): "moves the permissions that proxy models had before Django 2.2",
+}
 
 
 def on_disk(modules: Modules) -> frozenset[MigrationKey]:
@@ -92,7 +100,60 @@ def applied(alias: str) -> frozenset[MigrationKey]:
     return frozenset(rows.values_list("app", "name"))
 
 
-def record_all(connection: BaseDatabaseWrapper, notify: Callable[[str], None]) -> tuple[MigrationKey, ...]:
+# Migrations that do more than change tables
+
+
+def load_each(label: str, modules: Modules) -> Iterator[tuple[str, Migration | Exception]]:
+    """Yield the names of the migrations of an installed app, each with the migration or why it cannot be loaded."""
+    package = package_of(apps.get_app_config(label), modules)
+    for name, _ in files_of(package) if package else ():
+        try:
+            assert package
+            module: Any = import_module(f"{package.__name__}.{name}")
+            yield name, module.Migration(name, label)
+        except Exception as error:
+            yield name, error
+
+
+def coded_operations(
+    key: MigrationKey, migration: Migration, extensions: Collection[str] | None = None
+) -> tuple[str, ...]:
+    """Return the kinds of the operations of a migration that do more than change tables, each once."""
+    return () if key in HARMLESS else tuple(dict.fromkeys(code_in(migration.operations, extensions)))
+
+
+def code_in(operations: Iterable[Any], extensions: Collection[str] | None = None) -> Iterator[str]:
+    """Yield the kinds of operations, or of the operations in them, that do what no model declares."""
+    for operation in operations:
+        if isinstance(operation, SeparateDatabaseAndState):
+            yield from code_in(operation.database_operations, extensions)
+        elif not does_nothing(operation) and not is_about_tables(operation, extensions):
+            yield type(operation).__name__
+
+
+def does_nothing(operation: Any) -> bool:
+    """Return whether an operation is the one that Django has for nothing, or changes the state of migrations alone."""
+    if isinstance(operation, RunPython):
+        return operation.code == RunPython.noop
+    return isinstance(operation, RunSQL) and not operation.sql
+
+
+def is_about_tables(operation: Any, extensions: Collection[str] | None) -> bool:
+    """Return whether an operation changes tables as models declare them, or makes an extension that is made anyway.
+
+    Without `extensions` no extension counts, as on databases that have none.
+    """
+    if isinstance(operation, (ModelOperation, FieldOperation, IndexOperation)):
+        return True
+    # The module needs psycopg, and is loaded where a migration has such an operation.
+    kinds = {kind.__name__ for kind in type(operation).__mro__ if kind.__module__ == POSTGRESQL_OPERATIONS}
+    makes_extension = "CreateExtension" in kinds and (extensions is None or operation.name in extensions)
+    return makes_extension or "ValidateConstraint" in kinds
+
+
+def record_all(
+    connection: BaseDatabaseWrapper, notify: Callable[[str], None], extensions: Collection[str] | None = None
+) -> tuple[MigrationKey, ...]:
     """Record the migrations on disk as applied, so that a later `migrate` has nothing to do; remove no others.
 
     All migrations are imported. Returns those that were missing from the record; if there are any, `notify` is given
@@ -108,7 +169,7 @@ def record_all(connection: BaseDatabaseWrapper, notify: Callable[[str], None]) -
     missing = tuple(sorted((set(disk_migrations) | replaced) - set(recorder.applied_migrations())))
     recorder.migration_qs.bulk_create(as_rows(recorder, missing))
     if missing:
-        notify(describe(missing, disk_migrations))
+        notify(describe(missing, disk_migrations, extensions))
     return missing
 
 
@@ -132,19 +193,16 @@ def as_rows(recorder: MigrationRecorder, keys: Iterable[MigrationKey]) -> list[A
     return [recorder.Migration(app=app, name=name, applied=now()) for app, name in keys]
 
 
-def describe(keys: Sequence[MigrationKey], disk_migrations: Mapping[MigrationKey, Migration]) -> str:
-    """Return one line on the migrations that were recorded, naming those whose code has not been run."""
+def describe(
+    keys: Sequence[MigrationKey],
+    disk_migrations: Mapping[MigrationKey, Migration],
+    extensions: Collection[str] | None = None,
+) -> str:
+    """Return one line on the migrations that were recorded, naming those that do more than change tables."""
     # Kept test databases load this module, and need nothing of schemas.
     from automigrate_ext.schema.changes import plural
 
-    coded = [".".join(key) for key in keys if key in disk_migrations and has_code(disk_migrations[key].operations)]
-    words = f" RunPython or RunSQL is in {', '.join(coded)}." if coded else ""
+    there = (key for key in keys if key in disk_migrations)
+    coded = [".".join(key) for key in there if coded_operations(key, disk_migrations[key], extensions)]
+    words = f" These do more than change tables: {', '.join(coded)}." if coded else ""
     return f"{plural(len(keys), 'migration')} marked as applied without being run.{words}"
-
-
-def has_code(operations: Iterable[Any]) -> bool:
-    """Return whether operations of migrations, or the operations in them, do what no model declares."""
-    return any(
-        isinstance(operation, (RunPython, RunSQL)) or has_code(getattr(operation, "database_operations", ()))
-        for operation in operations
-    )

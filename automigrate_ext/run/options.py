@@ -48,6 +48,7 @@ class Options:
     ask: Ask | None = None
     unless_same: bool = False
     send_signals: bool = True
+    looks_at_migrations: bool = True
 
     def __post_init__(self) -> None:
         for name in ("count_timeout", "lock_wait", "lock_timeout"):

@@ -264,7 +264,8 @@ def update_tables(selection: Selection, *, verbosity: int, send_signals: bool) -
     from automigrate_ext.schema.changes import DropTable
 
     before = Record(backend_for(selection.alias)).read().tables
-    run = Update(selection, Options(accept_data_loss=True, verbosity=verbosity, send_signals=send_signals))
+    options = Options(accept_data_loss=True, verbosity=verbosity, send_signals=send_signals, looks_at_migrations=False)
+    run = Update(selection, options)
     with run.backend.session.guarded():
         plan = run.run()
     gone = [change.table for change in plan.changes if isinstance(change, DropTable)]

@@ -236,11 +236,7 @@ def test_part_of_the_apps_on_an_empty_database_sends_signals_for_what_is_there(c
 
 def test_recorded_migrations_leave_migrate_nothing_to_do(connection, alias):
     _, err, _ = run("autoupdate", record_migrations=True, database=alias)
-    assert re.fullmatch(
-        r"\d\d migrations marked as applied without being run\. RunPython or RunSQL is in "
-        r"auth\.0011_update_proxy_permissions, contenttypes\.0002_remove_content_type_name\.\n",
-        err,
-    )
+    assert re.fullmatch(r"\d\d migrations marked as applied without being run\.\n", err)
     assert run("autoupdate", record_migrations=True, database=alias)[1] == ""
     out, _, status = run("migrate", database=alias)
     assert status == 0

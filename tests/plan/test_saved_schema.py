@@ -7,7 +7,7 @@ from jsonschema import Draft202012Validator, ValidationError
 
 from automigrate_ext import Hazard, HookStep, Judgement, LikelyRename, Plan, Plans, Verdict
 from automigrate_ext.plan.cost import Remark, Size
-from automigrate_ext.plan.plan import failure_dict, several_dict
+from automigrate_ext.plan.plan import CodedMigration, failure_dict, several_dict
 from automigrate_ext.schema.changes import RenameTable
 from automigrate_ext.schema.nouns import Schema
 from tests.plan_shape import SCHEMA, STRICT, VALIDATOR
@@ -20,6 +20,7 @@ PLAN = Plan(
     likely_renames=(LikelyRename(old="todo.Todo.a", new="b"),),
     hooks=(HookStep(when="after", name="views.sql", statement="SELECT 1"),),
     remarks=(Remark(table="new", effects=("rebuilds the table",), size=Size(rows=2)),),
+    migrations=(CodedMigration(app="todo", name="0002_data", operations=("RunPython",)),),
 )
 
 AFTER_A_FAILURE = {"error", "applied", "pending"}

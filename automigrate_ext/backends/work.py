@@ -21,7 +21,7 @@ class RowFill:
     """A value of its own, made by `draw` as SQL, for each row of a table that has none in a column.
 
     `key` are the columns that tell the rows apart. With `everywhere` the column is new, so that no row has a value.
-    `kept` are columns that the server would set by itself, and that keep their values.
+    `kept` are columns that the server would set anew in each row that is changed.
     """
 
     table: str
@@ -143,9 +143,7 @@ class Loss:
     samples: tuple[tuple[Any, ...], ...] = ()
 
 
-def row_fill(
-    table: Table, column: Column, draw: Callable[[], str], *, everywhere: bool, kept: Iterable[str] = ()
-) -> Step:
+def row_fill(table: Table, column: Column, draw: Callable[[], str], *, everywhere: bool) -> Step:
     """Return the step that gives each row a value of its own in a column.
 
     Raises `AutomigrateError` where the table has no primary key.
@@ -165,7 +163,7 @@ def row_fill(
         key_types=tuple(types[name] for name in key),
         draw=draw,
         everywhere=everywhere,
-        kept=tuple(kept),
+        kept=tuple(known.name for known in table.columns if known.follows_updates and known.name != column.name),
     )
     return Step(sql=EACH_ROW.format(table=table.name, column=column.name), table=table.name, fill=fill)
 

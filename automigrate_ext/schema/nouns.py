@@ -32,7 +32,8 @@ class Column:
     the one that numbers an old serial column; `inherited` is set for a column of the table's parent, which can be
     dropped only there; `extra` holds further attributes that the server prints, to be repeated where the column is
     defined again. `digits` are the numbers of all digits and of decimal places that the values are to have, where the
-    server's type has no place for them; `recoded` is set where the column has another character set than its table.
+    server's type has no place for them; `recoded` is set where the column has another character set than its table;
+    `follows_updates` is set where the server sets the column anew when it is not named in an UPDATE of the row.
     """
 
     name: str
@@ -52,6 +53,7 @@ class Column:
     inherited: bool = field(default=False, compare=False)
     extra: str = field(default="", compare=False)
     recoded: bool = field(default=False, compare=False)
+    follows_updates: bool = field(default=False, compare=False)
     digits: tuple[int, int] | None = field(default=None, compare=False)
 
     @property

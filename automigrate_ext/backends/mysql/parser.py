@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import replace as evolve
+from itertools import pairwise
 
 from automigrate_ext.schema.nouns import (
     Check,
@@ -442,8 +443,15 @@ class ColumnReader:
             reads=names_in(self.generated.expression) if self.generated else (),
             collatable=is_text(kind),
             extra=" ".join(self.extra),
+            follows_updates=self.follows_updates,
         )
         return column, self.check
+
+    @property
+    def follows_updates(self) -> bool:
+        """Whether the server sets the column to the time of each change of its row."""
+        tokens = self.item.tokens[self.first :]
+        return any(token.word == "ON" and after.word == "UPDATE" for token, after in pairwise(tokens))
 
     def read_type(self) -> str:
         item = self.item

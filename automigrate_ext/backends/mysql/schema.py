@@ -56,8 +56,6 @@ UNCHECKED, CHECKED = "SET foreign_key_checks = 0", "SET foreign_key_checks = 1"
 CUT = "LEFT({column}, {length})"
 CUT_VALUES = "UPDATE {table} SET {column} = {value}{kept} WHERE CHAR_LENGTH({column}) > {length}"
 SHORT_TEXT = re.compile(r"^(?:var)?char\((\d+)\)$")
-#: What the server prints of a column that it sets to the time of each UPDATE, in the default or after it.
-ON_UPDATE_NOW = " ON UPDATE "
 #: The value of a column without values, between types that the server cannot convert.
 NOTHING = "NULL"
 
@@ -351,8 +349,7 @@ class TableCompiler(BaseTableCompiler):
             self.forbid_nulls_in_history(new)
             empty = evolve(new, null=True, default=None, identity=None)
             self.before.append(self.compiler.alter(self.name, [f"ADD COLUMN {column} {define(empty)}"]))
-            kept = self.stamped(new.name)
-            self.before.append(row_fill(self.current, new, fill.draw, everywhere=True, kept=kept))
+            self.before.append(row_fill(self.current, new, fill.draw, everywhere=True))
             self.modified[new.name] = new
         else:
             default = f"({fill.sql})" if self.compiler.default_in_brackets and has_no_literal(new) else fill.sql
@@ -430,19 +427,15 @@ class TableCompiler(BaseTableCompiler):
     def fill_in(self, fill: Fill, column: Column, name: str) -> Step:
         """Give a value to the rows that have none in a column, which has this name for now."""
         if fill.draw:
-            kept = self.stamped(name)
-            return row_fill(self.current, evolve(column, name=name), fill.draw, everywhere=False, kept=kept)
+            return row_fill(self.current, evolve(column, name=name), fill.draw, everywhere=False)
         table, quoted = self.quote(self.name), self.quote(name)
         sql = FILL_NULLS.format(table=table, column=quoted, value=fill.sql, kept=self.kept(name))
         return Step(sql=sql, table=self.name)
 
-    def stamped(self, updated: str) -> tuple[str, ...]:
-        """Return the columns that the server sets to the time of an UPDATE of another one."""
-        return tuple(column.name for column in self.current.columns if is_stamped(column) and column.name != updated)
-
     def kept(self, updated: str) -> str:
-        """Return the assignments by which these columns keep their values."""
-        return "".join(KEPT.format(column=self.quote(name)) for name in self.stamped(updated))
+        """Return the assignments that leave columns as they are which the server would set to the present time."""
+        following = (column.name for column in self.current.columns if column.follows_updates)
+        return "".join(KEPT.format(column=self.quote(name)) for name in following if name != updated)
 
     def write_down(self, change: AlterColumn) -> None:
         """Turn a computed column into a plain one that keeps the values."""
@@ -584,11 +577,6 @@ class TableCompiler(BaseTableCompiler):
     def alter_whole(self, change: AlterTable) -> None:
         if change.old.comment != change.new.comment:
             self.put("whole", f"COMMENT = {text_literal(change.new.comment)}")
-
-
-def is_stamped(column: Column) -> bool:
-    """Return whether the server sets the column to the time of each UPDATE that does not set it."""
-    return ON_UPDATE_NOW in f" {column.default or ''} {column.extra}"
 
 
 def is_virtual(column: Column) -> bool:

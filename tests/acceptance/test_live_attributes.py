@@ -7,6 +7,7 @@ import pytest
 from django.db import models
 
 from tests.acceptance.helper import Case, item
+from tests.features import need
 
 WHEN = datetime.datetime(2024, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
 
@@ -47,3 +48,65 @@ def test_column_that_follows_updates_keeps_its_values(maria, kind, old, new):
     then = datetime.datetime(2020, 1, 1)
     assert maria.values("shop_item", "by hand", "at") == [(then, WHEN.replace(tzinfo=None))] * 2
     assert not maria.plan(after)
+
+
+# PostgreSQL: checks that rows were never asked about
+
+UNPROVEN = 'ALTER TABLE shop_item ADD CONSTRAINT "it\'s new" CHECK (size > 5) NOT VALID'
+
+
+@pytest.fixture
+def pg(postgresql):
+    return Case(postgresql, "automigrate")
+
+
+@pytest.mark.parametrize("name", [name for name in FILLS if name != "cut"])
+def test_check_not_valid_while_rows_are_filled(pg, name):
+    old, new = FILLS[name]
+    if name == "written down":
+        need(pg.connection, "virtual generated columns")
+    size = models.IntegerField()
+    before, after = item(size=size, **({"value": old} if old else {})), item(size=size, value=new)
+    pg.build(before)
+    pg.insert(before, {"Item": [{"size": 1}, {"size": 9}]})
+    pg.execute(UNPROVEN)
+    wanted = checks(pg)
+    pg.update(before, after, built=True, exact=False, altered=["shop_item.value"])
+    assert checks(pg) == wanted and "NOT VALID" in wanted[0][1]
+
+
+def checks(pg):
+    return pg.query(
+        "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE contype = 'c' AND conrelid <> 0 ORDER BY 1"
+    )
+
+
+FILLED = {
+    "retyped as well": {"size": models.BigIntegerField(), "value": models.IntegerField(default=7)},
+    "another name as well": {"weight": models.IntegerField(), "value": models.IntegerField(default=7)},
+}
+
+
+@pytest.mark.parametrize("after", FILLED.values(), ids=FILLED)
+def test_check_not_valid_over_a_column_that_changes_too(pg, after):
+    before = item(size=models.IntegerField(), value=models.IntegerField(null=True))
+    pg.build(before)
+    pg.insert(before, {"Item": [{"size": 1}, {"size": 9}]})
+    pg.execute(UNPROVEN)
+    renames = {"shop.Item.size": "weight"} if "weight" in after else {}
+    pg.update(before, item(**after), built=True, exact=False, renames=renames)
+    ((name, definition),) = checks(pg)
+    assert name == "it's new" and definition.endswith("NOT VALID")
+
+
+def test_check_not_valid_that_the_models_drop(pg):
+    size, check = models.IntegerField(), models.CheckConstraint(condition=models.Q(size__gt=5), name="large")
+    before = item(size=size, value=models.IntegerField(null=True), Meta={"constraints": [check]})
+    pg.build(before)
+    pg.execute(
+        "ALTER TABLE shop_item DROP CONSTRAINT large",
+        "INSERT INTO shop_item (size) VALUES (1)",
+        "ALTER TABLE shop_item ADD CONSTRAINT large CHECK (size > 5) NOT VALID",
+    )
+    pg.update(before, item(size=size, value=models.IntegerField(default=7)), built=True)
+    assert checks(pg) == []

@@ -73,6 +73,7 @@ TOAST_LOCKS = 2
 
 
 N = TypeVar("N", Constraint, Index)
+C = TypeVar("C", bound=Constraint)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -524,6 +525,40 @@ class TableCompiler(BaseTableCompiler):
         for change in self.changes:
             if handler := handlers.get(type(change)):
                 handler(change)
+        if any(step.fill or step.sql.startswith("UPDATE ") for step in (*self.before, *self.after)):
+            self.take_off_unproven_checks()
+
+    def take_off_unproven_checks(self) -> None:
+        """Take off the checks that are not valid while rows are filled, and put those back that stay.
+
+        The server checks the whole row in an UPDATE, whichever of its columns is filled.
+        """
+        gone = {change.old.name for change in self.changes if isinstance(change, DropConstraint)}
+        off, back = [], []
+        for check in self.current.constraints:
+            if not isinstance(check, Check) or check.valid or not check.enforced or check.inherited:
+                continue
+            now = self.under_new_name(check)
+            clause = self.compiler.drop_clause(now.name)
+            off.append(clause)
+            self.drops = [other for other in self.drops if other != clause]
+            if check.name not in gone:
+                again_clause = self.clause_again(now)
+                self.adds = [other for other in self.adds if other != again_clause]
+                back.append(again_clause)
+        if off:
+            self.before.insert(0, self.alter(", ".join(off)))
+        if back:
+            self.after.append(self.alter(", ".join(back)))
+
+    def under_new_name(self, constraint: C) -> C:
+        """Return a constraint with the name that it has been given before its table is altered."""
+        renamed = {change.old.name: change.new.name for change in self.changes if isinstance(change, RenameConstraint)}
+        return evolve(constraint, name=renamed.get(constraint.name, constraint.name))
+
+    def clause_again(self, constraint: Constraint) -> str:
+        """Return the clause that adds a constraint again which has been dropped."""
+        return f"ADD {keep_name(again(constraint, self.desired.constraints), constraint, self.quote)}"
 
     def replace_constraints(self) -> None:
         """Drop and add again constraints over columns made again, and checks over retyped ones.
@@ -531,13 +566,12 @@ class TableCompiler(BaseTableCompiler):
         PostgreSQL would keep the old casts in the latter.
         """
         dropped = {change.old.name for change in self.changes if isinstance(change, DropConstraint)}
-        renamed = {change.old.name: change.new.name for change in self.changes if isinstance(change, RenameConstraint)}
         for constraint in self.current.constraints:
             if constraint.name in dropped or not self.is_stale(constraint):
                 continue
-            now = evolve(constraint, name=renamed.get(constraint.name, constraint.name))
+            now = self.under_new_name(constraint)
             self.drops.append(self.compiler.drop_clause(now.name))
-            self.adds.append(f"ADD {keep_name(again(now, self.desired.constraints), now, self.quote)}")
+            self.adds.append(self.clause_again(now))
 
     def is_stale(self, constraint: Constraint) -> bool:
         if isinstance(constraint, (Check, Exclusion)):

@@ -110,3 +110,80 @@ def test_check_not_valid_that_the_models_drop(pg):
     )
     pg.update(before, item(size=size, value=models.IntegerField(default=7)), built=True)
     assert checks(pg) == []
+
+
+# SQLite: words of a definition that a rebuild has to repeat
+
+
+@pytest.fixture
+def lite(sqlite):
+    return Case(sqlite, "automigrate")
+
+
+WORDS = {
+    "conflict clause": '"size" integer NOT NULL ON CONFLICT IGNORE',
+    "name of NOT NULL": '"size" integer CONSTRAINT "it\'s ""always""" NOT NULL',
+    "name of NULL": '"size" integer CONSTRAINT sometimes NULL',
+    "name of a default": '"size" integer CONSTRAINT some DEFAULT 5 NOT NULL',
+    "collation": '"size" INTEGER COLLATE BINARY NOT NULL',
+    "everything": '"size" Integer CONSTRAINT a NOT NULL ON CONFLICT FAIL CONSTRAINT b DEFAULT (abs(-1))',
+}
+
+
+@pytest.mark.parametrize("words", WORDS.values(), ids=WORDS)
+def test_words_of_a_column(lite, words):
+    size = models.IntegerField(null="NULL" in words and "NOT NULL" not in words)
+    before = item(name=models.CharField(max_length=20), size=size)
+    lite.run(before)
+    lite.execute(
+        "DROP TABLE shop_item",
+        f'CREATE TABLE "shop_item" ("id" integer NOT NULL PRIMARY KEY AUTOINCREMENT, {words}, "name" varchar(20) NOT NULL)',
+    )
+    rows = {"Item": [{"name": "a", "size": 1}]}
+    lite.update(before, item(name=models.CharField(max_length=40), size=size), rows, built=True, exact=False)
+    ((sql,),) = lite.query("SELECT sql FROM sqlite_master WHERE name = 'shop_item'")
+    assert f'AUTOINCREMENT, {words}, "name" varchar(40)' in sql
+
+
+def test_words_of_a_column_that_changes(lite):
+    before, after = item(size=models.IntegerField()), item(size=models.IntegerField(null=True))
+    lite.build(before)
+    lite.execute(
+        "DROP TABLE shop_item",
+        'CREATE TABLE "shop_item" ("id" integer NOT NULL PRIMARY KEY AUTOINCREMENT, '
+        '"size" integer CONSTRAINT always NOT NULL ON CONFLICT IGNORE)',
+    )
+    lite.update(before, after, {"Item": [{"size": 1}]}, built=True)
+
+
+def test_order_of_columns(lite):
+    fields = {"name": models.CharField(max_length=20), "size": models.IntegerField(), "rank": models.IntegerField()}
+    lite.build(item(**fields))
+    lite.execute(
+        "ALTER TABLE shop_item DROP COLUMN name",
+        "ALTER TABLE shop_item ADD COLUMN by_hand integer",
+        "ALTER TABLE shop_item ADD COLUMN name varchar(20) NOT NULL DEFAULT ''",
+    )
+    after = item(first=models.IntegerField(null=True), **{**fields, "rank": models.BigIntegerField()})
+    lite.update(item(**fields), after, {"Item": [{"name": "a", "size": 1, "rank": 2}]}, built=True, exact=False)
+    names = [row[1] for row in lite.query("PRAGMA table_info(shop_item)")]
+    assert names == ["id", "size", "rank", "by_hand", "name", "first"]
+
+
+def test_index_by_another_name(lite):
+    def state(length):
+        name = models.CharField(max_length=length, db_index=True)
+        return item(name=name, size=models.IntegerField(), Meta={"unique_together": [("name", "size")]})
+
+    lite.build(state(20))
+    for (name,) in lite.query("SELECT name FROM sqlite_master WHERE type = 'index' AND name LIKE 'shop_%'"):
+        lite.execute(f'DROP INDEX "{name}"')
+    made = [
+        'CREATE UNIQUE INDEX "by one""self" ON shop_item (name, size)',
+        "CREATE INDEX renamed ON shop_item (name ASC)",
+    ]
+    lite.execute(*made)
+    lite.update(state(20), state(40), {"Item": [{"name": "a", "size": 1}]}, built=True)
+    assert sorted(sql for (sql,) in lite.query("SELECT sql FROM sqlite_master WHERE type = 'index'") if sql) == sorted(
+        made
+    )

@@ -166,7 +166,7 @@ def test_column_attributes_in_any_order():
     one = column("a text NOT NULL DEFAULT 'x' COLLATE nocase")
     other = column("a text COLLATE NOCASE DEFAULT 'x' CONSTRAINT n NOT NULL ON CONFLICT ROLLBACK")
     assert one == other
-    assert other.sql == "a text COLLATE NOCASE DEFAULT 'x' NOT NULL ON CONFLICT ROLLBACK"
+    assert other.sql == "a text COLLATE NOCASE DEFAULT 'x' CONSTRAINT n NOT NULL ON CONFLICT ROLLBACK"
 
 
 def test_column_collation_that_it_has_anyway():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace as evolve
+from functools import partial
 from itertools import pairwise
 from typing import TypeVar
 
@@ -44,12 +45,12 @@ Parsed = TypeVar("Parsed")
 def create_table(new: Table, old: Table, name: str, options: Iterable[str]) -> str:
     """Return the CREATE TABLE statement of a table under another name, without its indexes.
 
-    Parts that the table has already keep their text.
+    Parts that the table has already keep their text, and columns their order.
     """
     key = key_clause(new, old)
     behind = key if new.primary_key and len(new.primary_key.columns) == 1 and not has_brackets(key) else ""
     definitions = [
-        *(column_with_key(column, new, behind) for column in new.columns),
+        *(column_with_key(column, new, old, behind) for column in in_live_order(new, old)),
         *([key] if key and not behind else []),
         *(constraint(c, new, old) for c in new.constraints if not is_index(c)),
     ]
@@ -57,9 +58,15 @@ def create_table(new: Table, old: Table, name: str, options: Iterable[str]) -> s
     return f"CREATE TABLE {quote_name(name)} ({', '.join(definitions)}) {suffix}".rstrip()
 
 
-def column_with_key(noun: Column, table: Table, key: str) -> str:
+def in_live_order(new: Table, old: Table) -> list[Column]:
+    """Return the columns of a table: first those that it has already, in their order."""
+    places = {column.name: place for place, column in enumerate(old.columns)}
+    return sorted(new.columns, key=lambda column: places.get(column.name, len(places)))
+
+
+def column_with_key(noun: Column, table: Table, old: Table, key: str) -> str:
     """Return a column's definition, with the clause of the primary key after it where it is the column of the key."""
-    sql = column(noun, table)
+    sql = column(noun, table, old)
     return f"{sql} {key}" if key and table.primary_key and table.primary_key.columns == (noun.name,) else sql
 
 
@@ -108,12 +115,17 @@ def has_brackets(sql: str) -> bool:
     return any(is_operator(token, "(") for token in tokenize(sql))
 
 
-def column(noun: Column, table: Table) -> str:
-    """Return a column's definition, without the constraints after it."""
+def column(noun: Column, table: Table, old: Table | None = None) -> str:
+    """Return a column's definition, without the constraints after it: in its present words, if these are still valid.
+
+    They may have more than models do, such as the conflict clause or the name of NOT NULL.
+    """
     names = names_of(table)
-    parsed = read(lambda: parse_column(noun.sql, names)) if noun.sql else None
-    if parsed is not None and facts(parsed) == facts(noun):
-        return noun.sql
+    live = old.column(noun.name) if old else None
+    for sql in (live.sql if live else "", noun.sql):
+        parsed = read(partial(parse_column, sql, names)) if sql else None
+        if parsed is not None and facts(parsed) == facts(noun):
+            return sql
     parts = [quote_name(noun.name), noun.type]
     if noun.default is not None:
         parts.append(f"DEFAULT {noun.default if is_literal(noun.default) else f'({noun.default})'}")

@@ -305,13 +305,14 @@ class TableReader(Reader):
         type_name = self.type_name()
         column = RawColumn(name=name, type=type_name, pieces=[self.since(start)])
         self.columns.append(column)
-        constraint_name = ""
         while self.key not in (",", ")") and self.token is not BEHIND:
-            if self.accept("CONSTRAINT"):
+            begun = self.position
+            constraint_name = ""
+            while self.accept("CONSTRAINT"):
                 constraint_name = self.name()
-            else:
-                self.column_constraint(column, constraint_name)
-                constraint_name = ""
+            if constraint_name and (self.key in (",", ")") or self.token is BEHIND):
+                break
+            self.column_constraint(column, constraint_name, begun)
 
     def type_name(self) -> str:
         """Parse the declared type: words in lower case with their numbers in brackets, "" for none."""
@@ -325,8 +326,8 @@ class TableReader(Reader):
             words[-1] += f"({','.join(sizes)})"
         return " ".join(words)
 
-    def column_constraint(self, column: RawColumn, name: str) -> None:
-        """Parse one constraint of a column, by its first word."""
+    def column_constraint(self, column: RawColumn, name: str, begun: int) -> None:
+        """Parse one constraint of a column, by its first word; its name begins at the position `begun`."""
         start = self.position
         word = self.next().value if self.key else ""
         if word in ("PRIMARY", "UNIQUE", "CHECK", "REFERENCES", "DEFERRABLE") or (
@@ -335,7 +336,7 @@ class TableReader(Reader):
             self.column_object(column, word, name, start)
         elif word in ("DEFAULT", "NOT", "NULL", "COLLATE", "GENERATED", "AS"):
             self.column_attribute(column, word)
-            column.pieces.append(self.since(start))
+            column.pieces.append(self.since(begun))
         else:
             self.position = start
             raise self.error()

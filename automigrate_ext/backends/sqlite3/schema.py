@@ -35,6 +35,7 @@ from automigrate_ext.schema.changes import (
     RenameIndex,
     RenameTable,
 )
+from automigrate_ext.schema.matching import match_objects
 from automigrate_ext.schema.nouns import Check, Column, Constraint, ForeignKey, Index, Table, Unique
 
 RENAME_TABLE = "ALTER TABLE {table} RENAME TO {new}"
@@ -352,7 +353,27 @@ class Alteration:
     def indexes(self) -> list[Index | Unique]:
         """All indexes of the new table, with the unique constraints that are implemented as indexes."""
         uniques = [c for c in self.new.constraints if isinstance(c, Unique) and definitions.is_index(c)]
-        return [*uniques, *self.new.indexes]
+        return [*(self.as_it_is(unique) for unique in uniques), *(self.as_it_is(index) for index in self.new.indexes)]
+
+    def as_it_is(self, noun: Index | Unique) -> Index | Unique:
+        """Return the index that the table has in the place of one whose name does not matter, if it stays."""
+        return self.staying.get(id(noun), noun)
+
+    @cached_property
+    def staying(self) -> dict[int, Index | Unique]:
+        """The indexes that the table has already and keeps, by the identity of the new table's ones."""
+        moving = (DropIndex, DropConstraint, RenameIndex, RenameConstraint)
+        gone = {id(change.old) for change in self.changes if isinstance(change, moving)}
+        uniques = [c for c in self.old.constraints if isinstance(c, Unique) and definitions.is_index(c)]
+        wanted = [c for c in self.new.constraints if isinstance(c, Unique)]
+        staying: dict[int, Index | Unique] = {}
+        for live, new in match_objects(uniques, wanted).paired:
+            if isinstance(live, Unique) and id(live) not in gone and not new.named:
+                staying[id(new)] = live
+        for old, index in match_objects(self.old.indexes, self.new.indexes).paired:
+            if id(old) not in gone and not index.named:
+                staying[id(index)] = old
+        return staying
 
     def rebuild(self) -> Iterator[Step]:
         """Create the new table, copy the rows, and put it in the place of the old one."""

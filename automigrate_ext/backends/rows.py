@@ -10,7 +10,6 @@ from dataclasses import replace as evolve
 from itertools import compress, islice
 from typing import Any, TypeVar
 
-from django.db import transaction
 from django.db.utils import DatabaseError
 
 from automigrate_ext.backends.session import RenamingSession, RunSession
@@ -361,8 +360,7 @@ class Rows:
         if not question.source.key:
             return ()
         try:
-            atomic = transaction.atomic(using=self.connection.alias)
-            with atomic, self.session.limited(self.limit), self.session.replacing():
+            with self.session.inconsequential(), self.session.limited(self.limit), self.session.replacing():
                 return tuple(self.fetch(self.sample_sql(question)))
         except TookTooLong:
             return ()
@@ -388,7 +386,7 @@ class Rows:
 
     def try_rows(self, sql: str) -> list[tuple[Any, ...]]:
         """Return the rows of a query that may fail or take too long, which then has no consequences."""
-        with transaction.atomic(using=self.connection.alias), self.session.limited(self.limit):
+        with self.session.inconsequential(), self.session.limited(self.limit):
             return list(self.fetch(sql))
 
     def row(self, sql: str) -> tuple[Any, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, ClassVar, Protocol, TypeVar
 
 from django.db import transaction
@@ -87,6 +87,10 @@ class RunSession:
         """Keep several reads of a block to the same state, by a transaction."""
         with transaction.atomic(using=self.connection.alias):
             yield
+
+    def inconsequential(self) -> AbstractContextManager[object]:
+        """Return a context in which a query may fail without an effect on the transaction around it."""
+        return transaction.atomic(using=self.connection.alias)
 
     def steadily(self, read: Callable[[], T]) -> T:
         """Return what `read` returns; read again under the lock of a run where somebody changed tables meanwhile."""

@@ -6,8 +6,6 @@ from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace as evolve
 
-from django.db import transaction
-
 from automigrate_ext.backends.base import Backend
 from automigrate_ext.backends.work import Fill
 from automigrate_ext.exceptions import UnusableValue
@@ -47,10 +45,9 @@ def refuse_values(
 
 def drawn(backend: Backend, fill: Fill) -> tuple[Fill, str]:
     """Return the fill with its first value drawn, or with a fault, and that value."""
-    connection = backend.connection
     try:
         # A default that fails as it asks the database would end the transaction.
-        with transaction.atomic(using=connection.alias) if connection.in_atomic_block else nullcontext():
+        with backend.session.inconsequential() if backend.connection.in_atomic_block else nullcontext():
             return fill.drawn()
     except UnusableValue as error:
         return evolve(fill, fault=str(error)), ""

@@ -537,7 +537,16 @@ class TableCompiler(BaseTableCompiler):
         self.put("add", f"ADD {self.clause(change.new)}")
 
     def drop_index(self, change: DropIndex) -> None:
+        self.use_again(change.old)
         self.put("drop", self.drop_clause(change.old))
+
+    def use_again(self, old: Index) -> None:
+        """Have the server use an index again that another one of its name replaces, and would be ignored like it."""
+        added = {c.new.name for c in self.changes if isinstance(c, (AddIndex, AddConstraint))}
+        words = {"IGNORED": "NOT IGNORED", "INVISIBLE": "VISIBLE"}
+        found = next((word for word in words if word in " ".join(old.options).upper().split()), None)
+        if found and old.name in added:
+            self.before.append(self.compiler.alter(self.name, [f"ALTER INDEX {self.quote(old.name)} {words[found]}"]))
 
     def rename_index(self, change: RenameIndex) -> None:
         self.put("add", f"RENAME INDEX {self.quote(change.old.name)} TO {self.quote(change.new.name)}")

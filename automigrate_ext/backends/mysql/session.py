@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import partial
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -96,6 +96,13 @@ class MySQLSession(RenamingSession):
                 # A connection that broke does not have the lock any more.
                 if self.connection.connection is not None and self.connection.is_usable():
                     free_lock(self.connection)
+
+    def inconsequential(self) -> AbstractContextManager[object]:
+        """Return a context in which a query may fail without an effect on the transaction around it.
+
+        No failing query has such an effect here, and some engines have no savepoints.
+        """
+        return nullcontext() if self.connection.in_atomic_block else super().inconsequential()
 
     def holders(self) -> tuple[OtherSession, ...]:
         return holders(self.connection)

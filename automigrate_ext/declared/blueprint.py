@@ -30,7 +30,10 @@ ADD_TO_TABLE = "ALTER TABLE %(table)s ADD "
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ColumnBlueprint:
-    """The column of a field: its definition without key, uniqueness and check, and these parts separately."""
+    """The column of a field: its definition without key, uniqueness and check, and these parts separately.
+
+    `names_collation` is set where the field gives a collation, be it the one that the column would have anyway.
+    """
 
     name: str
     field: Field[Any, Any]
@@ -38,6 +41,7 @@ class ColumnBlueprint:
     definition: str
     check: str | None
     default_sql: str | None
+    names_collation: bool = False
 
     @property
     def generated(self) -> bool:
@@ -157,6 +161,7 @@ def draw_columns(editor: SchemaEditor, model: type[Model]) -> Iterator[ColumnBlu
         yield ColumnBlueprint(
             name=kept_name(connection, str(field.column)),
             field=field,
+            names_collation=bool(db_params.get("collation")),
             type_sql=" ".join([db_params["type"], collate(editor, db_params)]).rstrip(),
             definition=compose(editor, " ".join(words), params),
             check=db_params["check"],

@@ -88,7 +88,7 @@ class Adoption:
             return False
         if attribute == "default" and (desired.generated or desired.identity):
             return False
-        if attribute == "collation" and not desired.collatable:
+        if attribute == "collation" and (desired.names_collation or not desired.collatable):
             return False
         return not self.ownership.owns_attribute(table, attribute, of=current.name)
 

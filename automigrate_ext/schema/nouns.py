@@ -33,7 +33,8 @@ class Column:
     dropped only there; `extra` holds further attributes that the server prints, to be repeated where the column is
     defined again. `digits` are the numbers of all digits and of decimal places that the values are to have, where the
     server's type has no place for them; `recoded` is set where the column has another character set than its table;
-    `follows_updates` is set where the server sets the column anew when it is not named in an UPDATE of the row.
+    `names_collation` is set where the model gives a collation, be it the default one; `follows_updates` is set where
+    the server sets the column anew when it is not named in an UPDATE of the row.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Column:
     inherited: bool = field(default=False, compare=False)
     extra: str = field(default="", compare=False)
     recoded: bool = field(default=False, compare=False)
+    names_collation: bool = field(default=False, compare=False)
     follows_updates: bool = field(default=False, compare=False)
     digits: tuple[int, int] | None = field(default=None, compare=False)
 

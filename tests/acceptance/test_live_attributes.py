@@ -6,7 +6,7 @@ import uuid
 import pytest
 from django.db import models
 
-from tests.acceptance.helper import Case, item
+from tests.acceptance.helper import Case, State, item
 from tests.features import need
 
 WHEN = datetime.datetime(2024, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
@@ -137,7 +137,8 @@ def test_words_of_a_column(lite, words):
     lite.run(before)
     lite.execute(
         "DROP TABLE shop_item",
-        f'CREATE TABLE "shop_item" ("id" integer NOT NULL PRIMARY KEY AUTOINCREMENT, {words}, "name" varchar(20) NOT NULL)',
+        f'CREATE TABLE "shop_item" ("id" integer NOT NULL PRIMARY KEY AUTOINCREMENT, {words}, '
+        '"name" varchar(20) NOT NULL)',
     )
     rows = {"Item": [{"name": "a", "size": 1}]}
     lite.update(before, item(name=models.CharField(max_length=40), size=size), rows, built=True, exact=False)
@@ -187,3 +188,93 @@ def test_index_by_another_name(lite):
     assert sorted(sql for (sql,) in lite.query("SELECT sql FROM sqlite_master WHERE type = 'index'") if sql) == sorted(
         made
     )
+
+
+# MariaDB: engines and indexes
+
+
+@pytest.mark.parametrize("engine", ["Aria TRANSACTIONAL = 1", "Aria TRANSACTIONAL = 0", "MyISAM"])
+@pytest.mark.parametrize("name", FILLS)
+def test_rows_of_another_engine(maria, name, engine):
+    old, new = FILLS[name]
+    fields = {"size": models.IntegerField(), "text": models.CharField(max_length=20)}
+    before = item(**fields, **({"value": old} if old else {}))
+    maria.build(before)
+    maria.execute(f"ALTER TABLE shop_item ENGINE = {engine}")
+    value = ", 'long text'" if name == "cut" else ""
+    columns = "size, text, value" if value else "size, text"
+    maria.execute(f"INSERT INTO shop_item ({columns}) VALUES (1, 'a'{value}), (2, 'b'{value})")
+    after = item(size=models.BigIntegerField(), text=models.CharField(max_length=20, unique=True), value=new)
+    maria.run(after, accept_data_loss=True)
+    maria.assert_settled(after)
+
+
+def test_rows_of_another_engine_that_forbid_a_change(maria):
+    before = item(text=models.CharField(max_length=20))
+    maria.build(before)
+    maria.execute("ALTER TABLE shop_item ENGINE = Aria TRANSACTIONAL = 1")
+    after = item(text=models.CharField(max_length=20, unique=True))
+    maria.execute("INSERT INTO shop_item (text) VALUES ('a'), ('a')")
+    maria.refused(before, after, {}, "duplicates", built=True)
+
+
+def indexed(**options):
+    thing = models.UniqueConstraint if options.pop("unique", False) else models.Index
+    name = models.CharField(max_length=20)
+    things = {
+        "constraints" if thing is models.UniqueConstraint else "indexes": [thing(fields=["name"], name="by_name")]
+    }
+    return item(name=name, size=models.IntegerField(), Meta=things)
+
+
+@pytest.mark.parametrize("before", [indexed(unique=True), indexed()], ids=["unique", "index"])
+@pytest.mark.parametrize("options", ["IGNORED", "COMMENT 'it''s ignored' IGNORED"])
+def test_ignored_index_in_the_place_of_another(maria, before, options):
+    maria.build(before)
+    kind = "UNIQUE INDEX" if before["Item"]._meta.constraints else "INDEX"
+    maria.execute(f"ALTER TABLE shop_item DROP INDEX by_name, ADD {kind} by_name (name, size) {options}")
+    maria.update(before, before, {"Item": [{"name": "a", "size": 1}]}, built=True)
+    assert maria.query("SHOW INDEX FROM shop_item WHERE key_name = 'by_name' AND ignored = 'YES'") == []
+
+
+# All: a collation that the model gives, although it is the one that the column would have anyway
+
+DEFAULT = {"sqlite": "BINARY", "postgresql": "default"}
+OTHER = {"sqlite": "NOCASE", "postgresql": "C", "mysql": "utf8mb4_bin"}
+
+
+def default_collation(case):
+    if case.vendor in DEFAULT:
+        return DEFAULT[case.vendor]
+    ((name,),) = case.query("SELECT @@collation_database")
+    return name
+
+
+@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
+def case(request):
+    return Case(request.getfixturevalue(request.param), "syncdb")
+
+
+@pytest.mark.parametrize("kind", [models.CharField(max_length=20, unique=True), models.TextField(null=True)])
+def test_default_collation_that_the_model_names(case, kind):
+    def state(collation):
+        name = kind.clone()
+        name.db_collation = collation
+        return item(name=name, size=models.IntegerField())
+
+    wanted, rows = state(default_collation(case)), {"Item": [{"name": "a", "size": 1}]}
+    if case.vendor == "mysql" and not kind.max_length:
+        rows = {"Item": [{"name": "a" * 300, "size": 1}]}
+    case.build(state(OTHER[case.vendor]))
+    case.update(wanted, wanted, rows, changes=["Change column shop_item.name"], built=True)
+
+
+def test_default_collation_that_a_key_names(case):
+    def state(collation):
+        code = models.CharField(max_length=9, primary_key=True, db_collation=collation)
+        shelf = models.ForeignKey("Shelf", models.CASCADE, null=True)
+        return State(Shelf={"code": code}, Item={"shelf": shelf}, Book={"bases": ["Item"]})
+
+    wanted = state(default_collation(case))
+    case.build(state(OTHER[case.vendor]))
+    case.update(wanted, wanted, {"Shelf": [{"code": "a"}], "Item": [{"shelf_id": "a"}]}, built=True)

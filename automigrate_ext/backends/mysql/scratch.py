@@ -224,7 +224,7 @@ def statements(blueprint: Blueprint) -> tuple[str, ...]:
 
 def decorate_column(blueprint: ColumnBlueprint, answer: Column) -> Column:
     """Return the server's column with its default as the model's SQL has it."""
-    return evolve(answer, default_sql=blueprint.default_sql)
+    return evolve(answer, default_sql=blueprint.default_sql, names_collation=blueprint.names_collation)
 
 
 def decorate_constraint(blueprint: Blueprint, answer: Constraint, uniques: list[Unique]) -> Constraint:

@@ -451,7 +451,13 @@ def primary_key(blueprint: Blueprint) -> PrimaryKey:
 def decorate_column(blueprint: ColumnBlueprint, answer: Column) -> Column:
     """Return the server's column with Django's SQL for it."""
     comment = blueprint.field.db_comment or ""
-    return evolve(answer, sql=blueprint.definition, default_sql=blueprint.default_sql, comment=comment)
+    return evolve(
+        answer,
+        sql=blueprint.definition,
+        default_sql=blueprint.default_sql,
+        comment=comment,
+        names_collation=blueprint.names_collation,
+    )
 
 
 def decorate_index(blueprint: Blueprint, answer: Index, statement: SQL) -> Index:

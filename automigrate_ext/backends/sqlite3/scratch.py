@@ -122,12 +122,16 @@ def declared(table: Table, probe: Probe) -> Table:
     """Return the table with the properties of the model that SQLite does not have."""
     meta = probe.blueprint.model._meta
     digits = {column.name: found for column in probe.blueprint.columns if (found := digits_of_field(column.field))}
+    collated = {column.name for column in probe.blueprint.columns if column.names_collation}
     given = probe.blueprint.given_names
     return evolve(
         table,
         owner=probe.blueprint.owner,
-        columns=tuple(evolve(column, digits=digits.get(column.name)) for column in table.columns)
-        if digits
+        columns=tuple(
+            evolve(column, digits=digits.get(column.name), names_collation=column.name in collated)
+            for column in table.columns
+        )
+        if digits or collated
         else table.columns,
         automatic=bool(meta.auto_created),
         automatic_key=has_automatic_key(probe.blueprint.model),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from dataclasses import replace as evolve
 from typing import Any
 
-from automigrate_ext.schema.nouns import Column, Constraint, ForeignKey, Index, Schema, Table, Unique
+from automigrate_ext.schema.nouns import Column, Constraint, ForeignKey, Index, IndexKey, Schema, Table, Unique
 from automigrate_ext.schema.ownership import Ownership
 
 #: The attributes of columns that the models need not declare.
@@ -21,13 +21,15 @@ class TypeRules:
     `widths` orders the integer types from narrow to wide; `same_storage` returns whether values of two types
     are stored alike, so that a reference may have either type; `numbered` is the only type of columns that the server
     numbers, "" where several can be. `forgotten_actions` are what foreign keys may be declared to do on deletion
-    without an error and without an effect: the server neither does nor prints it.
+    without an error and without an effect: the server neither does nor prints it. `keys_have_indexes` is set where the
+    server has an index under each foreign key, which is not among those of the table.
     """
 
     widths: Mapping[str, int] = field(default_factory=dict)
     same_storage: Callable[[str, str], bool] = lambda old, new: old == new
     numbered: str = ""
     forgotten_actions: frozenset[str] = frozenset()
+    keys_have_indexes: bool = False
 
 
 def adopt(desired: Schema, current: Schema, ownership: Ownership, rules: TypeRules, *, prune: bool = False) -> Schema:
@@ -149,10 +151,22 @@ class Adoption:
         return not self.ownership.owns_attribute(table, attribute, of=current.identity)
 
     def indexes(self, desired: Table, current: Table) -> tuple[Index, ...]:
-        unmatched = [index for index in current.indexes if index not in desired.indexes]
+        wanted = tuple(index for index in desired.indexes if not self.is_under_key(index, desired, current))
+        unmatched = [index for index in current.indexes if index not in wanted]
         if not unmatched:
-            return desired.indexes
-        return tuple(self.index(current, index, unmatched) for index in desired.indexes)
+            return wanted
+        return tuple(self.index(current, index, unmatched) for index in wanted)
+
+    def is_under_key(self, index: Index, desired: Table, current: Table) -> bool:
+        """Return whether the index is there, under a foreign key that the models do not have and that stays."""
+        if not self.rules.keys_have_indexes or self.prune or index.named or index in current.indexes:
+            return False
+        return any(
+            key not in desired.foreign_keys
+            and not self.ownership.owns_object(current, key)
+            and index == Index(keys=tuple(IndexKey(column=column) for column in key.columns))
+            for key in current.foreign_keys
+        )
 
     def index(self, table: Table, desired: Index, unmatched: list[Index]) -> Index:
         for current in unmatched:

@@ -185,7 +185,12 @@ def owned_objects(declared: Table, desired: Table, current: Table, before: Owned
 
     constraints = match_objects(sorted(current.constraints, key=is_new), desired.constraints).paired
     indexes = match_objects(sorted(current.indexes, key=is_new), desired.indexes).paired
-    declared_objects: tuple[TableObject, ...] = (*declared.constraints, *declared.indexes)
+    # Indexes that the database has under foreign keys made by hand are declared, and not among the desired ones.
+    rest = iter(declared.indexes)
+    same = [
+        next(index for index in rest if (index.name, index.keys) == (new.name, new.keys)) for new in desired.indexes
+    ]
+    declared_objects: tuple[TableObject, ...] = (*declared.constraints, *same)
     desired_objects: tuple[TableObject, ...] = (*desired.constraints, *desired.indexes)
     attributes = {
         id(after): object_attributes(before) for before, after in zip(declared_objects, desired_objects, strict=True)

@@ -278,3 +278,27 @@ def test_default_collation_that_a_key_names(case):
     wanted = state(default_collation(case))
     case.build(state(OTHER[case.vendor]))
     case.update(wanted, wanted, {"Shelf": [{"code": "a"}], "Item": [{"shelf_id": "a"}]}, built=True)
+
+
+# MariaDB: a foreign key made by hand, over a column that the models give an index
+
+
+@pytest.mark.parametrize("prune", [False, True])
+@pytest.mark.parametrize("earlier", [True, False], ids=["declared before", "by hand"])
+def test_foreign_key_by_hand_over_an_index(maria, earlier, prune):
+    def state(**options):
+        shelf = models.ForeignKey("Shelf", models.CASCADE, null=True, **options)
+        return State(Shelf={}, Item={"shelf": shelf, "size": models.IntegerField()})
+
+    loose = state(db_constraint=False)
+    before = state() if earlier else loose
+    maria.build(before)
+    if earlier:
+        ((name,),) = maria.query(
+            "SELECT constraint_name FROM information_schema.referential_constraints"
+            " WHERE constraint_schema = DATABASE() AND table_name = 'shop_item'"
+        )
+        maria.execute(f'ALTER TABLE shop_item DROP FOREIGN KEY "{name}"')
+    maria.execute("ALTER TABLE shop_item ADD CONSTRAINT by_hand FOREIGN KEY (shelf_id) REFERENCES shop_shelf (id)")
+    rows = {"Shelf": [{}], "Item": [{"size": 1, "shelf_id": 1}]}
+    maria.update(before, loose, rows, built=True, exact=prune, prune=prune)

@@ -68,7 +68,9 @@ class MySQLBackend(Backend):
     rehearsal: MySQLRehearsal
 
     type_rules = TypeRules(
-        widths={kind: width for width, kind in enumerate(INTEGERS)}, forgotten_actions=frozenset({"SET DEFAULT"})
+        widths={kind: width for width, kind in enumerate(INTEGERS)},
+        forgotten_actions=frozenset({"SET DEFAULT"}),
+        keys_have_indexes=True,
     )
     opening = (SCRIPT_SETTINGS,)
     closing = ()

@@ -22,7 +22,7 @@ from django.db import DEFAULT_DB_ALIAS, connections, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.state import AppConfigStub
 
-from automigrate_ext import Plan, Refused, automigrate, autoupdate, is_actual, make_plan
+from automigrate_ext import AutomigrateError, Plan, Refused, automigrate, autoupdate, is_actual, make_plan
 from automigrate_ext.backends import backend_for
 from automigrate_ext.backends.base import Backend
 from automigrate_ext.schema.changes import AlterColumn, Change, DropTable
@@ -177,6 +177,13 @@ class Case:
                 need(self.connection, "every change")
             raise
 
+    def run_as_planned(self, state: State, **options: Any) -> Plan:
+        """Run what a plan has found acceptable: the dry run and the run agree."""
+        try:
+            return self.run(state, **options)
+        except AutomigrateError as error:
+            raise AssertionError(f"a plan found acceptable what the run fails at: {error}") from error
+
     def introspect(self, names: Iterable[str]) -> Schema:
         return self.backend.introspect(list(names))
 
@@ -233,7 +240,7 @@ class Case:
             assert_starts(described(change for change in plan.changes), changes)
         assert_starts(described(judgement.change for judgement in plan.withheld), withheld)
         assert plan.withheld or options or self.agrees(after, bool(plan))
-        done = self.run(after, **options)
+        done = self.run_as_planned(after, **options)
         if not any(statement.startswith("-- UPDATE") for statement in done.statements):
             assert masked(done.statements) == masked(plan.statements)
         self.assert_rewrites_once(plan)

@@ -155,6 +155,10 @@ class Backend(ABC):
         """Return what is the same for all spellings of a table's name that the server does not tell apart."""
         return table
 
+    def part_key(self, name: str) -> str:
+        """Return what is the same for all spellings of a column's or constraint's name that are one to the server."""
+        return name
+
     def has_other_names(self, table: str) -> bool:
         """Return whether the server may print the table under another name than that by which the models call it."""
         return bool(split_identifier(table)[0])

@@ -34,6 +34,7 @@ from automigrate_ext.schema.ownership import (
     foreign_keys_to_restore,
     respelled,
     with_recorded_digits,
+    with_spelling,
 )
 
 
@@ -134,6 +135,7 @@ class Comparer:
             tables = self.run.desired.schema.tables
             current = self.backend.introspect(list(dict.fromkeys([*tables, *removed, *followed])))
         current = self.backend.as_spelled(current, self.run.desired.schema)
+        ownership = with_spelling(ownership, current, self.backend.part_key)
         current = with_recorded_digits(current, ownership)
         outside = retype_followers(current, followers.declared, followers.columns) if followers.columns else Schema({})
         declared = Schema({**tables, **outside.tables})

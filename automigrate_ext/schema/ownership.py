@@ -118,6 +118,23 @@ def respelled(ownership: Ownership, names: Iterable[str], key: Callable[[str], s
     return evolve(ownership, tables=tables)
 
 
+def with_spelling(ownership: Ownership, current: Schema, key: Callable[[str], str]) -> Ownership:
+    """Return the record with the names of columns, constraints and indexes as they are in the database."""
+    tables = dict(ownership.tables)
+    for table in current:
+        if owned := tables.get(table.name):
+            columns = {key(column.name): column.name for column in table.columns}
+            identities = [*(c.identity for c in table.constraints), *(index.identity for index in table.indexes)]
+            objects = {key(identity): identity for identity in identities}
+            tables[table.name] = evolve(
+                owned,
+                columns={columns.get(key(name), name): attributes for name, attributes in owned.columns.items()},
+                objects={objects.get(key(name), name): attributes for name, attributes in owned.objects.items()},
+                kept=tuple(columns.get(key(name), name) for name in owned.kept),
+            )
+    return evolve(ownership, tables=tables)
+
+
 def is_missing(key: ForeignKey, table: Table) -> bool:
     """Return whether a foreign key that a run dropped has not been added again."""
     return key not in table.foreign_keys and not comes_with(key, table.foreign_keys)

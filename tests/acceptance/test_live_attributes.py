@@ -302,3 +302,27 @@ def test_foreign_key_by_hand_over_an_index(maria, earlier, prune):
     maria.execute("ALTER TABLE shop_item ADD CONSTRAINT by_hand FOREIGN KEY (shelf_id) REFERENCES shop_shelf (id)")
     rows = {"Shelf": [{}], "Item": [{"size": 1, "shelf_id": 1}]}
     maria.update(before, loose, rows, built=True, exact=prune, prune=prune)
+
+
+# Names of columns that differ in nothing but their case, which MariaDB and SQLite do not tell apart
+
+
+@pytest.mark.parametrize("name", ["SIZE", "Size"])
+def test_default_of_a_column_that_is_spelled_otherwise(case, name):
+    if case.vendor == "postgresql":
+        pytest.skip("the server tells the spellings apart")
+    before = item(size=models.CharField(max_length=9, db_default="x", db_index=True), kept=models.IntegerField())
+    case.run(before)
+    after = item(size=models.IntegerField(db_column=name, db_index=True), kept=models.IntegerField())
+    case.update(before, after, {"Item": [{"size": "5", "kept": 1}]}, built=True)
+    case.update(after, item(size=models.IntegerField(db_column=name), kept=models.IntegerField()), built=True)
+
+
+def test_kept_column_that_is_spelled_otherwise(maria):
+    before, without = item(size=models.IntegerField(), other=models.IntegerField()), item(other=models.IntegerField())
+    maria.run(before)
+    maria.insert(before, {"Item": [{"size": 1, "other": 2}]})
+    maria.update(before, without, withheld=["Drop column shop_item.size"], built=True)
+    maria.execute("ALTER TABLE shop_item RENAME COLUMN size TO SiZe")
+    plan = maria.plan(without)
+    assert [judgement.change.describe() for judgement in plan.withheld] == ["Drop column shop_item.SiZe"]

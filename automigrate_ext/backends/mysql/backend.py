@@ -103,6 +103,9 @@ class MySQLBackend(Backend):
     def as_spelled(self, current: Schema, declared: Schema) -> Schema:
         return as_spelled(current, declared)
 
+    def part_key(self, name: str) -> str:
+        return name.lower()
+
     def scratch(self, blueprints: Sequence[Blueprint]) -> Schema:
         catalog = self.catalog()
         there = {blueprint.name: self.session.find(catalog, blueprint.name) for blueprint in blueprints}

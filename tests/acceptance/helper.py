@@ -545,10 +545,10 @@ WHERE c.relkind IN ('r', 'p') AND n.nspname !~ '^(pg_|information_schema)' ORDER
 
 
 MYSQL_OBJECTS = """
-SELECT 'table', name, table_id, NULL, NULL, NULL, NULL FROM information_schema.innodb_sys_tables
+SELECT 'table', name, table_id, NULL, NULL, NULL, NULL FROM information_schema.{innodb_tables}
 WHERE SUBSTRING_INDEX(name, '/', 1) = DATABASE()
 UNION ALL
-SELECT 'view', table_name, view_definition, check_option, definer, security_type, algorithm
+SELECT 'view', table_name, view_definition, check_option, definer, security_type, NULL
 FROM information_schema.views WHERE table_schema = DATABASE()
 UNION ALL
 SELECT 'trigger', trigger_name, event_object_table, action_order, CONCAT_WS(' ', action_timing, event_manipulation),
@@ -595,7 +595,8 @@ def contents_of_postgresql(connection: BaseDatabaseWrapper, cursor: Any) -> tupl
 
 
 def contents_of_mysql(connection: BaseDatabaseWrapper, cursor: Any) -> tuple[list[Any], list[str]]:
-    cursor.execute(MYSQL_OBJECTS)
+    tables = "innodb_sys_tables" if connection.mysql_is_mariadb else "innodb_tables"
+    cursor.execute(MYSQL_OBJECTS.format(innodb_tables=tables))
     objects = list(cursor.fetchall())
     cursor.execute(MYSQL_TABLES)
     tables = [connection.ops.quote_name(name) for (name,) in cursor.fetchall()]

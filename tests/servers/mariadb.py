@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from urllib.parse import quote
 
 from tests.servers import OwnServer, ServerUnavailable, keeping
@@ -44,11 +45,11 @@ def temporary_server(settings: Sequence[str] = ()) -> Iterator[str]:
         yield server.url
 
 
-def keep_server(settings: Sequence[str]) -> None:
+def keep_server(settings: Sequence[str], kind: "type[Server] | None" = None, name: str = "mariadb") -> None:
     """Run a server until standard input is closed; commands are answered by its URL."""
     # Every change of a table is synced to disk, which takes no time where the disk is memory.
     with home() as place:
-        server = Server(place, "mariadb", settings)
+        server = (kind or Server)(place, name, settings)
         try:
             server.create()
             serve(server.start(), lambda command: _obey(command, server))
@@ -66,12 +67,14 @@ def _obey(command: str, server: "Server") -> str:
 class Server:
     """A server whose data, log and socket have its name in one directory."""
 
+    settings: Sequence[str] = SETTINGS
+
     def __init__(self, home: Home, name: str, settings: Sequence[str]) -> None:
         self.home = home
         self.data = home.path / name
         self.log = home.path / f"{name}.log"
         self.socket = home.path / f"{name}.sock"
-        self.settings = [f"--{setting}" for setting in (*SETTINGS, *settings)]
+        self.options = [f"--{setting}" for setting in (*self.settings, *settings)]
         self.url = URL.format(socket=quote(str(self.socket)))
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -87,20 +90,23 @@ class Server:
             *(f"--{setting}" for setting in SETTINGS),
         )
 
+    def command(self) -> list[str | Path]:
+        """Return the program with the options by which it uses no files of others."""
+        return [program("mariadbd"), "--no-defaults"]
+
     def start(self, *options: str) -> str:
         """Start it, wait until it accepts connections and return its URL."""
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
                 [
-                    program("mariadbd"),
-                    "--no-defaults",
+                    *self.command(),
                     "--skip-networking",
                     "--skip-name-resolve",
                     f"--datadir={self.data}",
                     f"--socket={self.socket}",
                     f"--pid-file={self.data / 'pid'}",
                     f"--tmpdir={self.home.path}",
-                    *self.settings,
+                    *self.options,
                     *options,
                 ],
                 cwd=self.home.path,
@@ -126,7 +132,7 @@ class Server:
         deadline = time.monotonic() + START_TIMEOUT
         while not is_ready():
             if self.process.poll() is not None or time.monotonic() > deadline:
-                raise ServerUnavailable(f"mariadbd failed: {self.log.read_text(errors='replace')}")
+                raise ServerUnavailable(f"{self.data.name} failed: {self.log.read_text(errors='replace')}")
             time.sleep(0.01)
 
     def _greets(self) -> bool:

@@ -561,7 +561,7 @@ UNION ALL
 SELECT 'event', event_name, event_definition, definer, status, NULL, last_altered
 FROM information_schema.events WHERE event_schema = DATABASE()
 UNION ALL
-SELECT 'database', schema_name, default_character_set_name, default_collation_name, schema_comment, NULL, NULL
+SELECT 'database', schema_name, default_character_set_name, default_collation_name, NULL, NULL, NULL
 FROM information_schema.schemata WHERE schema_name = DATABASE()
 """
 MYSQL_TABLES = """

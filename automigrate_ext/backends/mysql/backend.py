@@ -20,6 +20,7 @@ from automigrate_ext.backends.mysql.parser import INTEGERS
 from automigrate_ext.backends.mysql.rehearsal import MySQLRehearsal
 from automigrate_ext.backends.mysql.renaming import as_spelled
 from automigrate_ext.backends.mysql.rows import MySQLRows
+from automigrate_ext.backends.mysql.server import Server, server_of
 from automigrate_ext.backends.mysql.session import SCRIPT_SETTINGS, MySQLSession
 from automigrate_ext.backends.mysql.storage import Storage
 from automigrate_ext.backends.naming import noun_columns
@@ -75,10 +76,16 @@ class MySQLBackend(Backend):
     opening = (SCRIPT_SETTINGS,)
     closing = ()
     dependents_follow = False
+    frees_names = False
     undoes_ddl = False
     keys_have_one_collation = True
     #: How tables are stored, and the tables as they were read at that time.
     stored: tuple[Schema, Storage] | None = None
+
+    @property
+    def server(self) -> Server:
+        """The ways of the server, which is asked for its version once it is connected."""
+        return server_of(self.connection)
 
     # Reading
 
@@ -160,7 +167,7 @@ class MySQLBackend(Backend):
             for part in parts
             if part.verb != "changed" and not part.constraint and (table := self.find_now(catalog, part.table))
         }
-        if not by_part or not introspection.is_mariadb(self.connection):
+        if not by_part or not self.server.rereads_code:
             return {}
         tables = sorted({part.table for part in by_part})
         texts = introspection.read_texts(self.connection, tables)
@@ -232,10 +239,10 @@ class MySQLBackend(Backend):
             collecting_editor(self.connection),
             evolve(work, casts=casts),
             schema.Neighbours(
+                server=self.server,
                 own_indexes=self.own_indexes(work),
                 versioned=frozenset(change.table for change in work.changes if self.rows.is_versioned(change.table)),
             ),
-            default_in_brackets=not introspection.is_mariadb(self.connection),
         )
 
     def casts_of_nothing(self, work: Work) -> Iterator[tuple[tuple[str, str], str]]:
@@ -304,7 +311,7 @@ class MySQLBackend(Backend):
 
     def record_collation(self) -> str:
         """Return the collation by which no two names are the same, not even where spaces at their end differ."""
-        return "utf8mb4_nopad_bin" if introspection.is_mariadb(self.connection) else "utf8mb4_0900_bin"
+        return self.server.record_collation
 
     # Values
 

@@ -35,11 +35,6 @@ ORDER BY 1, action_timing DESC, action_order
 # The catalog's own texts compare without regard to case, which is not how the server compares the names of tables.
 
 
-def is_mariadb(connection: BaseDatabaseWrapper) -> bool:
-    """Return whether the server is MariaDB, and not MySQL."""
-    return bool(connection.mysql_is_mariadb)  # type: ignore[attr-defined]
-
-
 class Catalog:
     """The names of all tables and views of the database, with the engines of the tables."""
 

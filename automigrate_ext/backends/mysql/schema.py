@@ -15,8 +15,10 @@ from functools import cached_property
 
 from automigrate_ext.backends.compiler import ON_UPDATE, BaseCompiler, BaseTableCompiler
 from automigrate_ext.backends.filler import KEPT
+from automigrate_ext.backends.mysql import fixed_names
 from automigrate_ext.backends.mysql.parser import COMPRESSED, COMPRESSIBLE, text_literal
 from automigrate_ext.backends.mysql.renaming import DefinitionRenaming, foreign_key_clause
+from automigrate_ext.backends.mysql.server import Server
 from automigrate_ext.backends.naming import noun_columns
 from automigrate_ext.backends.work import Fill, Step, Work, row_fill
 from automigrate_ext.declared.editor import MARK, SchemaEditor
@@ -108,12 +110,13 @@ def cut(sql: str, column: Column) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Neighbours:
-    """Facts about the tables that only the server has.
+    """Facts about the tables that only the server has, and the ways of that.
 
     `own_indexes` are the indexes that belong to foreign keys, by table and by the key's name, `versioned` the tables
     whose rows have a history.
     """
 
+    server: Server
     own_indexes: Mapping[str, Mapping[str, str]]
     versioned: Set[str] = frozenset()
 
@@ -121,10 +124,10 @@ class Neighbours:
 class Compiler(BaseCompiler):
     """Turns the changes of one plan into statements."""
 
-    def __init__(self, editor: SchemaEditor, work: Work, neighbours: Neighbours, *, default_in_brackets: bool) -> None:
+    def __init__(self, editor: SchemaEditor, work: Work, neighbours: Neighbours) -> None:
         super().__init__(editor, work)
         self.neighbours = neighbours
-        self.default_in_brackets = default_in_brackets
+        self.server = neighbours.server
 
     def names(self, columns: Iterable[str]) -> str:
         """Return columns as a list in SQL."""
@@ -158,9 +161,15 @@ class Compiler(BaseCompiler):
             pairs = (f"{self.quote(change.table)} TO {self.quote(change.new_name)}" for change in tables)
             yield Step(sql=RENAME_TABLES.format(pairs=", ".join(pairs)), table=tables[0].table)
         for table, columns in DefinitionRenaming([*tables, *self.of(RenameColumn)]).columns_by_new_table().items():
-            yield self.alter(
-                table, (f"RENAME COLUMN {self.quote(old)} TO {self.quote(new)}" for old, new in columns.items())
-            )
+            yield self.alter(table, self.rename_clauses(table, columns))
+
+    def rename_clauses(self, table: str, columns: Mapping[str, str]) -> Iterator[str]:
+        """Yield the clauses that rename the columns of a table; `columns` has the new names by the present ones."""
+        renamed = self.work.current.get(table)
+        if self.server.names_are_fixed and renamed:
+            yield from fixed_names.rename_clauses(renamed, columns, define, self.quote)
+        else:
+            yield from (f"RENAME COLUMN {self.quote(old)} TO {self.quote(new)}" for old, new in columns.items())
 
     # Foreign keys
 
@@ -191,8 +200,12 @@ class Compiler(BaseCompiler):
         return frozenset(
             (change.table, change.new.name)
             for change in self.of(AlterColumn)
-            if change.retypes or change.regenerates or change.old.null != change.new.null
+            if change.retypes or change.regenerates or change.old.null != change.new.null or self.renumbers(change)
         )
+
+    def renumbers(self, change: AlterColumn) -> bool:
+        """Return whether a column becomes a numbered one or ceases to be one, where no key may lead there then."""
+        return self.server.keys_fix_numbering and change.old.identity != change.new.identity
 
     @cached_property
     def rekeyed(self) -> frozenset[tuple[str, str]]:
@@ -352,7 +365,7 @@ class TableCompiler(BaseTableCompiler):
             self.before.append(row_fill(self.current, new, fill.draw, everywhere=True))
             self.modified[new.name] = new
         else:
-            default = f"({fill.sql})" if self.compiler.default_in_brackets and has_no_literal(new) else fill.sql
+            default = f"({fill.sql})" if self.compiler.server.defaults_in_brackets and has_no_literal(new) else fill.sql
             self.put("add column", f"ADD COLUMN {column} {define(new, default=default)}")
             if new.default is None:
                 self.after.append(self.compiler.alter(self.name, [DROP_DEFAULT.format(column=column)]))

@@ -12,9 +12,9 @@ from django.db.utils import DatabaseError, Error
 
 from automigrate_ext.backends.mysql import faults
 from automigrate_ext.backends.mysql.hazards import at_stake
-from automigrate_ext.backends.mysql.introspection import is_mariadb
 from automigrate_ext.backends.mysql.locks import FREE_LOCK, LOCK_PREFIX, TRY_LOCK
 from automigrate_ext.backends.mysql.renaming import DefinitionRenaming
+from automigrate_ext.backends.mysql.server import server_of
 from automigrate_ext.backends.rows import TookTooLong
 from automigrate_ext.backends.session import RenamingSession
 from automigrate_ext.backends.work import Step
@@ -37,7 +37,6 @@ SETTINGS: Mapping[str, str | int] = {
     "sql_safe_updates": 0,
     "sql_select_limit": 2**64 - 1,
 }
-MARIADB_SETTINGS: Mapping[str, str | int] = {"check_constraint_checks": 1}
 #: The same for a shell that runs a script of a plan.
 SCRIPT_SETTINGS = f"SET SESSION sql_mode = '{SQL_MODE}', sql_big_selects = 1, sql_safe_updates = 0"
 READ = "SELECT {names}"
@@ -59,8 +58,6 @@ LOCK_TABLES = "LOCK TABLES {table} WRITE, {table} AS asked WRITE"
 UNLOCK_TABLES = "UNLOCK TABLES"
 #: Source: https://dev.mysql.com/doc/refman/8.4/en/locking-functions.html, which allows 64 characters.
 LONGEST_NAME = 64
-#: The longest time limit that MariaDB takes, in seconds: https://mariadb.com/kb/en/aborting-statements/
-LONGEST_LIMIT = 31_536_000
 
 
 class MySQLSession(RenamingSession):
@@ -77,7 +74,7 @@ class MySQLSession(RenamingSession):
     @contextmanager
     def strict(self) -> Iterator[None]:
         """Give the session the settings of a run while the block runs."""
-        wanted: dict[str, str | int] = {**SETTINGS, **(MARIADB_SETTINGS if is_mariadb(self.connection) else {})}
+        wanted: dict[str, str | int] = {**SETTINGS, **server_of(self.connection).settings}
         if self.patience.lock_timeout is not None:
             # The server takes whole seconds, and one at least.
             wanted["lock_wait_timeout"] = wanted["innodb_lock_wait_timeout"] = max(1, round(self.patience.lock_timeout))
@@ -149,13 +146,9 @@ class MySQLSession(RenamingSession):
         if not seconds:
             yield
             return
-        seconds = min(seconds, LONGEST_LIMIT)
-        milliseconds = max(1, round(seconds * 1000))
-        limit: dict[str, str | int | float] = (
-            {"max_statement_time": seconds}
-            if is_mariadb(self.connection)
-            else {"max_execution_time": min(milliseconds, 2**32 - 1)}
-        )
+        variable, units, longest = server_of(self.connection).time_limit
+        value = min(seconds * units, longest)
+        limit = {variable: value if units == 1 else max(1, round(value))}
         with settings(self.connection, limit):
             try:
                 yield

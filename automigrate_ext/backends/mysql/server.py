@@ -1,0 +1,64 @@
+"""The ways in which the servers differ that this backend serves: MariaDB and MySQL."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """What one of the servers does in a way of its own.
+
+    `record_collation` is the collation by which no two names are the same, not even where spaces at their end differ;
+    `settings` are further variables of a session. `time_limit` is the variable that ends long statements, with the
+    number of its units in a second and its greatest value.
+
+    With `rereads_code` the server parses the query of a view and the statement of a trigger again where it is asked to,
+    which shows what these miss. With `defaults_in_brackets` texts without a length have expressions as defaults, and no
+    literals. With `names_are_fixed` no column can be renamed that a check, a generated column, a default or an index
+    over an expression reads. With `keys_fix_numbering` a column that a foreign key leads from or to cannot become or
+    cease to be a numbered one. With `checks_share_names` no two tables of a database have checks of the same name, and
+    those without a name are named after their table.
+    """
+
+    record_collation: str
+    settings: Mapping[str, str | int] = field(default_factory=dict)
+    time_limit: tuple[str, int, int]
+    rereads_code: bool
+    defaults_in_brackets: bool
+    names_are_fixed: bool
+    keys_fix_numbering: bool
+    checks_share_names: bool
+
+
+MARIADB = Server(
+    record_collation="utf8mb4_nopad_bin",
+    settings={"check_constraint_checks": 1},
+    # Source: https://mariadb.com/kb/en/aborting-statements/
+    time_limit=("max_statement_time", 1, 31_536_000),
+    rereads_code=True,
+    defaults_in_brackets=False,
+    names_are_fixed=False,
+    keys_fix_numbering=False,
+    checks_share_names=False,
+)
+# Sources: https://dev.mysql.com/doc/refman/8.4/en/ alter-table.html, create-table-check-constraints.html,
+# create-table-foreign-keys.html, data-type-defaults.html and server-system-variables.html, and errors 1832, 1833, 3108,
+# 3774, 3822, 3837 and 3959 of a server of version 9.7.
+MYSQL = Server(
+    record_collation="utf8mb4_0900_bin",
+    time_limit=("max_execution_time", 1000, 2**32 - 1),
+    rereads_code=False,
+    defaults_in_brackets=True,
+    names_are_fixed=True,
+    keys_fix_numbering=True,
+    checks_share_names=True,
+)
+
+
+def server_of(connection: BaseDatabaseWrapper) -> Server:
+    """Return the kind of server that a connection leads to."""
+    return MARIADB if connection.mysql_is_mariadb else MYSQL  # type: ignore[attr-defined]

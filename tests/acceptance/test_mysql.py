@@ -1,0 +1,103 @@
+"""What only MySQL does: names that are fixed by what reads columns, names that checks share, types that keys fix."""
+
+import pytest
+from django.db import models
+from django.db.models import F, Q
+
+from tests.acceptance.helper import Case, State, item
+
+NAME = models.CharField(max_length=20)
+SIZE = models.IntegerField(null=True)
+
+
+@pytest.fixture
+def case(mysql):
+    return Case(mysql, "automigrate")
+
+
+def printed(case, table="shop_item"):
+    ((_, text),) = case.query(f'SHOW CREATE TABLE "{table}"')
+    return text
+
+
+def line_of(case, column):
+    return next(line.strip(" ,") for line in printed(case).split("\n") if line.startswith(f"  `{column}`"))
+
+
+# Columns that others read
+
+
+def read(name, **more):
+    """A model whose column of that name is read by everything that can read one."""
+    column = models.PositiveIntegerField(db_column=name)
+    return item(
+        size=column,
+        other=models.IntegerField(null=True),
+        stored=models.GeneratedField(expression=F("size") * 2, output_field=models.BigIntegerField(), db_persist=True),
+        virtual=models.GeneratedField(
+            expression=F("size") * 3, output_field=models.BigIntegerField(), db_persist=False
+        ),
+        Meta={
+            "constraints": [
+                models.CheckConstraint(condition=Q(size__lt=100), name="size"),
+                models.CheckConstraint(condition=Q(size__lt=100) | Q(stored__gt=F("virtual")), name="sizes"),
+                models.UniqueConstraint(F("size") * 7, name='unique " size'),
+            ],
+            "indexes": [models.Index(F("size") + F("size"), name="(sum)"), models.Index(fields=["stored"], name="s")],
+        },
+        **more,
+    )
+
+
+@pytest.mark.parametrize("new", ["length", "odd ' name", "Size"])
+def test_column_that_everything_reads_is_renamed(case, new):
+    before, after = read("size"), read(new)
+    case.build(before)
+    case.execute("ALTER TABLE shop_item ALTER other SET DEFAULT (size + 1)")
+    case.execute("INSERT INTO shop_item (size) VALUES (3), (4)")
+    case.run(after, renames={"shop_item.size": new})
+    assert line_of(case, "other") == f"`other` int DEFAULT ((`{new}` + 1))"
+    case.execute("ALTER TABLE shop_item ALTER other DROP DEFAULT")
+    case.assert_settled(after)
+    assert case.values("shop_item", new, "stored", "virtual", "other") == [(3, 6, 9, 4), (4, 8, 12, 5)]
+
+
+def test_columns_that_read_each_other_swap_names(case):
+    def state(one, two):
+        return item(
+            one=models.PositiveIntegerField(db_column=one),
+            two=models.GeneratedField(
+                expression=F("one") + 1, output_field=models.IntegerField(), db_persist=True, db_column=two
+            ),
+            Meta={"constraints": [models.CheckConstraint(condition=Q(two__gt=F("one")), name="c")]},
+        )
+
+    before, after = state("a", "b"), state("b", "a")
+    case.build(before)
+    case.insert(before, {"Item": [{"one": 3}]})
+    case.run(after, renames={"shop_item.a": "b", "shop_item.b": "a"})
+    case.assert_settled(after)
+    assert case.values("shop_item", "b", "a") == [(3, 4)]
+
+
+# Keys that others point at
+
+
+@pytest.mark.parametrize("kind", [models.AutoField, models.BigAutoField, models.SmallAutoField])
+def test_key_that_is_pointed_at_becomes_numbered_and_back(case, kind):
+    def state(key):
+        return State(
+            Box={"id": key},
+            Item={"box": models.ForeignKey("Box", models.CASCADE), "boxes": models.ManyToManyField("Box")},
+            Crate={"bases": ["Box"], "size": SIZE},
+        )
+
+    plain = {
+        models.AutoField: models.IntegerField,
+        models.BigAutoField: models.BigIntegerField,
+        models.SmallAutoField: models.SmallIntegerField,
+    }[kind]
+    before, after = state(plain(primary_key=True)), state(kind(primary_key=True))
+    rows = {"Box": [{"id": 4}], "Crate": [{"id": 7, "size": 1}], "Item": [{"box_id": 4}]}
+    case.update(before, after, rows)
+    case.update(after, before, built=True)

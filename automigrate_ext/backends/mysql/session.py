@@ -16,6 +16,7 @@ from automigrate_ext.backends.mysql.locks import FREE_LOCK, LOCK_PREFIX, TRY_LOC
 from automigrate_ext.backends.mysql.renaming import DefinitionRenaming
 from automigrate_ext.backends.mysql.server import server_of
 from automigrate_ext.backends.rows import TookTooLong
+from automigrate_ext.backends.servers import other_than_mysql, refuse_other
 from automigrate_ext.backends.session import RenamingSession
 from automigrate_ext.backends.work import Step
 from automigrate_ext.waiting import Session as OtherSession
@@ -65,6 +66,11 @@ class MySQLSession(RenamingSession):
 
     hint = "; KILL ends a session that hangs"
     renaming_class = DefinitionRenaming
+
+    def await_access(self) -> None:
+        super().await_access()
+        version = str(self.connection.mysql_server_info)  # type: ignore[attr-defined]
+        refuse_other(self.connection.alias, other_than_mysql(version), version, "MySQL")
 
     @contextmanager
     def guarded(self) -> Iterator[None]:

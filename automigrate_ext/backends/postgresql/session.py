@@ -7,6 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from itertools import chain, repeat
+from weakref import WeakKeyDictionary
 
 from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -17,6 +18,7 @@ from automigrate_ext.backends.base import Backend
 from automigrate_ext.backends.postgresql.faults import DEADLOCK, LOCK_NOT_AVAILABLE, code_of
 from automigrate_ext.backends.postgresql.holders import HOLDERS, RUNS, sessions
 from automigrate_ext.backends.rows import TookTooLong
+from automigrate_ext.backends.servers import other_than_postgresql, refuse_other
 from automigrate_ext.backends.session import RunSession, T
 from automigrate_ext.backends.work import Step
 from automigrate_ext.exceptions import LockNotAvailable
@@ -60,6 +62,10 @@ LIMIT_TIME = "SELECT current_setting('statement_timeout'), set_config('statement
 # Security Policies". Rows that are not seen are not counted, and would be lost.
 SEE_ALL_ROWS = "SELECT current_setting('row_security'), set_config('row_security', %s, true)"
 
+VERSION = "SELECT version()"
+#: The versions of the servers, by their connections: asked once each.
+VERSIONS: WeakKeyDictionary[BaseDatabaseWrapper, str] = WeakKeyDictionary()
+
 
 class PostgreSQLSession(RunSession):
     """The session of a run on PostgreSQL: everything ends with the transaction."""
@@ -76,6 +82,11 @@ class PostgreSQLSession(RunSession):
         super().__init__(backend)
         #: Seconds for which a comparison waits for a lock.
         self.read_limit: float | None = None
+
+    def await_access(self) -> None:
+        super().await_access()
+        version = version_of(self.connection)
+        refuse_other(self.connection.alias, other_than_postgresql(version), version, "PostgreSQL")
 
     # Transactions
 
@@ -224,6 +235,15 @@ class PostgreSQLSession(RunSession):
                 held = defaultdict(int, {step.table: step.locks})
             batches[-1].append(step)
         return tuple(map(tuple, batches))
+
+
+def version_of(connection: BaseDatabaseWrapper) -> str:
+    """Return the version of the server in its own words."""
+    if connection not in VERSIONS:
+        with connection.cursor() as cursor:
+            cursor.execute(VERSION)
+            (VERSIONS[connection],) = cursor.fetchone()
+    return VERSIONS[connection]
 
 
 def try_run(connection: BaseDatabaseWrapper) -> bool:

@@ -64,6 +64,10 @@ def is_not_firebird(connection: Connection) -> bool:
     return not is_firebird(connection)
 
 
+def is_mysql(connection: Connection) -> bool:
+    return connection.vendor == "mysql" and not connection.mysql_is_mariadb
+
+
 def feature(name: str) -> Callable[[Connection], bool]:
     return lambda connection: bool(getattr(connection.features, name, False))
 
@@ -188,7 +192,15 @@ FEATURES: dict[str, tuple[Callable[[Connection], bool], str]] = {
         "what only one database has is not shown by Django's introspection of all of them",
     ),
     "JSON": (feature("supports_json_field"), "Firebird has no JSON; Django makes no column for it"),
-    "unique texts": (is_not_firebird, "Firebird's texts and bytes are BLOBs, which have no unique constraints"),
+    "unique texts": (
+        lambda connection: is_not_firebird(connection) and not is_mysql(connection),
+        "Firebird's texts and bytes are BLOBs, which have no unique constraints; MySQL has no keys over texts without a"
+        " length, where MariaDB has those of a hash",
+    ),
+    "keys of text expressions": (
+        lambda connection: not is_mysql(connection),
+        "MySQL has no index over an expression that gives a text without a length",
+    ),
     "long varchars": (is_not_firebird, "Firebird's varchar holds 8191 characters of UTF-8"),
     "names of 60 characters": (is_not_firebird, "names have 31 characters in Firebird 3, and Django shortens none"),
     "names in small letters": (is_not_firebird, "django-firebird writes all names in capitals"),

@@ -206,6 +206,9 @@ def test_values_that_do_not_survive_counted(case, name):
     if case.vendor == "sqlite":
         # It has no cast that fails, and checks JSON by a constraint.
         code = "violators" if name == "text to json" else "alters-values"
+    if "uuid" in name and not case.connection.features.has_native_uuid_field:
+        # Its type for them is a text, to which everything is cast.
+        code = "alters-values"
     is_refused(case, *states, code)
 
 

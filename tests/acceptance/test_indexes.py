@@ -260,7 +260,7 @@ def test_index_goes_with_its_column(case):
 
 
 def test_index_over_retyped_column_has_no_old_casts(case):
-    need(case.connection, "conditions in indexes")
+    need(case.connection, "conditions in indexes", "keys of text expressions")
     index = [
         Index(fields=["size"], condition=Q(name__in=["a", "b"]), name="i"),
         Index(Lower("name"), name="j"),
@@ -314,7 +314,7 @@ def test_storage_option_set_by_hand_is_no_difference(pg):
 
 
 def test_index_of_long_names(case):
-    need(case.connection, "names of 60 characters")
+    need(case.connection, "names of 60 characters", "unique texts")
     column = "a" * 60
     state = State(Item={"name": models.CharField(max_length=9, db_index=True, db_column=column)})
     case.unchanged(state)
@@ -323,6 +323,8 @@ def test_index_of_long_names(case):
 
 
 def test_index_renamed_and_its_column_retyped(case):
+    need(case.connection, "keys of text expressions")
+
     def state(name, index):
         return item(
             name=name,

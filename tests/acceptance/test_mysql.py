@@ -1,5 +1,8 @@
 """What only MySQL does: names that are fixed by what reads columns, names that checks share, types that keys fix."""
 
+import json
+import uuid
+
 import pytest
 from django.db import models
 from django.db.models import F, Q
@@ -101,3 +104,44 @@ def test_key_that_is_pointed_at_becomes_numbered_and_back(case, kind):
     rows = {"Box": [{"id": 4}], "Crate": [{"id": 7, "size": 1}], "Item": [{"box_id": 4}]}
     case.update(before, after, rows)
     case.update(after, before, built=True)
+
+
+# Types that the server does not have, or keeps in a way of its own
+
+
+def test_uuids_are_written_without_dashes(case):
+    before = item(a=models.CharField(max_length=40, null=True), b=models.TextField(unique=False))
+    after = item(a=models.UUIDField(null=True, unique=True), b=models.UUIDField())
+    one, two = uuid.UUID(int=2**127 + 5), uuid.UUID(int=7)
+    rows = {"Item": [{"a": str(one), "b": str(two).upper()}, {"a": two.hex.upper(), "b": one.hex}, {"b": str(one)}]}
+    case.update(before, after, rows, altered=["shop_item.a", "shop_item.b"])
+    assert set(after["Item"].objects.using(case.alias).values_list("a", "b")) == {(one, two), (two, one), (None, one)}
+
+
+@pytest.mark.parametrize("value", ["1", "0f8fad5b", uuid.UUID(int=7).hex[:-1] + "x", ""])
+def test_texts_that_are_no_uuids(case, value):
+    before, after = item(a=models.CharField(max_length=40)), item(a=models.UUIDField())
+    case.refused(before, after, {"Item": [{"a": uuid.UUID(int=7).hex}, {"a": value}]}, "alters-values")
+
+
+def test_numbers_are_no_uuids(case):
+    before, after = item(a=models.BigIntegerField()), item(a=models.UUIDField())
+    case.refused(before, after, {"Item": [{"a": 5}]}, "alters-values")
+
+
+DOCUMENTS = ['{"a":  [1, 2]}', '{"bb":1,"a":2}', '"a  b"', "1234567890123456789", '{"a":"\\u00e9"}', "null"]
+SPOILT = ['{"a":1,"a":2}', "0.12345678901234567890", "12345678901234567890123", "[1, {}, 0.1000000000000000055]"]
+
+
+def test_documents_of_json(case):
+    before, after = item(a=models.TextField()), item(a=models.JSONField())
+    case.update(before, after, {"Item": [{"a": text} for text in DOCUMENTS]}, altered=["shop_item.a"])
+    found = after["Item"].objects.using(case.alias).order_by("id").values_list("a", flat=True)
+    assert list(found) == [json.loads(text) for text in DOCUMENTS]
+
+
+@pytest.mark.parametrize("text", SPOILT)
+def test_documents_of_which_json_keeps_a_part(case, text):
+    before, after = item(a=models.TextField()), item(a=models.JSONField())
+    plan = case.refused(before, after, {"Item": [{"a": "1"}, {"a": text}]}, "alters-values")
+    assert plan.refused[0].hazards[0].samples == ((2,),)

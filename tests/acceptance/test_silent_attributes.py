@@ -5,7 +5,7 @@ from django.db import models
 from django.db.models.functions import Now
 
 from tests.acceptance.helper import State, create_models, item
-from tests.features import need
+from tests.features import is_mysql, need
 
 ROWS = {"Item": [{"name": "a", "size": 1}]}
 
@@ -105,7 +105,7 @@ TRIGGERS = {
 def test_trigger_survives(case):
     case.run(state())
     case.execute(*TRIGGERS[case.vendor])
-    after = item(name=models.TextField(unique=True), size=models.IntegerField(null=True))
+    after = item(name=models.CharField(max_length=40, unique=True), size=models.IntegerField(null=True))
     case.update(state(), state(), changes=[], built=True)
     case.update(state(), after, ROWS, built=True)
     assert case.values("log", "name") == [("a",)]
@@ -116,7 +116,7 @@ def test_trigger_survives(case):
 def test_view_survives(case):
     case.run(state())
     case.execute("CREATE VIEW by_hand AS SELECT id, size FROM shop_item")
-    after = item(name=models.TextField(unique=True), size=models.IntegerField(null=True))
+    after = item(name=models.CharField(max_length=40, unique=True), size=models.IntegerField(null=True))
     case.update(state(), after, ROWS, built=True)
     assert case.query("SELECT size FROM by_hand") == [(1,)]
 
@@ -232,7 +232,9 @@ def test_attribute_that_no_model_declares_any_more(case, name):
     rows = {"Box": [{}], "Item": [{"name": "a", "size": 1, "box_id": 1}]}
     plan = case.update(before, after, rows, changes=[], built=True, exact=False)
     (kept,) = plan.foreign
-    assert kept.startswith(silent.words)
+    # MySQL prints a number as a text.
+    words = silent.words.replace("default 5", "default '5'") if is_mysql(case.connection) else silent.words
+    assert kept.startswith(words)
     assert plan.as_dict()["foreign"] == [kept]
     assert case.plan(after).foreign == (kept,)
     plan = case.plan(after, prune=True)
@@ -268,8 +270,9 @@ def test_attributes_of_several_tables_in_one_run(case):
     before, after = state(db_default=3), state()
     create_models(case.connection, before.managed())
     plan = case.plan(after)
+    default = "'3'" if is_mysql(case.connection) else "3"
     assert plan.foreign == tuple(
-        f"default 3 of column {name}" for name in ("shop_item.size", "shop_tag.size", "shop_tag.rank")
+        f"default {default} of column {name}" for name in ("shop_item.size", "shop_tag.size", "shop_tag.rank")
     )
     case.update(before, after, built=True, prune=True)
 

@@ -13,7 +13,8 @@ from django.db.utils import DatabaseError
 from automigrate_ext.backends.mysql import faults
 from automigrate_ext.backends.mysql.parser import BOOLEAN, INTEGERS, JSON, is_text
 from automigrate_ext.backends.mysql.rows import MySQLRows
-from automigrate_ext.backends.mysql.schema import NOTHING, cut, define, is_cut
+from automigrate_ext.backends.mysql.schema import NOTHING, bare, cut, define, is_cut
+from automigrate_ext.backends.mysql.server import server_of
 from automigrate_ext.backends.rows import SAMPLE_SIZE, Source, TookTooLong
 from automigrate_ext.backends.work import Loss, Step
 from automigrate_ext.exceptions import ExecutionFailed
@@ -41,11 +42,19 @@ SAME = f"BINARY {WAS} <=> BINARY {BACK}"
 NO_ZEROS = "IF(LOCATE('.', {text}), TRIM(TRAILING '.' FROM TRIM(TRAILING '0' FROM {text})), {text})"
 UNIVERSAL = "TRIM(TRAILING '+00:00' FROM REPLACE({text}, 'T', ' '))"
 MIDNIGHT = "TRIM(TRAILING ' 00:00:00' FROM {text})"
-BARE = "REPLACE(LOWER({text}), '-', '')"
+BARE = bare("{text}")
 ALIKE = "BINARY {was} <=> BINARY {back}"
 ENDS_IN_POINT = f"{WAS} LIKE '%.'"
 IS_BOOLEAN = "{made} IN (0, 1)"
 IS_JSON = "json_valid({column})"
+# Of two keys of one name in a document MySQL keeps one, and of a number no more digits than a double has: the text gets
+# shorter. It also does where white space goes, or a character is written as itself and not as its number.
+# Source: https://dev.mysql.com/doc/refman/8.4/en/json.html
+BLANKS = "REGEXP_REPLACE({text}, '[[:space:]]', '')"
+AS_LONG = f"CHAR_LENGTH({BLANKS.format(text=WAS)}) = CHAR_LENGTH({BLANKS.format(text=BACK)})"
+HAS_ESCAPES = f"LOCATE(CONCAT(CHAR(92), 'u'), {WAS}) > 0"
+SAME_DOCUMENT = f"({AS_LONG} OR {HAS_ESCAPES})"
+IS_BARE_UUID = "{made} REGEXP '^[0-9a-f]{{32}}$'"
 
 #: The number of bits of the integer types.
 BITS = {"tinyint": 8, "smallint": 16, "mediumint": 24, "int": 32, "bigint": 64}
@@ -53,6 +62,8 @@ LENGTH = re.compile(r"^(char|varchar|binary|varbinary)\((\d+)\)$")
 NUMERIC = re.compile(r"^decimal\((\d+),(\d+)\)( unsigned)?$")
 #: Types that texts are cast to, and that MySQL does not have: https://mariadb.com/kb/en/cast/
 UUID, ADDRESSES = "uuid", ("inet4", "inet6")
+#: The type that Django has for a UUID where the server has none.
+BARE_UUID = "char(32)"
 #: A type for the text of any value.
 ANY_TEXT = "longtext"
 FRACTION = re.compile(r"^(datetime|time|timestamp)(?:\((\d)\))?$")
@@ -78,6 +89,8 @@ def tried(rows: MySQLRows, table: Table, old: Column, new: Column) -> Loss:
     column = rows.quote(old.name)
     with probed(rows, table, old, new) as keys:
         ways = [column, *([cut(column, new)] if is_cut(new) else [])]
+        if is_bare_uuid(rows, new):
+            ways = [bare(column)]
         errors = []
         for way in ways:
             error = convert(rows, source, old, keys, way)
@@ -87,8 +100,8 @@ def tried(rows: MySQLRows, table: Table, old: Column, new: Column) -> Loss:
         else:
             return unconvertible(rows, source, old, new, keys, errors[0])
         execute(rows, CONVERT_BACK.format(probe=PROBE, made=column))
-        (count,) = rows.try_row(LOST.format(probe=PROBE, survives=survives(old, new, column)))
-        samples = sampled(rows, keys, survives(old, new, column)) if count else ()
+        (count,) = rows.try_row(LOST.format(probe=PROBE, survives=survives(rows, old, new, column)))
+        samples = sampled(rows, keys, survives(rows, old, new, column)) if count else ()
     return Loss(rows=count, using=value(new, way) if way == column else way, samples=samples)
 
 
@@ -104,12 +117,21 @@ def unconvertible(rows: MySQLRows, source: Source, old: Column, new: Column, key
     if convert(rows, source, old, keys, column, ignore="IGNORE "):
         return Loss(rows=values.rows, error=error)
     execute(rows, CONVERT_BACK.format(probe=PROBE, made=column))
-    (count,) = rows.try_row(LOST.format(probe=PROBE, survives=survives(old, new, column)))
-    return Loss(rows=count, error=error, samples=sampled(rows, keys, survives(old, new, column)))
+    (count,) = rows.try_row(LOST.format(probe=PROBE, survives=survives(rows, old, new, column)))
+    return Loss(rows=count, error=error, samples=sampled(rows, keys, survives(rows, old, new, column)))
 
 
-def survives(old: Column, new: Column, made: str) -> str:
+def is_bare_uuid(rows: MySQLRows, column: Column) -> bool:
+    """Return whether a column holds UUIDs as text, as Django has them where the server has no type for them."""
+    return column.type == BARE_UUID and not rows.connection.features.has_native_uuid_field
+
+
+def survives(rows: MySQLRows, old: Column, new: Column, made: str) -> str:
     """Return the condition that a value is the same after it was converted and converted back."""
+    if is_bare_uuid(rows, new):
+        return f"{IS_BARE_UUID.format(made=made)} AND {alike(BARE)}"
+    if new.type == JSON and server_of(rows.connection).parses_json:
+        return SAME_DOCUMENT
     if not is_text(old.type):
         return f"{SAME} AND {IS_BOOLEAN.format(made=made)}" if new.type == BOOLEAN else SAME
     if new.type.startswith(("decimal", "double", "float")):

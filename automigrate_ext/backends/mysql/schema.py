@@ -57,6 +57,9 @@ UNCHECKED, CHECKED = "SET foreign_key_checks = 0", "SET foreign_key_checks = 1"
 # The part of a text that is too long, which the server does not cut off by itself in strict mode.
 CUT = "LEFT({column}, {length})"
 CUT_VALUES = "UPDATE {table} SET {column} = {value}{kept} WHERE CHAR_LENGTH({column}) > {length}"
+# A UUID as Django writes it where the server has no type for it: its digits alone.
+BARE = "REPLACE(LOWER({column}), '-', '')"
+BARE_VALUES = "UPDATE {table} SET {column} = {value}{kept} WHERE NOT (BINARY {column} <=> BINARY {value})"
 SHORT_TEXT = re.compile(r"^(?:var)?char\((\d+)\)$")
 #: The value of a column without values, between types that the server cannot convert.
 NOTHING = "NULL"
@@ -106,6 +109,11 @@ def cut(sql: str, column: Column) -> str:
     found = SHORT_TEXT.match(column.type)
     assert found
     return CUT.format(column=sql, length=found[1])
+
+
+def bare(sql: str) -> str:
+    """Return the digits of a UUID that is written in any way."""
+    return BARE.format(column=sql)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -393,15 +401,15 @@ class TableCompiler(BaseTableCompiler):
             self.touch_up(change)
 
     def is_touched_up(self, change: AlterColumn) -> bool:
-        """Return whether values are filled in or cut off as well."""
-        return self.missing(change) is not None or self.cast(change.new) == self.cut(change.new)
+        """Return whether values are filled in, cut off or written in another way as well."""
+        return self.missing(change) is not None or self.rewritten(change.new) is not None
 
     def touch_up(self, change: AlterColumn) -> None:
         """Cut values off, and fill in missing ones, before the column gets its new definition."""
         old, new = change.old, change.new
         converted = [] if old.generated or not (change.retypes or new.generated) else [change]
-        if self.cast(new) == self.cut(new):
-            self.before.append(self.cut_values(new))
+        if self.rewritten(new):
+            self.before.append(self.rewrite_values(new))
         fill = self.missing(change)
         if fill is not None and old.type != new.type:
             # The value is one of the new type, so it is filled in once the column has that type.
@@ -421,19 +429,20 @@ class TableCompiler(BaseTableCompiler):
         """Return the SQL of the values that the column takes."""
         return self.compiler.work.casts.get((self.name, column.name), "")
 
-    def cut(self, column: Column) -> str | None:
-        """Return the SQL that cuts values off at the column's new length; None where it has none."""
-        return cut(self.quote(column.name), column) if is_cut(column) else None
+    def rewritten(self, column: Column) -> str | None:
+        """Return the SQL that cuts values off, or writes UUIDs bare; None where the server's own conversion will do."""
+        name = self.quote(column.name)
+        wanted = self.cast(column)
+        return wanted if wanted == bare(name) or (is_cut(column) and wanted == cut(name, column)) else None
 
-    def cut_values(self, column: Column) -> Step:
+    def rewrite_values(self, column: Column) -> Step:
+        """Give the values that are too long, or UUIDs with dashes, the form in which the new type holds them."""
+        name, value = self.quote(column.name), self.rewritten(column)
         found = SHORT_TEXT.match(column.type)
         assert found
-        sql = CUT_VALUES.format(
-            table=self.quote(self.name),
-            column=self.quote(column.name),
-            value=self.cut(column),
-            kept=self.kept(column.name),
-            length=found[1],
+        template = BARE_VALUES if value == bare(name) else CUT_VALUES
+        sql = template.format(
+            table=self.quote(self.name), column=name, value=value, kept=self.kept(column.name), length=found[1]
         )
         return Step(sql=sql, table=self.name)
 
@@ -459,7 +468,7 @@ class TableCompiler(BaseTableCompiler):
             # An interrupted run has left it; all its values are computed again.
             self.before.append(self.compiler.alter(self.name, [f"DROP COLUMN {other}"]))
         nullable = define(evolve(new, null=True, default=None, identity=None))
-        value = self.cut(new) if self.cast(new) == self.cut(new) else name
+        value = self.rewritten(new) or name
         self.before.append(self.compiler.alter(self.name, [f"ADD COLUMN {other} {nullable}"]))
         sql = COPY_COLUMN.format(table=table, new=other, old=value, kept=self.kept(between))
         self.before.append(Step(sql=sql, table=self.name))

@@ -21,7 +21,8 @@ class Server:
     literals. With `names_are_fixed` no column can be renamed that a check, a generated column, a default or an index
     over an expression reads. With `keys_fix_numbering` a column that a foreign key leads from or to cannot become or
     cease to be a numbered one. With `checks_share_names` no two tables of a database have checks of the same name, and
-    those without a name are named after their table.
+    those without a name are named after their table. With `parses_json` a document of JSON is stored as what it holds,
+    and not as it is written.
     """
 
     record_collation: str
@@ -32,6 +33,7 @@ class Server:
     names_are_fixed: bool
     keys_fix_numbering: bool
     checks_share_names: bool
+    parses_json: bool
 
 
 MARIADB = Server(
@@ -44,6 +46,7 @@ MARIADB = Server(
     names_are_fixed=False,
     keys_fix_numbering=False,
     checks_share_names=False,
+    parses_json=False,
 )
 # Sources: https://dev.mysql.com/doc/refman/8.4/en/ alter-table.html, create-table-check-constraints.html,
 # create-table-foreign-keys.html, data-type-defaults.html and server-system-variables.html, and errors 1832, 1833, 3108,
@@ -56,6 +59,7 @@ MYSQL = Server(
     names_are_fixed=True,
     keys_fix_numbering=True,
     checks_share_names=True,
+    parses_json=True,
 )
 
 

@@ -203,6 +203,10 @@ FEATURES: dict[str, tuple[Callable[[Connection], bool], str]] = {
     ),
     "long varchars": (is_not_firebird, "Firebird's varchar holds 8191 characters of UTF-8"),
     "names of 60 characters": (is_not_firebird, "names have 31 characters in Firebird 3, and Django shortens none"),
+    "names of checks": (
+        lambda connection: not is_mysql(connection),
+        "MySQL names a check without a name after its table, and names have 64 characters at most",
+    ),
     "names in small letters": (is_not_firebird, "django-firebird writes all names in capitals"),
     "views of nothing": (is_not_firebird, "Firebird selects from a table always"),
     "conditions in indexes": (

@@ -26,8 +26,8 @@ from automigrate_ext import AutomigrateError, Plan, Refused, automigrate, autoup
 from automigrate_ext.backends import backend_for
 from automigrate_ext.backends.base import Backend
 from automigrate_ext.schema.changes import AlterColumn, Change, DropTable
-from automigrate_ext.schema.nouns import Schema, canonical
-from tests.features import has, is_generic, need
+from automigrate_ext.schema.nouns import Check, Schema, canonical
+from tests.features import has, is_generic, is_mysql, need
 from tests.plan_shape import assert_shape
 from tests.servers import firebird
 
@@ -205,7 +205,14 @@ class Case:
                 else column
                 for column in table.columns
             ]
-            tables[table.name] = replace(table, columns=tuple(columns))
+            # MySQL prints -(5) as -5 once it has copied the table.
+            constraints = [
+                replace(noun, expression=re.sub(r"-\((\d+)\)", r"-\1", noun.expression))
+                if isinstance(noun, Check) and is_mysql(self.connection)
+                else noun
+                for noun in table.constraints
+            ]
+            tables[table.name] = replace(table, columns=tuple(columns), constraints=tuple(constraints))
         return Schema(tables)
 
     # The whole of a case

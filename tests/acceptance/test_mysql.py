@@ -4,10 +4,11 @@ import json
 import uuid
 
 import pytest
-from django.db import models
+from django.db import models, transaction
 from django.db.models import F, Q
 
-from tests.acceptance.helper import Case, State, item
+from automigrate_ext import Refused, autoupdate, is_actual
+from tests.acceptance.helper import Case, State, fingerprint, item
 
 NAME = models.CharField(max_length=20)
 SIZE = models.IntegerField(null=True)
@@ -145,3 +146,120 @@ def test_documents_of_which_json_keeps_a_part(case, text):
     before, after = item(a=models.TextField()), item(a=models.JSONField())
     plan = case.refused(before, after, {"Item": [{"a": "1"}, {"a": text}]}, "alters-values")
     assert plan.refused[0].hazards[0].samples == ((2,),)
+
+
+# Checks
+
+
+def bounded(field, condition, name="bounds"):
+    return item(size=field, name=NAME, Meta={"constraints": [models.CheckConstraint(condition=condition, name=name)]})
+
+
+FOLDED = {
+    "negative": (models.BigIntegerField(), Q(size__gte=-5), "-5"),
+    "between": (models.BigIntegerField(null=True), Q(size__range=(-5, -1)) | Q(size__isnull=True), "-1"),
+    "both signs": (models.BigIntegerField(), Q(size__in=[-1]) | Q(size__gt=-(2**40)), "-1"),
+}
+
+
+@pytest.mark.parametrize("name", FOLDED)
+def test_check_that_was_printed_again_is_the_same(case, name):
+    """Whoever has a table copied has its checks stored with constants computed."""
+    field, condition, words = FOLDED[name]
+    before = bounded(field, condition)
+    case.build(before)
+    made = printed(case)
+    case.execute("ALTER TABLE shop_item FORCE, ALGORITHM=COPY")
+    assert printed(case) != made and words in printed(case)
+    case.assert_settled(before)
+    after = bounded(field, condition, "renamed")
+    case.update(before, after, changes=["Rename check"], built=True)
+    case.update(after, item(size=models.IntegerField(null=True), name=NAME), built=True)
+
+
+def test_check_that_was_printed_again_inside_a_transaction(case):
+    state = bounded(models.BigIntegerField(), Q(size__gte=-5))
+    case.build(state)
+    case.execute("ALTER TABLE shop_item FORCE, ALGORITHM=COPY")
+    with transaction.atomic(using=case.alias):
+        case.insert(state, {"Item": [{"size": 1, "name": "a"}]})
+        assert is_actual(using=case.alias, apps=state.apps)
+        transaction.set_rollback(True, using=case.alias)
+    assert case.values("shop_item", "size") == []
+
+
+def test_other_check_of_the_same_name_is_a_difference(case):
+    before, after = (bounded(models.BigIntegerField(), Q(size__gte=limit)) for limit in (-5, -6))
+    case.build(before)
+    case.execute("ALTER TABLE shop_item FORCE, ALGORITHM=COPY")
+    case.update(before, after, changes=["Drop check", "Add check"], built=True)
+
+
+def test_folded_check_under_another_name_of_its_column(case):
+    before = bounded(models.BigIntegerField(), Q(size__gte=-5))
+    after = bounded(models.BigIntegerField(db_column="length"), Q(size__gte=-5))
+    case.build(before)
+    case.execute("ALTER TABLE shop_item FORCE, ALGORITHM=COPY")
+    case.update(before, after, changes=["Rename column"], built=True, renames={"shop_item.size": "length"})
+
+
+@pytest.mark.parametrize("size", [1, 100])
+def test_check_that_is_not_enforced(case, size):
+    state = bounded(SIZE, Q(size__lt=50))
+    case.build(state)
+    case.execute("ALTER TABLE shop_item ALTER CHECK bounds NOT ENFORCED")
+    rows = {"Item": [{"size": size, "name": "a"}]}
+    if size == 100:
+        case.refused(state, state, rows, "violators", built=True)
+    else:
+        case.update(state, state, rows, changes=["Drop unenforced check", "Add check"], built=True)
+        assert "NOT ENFORCED" not in printed(case)
+
+
+def test_unenforced_check_by_hand_follows_its_column(case):
+    before, after = item(size=SIZE), item(length=SIZE)
+    case.build(before)
+    case.execute("ALTER TABLE shop_item ADD CONSTRAINT by_hand CHECK (size < 50) NOT ENFORCED")
+    case.update(before, after, {"Item": [{"size": 100}]}, built=True, exact=False, renames={"shop.Item.size": "length"})
+    assert "CONSTRAINT `by_hand` CHECK ((`length` < 50)) /*!80016 NOT ENFORCED */" in printed(case)
+
+
+def test_names_of_checks_change_tables(case):
+    """No two tables of a database have checks of the same name."""
+
+    def state(first, second):
+        def model(name):
+            constraint = models.CheckConstraint(condition=Q(size__gt=0), name=name)
+            return {"size": SIZE, "Meta": {"constraints": [constraint] if name else []}}
+
+        return State(Alpha=model(first), Omega=model(second))
+
+    rows = {"Alpha": [{"size": 1}], "Omega": [{"size": 2}]}
+    case.update(state("one", "two"), state("two", "one"), rows)
+    case.update(state("two", "one"), state("", "two"), built=True)
+    case.update(state("", "two"), state("two", ""), built=True)
+    case.update(
+        state("two", ""),
+        State(
+            Beta={"size": SIZE, "Meta": {"constraints": [models.CheckConstraint(condition=Q(size__gt=1), name="two")]}},
+            Alpha={"size": SIZE},
+            Omega={"size": SIZE},
+        ),
+        built=True,
+    )
+
+
+@pytest.mark.parametrize("length", [58, 59])
+def test_check_without_a_name_of_a_table_with_a_long_one(case, length):
+    name = "a" * length
+    before = item(name=NAME, Meta={"db_table": name})
+    after = item(name=NAME, size=models.PositiveIntegerField(default=1), Meta={"db_table": name})
+    if length == 58:
+        case.update(before, after, {"Item": [{"name": "a"}]})
+        return
+    case.build(before)
+    trace = fingerprint(case.connection)
+    for state in (after, item(size=models.PositiveIntegerField(), Meta={"db_table": "b" * length})):
+        with pytest.raises(Refused, match="shorter db_table"):
+            autoupdate(using=case.alias, apps=state.apps)
+    assert fingerprint(case.connection) == trace

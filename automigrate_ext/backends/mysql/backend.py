@@ -12,7 +12,17 @@ from django.db.models import Model
 from django.db.utils import Error
 
 from automigrate_ext.backends.base import Backend
-from automigrate_ext.backends.mysql import dependents, hazards, history, introspection, parser, schema, scratch
+from automigrate_ext.backends.mysql import (
+    check_names,
+    dependents,
+    folding,
+    hazards,
+    history,
+    introspection,
+    parser,
+    schema,
+    scratch,
+)
 from automigrate_ext.backends.mysql.cost import MySQLCost
 from automigrate_ext.backends.mysql.faults import MySQLFaults
 from automigrate_ext.backends.mysql.introspection import Catalog
@@ -108,7 +118,8 @@ class MySQLBackend(Backend):
         return introspection.respelled(renamed, name, catalog)
 
     def as_spelled(self, current: Schema, declared: Schema) -> Schema:
-        return as_spelled(current, declared)
+        spelled = as_spelled(current, declared)
+        return folding.as_printed(self.connection, spelled, declared) if self.server.folds_checks else spelled
 
     def part_key(self, name: str) -> str:
         return name.lower()
@@ -219,6 +230,8 @@ class MySQLBackend(Backend):
 
     def unable(self, change: Change, current: Schema) -> str:
         if reason := compressed_key(change, current):
+            return reason
+        if self.server.checks_share_names and (reason := check_names.too_long(change)):
             return reason
         if self.rows.is_versioned(change.table) and (reason := history.unable(self.rows, change, current)):
             return reason

@@ -352,7 +352,14 @@ class TableReader:
         elif item.accept("CHECK"):
             expression = item.group().text()
             self.constraints.append(
-                Check(name=name, expression=expression, columns=names_in(expression), sql=item.text())
+                Check(
+                    name=name,
+                    expression=expression,
+                    columns=names_in(expression),
+                    # MySQL prints that in a comment for versions of the server that know it.
+                    enforced=not any(token.word == "ENFORCED" for token in item.tokens[item.position :]),
+                    sql=item.text(),
+                )
             )
         else:
             raise Unreadable(f"unknown: {item.text()}")

@@ -15,7 +15,7 @@ from functools import cached_property
 
 from automigrate_ext.backends.compiler import ON_UPDATE, BaseCompiler, BaseTableCompiler
 from automigrate_ext.backends.filler import KEPT
-from automigrate_ext.backends.mysql import fixed_names
+from automigrate_ext.backends.mysql import check_names, fixed_names
 from automigrate_ext.backends.mysql.parser import COMPRESSED, COMPRESSIBLE, text_literal
 from automigrate_ext.backends.mysql.renaming import DefinitionRenaming, foreign_key_clause
 from automigrate_ext.backends.mysql.server import Server
@@ -133,7 +133,9 @@ class Compiler(BaseCompiler):
     """Turns the changes of one plan into statements."""
 
     def __init__(self, editor: SchemaEditor, work: Work, neighbours: Neighbours) -> None:
-        super().__init__(editor, work)
+        #: The changes by which checks lose names that other tables get.
+        self.moved = check_names.moved(work) if neighbours.server.checks_share_names else []
+        super().__init__(editor, check_names.without(work, self.moved) if self.moved else work)
         self.neighbours = neighbours
         self.server = neighbours.server
 
@@ -146,6 +148,8 @@ class Compiler(BaseCompiler):
         yield from self.renamings()
         yield from self.drop_foreign_keys()
         yield from self.drop_tables()
+        for change in self.moved:
+            yield self.alter(change.table, [f"DROP CONSTRAINT {self.quote(change.old.name)}"])
         later: list[tuple[str, ForeignKey]] = []
         yield from self.create_tables(later)
         for name in self.altered_tables:

@@ -21,8 +21,9 @@ class Server:
     literals. With `names_are_fixed` no column can be renamed that a check, a generated column, a default or an index
     over an expression reads. With `keys_fix_numbering` a column that a foreign key leads from or to cannot become or
     cease to be a numbered one. With `checks_share_names` no two tables of a database have checks of the same name, and
-    those without a name are named after their table. With `parses_json` a document of JSON is stored as what it holds,
-    and not as it is written.
+    those without a name are named after their table. With `folds_checks` the server prints a check with its constants
+    computed, once it has copied the table. With `parses_json` it stores what a document of JSON holds, not how it is
+    written.
     """
 
     record_collation: str
@@ -33,6 +34,7 @@ class Server:
     names_are_fixed: bool
     keys_fix_numbering: bool
     checks_share_names: bool
+    folds_checks: bool
     parses_json: bool
 
 
@@ -46,6 +48,7 @@ MARIADB = Server(
     names_are_fixed=False,
     keys_fix_numbering=False,
     checks_share_names=False,
+    folds_checks=False,
     parses_json=False,
 )
 # Sources: https://dev.mysql.com/doc/refman/8.4/en/ alter-table.html, create-table-check-constraints.html,
@@ -59,6 +62,7 @@ MYSQL = Server(
     names_are_fixed=True,
     keys_fix_numbering=True,
     checks_share_names=True,
+    folds_checks=True,
     parses_json=True,
 )
 

@@ -66,6 +66,23 @@ def test_column_that_everything_reads_is_renamed(case, new):
     assert case.values("shop_item", new, "stored", "virtual", "other") == [(3, 6, 9, 4), (4, 8, 12, 5)]
 
 
+def test_table_and_column_with_a_check_are_renamed(case):
+    """The server renames the checks that it has named along with their table."""
+
+    def state(model, column, **more):
+        return State(**{model: {column: models.PositiveIntegerField(), "more": models.PositiveIntegerField(), **more}})
+
+    before, after = state("Item", "size"), state("Thing", "length", name=models.CharField(max_length=9, default="x"))
+    case.build(before)
+    case.execute("ALTER TABLE shop_item ADD CONSTRAINT shop_item_chk_9 CHECK (size < 50)")
+    case.insert(before, {"Item": [{"size": 1, "more": 2}]})
+    case.run(after, renames={"shop.Item": "Thing", "shop.Item.size": "length"})
+    assert "CONSTRAINT `shop_thing_chk_9` CHECK ((`length` < 50))" in printed(case, "shop_thing")
+    case.execute("ALTER TABLE shop_thing DROP CONSTRAINT shop_thing_chk_9")
+    case.assert_settled(after)
+    assert case.values("shop_thing", "length", "more") == [(1, 2)]
+
+
 def test_columns_that_read_each_other_swap_names(case):
     def state(one, two):
         return item(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace as evolve
 
@@ -9,7 +10,7 @@ from automigrate_ext.backends.mysql.parser import quoted, rename_in
 from automigrate_ext.schema import renaming
 from automigrate_ext.schema.changes import RenameColumn
 from automigrate_ext.schema.matching import Noun
-from automigrate_ext.schema.nouns import Constraint, ForeignKey, Index, Schema, Table
+from automigrate_ext.schema.nouns import Check, Constraint, ForeignKey, Index, Schema, Table
 
 
 class RenamedDefinition(renaming.RenamedTable):
@@ -27,6 +28,25 @@ class DefinitionRenaming(renaming.Renaming):
     """The names to come of tables and columns, and the definitions with these names."""
 
     parts = RenamedDefinition
+
+
+class CheckRenaming(DefinitionRenaming):
+    """The names to come where the server renames the checks that it has named along with their table.
+
+    Source: https://dev.mysql.com/doc/refman/8.4/en/rename-table.html
+    """
+
+    def table(self, table: Table) -> Table:
+        renamed = super().table(table)
+        if renamed.name == table.name:
+            return renamed
+        pattern = re.compile(rf"{re.escape(table.name)}(_chk_\d+)", re.IGNORECASE)
+
+        def named(noun: Constraint) -> Constraint:
+            found = pattern.fullmatch(noun.name) if isinstance(noun, Check) else None
+            return evolve(noun, name=f"{renamed.name}{found[1]}") if found else noun
+
+        return evolve(renamed, constraints=tuple(map(named, renamed.constraints)))
 
 
 def foreign_key_clause(key: ForeignKey) -> str:

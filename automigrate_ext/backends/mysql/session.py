@@ -13,12 +13,13 @@ from django.db.utils import DatabaseError, Error
 from automigrate_ext.backends.mysql import faults
 from automigrate_ext.backends.mysql.hazards import at_stake
 from automigrate_ext.backends.mysql.locks import FREE_LOCK, LOCK_PREFIX, TRY_LOCK
-from automigrate_ext.backends.mysql.renaming import DefinitionRenaming
+from automigrate_ext.backends.mysql.renaming import CheckRenaming, DefinitionRenaming
 from automigrate_ext.backends.mysql.server import server_of
 from automigrate_ext.backends.rows import TookTooLong
 from automigrate_ext.backends.servers import other_than_mysql, refuse_other
 from automigrate_ext.backends.session import RenamingSession
 from automigrate_ext.backends.work import Step
+from automigrate_ext.schema.changes import Change
 from automigrate_ext.waiting import Session as OtherSession
 
 # Without NO_ZERO_DATE, so that present zero dates survive a table's rebuild; with NO_AUTO_VALUE_ON_ZERO, so that a row
@@ -66,6 +67,15 @@ class MySQLSession(RenamingSession):
 
     hint = "; KILL ends a session that hangs"
     renaming_class = DefinitionRenaming
+
+    @contextmanager
+    def tried(self, renames: tuple[Change, ...]) -> Iterator[None]:
+        kind = CheckRenaming if server_of(self.connection).checks_share_names else self.renaming_class
+        before, self.renaming = self.renaming, kind(renames)
+        try:
+            yield
+        finally:
+            self.renaming = before
 
     def await_access(self) -> None:
         super().await_access()

@@ -39,7 +39,7 @@ UNIQUE = {"constraints": [models.UniqueConstraint(fields=["name"], name="u")]}
 INDEXED = {"indexes": [models.Index(fields=["size"], name="i"), models.Index(fields=["name"], name="j")]}
 REWRITES, CHECKS = "rewrites the table", "reads the whole table to check it"
 LOCKS = "takes an exclusive lock"
-ALTERS = "alters the table, for which the server may copy it while writes wait"
+INSTANTLY, IN_PLACE = "changes the table instantly", "changes the table in place while others write"
 
 #: Models after a change to `BEFORE`, and what the plan says of it on PostgreSQL and SQLite.
 AFTER = {
@@ -124,7 +124,7 @@ def test_value_of_its_own_for_each_row(case):
     words = {
         "postgresql": [CHECKS, "updates every row", LOCKS],
         "sqlite": ["rebuilds the table", "updates every row"],
-        "mysql": [ALTERS, "updates rows"],
+        "mysql": [INSTANTLY, "updates rows", IN_PLACE],
     }
     assert effects(case.update(BEFORE, after, ROWS)) == {"shop_item": words[case.vendor]}
 
@@ -207,7 +207,7 @@ def test_line_in_text(case):
     words = {
         "postgresql": "rewrites the table (2 rows), takes an exclusive lock",
         "sqlite": "rebuilds the table (2 rows)",
-        "mysql": "alters the table, for which the server may copy it while writes wait (2 rows)",
+        "mysql": "copies the table while writes wait (2 rows)",
     }
     assert lines[:2] == ["shop_item", f"  # {words[case.vendor]}"]
 

@@ -224,7 +224,7 @@ def test_costs_and_withheld_are_comments(case):
     costs = {
         "postgresql": "-- shop_item: rewrites the table (2 rows), takes an exclusive lock\n",
         "sqlite": "-- shop_item: rebuilds the table (2 rows)\n",
-        "mysql": "-- shop_item: alters the table, for which the server may copy it while writes wait (2 rows)\n",
+        "mysql": "-- shop_item: copies the table while writes wait (2 rows)\n",
     }
     assert costs[case.vendor] in script
     assert script.startswith("-- WITHHOLD: Drop column shop_item.size, which still holds 2 values: kept. ")

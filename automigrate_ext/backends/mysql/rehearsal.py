@@ -16,10 +16,10 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import DatabaseError, Error
 
 from automigrate_ext.backends.mysql import faults
-from automigrate_ext.backends.mysql.introspection import is_mariadb
 from automigrate_ext.backends.mysql.locks import TRY_LOCK
 from automigrate_ext.backends.mysql.schema import CHECKED, UNCHECKED
-from automigrate_ext.backends.mysql.session import MARIADB_SETTINGS, READ, SETTINGS, is_in_cluster, lock_name, put
+from automigrate_ext.backends.mysql.server import server_of
+from automigrate_ext.backends.mysql.session import READ, SETTINGS, is_in_cluster, lock_name, put
 from automigrate_ext.backends.mysql.show import show
 from automigrate_ext.backends.rehearsal import Objection, Rehearsal, set_scene
 from automigrate_ext.backends.session import growing
@@ -36,9 +36,6 @@ DATABASE = "SELECT DATABASE(), @@character_set_database, @@collation_database, C
 DROP_DATABASE = "DROP DATABASE IF EXISTS {name}"
 CREATE_DATABASE = "CREATE DATABASE {name} CHARACTER SET {charset} COLLATE {collation}"
 USE = "USE {name}"
-#: Settings of the session, besides those of a run, on which it depends what the server makes of a statement.
-COPIED = ("innodb_strict_mode", "default_storage_engine", "explicit_defaults_for_timestamp", "collation_connection")
-COPIED_FROM_MARIADB = ("system_versioning_alter_history",)
 
 IN_CLUSTER = "every node of the cluster would make the copies too"
 FORBIDDEN = "the role may not make the database {name} for them (GRANT ALL ON `{pattern}`.* TO {role} lets it do so)"
@@ -151,12 +148,12 @@ class MySQLRehearsal(Rehearsal):
 
     def prepare(self, stage: BaseDatabaseWrapper) -> None:
         """Give the session the settings of a run, and those of the run's session on which definitions depend."""
-        mariadb = is_mariadb(self.connection)
-        copied = COPIED + (COPIED_FROM_MARIADB if mariadb else ())
+        server = server_of(self.connection)
+        names = server.definition_settings
         with self.connection.cursor() as cursor:
-            cursor.execute(READ.format(names=", ".join(f"@@SESSION.{name}" for name in copied)))
-            values = dict(zip(copied, cursor.fetchone(), strict=True))
-        put(stage, {**SETTINGS, **(MARIADB_SETTINGS if mariadb else {}), **values})
+            cursor.execute(READ.format(names=", ".join(f"@@SESSION.{name}" for name in names)))
+            values = dict(zip(names, cursor.fetchone(), strict=True))
+        put(stage, {**SETTINGS, **server.settings, **values})
 
     def wait_for_stage(self, stage: BaseDatabaseWrapper, name: str) -> None:
         """Keep other rehearsals in the same database out until the connection ends. Raises `LockNotAvailable`."""

@@ -7,14 +7,19 @@ from dataclasses import dataclass, field
 
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+DEFINITION_SETTINGS = (
+    "innodb_strict_mode", "default_storage_engine", "explicit_defaults_for_timestamp", "collation_connection"
+)  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
     """What one of the servers does in a way of its own.
 
     `record_collation` is the collation by which no two names are the same, not even where spaces at their end differ;
-    `settings` are further variables of a session. `time_limit` is the variable that ends long statements, with the
-    number of its units in a second and its greatest value.
+    `settings` are further variables of a session, `definition_settings` those on which it depends what the server makes
+    of a definition. `time_limit` is the variable that ends long statements, with the number of its units in a second
+    and its greatest value.
 
     With `rereads_code` the server parses the query of a view and the statement of a trigger again where it is asked to,
     which shows what these miss. With `defaults_in_brackets` texts without a length have expressions as defaults, and no
@@ -28,6 +33,7 @@ class Server:
 
     record_collation: str
     settings: Mapping[str, str | int] = field(default_factory=dict)
+    definition_settings: tuple[str, ...]
     time_limit: tuple[str, int, int]
     rereads_code: bool
     defaults_in_brackets: bool
@@ -41,6 +47,7 @@ class Server:
 MARIADB = Server(
     record_collation="utf8mb4_nopad_bin",
     settings={"check_constraint_checks": 1},
+    definition_settings=(*DEFINITION_SETTINGS, "system_versioning_alter_history"),
     # Source: https://mariadb.com/kb/en/aborting-statements/
     time_limit=("max_statement_time", 1, 31_536_000),
     rereads_code=True,
@@ -56,6 +63,7 @@ MARIADB = Server(
 # 3774, 3822, 3837 and 3959 of a server of version 9.7.
 MYSQL = Server(
     record_collation="utf8mb4_0900_bin",
+    definition_settings=(*DEFINITION_SETTINGS, "sql_require_primary_key", "sql_generate_invisible_primary_key"),
     time_limit=("max_execution_time", 1000, 2**32 - 1),
     rereads_code=False,
     defaults_in_brackets=True,

@@ -16,6 +16,17 @@ from automigrate_ext.backends.sqlite3.scratch import memory
 from automigrate_ext.backends.sqlite3.session import may_break
 from automigrate_ext.backends.sqlite3.tokens import fold
 from automigrate_ext.backends.work import Step, Work
+from automigrate_ext.schema.changes import (
+    AlterPrimaryKey,
+    Change,
+    DropColumn,
+    DropConstraint,
+    DropIndex,
+    DropTable,
+)
+
+#: The changes that may take away a key at which foreign keys point.
+LOSES_KEYS = (AlterPrimaryKey, DropColumn, DropConstraint, DropIndex, DropTable)
 
 NAMES = "SELECT name FROM sqlite_master"
 UNENFORCED = "COMMIT", "PRAGMA foreign_keys = OFF", "BEGIN"
@@ -33,7 +44,7 @@ class SQLiteRehearsal(Rehearsal):
         steps = self.backend.compile(evolve(work, changes=scene.changes))
         with memory(self.connection) as database:
             try:
-                copy(database, catalog, scene.tables)
+                copy(database, catalog, (*scene.tables, *pointing(catalog, scene.changes)))
             except sqlite3.Error as error:
                 self.note(f"their copies cannot be made ({error})")
                 return ()
@@ -63,6 +74,15 @@ def copy(database: sqlite3.Connection, catalog: Catalog, names: Iterable[str]) -
             database.execute(sql)
     for entry in readers:
         database.execute(entry.sql)
+
+
+def pointing(catalog: Catalog, changes: Iterable[Change]) -> Iterator[str]:
+    """Yield the tables whose foreign keys may lose the key that they point at, as far as the names in them show."""
+    losing = {fold(unquoted(change.table)) for change in changes if isinstance(change, LOSES_KEYS)}
+    for entry in catalog.tables.values() if losing else ():
+        text = fold(entry.sql)
+        if "references" in text and any(name.replace('"', '""') in text or name in text for name in losing):
+            yield entry.name
 
 
 def mentioned(entries: Mapping[str, Entry], texts: str) -> Iterator[Entry]:

@@ -1,6 +1,7 @@
 """MariaDB servers set up in another way (loose, read-only, without case in names), roles that may little, faults."""
 
 import os
+import re
 from shutil import disk_usage
 
 import pytest
@@ -120,6 +121,31 @@ def test_read_only_server(loose, case, as_role):
         loose.query("SET GLOBAL read_only = 0")
     assert backend_for(role.alias).session.why_read_only() == ""
     assert is_actual(using=case.alias, apps=BEFORE.apps)
+
+
+def test_role_that_may_not_rehearse(loose, case, as_role):
+    """The plan has a note with the statement that lets it do so, and a run goes on without."""
+    case.run(BEFORE)
+    role = as_role("ALL")
+    (note,) = role.plan(AFTER).notes
+    assert note.startswith("Not rehearsed on copies of the tables")
+    granted = re.search(r"GRANT ALL ON .* TO 'little'@'localhost'", note)[0]
+    loose.query(granted)
+    assert role.plan(AFTER).notes == ()
+    loose.query(granted.replace("GRANT", "REVOKE").replace(" TO ", " FROM "))
+    assert role.run(AFTER).notes == (note,)
+    assert is_actual(using=role.alias, apps=AFTER.apps)
+
+
+def test_plan_on_a_read_only_server(loose, case, as_role):
+    case.run(BEFORE)
+    role = as_role("ALL")
+    loose.query("SET GLOBAL read_only = 1")
+    try:
+        (note,) = role.plan(AFTER).notes
+    finally:
+        loose.query("SET GLOBAL read_only = 0")
+    assert "as the server is read-only" in note or "may not make the database" in note
 
 
 def test_role_that_may_only_read(case, as_role):

@@ -39,6 +39,7 @@ USE = "USE {name}"
 
 IN_CLUSTER = "every node of the cluster would make the copies too"
 FORBIDDEN = "the role may not make the database {name} for them (GRANT ALL ON `{pattern}`.* TO {role} lets it do so)"
+READS_ONLY = "the server is read-only"
 WAITS = "Waiting for another rehearsal in database {name!r}"
 IN_THE_WAY = (
     "Another rehearsal in database {name!r} did not end within the time that --lock-wait (lock_wait=) allows. Nothing "
@@ -132,10 +133,7 @@ class MySQLRehearsal(Rehearsal):
                     USE.format(name=quoted),
                 )
             except DatabaseError as error:
-                if not faults.is_forbidden(error):
-                    raise
-                account = "'{}'@'{}'".format(*role.rsplit("@", 1))
-                self.note(FORBIDDEN.format(name=name, pattern=name.replace("_", r"\_"), role=account))
+                self.note(self.why_forbidden(error, name, role))
                 yield None
                 return
             yield stage
@@ -145,6 +143,15 @@ class MySQLRehearsal(Rehearsal):
                 if stage.connection is not None:
                     execute(stage, DROP_DATABASE.format(name=quoted))
             stage.close()
+
+    def why_forbidden(self, error: DatabaseError, name: str, role: str) -> str:
+        """Return why the database cannot be made; raise the error again where that is not for want of permission."""
+        if not faults.is_forbidden(error):
+            raise error
+        if faults.code_of(error) in faults.READ_ONLY:
+            return READS_ONLY
+        account = "'{}'@'{}'".format(*role.rsplit("@", 1))
+        return FORBIDDEN.format(name=name, pattern=name.replace("_", r"\_"), role=account)
 
     def prepare(self, stage: BaseDatabaseWrapper) -> None:
         """Give the session the settings of a run, and those of the run's session on which definitions depend."""

@@ -406,10 +406,23 @@ def assert_server_takes(case, statement, clause, refused):
 def test_what_a_killed_rehearsal_left_is_dropped(case_on_mariadb):
     case = case_on_mariadb
     case.build(BEFORE)
-    case.execute(f"CREATE DATABASE {stage_of(case)}", f"CREATE TABLE {stage_of(case)}.shop_item (x int)")
+    place = stage_of(case)
+    case.execute(f"CREATE DATABASE {place}", f"CREATE TABLE {place}.shop_item (x int)")
+    case.execute(f"CREATE TABLE {place}.automigrate_ext_rehearsal (made int)")
     plan = case.plan(TEXT_SIZE)
     assert plan.changes and not plan.notes
     assert everything(case) == {}
+
+
+def test_database_of_somebody_else_is_not_touched(case_on_mariadb):
+    case = case_on_mariadb
+    case.build(BEFORE)
+    case.execute(f"CREATE DATABASE {stage_of(case)}", f"CREATE TABLE {stage_of(case)}.shop_item (x int)")
+    (note,) = case.plan(TEXT_SIZE).notes
+    assert f"the database {stage_of(case)}, in which they would be made, is there" in note
+    case.run(TEXT_SIZE)
+    assert case.query(f"SELECT count(*) FROM {stage_of(case)}.shop_item") == [(0,)]
+    case.execute(f"DROP DATABASE {stage_of(case)}")
 
 
 def test_rehearsals_wait_for_each_other(case_on_mariadb):

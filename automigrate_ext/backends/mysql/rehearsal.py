@@ -37,8 +37,14 @@ DROP_DATABASE = "DROP DATABASE IF EXISTS {name}"
 CREATE_DATABASE = "CREATE DATABASE {name} CHARACTER SET {charset} COLLATE {collation}"
 USE = "USE {name}"
 
+TABLES_OF = "SELECT table_name FROM information_schema.tables WHERE table_schema = %s"
+#: The table by which a database is known as one that a rehearsal made; its engine keeps no file.
+MARK = "automigrate_ext_rehearsal"
+MAKE_MARK = f"CREATE TABLE {MARK} (made int) ENGINE=MEMORY"
+
 IN_CLUSTER = "every node of the cluster would make the copies too"
 FORBIDDEN = "the role may not make the database {name} for them (GRANT ALL ON `{pattern}`.* TO {role} lets it do so)"
+TAKEN = "the database {name}, in which they would be made, is there and is no rehearsal's"
 READS_ONLY = "the server is read-only"
 WAITS = "Waiting for another rehearsal in database {name!r}"
 IN_THE_WAY = (
@@ -83,7 +89,9 @@ class MySQLRehearsal(Rehearsal):
             self.note(IN_CLUSTER)
             return ()
         old = self.session.renaming.old_table
-        played = {*scene.played, *map(old, scene.played)}
+        # A name with a database in it leads there wherever it stands.
+        here = [name for name in scene.played if "`" not in name]
+        played = {*here, *map(old, here)}
         texts = list(self.definitions(scene.tables))
         with self.stage() as stage:
             if stage is None:
@@ -125,23 +133,29 @@ class MySQLRehearsal(Rehearsal):
         try:
             self.prepare(stage)
             self.wait_for_stage(stage, name)
+            if is_of_another(stage, name):
+                self.note(TAKEN.format(name=name))
+                yield None
+                return
             try:
                 execute(
                     stage,
                     DROP_DATABASE.format(name=quoted),
                     CREATE_DATABASE.format(name=quoted, charset=charset, collation=collation),
                     USE.format(name=quoted),
+                    MAKE_MARK,
                 )
             except DatabaseError as error:
                 self.note(self.why_forbidden(error, name, role))
                 yield None
                 return
-            yield stage
-        finally:
-            # The first error is the one to report; the next rehearsal drops what a broken connection has left.
-            with suppress(Error):
-                if stage.connection is not None:
+            try:
+                yield stage
+            finally:
+                # The first error is the one to report; the next rehearsal drops what a broken connection has left.
+                with suppress(Error):
                     execute(stage, DROP_DATABASE.format(name=quoted))
+        finally:
             stage.close()
 
     def why_forbidden(self, error: DatabaseError, name: str, role: str) -> str:
@@ -195,6 +209,14 @@ class MySQLRehearsal(Rehearsal):
                 return
         execute(stage, step.sql)
         self.ways[step.sql] = COPIES_LOCKED
+
+
+def is_of_another(stage: BaseDatabaseWrapper, name: str) -> bool:
+    """Return whether there is a database of the name that no rehearsal has left, which has tables and not the mark."""
+    with stage.cursor() as cursor:
+        cursor.execute(TABLES_OF, [name])
+        tables = {table for (table,) in cursor.fetchall()}
+    return bool(tables) and MARK not in tables
 
 
 def stage_name(database: str) -> str:

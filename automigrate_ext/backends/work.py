@@ -21,7 +21,7 @@ class RowFill:
     """A value of its own, made by `draw` as SQL, for each row of a table that has none in a column.
 
     `key` are the columns that tell the rows apart. With `everywhere` the column is new, so that no row has a value.
-    `kept` are columns that the server would set anew in each row that is changed.
+    `kept` are columns that the server would set in each row that is changed.
     """
 
     table: str

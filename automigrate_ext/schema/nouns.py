@@ -34,7 +34,7 @@ class Column:
     defined again. `digits` are the numbers of all digits and of decimal places that the values are to have, where the
     server's type has no place for them; `recoded` is set where the column has another character set than its table;
     `names_collation` is set where the model gives a collation, be it the default one; `follows_updates` is set where
-    the server sets the column anew when it is not named in an UPDATE of the row.
+    the server sets the column in each UPDATE of the row that does not.
     """
 
     name: str

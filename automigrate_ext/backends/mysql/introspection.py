@@ -30,7 +30,7 @@ WHERE event_object_schema = DATABASE() AND event_object_table IN ({names}) ORDER
 UPDATE_TRIGGERS = """
 SELECT event_object_table, trigger_name FROM information_schema.triggers
 WHERE event_object_schema = DATABASE() AND event_object_table IN ({names}) AND event_manipulation = 'UPDATE'
-ORDER BY 1, action_timing DESC, action_order
+ORDER BY 1, action_timing = 'AFTER', action_order
 """
 # The catalog's own texts compare without regard to case, which is not how the server compares the names of tables.
 

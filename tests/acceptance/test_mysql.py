@@ -83,6 +83,32 @@ def test_table_and_column_with_a_check_are_renamed(case):
     assert case.values("shop_thing", "length", "more") == [(1, 2)]
 
 
+@pytest.mark.parametrize("key", ["shop.Item.box", "shop.Box.code", "both"])
+def test_columns_of_foreign_keys_and_others_that_are_read_are_renamed(case, key):
+    """The statement copies the table, and then renames no column of a foreign key."""
+
+    def state(box, code, size):
+        shelf = {"size": models.PositiveIntegerField(), code: models.CharField(max_length=9, unique=True)}
+        constraint = models.CheckConstraint(condition=Q(**{f"{code}__gt": "a"}), name="coded")
+        box_field = models.ForeignKey("Box", models.CASCADE, to_field=code, related_name="+")
+        return State(
+            Box={**shelf, "Meta": {"constraints": [constraint]}},
+            Item={box: box_field, size: models.PositiveIntegerField(), "boxes": models.ManyToManyField("Box")},
+        )
+
+    renames = {"shop.Item.size": "length"}
+    renames |= {"shop.Item.box": "crate"} if key != "shop.Box.code" else {}
+    renames |= {"shop.Box.code": "name"} if key != "shop.Item.box" else {}
+    before = state("box", "code", "size")
+    after = state("crate" if key != "shop.Box.code" else "box", "name" if key != "shop.Item.box" else "code", "length")
+    rows = {
+        "Box": [{"code": "b", "size": 1}],
+        "Item": [{"box_id": "b", "size": 2}],
+        "Item.boxes": [{"item_id": 1, "box_id": 1}],
+    }
+    case.update(before, after, rows, renames=renames)
+
+
 def test_columns_that_read_each_other_swap_names(case):
     def state(one, two):
         return item(
@@ -280,3 +306,12 @@ def test_check_without_a_name_of_a_table_with_a_long_one(case, length):
         with pytest.raises(Refused, match="shorter db_table"):
             autoupdate(using=case.alias, apps=state.apps)
     assert fingerprint(case.connection) == trace
+
+
+def test_documents_and_bytes(case):
+    before, after = item(a=models.JSONField()), item(a=models.BinaryField())
+    case.update(before, after, {"Item": [{"a": {"a": [1, "é"]}}]}, altered=["shop_item.a"])
+    assert [json.loads(bytes(value)) for (value,) in case.values("shop_item", "a")] == [{"a": [1, "é"]}]
+    case.refused(after, before, {}, "cast-fails", built=True)
+    case.execute("DELETE FROM shop_item")
+    case.update(after, before, built=True)

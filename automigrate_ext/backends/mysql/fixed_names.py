@@ -38,6 +38,16 @@ def rename_clauses(table: Table, names: Mapping[str, str], define: Define, quote
     yield from (f"ADD {index_clause(index, quote)}" for index in indexes)
 
 
+def copies(table: Table, names: Mapping[str, str]) -> bool:
+    """Return whether the statement that renames columns of a table copies it, because something reads these."""
+    renamed = set(names.values())
+    return (
+        any(isinstance(c, Check) and renamed & set(c.columns) for c in table.constraints)
+        or any(renamed & expression_columns(index) for index in table.indexes)
+        or any(reads(column, renamed) for column in table.columns)
+    )
+
+
 def expression_columns(index: Index) -> set[str]:
     """Return the columns that the expressions of an index read."""
     return {name for key in index.keys if key.expression for name in names_in(key.expression)}

@@ -130,7 +130,7 @@ def survives(rows: MySQLRows, old: Column, new: Column, made: str) -> str:
     """Return the condition that a value is the same after it was converted and converted back."""
     if is_bare_uuid(rows, new):
         return f"{IS_BARE_UUID.format(made=made)} AND {alike(BARE)}"
-    if new.type == JSON and server_of(rows.connection).parses_json:
+    if new.type == JSON and is_text(old.type) and server_of(rows.connection).parses_json:
         return SAME_DOCUMENT
     if not is_text(old.type):
         return f"{SAME} AND {IS_BOOLEAN.format(made=made)}" if new.type == BOOLEAN else SAME
@@ -176,8 +176,13 @@ def probed(rows: MySQLRows, table: Table, old: Column, new: Column) -> Iterator[
 
 
 def written_back(old: Column, new: Column) -> Column:
-    """Return the column for the values converted back: that of before, or one with room for the dashes of a UUID."""
-    return evolve(old, type=ANY_TEXT) if new.type == UUID and is_text(old.type) else old
+    """Return the column for the values converted back: that of before, or a text.
+
+    UUIDs have dashes when they are converted back, and MySQL makes no JSON of bytes.
+    """
+    is_uuid = new.type == UUID and is_text(old.type)
+    is_document = old.type == JSON and new.type.endswith(("binary", "blob"))
+    return evolve(old, type=ANY_TEXT) if is_uuid or is_document else old
 
 
 def plain(column: Column) -> Column:

@@ -172,8 +172,15 @@ class Compiler(BaseCompiler):
         if tables:
             pairs = (f"{self.quote(change.table)} TO {self.quote(change.new_name)}" for change in tables)
             yield Step(sql=RENAME_TABLES.format(pairs=", ".join(pairs)), table=tables[0].table)
-        for table, columns in DefinitionRenaming([*tables, *self.of(RenameColumn)]).columns_by_new_table().items():
+        yield from self.drop_keys(self.unfastened)
+        for table, columns in self.renamed_columns.items():
             yield self.alter(table, self.rename_clauses(table, columns))
+        yield from self.add_keys((table, foreign_key_clause(key)) for table, key in self.unfastened)
+
+    @cached_property
+    def renamed_columns(self) -> Mapping[str, Mapping[str, str]]:
+        """The new names of columns, by their present ones and the new names of their tables."""
+        return DefinitionRenaming([*self.of(RenameTable), *self.of(RenameColumn)]).columns_by_new_table()
 
     def rename_clauses(self, table: str, columns: Mapping[str, str]) -> Iterator[str]:
         """Yield the clauses that rename the columns of a table; `columns` has the new names by the present ones."""
@@ -182,6 +189,27 @@ class Compiler(BaseCompiler):
             yield from fixed_names.rename_clauses(renamed, columns, define, self.quote)
         else:
             yield from (f"RENAME COLUMN {self.quote(old)} TO {self.quote(new)}" for old, new in columns.items())
+
+    @cached_property
+    def unfastened(self) -> list[tuple[str, ForeignKey]]:
+        """The foreign keys, by table, that are off while their columns are renamed in a statement that copies a table.
+
+        Such a statement renames no column of a foreign key: the server's error 1846.
+        """
+        if not self.server.names_are_fixed:
+            return []
+        renamed = {
+            (table.name, new)
+            for table in self.work.current
+            if (columns := self.renamed_columns.get(table.name)) and fixed_names.copies(table, columns)
+            for new in columns.values()
+        }
+        return [
+            (table.name, key)
+            for table in self.work.current
+            for key in table.foreign_keys
+            if renamed & {*((table.name, c) for c in key.columns), *((key.to_table, c) for c in key.to_columns)}
+        ]
 
     # Foreign keys
 
@@ -228,31 +256,33 @@ class Compiler(BaseCompiler):
         return frozenset((table, column) for table, columns in gone for column in columns)
 
     def drop_foreign_keys(self) -> Iterator[Step]:
-        clauses: defaultdict[str, list[str]] = defaultdict(list)
         gone: list[DropConstraint | RenameConstraint] = [*self.of(DropConstraint), *self.of(RenameConstraint)]
-        for change in gone:
-            if isinstance(change.old, ForeignKey):
-                clauses[change.table].append(self.drop_key_clause(change.old))
-        for table, key in self.detached:
-            clauses[table].append(self.drop_key_clause(key))
+        keys = [(change.table, change.old) for change in gone if isinstance(change.old, ForeignKey)]
+        yield from self.drop_keys([*keys, *self.detached])
+
+    def drop_keys(self, keys: Iterable[tuple[str, ForeignKey]]) -> Iterator[Step]:
+        """Yield one statement for each table that drops foreign keys."""
+        clauses: defaultdict[str, list[str]] = defaultdict(list)
+        for table, key in keys:
+            clauses[table].append(f"DROP FOREIGN KEY {self.quote(key.name)}")
         for table, parts in clauses.items():
             yield self.alter(table, parts)
 
-    def drop_key_clause(self, key: ForeignKey) -> str:
-        return f"DROP FOREIGN KEY {self.quote(key.name)}"
-
     def add_foreign_keys(self, later: Iterable[tuple[str, ForeignKey]]) -> Iterator[Step]:
+        renamed = (
+            (change.table, foreign_key_clause(evolve(change.old, name=change.new.name)))
+            for change in self.of(RenameConstraint)
+            if isinstance(change.old, ForeignKey)
+        )
+        new = [*later, *self.new_keys()]
+        clauses = ((table, key.sql) for table, key in new)
+        yield from self.add_keys([*clauses, *renamed, *((table, key.sql) for table, key in self.put_back())])
+
+    def add_keys(self, keys: Iterable[tuple[str, str]]) -> Iterator[Step]:
+        """Yield one statement for each table that adds foreign keys, which are given as clauses."""
         clauses: defaultdict[str, list[str]] = defaultdict(list)
-        for table, key in later:
-            clauses[table].append(f"ADD {key.sql}")
-        for table, key in self.new_keys():
-            clauses[table].append(f"ADD {key.sql}")
-        for renamed in self.of(RenameConstraint):
-            if isinstance(renamed.old, ForeignKey):
-                clause = foreign_key_clause(evolve(renamed.old, name=renamed.new.name))
-                clauses[renamed.table].append(f"ADD {clause}")
-        for table, key in self.put_back():
-            clauses[table].append(f"ADD {key.sql}")
+        for table, clause in keys:
+            clauses[table].append(f"ADD {clause}")
         for table, parts in clauses.items():
             yield self.alter(table, parts)
 
@@ -268,6 +298,7 @@ class Compiler(BaseCompiler):
     def taken_off(self) -> Iterator[tuple[str, ForeignKey]]:
         """Yield the foreign keys, by table, that are missing for a part of the run, as they will be after it."""
         yield from self.put_back()
+        yield from (pair for pair in self.unfastened if pair not in self.detached)
         yield from ((table, key) for table, key in self.new_keys() if key.on_update)
 
     def put_back(self) -> Iterator[tuple[str, ForeignKey]]:

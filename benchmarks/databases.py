@@ -12,7 +12,7 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 from psycopg import sql
 
-from tests.databases import MariadbServer
+from tests.databases import MariadbServer, MysqlServer
 from tests.servers.postgresql import temporary_server
 
 PREFIX = f"automigrate_benchmark_{os.getpid()}_"
@@ -153,12 +153,13 @@ class Mariadb:
     """Databases on a MariaDB server."""
 
     name = "mariadb"
+    server_class: type[MariadbServer] = MariadbServer
 
     def __init__(self, url: str) -> None:
-        self.server = MariadbServer(url, "benchmark")
+        self.server = self.server_class(url, "benchmark")
 
     def version(self) -> str:
-        return f"MariaDB {self.server.version()}"
+        return f"{self.server.name} {self.server.version()}"
 
     def create(self, name: str, *, template: str = "template0") -> str:
         self.server.empty_database(PREFIX + name)
@@ -181,6 +182,13 @@ class Mariadb:
             return time.perf_counter() - start
 
 
+class Mysql(Mariadb):
+    """Databases on a MySQL server."""
+
+    name = "mysql"
+    server_class = MysqlServer
+
+
 Server = TypeVar("Server", Postgresql, Mariadb)
 
 
@@ -199,6 +207,13 @@ def mariadb() -> Iterator[Mariadb]:
     """Give the server that TEST_MARIADB_URL names, or else one with the settings of the tests, its files in memory."""
     with MariadbServer.url_of_one() as url:
         yield from _cleaned(Mariadb(url))
+
+
+@contextmanager
+def mysql() -> Iterator[Mariadb]:
+    """Give the server that TEST_MYSQL_URL names, or else one as in the tests (TEST_MYSQL_ROOT), its files in memory."""
+    with MysqlServer.url_of_one() as url:
+        yield from _cleaned(Mysql(url))
 
 
 def _cleaned(database: Server) -> Iterator[Server]:

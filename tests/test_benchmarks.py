@@ -1,8 +1,10 @@
 """The benchmarks generate projects that work, and report what they measure."""
 
+import pytest
+
 from benchmarks import watch
 from benchmarks.cases import SYNCDB, Comparison
-from benchmarks.databases import PREFIX, Mariadb, Sqlite
+from benchmarks.databases import PREFIX, Mariadb, Mysql, Sqlite
 from benchmarks.measure import Command, Run, Runs, alternate
 from benchmarks.project import generate_measurement, generate_models
 from benchmarks.report import markdown
@@ -29,15 +31,17 @@ def test_saves_are_measured(tmp_path):
     assert took > 0
 
 
-def test_databases_on_mariadb(mariadb_server):
+@pytest.mark.parametrize(("name", "kind"), [("mariadb", Mariadb), ("mysql", Mysql)])
+def test_databases_on_mariadb_and_mysql(request, name, kind):
     """They are measured like others, and none is left."""
-    database = Mariadb(mariadb_server.url)
+    server = request.getfixturevalue(f"{name}_server")
+    database = kind(server.url)
     assert f"/{PREFIX}one" in database.create("one")
-    assert f"{PREFIX}one" in mariadb_server.databases()
+    assert f"{PREFIX}one" in server.databases()
     assert database.read_catalog("one") > 0
     database.drop_all()
-    assert database.version().startswith("MariaDB 1")
-    assert not [name for name in mariadb_server.databases() if name.startswith(PREFIX)]
+    assert database.version() == f"{server.name} {server.version()}"
+    assert not [name for name in server.databases() if name.startswith(PREFIX)]
 
 
 def test_report():

@@ -1,0 +1,1 @@
+"""Packages of other people, each in a project of its own."""

@@ -462,6 +462,19 @@ POSTGRESQL = [
         "CREATE POLICY by_hand ON shop_item AS RESTRICTIVE FOR UPDATE TO pg_monitor USING (size > 0) WITH CHECK (size > 1)",
         "COMMENT ON POLICY by_hand ON shop_item IS 'mine'",
     ),
+    mutation("row security and policies", "policy for all", "CREATE POLICY by_hand ON shop_item USING (size > 3)"),
+    mutation("rules", "rule besides", "CREATE RULE by_hand AS ON UPDATE TO shop_item DO ALSO NOTHING"),
+    mutation(
+        "statistics", "statistics of an expression", "CREATE STATISTICS by_hand ON (size + weight) FROM shop_item"
+    ),
+    mutation(
+        "inheritance and partitions",
+        "table with two parents",
+        "CREATE TABLE parent (text text NOT NULL)",
+        "CREATE TABLE another (number integer NOT NULL)",
+        f"{LOG}INHERIT parent",
+        f"{LOG}INHERIT another",
+    ),
     mutation(
         "statistics",
         "extended statistics",

@@ -28,7 +28,7 @@ models.ManyToManyField(TodoList, related_name="+").contribute_to_class(Todo, "ot
 Todo._meta.get_field("title").max_length = 50
 Todo._meta.get_field("desc").db_column = "notes"
 Todo._meta.get_field("desc").column = "notes"
-Todo._meta.indexes.append(models.Index(fields=["desc"], name="desc_index"))
+Todo._meta.indexes.append(models.Index(fields=["title"], name="title_index"))
 class Extra(models.Model):
     todo = models.ForeignKey(Todo, models.CASCADE)
     class Meta:

@@ -203,6 +203,10 @@ FEATURES: dict[str, tuple[Callable[[Connection], bool], str]] = {
     ),
     "long varchars": (is_not_firebird, "Firebird's varchar holds 8191 characters of UTF-8"),
     "names of 60 characters": (is_not_firebird, "names have 31 characters in Firebird 3, and Django shortens none"),
+    "triggers that are read again": (
+        lambda connection: not is_mysql(connection),
+        "MySQL does not parse the statement of a trigger again, so none is known to read a column",
+    ),
     "names of checks": (
         lambda connection: not is_mysql(connection),
         "MySQL names a check without a name after its table, and names have 64 characters at most",

@@ -136,20 +136,22 @@ def test_killed_at_any_statement_leaves_the_database_as_it_was(connection, proce
 
 
 @pytest.mark.timeout(300)
-def test_killed_at_any_statement_is_finished_by_the_next_run(mariadb, mariadb_server, tmp_path):
+@pytest.mark.parametrize("database", ["mariadb", "mysql"])
+def test_killed_at_any_statement_is_finished_by_the_next_run(request, database, tmp_path):
     """Whatever had been done by then, the next run leaves the same tables and rows as one that nobody ends."""
-    url = mysql_url(mariadb.settings_dict)
+    connection, server = request.getfixturevalue(database), request.getfixturevalue(f"{database}_server")
+    url = mysql_url(connection.settings_dict)
     boundaries, wanted, number = 0, None, 0
     while number <= boundaries:
-        mariadb.close()
-        mariadb_server.empty_database(mariadb.settings_dict["NAME"])
+        connection.close()
+        server.empty_database(connection.settings_dict["NAME"])
         with forking(url, tmp_path) as parent:
-            fill(mariadb)
+            fill(connection)
             if number:
                 assert parent.fork(KILLED, str(number)).wait() == -signal.SIGKILL
             last = parent.fork(KILLED, "0", "again" if number else "")
             assert last.wait() == 0, f"killed before statement {number}: {last.err}"
-        found = everything(mariadb)
+        found = everything(connection)
         if not number:
             boundaries, wanted = int(last.out), found
         assert found == wanted, f"killed before statement {number}"

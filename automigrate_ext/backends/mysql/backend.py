@@ -171,20 +171,21 @@ class MySQLBackend(Backend):
         return found
 
     def readers(self, parts: Sequence[Part]) -> Mapping[Part, Sequence[Dependent]]:
-        """Return the views and triggers that would not find a part any more; none on MySQL."""
+        """Return the views that would not find a part any more, and the triggers where the server shows these."""
         catalog = self.catalog()
         by_part = {
             evolve(part, table=table): part
             for part in parts
             if part.verb != "changed" and not part.constraint and (table := self.find_now(catalog, part.table))
         }
-        if not by_part or not self.server.rereads_code:
+        if not by_part:
             return {}
         tables = sorted({part.table for part in by_part})
         texts = introspection.read_texts(self.connection, tables)
         columns = {table: [c.name for c in text.table.columns] for table, text in zip(tables, texts, strict=True)}
         there = [part for part in by_part if not part.column or part.column in columns[part.table]]
-        found = dependents.dependents_of(self.connection, there, columns)
+        triggers = self.server.rereads_triggers
+        found = dependents.dependents_of(self.connection, there, columns, triggers=triggers)
         return {by_part[part]: of_part for part, of_part in found.items()}
 
     def find_now(self, catalog: Catalog, name: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Views and triggers that would stop working. MariaDB stores them as text, so the server parses that text again.
+"""Views and triggers that would stop working. They are stored as text, so the server parses that text again.
 
 A temporary table hides the one of the same name from a view's query, and variables take the place of a trigger's
 rows; without the parts that go, the server reports what is missing. Nothing is executed, and nothing is committed.
@@ -51,12 +51,15 @@ class Text:
 
 
 def dependents_of(
-    connection: BaseDatabaseWrapper, parts: Collection[Part], columns: Mapping[str, Sequence[str]]
+    connection: BaseDatabaseWrapper, parts: Collection[Part], columns: Mapping[str, Sequence[str]], *, triggers: bool
 ) -> Mapping[Part, list[Dependent]]:
-    """Return the views and triggers that work now, and not without a part; `columns` are those of the parts' tables."""
+    """Return the views that work now, and not without a part; `columns` are those of the parts' tables.
+
+    With `triggers` return those too.
+    """
     finder = Finder(connection, columns)
     found: defaultdict[Part, list[Dependent]] = defaultdict(list)
-    for part, kind, text in (*finder.views(parts), *finder.triggers(parts)):
+    for part, kind, text in (*finder.views(parts), *(finder.triggers(parts) if triggers else ())):
         found[part].append(Dependent(table=part.table, kind=kind, name=text.name))
     return found
 

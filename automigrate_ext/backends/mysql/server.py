@@ -14,33 +14,29 @@ DEFINITION_SETTINGS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Server:
-    """What one of the servers does in a way of its own.
+    """What one of the servers does in a way of its own."""
 
-    `record_collation` is the collation by which no two names are the same, not even where spaces at their end differ;
-    `settings` are further variables of a session, `definition_settings` those on which it depends what the server makes
-    of a definition. `time_limit` is the variable that ends long statements, with the number of its units in a second
-    and its greatest value.
-
-    With `rereads_code` the server parses the query of a view and the statement of a trigger again where it is asked to,
-    which shows what these miss. With `defaults_in_brackets` texts without a length have expressions as defaults, and no
-    literals. With `names_are_fixed` no column can be renamed that a check, a generated column, a default or an index
-    over an expression reads. With `keys_fix_numbering` a column that a foreign key leads from or to cannot become or
-    cease to be a numbered one. With `checks_share_names` no two tables of a database have checks of the same name, and
-    those without a name are named after their table. With `folds_checks` the server prints a check with its constants
-    computed, once it has copied the table. With `parses_json` it stores what a document of JSON holds, not how it is
-    written.
-    """
-
+    #: The collation by which no two names are the same, not even where spaces at their end differ.
     record_collation: str
+    #: Further variables of a session.
     settings: Mapping[str, str | int] = field(default_factory=dict)
+    #: The variables of a session on which it depends what the server makes of a definition.
     definition_settings: tuple[str, ...]
+    #: The variable that ends long statements, the number of its units in a second, and its greatest value.
     time_limit: tuple[str, int, int]
-    rereads_code: bool
+    #: Whether the server parses the statement of a trigger again where it is asked to, which shows what that misses.
+    rereads_triggers: bool
+    #: Whether texts without a length have expressions as defaults, and no literals.
     defaults_in_brackets: bool
+    #: Whether no column is renamed that a check, another column or an index over an expression reads.
     names_are_fixed: bool
+    #: Whether a column that a foreign key leads from or to cannot become a numbered one, or cease to be.
     keys_fix_numbering: bool
+    #: Whether no two tables of a database have checks of one name, and a check without is named after its table.
     checks_share_names: bool
+    #: Whether a check is printed with its constants computed, once its table was copied.
     folds_checks: bool
+    #: Whether the server stores what a document of JSON holds, and not how it is written.
     parses_json: bool
 
 
@@ -50,7 +46,7 @@ MARIADB = Server(
     definition_settings=(*DEFINITION_SETTINGS, "system_versioning_alter_history"),
     # Source: https://mariadb.com/kb/en/aborting-statements/
     time_limit=("max_statement_time", 1, 31_536_000),
-    rereads_code=True,
+    rereads_triggers=True,
     defaults_in_brackets=False,
     names_are_fixed=False,
     keys_fix_numbering=False,
@@ -65,7 +61,7 @@ MYSQL = Server(
     record_collation="utf8mb4_0900_bin",
     definition_settings=(*DEFINITION_SETTINGS, "sql_require_primary_key", "sql_generate_invisible_primary_key"),
     time_limit=("max_execution_time", 1000, 2**32 - 1),
-    rereads_code=False,
+    rereads_triggers=False,
     defaults_in_brackets=True,
     names_are_fixed=True,
     keys_fix_numbering=True,

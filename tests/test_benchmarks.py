@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks import watch
+from benchmarks import conversions, watch
 from benchmarks.cases import SYNCDB, Comparison
 from benchmarks.databases import PREFIX, Mariadb, Mysql, Sqlite
 from benchmarks.measure import Command, Run, Runs, alternate
@@ -57,3 +57,10 @@ def test_report():
         "| from empty | sqlite | 3 models | 1.00 s | 2.00 s | 0.50 | 0.40 | 30 MB | 60 MB | 0.50 |  |  |"
         in markdown([comparison], ["SQLite 3"])
     )
+
+
+def test_conversions_are_measured(mariadb, capsys):
+    conversions.measure(mariadb.alias, 100, 1)
+    _, _, *lines = capsys.readouterr().out.splitlines()
+    lost = {line.split("|")[1].strip(): int(line.split("|")[-2]) for line in lines}
+    assert lost == {**dict.fromkeys(conversions.CASES, 0), "text -> int, one of them none": 1}

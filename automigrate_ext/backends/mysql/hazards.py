@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from dataclasses import replace as evolve
 from typing import Any
 
 from django.db.utils import DatabaseError
 
 from automigrate_ext.backends.mysql import faults
-from automigrate_ext.backends.mysql.parser import BOOLEAN, INTEGERS, JSON, is_text
+from automigrate_ext.backends.mysql.parser import BOOLEAN, JSON, is_text
+from automigrate_ext.backends.mysql.plain import UUID, integer_range, survives_plainly
 from automigrate_ext.backends.mysql.rows import MySQLRows
 from automigrate_ext.backends.mysql.schema import NOTHING, bare, cut, define, is_cut
 from automigrate_ext.backends.mysql.server import server_of
@@ -28,7 +30,11 @@ WAS, BACK, KEY = "automigrate_ext_was", "automigrate_ext_back", "automigrate_ext
 CREATE = "CREATE TEMPORARY TABLE {probe} ({columns})"
 DROP = "DROP TEMPORARY TABLE IF EXISTS {probe}"
 # With IGNORE a value is changed until it fits, where strict mode would end the statement.
-CONVERT = "INSERT {ignore}INTO {probe} ({names}) SELECT {values} FROM {source} AS asked WHERE {column} IS NOT NULL"
+CONVERT = "INSERT {ignore}INTO {probe} ({names}) SELECT {values} FROM {source} AS asked WHERE {condition}"
+HAS_VALUE = "{column} IS NOT NULL"
+# The server gives NULL for a text that its regular expressions cannot read.
+IN_DOUBT = "{column} IS NOT NULL AND ({plain}) IS NOT TRUE"
+IS_ANY_IN_DOUBT = "SELECT EXISTS (SELECT 1 FROM {source} AS asked WHERE {condition})"
 EMPTY = "DELETE FROM {probe}"
 CAST_NOTHING = f"UPDATE {{probe}} SET {{made}} = {WAS}"
 CONVERT_BACK = f"UPDATE IGNORE {{probe}} SET {BACK} = {{made}}"
@@ -56,12 +62,10 @@ HAS_ESCAPES = f"LOCATE(CONCAT(CHAR(92), 'u'), {WAS}) > 0"
 SAME_DOCUMENT = f"({AS_LONG} OR {HAS_ESCAPES})"
 IS_BARE_UUID = "{made} REGEXP '^[0-9a-f]{{32}}$'"
 
-#: The number of bits of the integer types.
-BITS = {"tinyint": 8, "smallint": 16, "mediumint": 24, "int": 32, "bigint": 64}
 LENGTH = re.compile(r"^(char|varchar|binary|varbinary)\((\d+)\)$")
 NUMERIC = re.compile(r"^decimal\((\d+),(\d+)\)( unsigned)?$")
 #: Types that texts are cast to, and that MySQL does not have: https://mariadb.com/kb/en/cast/
-UUID, ADDRESSES = "uuid", ("inet4", "inet6")
+ADDRESSES = ("inet4", "inet6")
 #: The type that Django has for a UUID where the server has none.
 BARE_UUID = "char(32)"
 #: A type for the text of any value.
@@ -84,8 +88,30 @@ def count_lost(rows: MySQLRows, table: Table, old: Column, new: Column) -> Loss:
 
 
 def tried(rows: MySQLRows, table: Table, old: Column, new: Column) -> Loss:
-    """Return the loss, by a temporary table that holds each value as it was, as it would be, and converted back."""
+    """Return the loss: none where each value plainly survives, else that of the values in doubt."""
     source = rows.stored(table)
+    column = rows.quote(old.name)
+    condition = HAS_VALUE.format(column=column)
+    if plain := survives_plainly(old, new, column):
+        condition = IN_DOUBT.format(column=column, plain=plain)
+        (is_any,) = rows.try_row(IS_ANY_IN_DOUBT.format(source=source.sql, condition=condition))
+        if not is_any:
+            return Loss(using=value(new, column))
+    return converted(rows, table, source, Conversion(old=old, new=new, condition=condition))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conversion:
+    """The change of a column's type, and the condition of the values that the server is to convert."""
+
+    old: Column
+    new: Column
+    condition: str
+
+
+def converted(rows: MySQLRows, table: Table, source: Source, conversion: Conversion) -> Loss:
+    """Return the loss, by a temporary table that holds each value as it was, as it would be, and converted back."""
+    old, new = conversion.old, conversion.new
     column = rows.quote(old.name)
     with probed(rows, table, old, new) as keys:
         ways = [column, *([cut(column, new)] if is_cut(new) else [])]
@@ -93,20 +119,21 @@ def tried(rows: MySQLRows, table: Table, old: Column, new: Column) -> Loss:
             ways = [bare(column)]
         errors = []
         for way in ways:
-            error = convert(rows, source, old, keys, way)
+            error = convert(rows, source, conversion, keys, way)
             if not error:
                 break
             errors.append(error)
         else:
-            return unconvertible(rows, source, old, new, keys, errors[0])
+            return unconvertible(rows, source, conversion, keys, errors[0])
         execute(rows, CONVERT_BACK.format(probe=PROBE, made=column))
         (count,) = rows.try_row(LOST.format(probe=PROBE, survives=survives(rows, old, new, column)))
         samples = sampled(rows, keys, survives(rows, old, new, column)) if count else ()
     return Loss(rows=count, using=value(new, way) if way == column else way, samples=samples)
 
 
-def unconvertible(rows: MySQLRows, source: Source, old: Column, new: Column, keys: Sequence[str], error: str) -> Loss:
+def unconvertible(rows: MySQLRows, source: Source, conversion: Conversion, keys: Sequence[str], error: str) -> Loss:
     """Return the loss where the server refuses to convert: the values that it refuses, none if there are no values."""
+    old, new = conversion.old, conversion.new
     column = rows.quote(old.name)
     values = rows.answer(rows.values(source, [old.name]))
     if values.rows == 0:
@@ -114,7 +141,7 @@ def unconvertible(rows: MySQLRows, source: Source, old: Column, new: Column, key
     if new.type == JSON:
         refused = rows.violators(source, IS_JSON.format(column=column))
         return Loss(rows=rows.answer(refused).rows, error=error, samples=rows.sample(refused))
-    if convert(rows, source, old, keys, column, ignore="IGNORE "):
+    if convert(rows, source, conversion, keys, column, ignore="IGNORE "):
         return Loss(rows=values.rows, error=error)
     execute(rows, CONVERT_BACK.format(probe=PROBE, made=column))
     (count,) = rows.try_row(LOST.format(probe=PROBE, survives=survives(rows, old, new, column)))
@@ -190,16 +217,18 @@ def plain(column: Column) -> Column:
     return Column(name=column.name, type=column.type, null=True, collation=column.collation)
 
 
-def convert(rows: MySQLRows, source: Source, old: Column, keys: Sequence[str], way: str, *, ignore: str = "") -> str:
+def convert(
+    rows: MySQLRows, source: Source, conversion: Conversion, keys: Sequence[str], way: str, *, ignore: str = ""
+) -> str:
     """Fill the temporary table; return the server's message where it refuses a value, else ""."""
-    column = rows.quote(old.name)
+    column = rows.quote(conversion.old.name)
     sql = CONVERT.format(
         ignore=ignore,
         probe=PROBE,
         names=", ".join([*keys, WAS, column]),
         values=", ".join([*source.key, column, way]),
         source=source.sql,
-        column=column,
+        condition=conversion.condition,
     )
     execute(rows, EMPTY.format(probe=PROBE))
     try:
@@ -289,16 +318,6 @@ def widens_integer(old: str, new: str) -> bool:
     if found[0] is None or found[1] is None:
         return False
     return found[1][0] <= found[0][0] and found[0][1] <= found[1][1]
-
-
-def integer_range(kind: str) -> tuple[int, int] | None:
-    """Return the smallest and the greatest value of an integer type."""
-    name, _, sign = kind.partition(" ")
-    name = name.partition("(")[0]
-    if name not in INTEGERS or sign not in ("", "unsigned"):
-        return None
-    bits = BITS[name]
-    return (0, 2**bits - 1) if sign else (-(2 ** (bits - 1)), 2 ** (bits - 1) - 1)
 
 
 def widens_length(old: str, new: str) -> bool:

@@ -159,6 +159,10 @@ class Backend(ABC):
         """Return what is the same for all spellings of a column's or constraint's name that are one to the server."""
         return name
 
+    def asks_checks_again(self, change: Change) -> bool:
+        """Return whether the server asks every check of the table of all rows for a change of something else."""
+        return False
+
     def has_other_names(self, table: str) -> bool:
         """Return whether the server may print the table under another name than that by which the models call it."""
         return bool(split_identifier(table)[0])

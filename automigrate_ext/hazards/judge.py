@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field
 from dataclasses import replace as evolve
 
@@ -70,11 +70,15 @@ class Verdicts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Inquiry:
-    """A change, the question to the rows that decides about it, and the judgement that follows from the answer."""
+    """A change, the question to the rows that decides about it, and the judgement that follows from the answer.
+
+    With `tolerates_silence` what was not counted in time is not in the way.
+    """
 
     change: Change
     conclude: Callable[[Answer], Judgement]
     question: Question | None = None
+    tolerates_silence: bool = False
 
 
 @dataclass(kw_only=True)
@@ -181,7 +185,7 @@ class Judge:
     def conclude(self, inquiry: Inquiry, answers: Mapping[Question, Answer]) -> Judgement:
         """Return the judgement on a change; what was not counted in time counts as in the way."""
         answer = answers[inquiry.question] if inquiry.question else Answer()
-        if answer.rows is not None or isinstance(inquiry.change, (DropTable, DropColumn)):
+        if answer.rows is not None or isinstance(inquiry.change, (DropTable, DropColumn)) or inquiry.tolerates_silence:
             return inquiry.conclude(answer)
         return self.refuse(inquiry.change, self.not_counted(inquiry.change))
 
@@ -431,6 +435,22 @@ class Judge:
                 if inquiry:
                     going.add(id(noun))
                     yield inquiry
+
+        yield from self.inquire_checks_of_written_rows(going)
+
+    def inquire_checks_of_written_rows(self, asked: Set[int]) -> Iterator[Inquiry]:
+        """Yield the inquiries into checks that stay, where the server asks them of all rows as it writes these.
+
+        Rows may have been put in while checks were switched off. `asked` are the rules that go, or are inquired into.
+        """
+        tables = {change.table: change for change in self.changes if self.backend.asks_checks_again(change)}
+        dropped = {(change.table, change.old.name) for change in self.changes if isinstance(change, DropColumn)}
+        for name, change in tables.items():
+            for noun in self.current.tables[name].constraints if name in self.forecast.filled else ():
+                goes = id(noun) in asked or any((name, column) in dropped for column in noun_columns(noun))
+                inquiry = self.inquire_rule(change, noun) if isinstance(noun, Check) and not goes else None
+                if inquiry:
+                    yield evolve(inquiry, tolerates_silence=True)
 
     def still_holds(self, noun: object, change: AlterColumn) -> bool:
         """Return whether a foreign key over converted values still holds: equal ones stay equal, filled need not."""

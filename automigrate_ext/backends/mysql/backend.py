@@ -121,6 +121,9 @@ class MySQLBackend(Backend):
         spelled = as_spelled(current, declared)
         return folding.as_printed(self.connection, spelled, declared) if self.server.folds_checks else spelled
 
+    def asks_checks_again(self, change: Change) -> bool:
+        return isinstance(change, AlterColumn) and (change.retypes or change.old.null != change.new.null)
+
     def part_key(self, name: str) -> str:
         return name.lower()
 

@@ -374,10 +374,19 @@ class TableCompiler(BaseTableCompiler):
                 handler(change)
         self.shrink_no_index()
         self.support_foreign_keys()
+        self.drop_checks_before_updates()
         for name, column in self.modified.items():
             live = self.current.column(name)
             whole = evolve(column, extra=column.extra or (live.extra if live else ""))
             self.put("modify", f"MODIFY {self.quote(name)} {define(whole, self.own_checks(name))}")
+
+    def drop_checks_before_updates(self) -> None:
+        """Drop the checks that go before rows are filled, which need not satisfy them."""
+        checks = [c.old for c in self.changes if isinstance(c, DropConstraint) and isinstance(c.old, Check)]
+        clauses = [self.drop_clause(check) for check in checks if not is_columns_own(check)]
+        if clauses and any(step.fill or step.sql.startswith("UPDATE ") for step in self.before):
+            self.clauses["drop"] = [clause for clause in self.clauses["drop"] if clause not in clauses]
+            self.before.insert(0, self.compiler.alter(self.name, clauses))
 
     def put(self, part: str, clause: str) -> None:
         """Add a clause to the statement, unless it is there already."""

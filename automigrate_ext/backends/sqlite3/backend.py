@@ -20,7 +20,7 @@ from automigrate_ext.backends.sqlite3.tokens import fold
 from automigrate_ext.backends.work import Dependent, Loss, Reference, Step, Work
 from automigrate_ext.declared.blueprint import Blueprint
 from automigrate_ext.schema.adopt import TypeRules
-from automigrate_ext.schema.changes import AddColumn, AlterColumn, Change
+from automigrate_ext.schema.changes import AddColumn, AlterColumn, AlterPrimaryKey, Change
 from automigrate_ext.schema.nouns import Column, Schema, Table, Unique
 
 DELETE_ROWS = "DELETE FROM {table}"
@@ -65,6 +65,9 @@ class SQLiteBackend(Backend):
 
     def name_key(self, table: str) -> str:
         return fold(unquoted(table))
+
+    def asks_checks_again(self, change: Change) -> bool:
+        return isinstance(change, (AlterColumn, AlterPrimaryKey))
 
     def has_other_names(self, table: str) -> bool:
         return True

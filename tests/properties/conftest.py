@@ -19,7 +19,7 @@ COMMON = {
     ],
 }
 # The gate tries the same examples each time, so that a failure is the change's and not the day's.
-settings.register_profile("default", max_examples=24, derandomize=True, **COMMON)
+settings.register_profile("default", max_examples=12, derandomize=True, **COMMON)
 settings.register_profile("thorough", max_examples=1500, **COMMON)
 # Looks for a first failure only, and prints it as it is.
 settings.register_profile(

@@ -20,7 +20,7 @@ from tests.properties.mutations import KEPT, MUTATIONS, SEEN, Impossible, Mutati
 
 LIMITS = Path(__file__).parents[2] / "docs" / "limits.md"
 #: The number of examples of the default profile.
-FEW = 24
+FEW = 12
 #: The columns of the table in docs/limits.md that names what is not compared.
 COLUMNS = ("sqlite", "postgresql", "mariadb")
 CASES = [
@@ -126,7 +126,6 @@ def case(request):
     return Case(request.getfixturevalue(request.param), "automigrate")
 
 
-@settings(max_examples=settings().max_examples // 2)
 @given(data=st.data())
 def test_mutations_together(case, data):
     name = "mariadb" if case.vendor == "mysql" else case.vendor

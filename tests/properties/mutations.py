@@ -6,6 +6,7 @@ by hand. All others are not compared: their verdict is the entry of the table in
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,6 +15,8 @@ from typing import Any
 from tests.acceptance.helper import Case
 
 SEEN, KEPT = "seen", "kept"
+#: A user of MariaDB for the time of a test.
+USER = f"automigrate_test_{os.getpid()}@localhost"
 
 
 class Impossible(Exception):
@@ -575,8 +578,8 @@ MARIADB = [
     mutation(
         "privileges",
         "privilege on a column",
-        "CREATE USER IF NOT EXISTS fuzz@localhost",
-        "GRANT SELECT (name) ON shop_item TO fuzz@localhost",
+        f"CREATE USER IF NOT EXISTS {USER}",
+        f"GRANT SELECT (name) ON shop_item TO {USER}",
     ),
     # information_schema.tables
     mutation("storage engines", "engine", f"{LOG}ENGINE = Aria TRANSACTIONAL = 1", but=("create_options",)),
@@ -631,8 +634,8 @@ MARIADB = [
     mutation(
         "privileges",
         "privilege",
-        "CREATE USER IF NOT EXISTS fuzz@localhost",
-        "GRANT SELECT ON shop_item TO fuzz@localhost",
+        f"CREATE USER IF NOT EXISTS {USER}",
+        f"GRANT SELECT ON shop_item TO {USER}",
     ),
     # statistics
     *(

@@ -16,7 +16,7 @@ from automigrate_ext import AutomigrateError, Plan, Refused
 from automigrate_ext.schema.changes import AlterColumn
 from tests.acceptance.helper import Case, State, fingerprint
 from tests.properties import catalogs, live, walk
-from tests.properties.mutations import KEPT, MUTATIONS, SEEN, Impossible, Mutation
+from tests.properties.mutations import KEPT, MUTATIONS, SEEN, USER, Impossible, Mutation
 
 LIMITS = Path(__file__).parents[2] / "docs" / "limits.md"
 #: The number of examples of the default profile.
@@ -31,10 +31,17 @@ CASES = [
 def begin(request, name: str) -> Case:
     """Return a case with the models' tables and rows."""
     case = Case(request.getfixturevalue(name), "automigrate")
+    request.addfinalizer(lambda: forget_user(case))
     state = live.state(vendor=case.vendor)
     case.build(state)
     case.insert(state, live.ROWS)
     return case
+
+
+def forget_user(case: Case) -> None:
+    """Drop the user to whom a mutation has granted something, with what was granted."""
+    if case.vendor == "mysql":
+        case.execute(f"DROP USER IF EXISTS {USER}")
 
 
 def mutate(case: Case, mutations: Iterable[Mutation]) -> catalogs.Facts:
@@ -123,7 +130,9 @@ def test_documentation_names_what_is_not_compared():
 
 @pytest.fixture(params=MUTATIONS)
 def case(request):
-    return Case(request.getfixturevalue(request.param), "automigrate")
+    case = Case(request.getfixturevalue(request.param), "automigrate")
+    yield case
+    forget_user(case)
 
 
 @given(data=st.data())

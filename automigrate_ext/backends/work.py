@@ -20,9 +20,9 @@ EACH_ROW = "-- UPDATE {table}: a value of its own in {column} for each row"
 class RowFill:
     """A value of its own, made by `draw` as SQL, for each row of a table that has none in a column.
 
-        `key` are the columns that tell the rows apart. With `everywhere` the column is new, so that no row has a value.
-            `kept` are columns that the server would set to the present time in each row that changes.
-        """
+    `key` are the columns that tell the rows apart. With `everywhere` the column is new, so that no row has a value.
+        `kept` are columns that the server would set to the present time in each row that changes.
+    """
 
     table: str
     column: str

@@ -24,18 +24,18 @@ class Generated:
 class Column:
     """A column of a table.
 
-        `collation` is None for the default collation of the type; `identity` is None for a plain column, "by default"
-        or "always" for one that the server numbers. `sql` is the definition that creates the column, without key,
-        uniqueness, checks and references; `default_sql` is the default as it was written; `reads` names the columns
-        that a generated column is computed from; `collatable` is set where the type can have a collation;
-        `forbids_new_nulls` is set where the server forbids NULL in new rows, and old ones may have it; `sequence` is
-        the one that numbers an old serial column; `inherited` is set for a column of the table's parent, which can be
-        dropped only there; `extra` holds further attributes that the server prints, to be repeated where the column is
-        defined again. `digits` are the numbers of all digits and of decimal places that the values are to have, where the
-        server's type has no place for them; `recoded` is set where the column has another character set than its table;
-        `names_collation` is set where the model gives a collation, be it the default one; `follows_updates` is set where
-            the server sets the column to the present time where an UPDATE of the row does not set it.
-        """
+    `collation` is None for the default collation of the type; `identity` is None for a plain column, "by default"
+    or "always" for one that the server numbers. `sql` is the definition that creates the column, without key,
+    uniqueness, checks and references; `default_sql` is the default as it was written; `reads` names the columns
+    that a generated column is computed from; `collatable` is set where the type can have a collation;
+    `forbids_new_nulls` is set where the server forbids NULL in new rows, and old ones may have it; `sequence` is
+    the one that numbers an old serial column; `inherited` is set for a column of the table's parent, which can be
+    dropped only there; `extra` holds further attributes that the server prints, to be repeated where the column is
+    defined again. `digits` are the numbers of all digits and of decimal places that the values are to have, where the
+    server's type has no place for them; `recoded` is set where the column has another character set than its table;
+    `names_collation` is set where the model gives a collation, be it the default one; `follows_updates` is set where
+        the server sets the column to the present time where an UPDATE of the row does not set it.
+    """
 
     name: str
     type: str

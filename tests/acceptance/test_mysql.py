@@ -1,6 +1,8 @@
 """What only MySQL does: names that are fixed by what reads columns, names that checks share, types that keys fix."""
 
+import itertools
 import json
+import re
 import uuid
 
 import pytest
@@ -12,6 +14,14 @@ from tests.acceptance.helper import Case, State, fingerprint, item
 
 NAME = models.CharField(max_length=20)
 SIZE = models.IntegerField(null=True)
+
+
+numbers = itertools.count(100)
+
+
+def another_number():
+    """Another number each time."""
+    return next(numbers)
 
 
 @pytest.fixture
@@ -191,6 +201,18 @@ def test_documents_of_which_json_keeps_a_part(case, text):
     assert plan.refused[0].hazards[0].samples == ((2,),)
 
 
+def test_key_that_a_table_outside_the_run_points_at(case):
+    before, after = item(id=models.IntegerField(primary_key=True)), item(id=models.AutoField(primary_key=True))
+    case.build(before)
+    case.execute(
+        "CREATE TABLE outside (item_id int, CONSTRAINT pointing FOREIGN KEY (item_id) REFERENCES shop_item (id))"
+    )
+    plan = case.refused(before, after, {"Item": [{"id": 1}]}, "unable", built=True)
+    assert "foreign key pointing of outside points at the column" in plan.refused[0].hazards[0].message
+    case.execute("DROP TABLE outside")
+    case.update(before, after, built=True)
+
+
 # Checks
 
 
@@ -315,3 +337,120 @@ def test_documents_and_bytes(case):
     case.refused(after, before, {}, "cast-fails", built=True)
     case.execute("DELETE FROM shop_item")
     case.update(after, before, built=True)
+
+
+# A column that much rests on
+
+
+def loaded(field, *, persisted=True, **more):
+    """A model with a column that has an index, a unique constraint, a check and a generated column on it."""
+    return item(
+        size=field,
+        twice=models.GeneratedField(
+            expression=F("size") * 2, output_field=models.BigIntegerField(), db_persist=persisted
+        ),
+        **more,
+        Meta={
+            "constraints": [
+                models.CheckConstraint(condition=Q(size__gt=0), name="positive"),
+                models.CheckConstraint(condition=Q(size__gt=0) & Q(twice__lt=1000), name="both"),
+                models.UniqueConstraint(fields=["size"], name="once"),
+            ],
+            "indexes": [models.Index(fields=["-size"], name="down"), models.Index(F("size") + 1, name="next")],
+        },
+    )
+
+
+@pytest.mark.parametrize("persisted", [True, False])
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (models.IntegerField(), models.BigIntegerField()),
+        (models.BigIntegerField(), models.SmallIntegerField(null=True)),
+        (models.IntegerField(), models.DecimalField(max_digits=9, decimal_places=0)),
+        (models.IntegerField(), models.PositiveIntegerField()),
+        (models.CharField(max_length=9), models.IntegerField()),
+        (models.IntegerField(null=True), models.BigIntegerField(default=another_number)),
+    ],
+    ids=["wider", "narrower", "decimal", "positive", "text to number", "filled"],
+)
+def test_type_of_a_column_with_everything_on_it_changes(case, before, after, persisted):
+    name = models.CharField(max_length=9, default="x")
+    case.update(
+        loaded(before, persisted=persisted, gone=SIZE),
+        loaded(after, persisted=persisted, name=name),
+        {"Item": [{"size": 1}, {"size": 2}]},
+    )
+    assert {"positive", "both"} <= set(re.findall("CONSTRAINT `(.*)` CHECK", printed(case)))
+    case.update(
+        loaded(after, persisted=persisted, name=name), loaded(before, persisted=persisted, name=name), built=True
+    )
+    assert {"positive", "both"} <= set(re.findall("CONSTRAINT `(.*)` CHECK", printed(case)))
+
+
+@pytest.mark.parametrize("persisted", [True, False])
+def test_generated_column_becomes_plain_and_back_under_its_checks(case, persisted):
+    def state(twice):
+        checks = [
+            models.CheckConstraint(condition=Q(twice__gt=0), name="alone"),
+            models.CheckConstraint(condition=Q(twice__gt=F("size")), name="beside"),
+        ]
+        return item(size=models.IntegerField(), twice=twice, Meta={"constraints": checks})
+
+    generated = models.GeneratedField(
+        expression=F("size") * 2, output_field=models.BigIntegerField(), db_persist=persisted
+    )
+    plain = models.BigIntegerField()
+    case.update(state(generated), state(plain), {"Item": [{"size": 1}, {"size": 2}]})
+    case.update(state(plain), state(generated), built=True, accept_data_loss=True)
+    assert case.values("shop_item", "size", "twice") == [(1, 2), (2, 4)]
+
+
+def test_column_without_values_is_made_again_under_its_check(case):
+    """A type that the server does not convert to; without a word it would drop the check with the column."""
+
+    def state(field, name="c"):
+        check = models.CheckConstraint(condition=Q(when__isnull=True) | Q(name__gt="a"), name=name)
+        return item(name=NAME, when=field, Meta={"constraints": [check]})
+
+    case.update(
+        state(models.JSONField(null=True)), state(models.DateField(null=True)), {"Item": [{"name": "b", "when": None}]}
+    )
+    case.update(state(models.DateField(null=True)), state(models.BinaryField(null=True), "d"), built=True)
+
+
+@pytest.mark.parametrize(
+    "field", [models.CharField(max_length=9, db_default="NULL"), models.TextField(db_default="NULL")]
+)
+def test_default_that_is_the_word_null(case, field):
+    before = item(name=NAME)
+    case.update(before, item(name=NAME, text=field), {"Item": [{"name": "a"}]})
+    assert case.values("shop_item", "text") == [("NULL",)]
+    case.update(item(name=NAME, text=field), before, built=True, accept_data_loss=True)
+
+
+@pytest.mark.parametrize("default", ["DEFAULT 'NULL'", "DEFAULT ('NULL')", "DEFAULT NULL", "DEFAULT (NULL)"])
+def test_default_made_by_hand_that_is_the_word_null(case, default):
+    """What the models leave open stays, also where the column changes."""
+    before, after = (
+        item(name=models.CharField(max_length=9, null=True)),
+        item(name=models.CharField(max_length=30, null=True)),
+    )
+    case.build(before)
+    case.execute(f"ALTER TABLE shop_item MODIFY name varchar(9) NULL {default}")
+    case.run(before)
+    assert is_actual(using=case.alias, apps=before.apps)
+    case.run(after)
+    case.execute("INSERT INTO shop_item () VALUES ()")
+    assert case.values("shop_item", "name") == [("NULL" if "'" in default else None,)]
+
+
+def test_same_columns_indexed_twice(case):
+    state = item(
+        size=models.IntegerField(db_index=True),
+        Meta={"indexes": [models.Index(fields=["size"], name="one"), models.Index(fields=["size"], name="two")]},
+    )
+    case.unchanged(state)
+    case.execute("CREATE INDEX by_hand ON shop_item (size)")
+    case.update(state, item(size=models.BigIntegerField()), built=True, exact=False)
+    assert "by_hand" in printed(case) and "`one`" not in printed(case)

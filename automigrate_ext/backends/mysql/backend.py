@@ -47,6 +47,10 @@ COMPRESSED_KEY = (
     "the server allows no key over {column}, which is COMPRESSED. Let it store the column as it is (ALTER TABLE "
     "... MODIFY without that word)"
 )
+FIXED_FROM_OUTSIDE = (
+    "foreign key {key} of {table} points at the column, and that table has no part in this run. Name its model too, or "
+    "drop the key for the run"
+)
 #: The names that the servers give to checks.
 SERVER_NAMED = re.compile(r"^(CONSTRAINT_\d+|.*_chk_\d+)$")
 # None of these commits a transaction.
@@ -237,11 +241,23 @@ class MySQLBackend(Backend):
             return reason
         if self.server.checks_share_names and (reason := check_names.too_long(change)):
             return reason
+        if self.server.keys_fix_numbering and (reason := self.fixed_from_outside(change, current)):
+            return reason
         if self.rows.is_versioned(change.table) and (reason := history.unable(self.rows, change, current)):
             return reason
         if self.stored is None or self.stored[0] is not current:
             self.stored = current, Storage(self.connection, self.session.renaming)
         return self.stored[1].why_not(change)
+
+    def fixed_from_outside(self, change: Change, current: Schema) -> str:
+        """Return why a column cannot become a numbered one, or cease to be: a key that the run does not take off."""
+        if not isinstance(change, AlterColumn) or change.old.identity == change.new.identity:
+            return ""
+        for reference in self.references(current.tables.keys()):
+            key = reference.foreign_key
+            if key.to_table == change.table and change.new.name in key.to_columns:
+                return FIXED_FROM_OUTSIDE.format(key=key.name, table=reference.table)
+        return ""
 
     def compile(self, work: Work) -> tuple[Step, ...]:
         return tuple(self.compiler(work).steps())

@@ -155,13 +155,17 @@ FEATURES: dict[str, tuple[Callable[[Connection], bool], str]] = {
     ),
     "binary defaults": (
         is_any_of("sqlite", "postgresql"),
-        "MariaDB 10.11 refuses, or spoils, the default of bytes that Django writes",
+        "MariaDB 10.11 refuses, or spoils, the default of bytes that Django writes, and MySQL prints it in another way"
+        " than that of the package",
     ),
     "default of NULL that is forbidden": (
         is_any_of("sqlite", "postgresql"),
         "MariaDB accepts no DEFAULT NULL where a column forbids NULL",
     ),
-    "expressions in handmade indexes": (is_any_of("sqlite", "postgresql"), "MariaDB has no expressions in indexes"),
+    "expressions in handmade indexes": (
+        is_any_of("sqlite", "postgresql"),
+        "MariaDB has no expressions in indexes, and MySQL no conditions",
+    ),
     "foreign keys between types": (
         is_any_of("sqlite", "postgresql"),
         "InnoDB's foreign keys point at columns of their own type; the run is refused",

@@ -454,3 +454,14 @@ def test_same_columns_indexed_twice(case):
     case.execute("CREATE INDEX by_hand ON shop_item (size)")
     case.update(state, item(size=models.BigIntegerField()), built=True, exact=False)
     assert "by_hand" in printed(case) and "`one`" not in printed(case)
+
+
+def test_index_over_an_expression_made_by_hand_stays(case):
+    before, after = item(name=NAME, size=SIZE), item(name=models.CharField(max_length=40), length=SIZE)
+    case.build(before)
+    case.execute("CREATE UNIQUE INDEX by_hand ON shop_item ((lower(name)), size DESC, ((size + 1)))")
+    case.insert(before, {"Item": [{"name": "A", "size": 1}, {"name": "b", "size": 2}]})
+    case.run(after, renames={"shop.Item.size": "length"})
+    assert "UNIQUE KEY `by_hand` ((lower(`name`)),`length` DESC,((`length` + 1)))" in printed(case)
+    case.run(after, prune=True)
+    case.assert_settled(after)

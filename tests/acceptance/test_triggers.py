@@ -7,6 +7,7 @@ import pytest
 from django.db import models
 from django.db.models import F
 
+from automigrate_ext import run_plan
 from automigrate_ext.plan import text
 from tests.acceptance.helper import State, item
 from tests.features import need
@@ -395,3 +396,62 @@ def test_values_that_were_computed_with_a_stamp(maria):
     seen = maria.values("shop_item", "seen")
     maria.update(before, after, built=True, exact=False)
     assert maria.values("shop_item", "seen") == seen
+
+
+# Ways of carrying a plan out
+
+
+@pytest.mark.parametrize("way", ["NULLs get a value each", "a new column with a value each", "two columns"])
+def test_script_of_the_plan(case, way):
+    need(case.connection, "vendor's own")
+    before, after, _ = FILLS[way]
+    case.build(before)
+    case.insert(before, ROWS)
+    case.execute(*triggers(case.vendor))
+    texts = definitions(case)
+    script = case.plan(after).sql()
+    if case.vendor == "sqlite":
+        case.connection.connection.executescript(script)
+    elif case.vendor == "postgresql":
+        case.execute(script)
+    else:
+        case.backend.run_script(script)
+    assert definitions(case) == texts
+    assert bool(logged(case)) == (case.vendor == "mysql")
+    assert not case.plan(after)
+
+
+def test_saved_plan(case):
+    need(case.connection, "vendor's own")
+    before, after, _ = FILLS["two columns"]
+    case.build(before)
+    case.insert(before, ROWS)
+    case.execute(*triggers(case.vendor))
+    saved = case.plan(after).as_json()
+    run_plan(saved, apps=after.apps)
+    assert bool(logged(case)) == (case.vendor == "mysql")
+    assert not case.plan(after)
+
+
+def test_no_transaction_ends_while_triggers_are_disabled(pg, monkeypatch):
+    def state(**fields):
+        return State(**{f"Item{number}": {"name": NAME, "stamp": STAMP, **fields} for number in range(4)})
+
+    before, after = state(size=models.IntegerField(null=True)), state(size=models.IntegerField(default=number))
+    pg.build(before)
+    pg.insert(before, {f"Item{number}": [{"name": "a"}] for number in range(4)})
+    for made in triggers("postgresql", "shop_item0")[:3]:
+        pg.execute(made)
+    for table in range(4):
+        pg.execute(f"CREATE TRIGGER t AFTER UPDATE ON shop_item{table} FOR EACH ROW EXECUTE FUNCTION note()")
+    monkeypatch.setattr("automigrate_ext.backends.postgresql.session.PostgreSQLSession.lock_budget", lambda self: 12)
+    batches = []
+    run = type(pg.backend).run
+    monkeypatch.setattr(type(pg.backend), "run", lambda self, steps: batches.append(steps) or run(self, steps))
+    pg.run(after)
+    assert logged(pg) == []
+    texts = ["\n".join(step.sql for step in batch) for batch in batches]
+    disabling = [text for text in texts if "DISABLE TRIGGER" in text]
+    assert len(disabling) > 1
+    assert all(text.count("DISABLE TRIGGER") == text.count("ENABLE TRIGGER") for text in disabling)
+    assert {state for _, state, _ in definitions(pg)} == {"O"}

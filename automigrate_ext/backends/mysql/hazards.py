@@ -12,6 +12,7 @@ from typing import Any
 from django.db.utils import DatabaseError
 
 from automigrate_ext.backends.mysql import faults
+from automigrate_ext.backends.mysql.introspection import is_mariadb
 from automigrate_ext.backends.mysql.parser import BOOLEAN, JSON, is_text
 from automigrate_ext.backends.mysql.plain import UUID, integer_range, survives_plainly
 from automigrate_ext.backends.mysql.rows import MySQLRows
@@ -92,7 +93,8 @@ def tried(rows: MySQLRows, table: Table, old: Column, new: Column) -> Loss:
     source = rows.stored(table)
     column = rows.quote(old.name)
     condition = HAS_VALUE.format(column=column)
-    if plain := survives_plainly(old, new, column):
+    # The conditions have not been compared with MySQL's conversions, whose regular expressions are another library's.
+    if is_mariadb(rows.connection) and (plain := survives_plainly(old, new, column)):
         condition = IN_DOUBT.format(column=column, plain=plain)
         (is_any,) = rows.try_row(IS_ANY_IN_DOUBT.format(source=source.sql, condition=condition))
         if not is_any:

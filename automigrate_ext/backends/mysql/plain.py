@@ -22,7 +22,7 @@ TEXT = re.compile(r"^(?:(?:var)?char\(\d+\)|(?:tiny|medium|long)?text)$")
 
 # From the first character to the last, a line break at the end included, in capitals or not as it is written, whatever
 # default_regex_flags and the collation say. There is no backslash in it, which sql_mode may give another meaning.
-# Sources: https://www.pcre.org/current/doc/html/pcre2pattern.html, https://unicode-org.github.io/icu/userguide/strings/regexp.html
+# Source: https://www.pcre.org/current/doc/html/pcre2pattern.html
 MATCHES = "{column} REGEXP '(?s-im)^(?:{pattern})(?!.)'"
 BETWEEN = "{column} BETWEEN {lowest} AND {highest}"
 # Numbers with fewer digits than the greatest one need no comparison.

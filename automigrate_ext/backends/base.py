@@ -25,7 +25,7 @@ from automigrate_ext.declared.editor import collecting_editor
 from automigrate_ext.plan.progress import Meter
 from automigrate_ext.schema.adopt import TypeRules
 from automigrate_ext.schema.changes import Change, RenameSequence
-from automigrate_ext.schema.nouns import Column, Constraint, ForeignKey, Index, Schema, Table
+from automigrate_ext.schema.nouns import Column, Constraint, ForeignKey, Index, PrimaryKey, Schema, Table
 
 __all__ = ["Backend", "Loss"]
 
@@ -158,6 +158,10 @@ class Backend(ABC):
     def part_key(self, name: str) -> str:
         """Return what is the same for all spellings of a column's or constraint's name that are one to the server."""
         return name
+
+    def fits_index(self, table: Table, noun: Constraint | Index | PrimaryKey) -> str:
+        """Return the condition, as SQL, that a row's values are short enough for an index; "" where all are."""
+        return ""
 
     def asks_checks_again(self, change: Change) -> bool:
         """Return whether the server asks every check of the table of all rows for a change of something else."""

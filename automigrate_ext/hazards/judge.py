@@ -120,7 +120,7 @@ class Judge:
     def judge(self) -> Verdicts:
         """Return the judgements; withheld changes are replaced by what makes keeping possible."""
         inquiries = [self.inquire(change) for change in self.changes]
-        staying = list(self.inquire_kept_rules())
+        staying = [*self.inquire_kept_rules(), *self.inquire_long_values()]
         answers = self.backend.rows.answers(i.question for i in (*inquiries, *staying) if i.question)
         against: defaultdict[int, list[Hazard]] = defaultdict(list)
         for inquiry in staying:
@@ -451,6 +451,21 @@ class Judge:
                 inquiry = self.inquire_rule(change, noun) if isinstance(noun, Check) and not goes else None
                 if inquiry:
                     yield evolve(inquiry, tolerates_silence=True)
+
+    def inquire_long_values(self) -> Iterator[Inquiry]:
+        """Yield the inquiries into values that stay as they are and are too long for a new index."""
+        for change in self.changes:
+            if not isinstance(change, (AddIndex, AddConstraint, AlterPrimaryKey)) or change.new is None:
+                continue
+            if change.table not in self.forecast.filled:
+                continue
+            table, columns = self.current.tables[change.table], noun_columns(change.new)
+            stays = all(table.column(name) and not self.forecast.converted(change.table, name) for name in columns)
+            fits = self.backend.fits_index(table, change.new) if stays else ""
+            if fits:
+                question = self.backend.rows.violators(self.then(change, columns), fits)
+                words = f"too long for {change.new.describe()}"
+                yield evolve(self.violators(change, question, words), tolerates_silence=True)
 
     def still_holds(self, noun: object, change: AlterColumn) -> bool:
         """Return whether a foreign key over converted values still holds: equal ones stay equal, filled need not."""

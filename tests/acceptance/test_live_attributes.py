@@ -1,12 +1,14 @@
 """Attributes that somebody set by SQL outlive the changes of other things, and so do the values under them."""
 
 import datetime
+import hashlib
 import uuid
 
 import pytest
 from django.db import models
 
-from tests.acceptance.helper import Case, State, item
+from automigrate_ext import Refused
+from tests.acceptance.helper import Case, State, fingerprint, item
 from tests.features import need
 
 WHEN = datetime.datetime(2024, 1, 2, 3, 4, 5, tzinfo=datetime.UTC)
@@ -370,3 +372,49 @@ def test_rows_that_violate_a_check(careless, declared, change):
     case.refused(before, after, {}, "violators", built=True)
     case.execute("UPDATE shop_item SET size = 1")
     case.update(before, after, built=True)
+
+
+# PostgreSQL: values that are too long for an index
+
+TEXT = models.TextField()
+LONG = {
+    "index": item(text=models.TextField(db_index=True), size=models.IntegerField()),
+    "unique": item(text=models.TextField(unique=True), size=models.IntegerField()),
+    "of two columns": item(
+        text=TEXT, size=models.IntegerField(), Meta={"indexes": [models.Index(fields=["size", "text"], name="i")]}
+    ),
+    "covering": item(
+        text=TEXT,
+        size=models.IntegerField(),
+        Meta={"constraints": [models.UniqueConstraint(fields=["size"], include=["text"], name="c")]},
+    ),
+}
+
+
+@pytest.mark.parametrize("after", LONG.values(), ids=LONG)
+def test_values_too_long_for_an_index(pg, after):
+    before = item(text=TEXT, size=models.IntegerField())
+    pg.build(before)
+    random_text = "".join(chr(33 + (n * n * 7919 + n * 104729) % 40000) for n in range(3000))
+    pg.insert(before, {"Item": [{"text": random_text, "size": 1}, {"text": "a" * 100_000, "size": 2}]})
+    plan = pg.plan(after)
+    assert {hazard.code for judgement in plan.refused for hazard in judgement.hazards} == {"violators"}
+    assert {hazard.rows for judgement in plan.refused for hazard in judgement.hazards} == {1}
+    trace = fingerprint(pg.connection)
+    with pytest.raises(Refused):
+        pg.run(after)
+    assert fingerprint(pg.connection) == trace
+    pg.execute("DELETE FROM shop_item WHERE size = 1")
+    pg.update(before, after, built=True)
+
+
+@pytest.mark.parametrize("length", [2600, 2690, 2750])
+def test_values_at_the_limit_of_an_index(pg, length):
+    before, after = item(data=models.BinaryField()), item(data=models.BinaryField(unique=True))
+    pg.build(before)
+    noise = b"".join(hashlib.sha256(bytes([n])).digest() for n in range(100))
+    pg.insert(before, {"Item": [{"data": noise[:length]}]})
+    if pg.plan(after).refused:
+        assert length > 2600
+    else:
+        pg.update(before, after, built=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -43,8 +44,16 @@ from automigrate_ext.declared.editor import collecting_editor
 from automigrate_ext.exceptions import ExecutionFailed
 from automigrate_ext.schema.adopt import TypeRules
 from automigrate_ext.schema.changes import AlterColumn, Change, CreateTable, RenameSequence
-from automigrate_ext.schema.nouns import Check, Column, Constraint, ForeignKey, Index, Schema, Table
+from automigrate_ext.schema.nouns import Check, Column, Constraint, ForeignKey, Index, PrimaryKey, Schema, Table, Unique
 
+#: The bytes of the longest entry of a B-tree, and types whose values never come near it. A value is as long there as it
+#: is in its row, where the server has compressed it if it could.
+# Source: BTMaxItemSize in src/include/access/nbtree.h, and index_form_tuple() in indextuple.c.
+LONGEST_ENTRY = 2680
+SHORT_TYPE = re.compile(
+    r"^(smallint|integer|bigint|boolean|real|double precision|numeric.*|date|time.*|uuid|inet|interval"
+    r"|character varying\([1-5]?\d?\d\)|\w*range)$"
+)
 #: How many statements that make tables go into one message.
 STATEMENTS_A_MESSAGE = 200
 
@@ -159,6 +168,18 @@ class PostgreSQLBackend(Backend):
         for table, column, dependent in refitting.unfit(self.connection, current, desired, changes):
             found[Part(table=table, column=column, verb="changed")].append(dependent)
         return found
+
+    def fits_index(self, table: Table, noun: Constraint | Index | PrimaryKey) -> str:
+        if not isinstance(noun, (Index, Unique, PrimaryKey)):
+            return ""
+        if isinstance(noun, Index):
+            columns = [key.column for key in noun.keys]
+            if noun.method != "btree" or noun.condition or None in columns:
+                return ""
+        names = (*noun.columns, *getattr(noun, "include", ()))
+        long = [column for name in names if (column := table.column(name)) and not SHORT_TYPE.match(column.type)]
+        sizes = " + ".join(f"coalesce(pg_column_size({self.connection.ops.quote_name(c.name)}), 0)" for c in long)
+        return f"{sizes} <= {LONGEST_ENTRY}" if sizes else ""
 
     def django_named(self, table: Table, noun: Constraint | Index) -> bool:
         return is_generated_name(self.connection, table, noun, self.whole_names)

@@ -119,6 +119,7 @@ REFUSED = {
     "text to uuid": (CHAR, UUID, [str(KEY)], ["0f8fad5b"], "cast-fails"),
     "text to date": (TEXT, models.DateField(null=True), ["2024-02-29"], ["2024-02-30"], "cast-fails"),
     "text to json": (TEXT, JSON, ["3"], ["{"], "cast-fails"),
+    "json to a short text": (JSON, models.CharField(max_length=4, null=True), [[1]], [[1, 2, 3]], "alters-values"),
     "float that would be rounded": (models.FloatField(null=True), INTEGER, [1.0], [1.5, 2.5], "alters-values"),
     "moment to date": (
         MOMENT,

@@ -12,7 +12,6 @@ from typing import Any
 from django.db.utils import DatabaseError
 
 from automigrate_ext.backends.mysql import faults
-from automigrate_ext.backends.mysql.introspection import is_mariadb
 from automigrate_ext.backends.mysql.parser import BOOLEAN, JSON, is_text
 from automigrate_ext.backends.mysql.plain import UUID, integer_range, survives_plainly
 from automigrate_ext.backends.mysql.rows import MySQLRows
@@ -93,8 +92,7 @@ def tried(rows: MySQLRows, table: Table, old: Column, new: Column) -> Loss:
     source = rows.stored(table)
     column = rows.quote(old.name)
     condition = HAS_VALUE.format(column=column)
-    # The conditions have not been compared with MySQL's conversions, whose regular expressions are another library's.
-    if is_mariadb(rows.connection) and (plain := survives_plainly(old, new, column)):
+    if server_of(rows.connection).proves_plainly and (plain := survives_plainly(old, new, column)):
         condition = IN_DOUBT.format(column=column, plain=plain)
         (is_any,) = rows.try_row(IS_ANY_IN_DOUBT.format(source=source.sql, condition=condition))
         if not is_any:
@@ -207,10 +205,11 @@ def probed(rows: MySQLRows, table: Table, old: Column, new: Column) -> Iterator[
 def written_back(old: Column, new: Column) -> Column:
     """Return the column for the values converted back: that of before, or a text.
 
-    UUIDs have dashes when they are converted back, and MySQL makes no JSON of bytes.
+    UUIDs have dashes when they are converted back, and a document of JSON that was cut off is none any more, nor is one
+    in bytes on MySQL.
     """
     is_uuid = new.type == UUID and is_text(old.type)
-    is_document = old.type == JSON and new.type.endswith(("binary", "blob"))
+    is_document = old.type == JSON and (is_text(new.type) or new.type.endswith(("binary", "blob")))
     return evolve(old, type=ANY_TEXT) if is_uuid or is_document else old
 
 

@@ -38,6 +38,9 @@ class Server:
     folds_checks: bool
     #: Whether the server stores what a document of JSON holds, and not how it is written.
     parses_json: bool
+    #: Whether the conditions of `plain` have been compared with the server's conversions; MySQL's regular expressions
+    #: are those of another library.
+    proves_plainly: bool
 
 
 MARIADB = Server(
@@ -53,6 +56,7 @@ MARIADB = Server(
     checks_share_names=False,
     folds_checks=False,
     parses_json=False,
+    proves_plainly=True,
 )
 # Sources: https://dev.mysql.com/doc/refman/8.4/en/ alter-table.html, create-table-check-constraints.html,
 # create-table-foreign-keys.html, data-type-defaults.html and server-system-variables.html, and errors 1832, 1833, 3108,
@@ -68,6 +72,7 @@ MYSQL = Server(
     checks_share_names=True,
     folds_checks=True,
     parses_json=True,
+    proves_plainly=False,
 )
 
 

@@ -465,3 +465,31 @@ def test_index_over_an_expression_made_by_hand_stays(case):
     assert "UNIQUE KEY `by_hand` ((lower(`name`)),`length` DESC,((`length` + 1)))" in printed(case)
     case.run(after, prune=True)
     case.assert_settled(after)
+
+
+OUT_OF_DOCUMENTS = {
+    "number": (models.IntegerField(), [5, 7], "x"),
+    "text": (models.TextField(), [{"a": 1}, "b", 1], None),
+    "moment": (models.DateTimeField(), [], "2024-01-02 03:04:05"),
+    "day": (models.DateField(), [], "2024-01-02"),
+    "time": (models.TimeField(), [], "03:04:05"),
+    "float": (models.FloatField(), [1.5, 2], "x"),
+    "uuid": (models.UUIDField(), [], "x"),
+}
+
+
+@pytest.mark.parametrize("name", OUT_OF_DOCUMENTS)
+def test_documents_become_something_else(case, name):
+    """What is the same as text stays; all else is refused, and is no error of the server."""
+    field, stay, lost = OUT_OF_DOCUMENTS[name]
+    before, after = item(a=models.JSONField()), item(a=field)
+    if stay:
+        case.update(before, after, {"Item": [{"a": value} for value in stay]})
+        case.drop(after)
+    if lost is not None:
+        case.build(before)
+        case.insert(before, {"Item": [{"a": lost}]})
+        trace = fingerprint(case.connection)
+        with pytest.raises(Refused):
+            case.run(after)
+        assert fingerprint(case.connection) == trace

@@ -205,11 +205,10 @@ def probed(rows: MySQLRows, table: Table, old: Column, new: Column) -> Iterator[
 def written_back(old: Column, new: Column) -> Column:
     """Return the column for the values converted back: that of before, or a text.
 
-    UUIDs have dashes when they are converted back, and a document of JSON that was cut off is none any more, nor is one
-    in bytes on MySQL.
+    UUIDs have dashes when they are converted back, and bytes, dates and texts that were cut off are no documents of JSON.
     """
     is_uuid = new.type == UUID and is_text(old.type)
-    is_document = old.type == JSON and (is_text(new.type) or new.type.endswith(("binary", "blob")))
+    is_document = old.type == JSON
     return evolve(old, type=ANY_TEXT) if is_uuid or is_document else old
 
 

@@ -205,7 +205,7 @@ def probed(rows: MySQLRows, table: Table, old: Column, new: Column) -> Iterator[
 def written_back(old: Column, new: Column) -> Column:
     """Return the column for the values converted back: that of before, or a text.
 
-    UUIDs have dashes when they are converted back, and bytes, dates and texts that were cut off are no documents of JSON.
+    UUIDs have dashes when they are converted back, and bytes, dates and texts that were cut off are no JSON.
     """
     is_uuid = new.type == UUID and is_text(old.type)
     is_document = old.type == JSON

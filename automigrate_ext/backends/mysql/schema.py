@@ -384,7 +384,7 @@ class TableCompiler(BaseTableCompiler):
         """Drop the checks that go before rows are filled, which need not satisfy them."""
         checks = [c.old for c in self.changes if isinstance(c, DropConstraint) and isinstance(c.old, Check)]
         clauses = [self.drop_clause(check) for check in checks if not is_columns_own(check)]
-        if clauses and any(step.fill or step.sql.startswith("UPDATE ") for step in self.before):
+        if clauses and any(step.updates_rows for step in self.before):
             self.clauses["drop"] = [clause for clause in self.clauses["drop"] if clause not in clauses]
             self.before.insert(0, self.compiler.alter(self.name, clauses))
 

@@ -525,7 +525,7 @@ class TableCompiler(BaseTableCompiler):
         for change in self.changes:
             if handler := handlers.get(type(change)):
                 handler(change)
-        if any(step.fill or step.sql.startswith("UPDATE ") for step in (*self.before, *self.after)):
+        if any(step.updates_rows for step in (*self.before, *self.after)):
             self.take_off_unproven_checks()
 
     def take_off_unproven_checks(self) -> None:

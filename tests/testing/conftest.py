@@ -43,6 +43,12 @@ def on_mariadb(directory: Path, mariadb_server: Server, mariadb_database: str) -
     yield from on_server(directory, mariadb_server, mariadb_database)
 
 
+@pytest.fixture
+def on_mysql(directory: Path, mysql_server: Server, mysql_database: str) -> Iterator[Project]:
+    """The project on the MySQL server."""
+    yield from on_server(directory, mysql_server, mysql_database)
+
+
 def on_server(directory: Path, server: Server, database: str) -> Iterator[Project]:
     name = f"{database}_t"
     try:

@@ -285,6 +285,10 @@ ONE_CATALOG = (
 )
 
 
+#: A number that PostgreSQL 15.20 keeps among the options of a column, and changes by itself.
+OWN_OPTION = "pg_attver="
+
+
 def read_postgresql(connection: BaseDatabaseWrapper) -> Facts:
     """Return the facts of PostgreSQL's catalogs."""
     parts = [
@@ -304,6 +308,8 @@ def read_postgresql(connection: BaseDatabaseWrapper) -> Facts:
     facts: Facts = {}
     for catalog, name, values in rows:
         loaded = values if isinstance(values, dict) else json.loads(values)
+        if loaded.get("attoptions"):
+            loaded["attoptions"] = [o for o in loaded["attoptions"] if not o.startswith(OWN_OPTION)] or None
         facts.update({(catalog, name, attribute): value for attribute, value in loaded.items() if value is not None})
     return facts
 

@@ -22,10 +22,11 @@ from django.db import connections, models
 
 from automigrate_ext import automigrate, make_plan
 from automigrate_ext.backends import backend_for
-from benchmarks.databases import Database, Sqlite, mariadb, postgresql
+from benchmarks.databases import Database, Sqlite, mariadb, mysql, postgresql
 from todo_demo.database_url import parse_database_url
 
 APP = "shop"
+DATABASES = ("sqlite", "postgresql", "mariadb", "mysql")
 #: Milliseconds that a rehearsal may take at the median.
 TARGET = 30.0
 
@@ -100,7 +101,7 @@ def measure(database: Database, runs: int) -> tuple[int, float, float]:
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.rehearsal", description=__doc__)
-    parser.add_argument("--database", nargs="+", choices=("sqlite", "postgresql", "mariadb"), default=None)
+    parser.add_argument("--database", nargs="+", choices=DATABASES, default=DATABASES)
     parser.add_argument("--runs", type=int, default=30, help="plans of each kind, of which the median counts")
     options = parser.parse_args()
     settings.configure(DATABASES={}, INSTALLED_APPS=["automigrate_ext"], USE_TZ=True)
@@ -113,8 +114,9 @@ def main() -> int:
             "sqlite": lambda: Sqlite(directory),
             "postgresql": lambda: stack.enter_context(postgresql()),
             "mariadb": lambda: stack.enter_context(mariadb()),
+            "mysql": lambda: stack.enter_context(mysql()),
         }
-        for name in options.database or makers:
+        for name in options.database:
             changes, plan, without = measure(makers[name](), options.runs)
             missed |= plan - without > TARGET
             print(f"| {name} | {changes} | {plan:.0f} | {without:.0f} | {plan - without:.0f} |")

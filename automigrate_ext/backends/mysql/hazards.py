@@ -13,7 +13,7 @@ from django.db.utils import DatabaseError
 
 from automigrate_ext.backends.mysql import faults
 from automigrate_ext.backends.mysql.parser import BOOLEAN, JSON, is_text
-from automigrate_ext.backends.mysql.plain import UUID, integer_range, survives_plainly
+from automigrate_ext.backends.mysql.plain import NUMERIC, UUID, integer_range, survives_plainly
 from automigrate_ext.backends.mysql.rows import MySQLRows
 from automigrate_ext.backends.mysql.schema import NOTHING, bare, cut, define, is_cut
 from automigrate_ext.backends.mysql.server import server_of
@@ -63,7 +63,6 @@ SAME_DOCUMENT = f"({AS_LONG} OR {HAS_ESCAPES})"
 IS_BARE_UUID = "{made} REGEXP '^[0-9a-f]{{32}}$'"
 
 LENGTH = re.compile(r"^(char|varchar|binary|varbinary)\((\d+)\)$")
-NUMERIC = re.compile(r"^decimal\((\d+),(\d+)\)( unsigned)?$")
 #: Types that texts are cast to, and that MySQL does not have: https://mariadb.com/kb/en/cast/
 ADDRESSES = ("inet4", "inet6")
 #: The type that Django has for a UUID where the server has none.

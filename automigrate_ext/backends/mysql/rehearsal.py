@@ -6,7 +6,6 @@ temporary tables with foreign keys or partitions.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
@@ -16,10 +15,9 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import DatabaseError, Error
 
 from automigrate_ext.backends.mysql import faults
-from automigrate_ext.backends.mysql.locks import TRY_LOCK
 from automigrate_ext.backends.mysql.schema import CHECKED, UNCHECKED
 from automigrate_ext.backends.mysql.server import server_of
-from automigrate_ext.backends.mysql.session import READ, SETTINGS, is_in_cluster, lock_name, put
+from automigrate_ext.backends.mysql.session import SETTINGS, is_in_cluster, prefixed, put, read, try_lock_of
 from automigrate_ext.backends.mysql.show import show
 from automigrate_ext.backends.rehearsal import Objection, Rehearsal, set_scene
 from automigrate_ext.backends.session import growing
@@ -30,8 +28,6 @@ if TYPE_CHECKING:
     from automigrate_ext.backends.mysql.session import MySQLSession
 
 PREFIX = "automigrate_ext_"
-#: Source: https://mariadb.com/kb/en/identifier-names/
-LONGEST_NAME = 64
 DATABASE = "SELECT DATABASE(), @@character_set_database, @@collation_database, CURRENT_USER()"
 DROP_DATABASE = "DROP DATABASE IF EXISTS {name}"
 CREATE_DATABASE = "CREATE DATABASE {name} CHARACTER SET {charset} COLLATE {collation}"
@@ -126,7 +122,7 @@ class MySQLRehearsal(Rehearsal):
         with self.connection.cursor() as cursor:
             cursor.execute(DATABASE)
             database, charset, collation, role = cursor.fetchone()
-        name = stage_name(database)
+        name = prefixed(PREFIX, database)
         quoted = self.connection.ops.quote_name(name)
         stage = self.connection.copy()
         stage.settings_dict["NAME"] = ""
@@ -170,22 +166,13 @@ class MySQLRehearsal(Rehearsal):
     def prepare(self, stage: BaseDatabaseWrapper) -> None:
         """Give the session the settings of a run, and those of the run's session on which definitions depend."""
         server = server_of(self.connection)
-        names = server.definition_settings
-        with self.connection.cursor() as cursor:
-            cursor.execute(READ.format(names=", ".join(f"@@SESSION.{name}" for name in names)))
-            values = dict(zip(names, cursor.fetchone(), strict=True))
+        values = read(self.connection, server.definition_settings)
         put(stage, {**SETTINGS, **server.settings, **values})
 
     def wait_for_stage(self, stage: BaseDatabaseWrapper, name: str) -> None:
         """Keep other rehearsals in the same database out until the connection ends. Raises `LockNotAvailable`."""
-
-        def attempt(_: float) -> bool:
-            with stage.cursor() as cursor:
-                cursor.execute(TRY_LOCK, [lock_name(name)])
-                return bool(cursor.fetchone()[0])
-
         self.session.wait(
-            attempt,
+            lambda _: try_lock_of(stage, name),
             limit=self.session.patience.lock_wait,
             spells=growing(self.session.first_pause),
             describe=lambda: WAITS.format(name=name),
@@ -217,12 +204,6 @@ def is_of_another(stage: BaseDatabaseWrapper, name: str) -> bool:
         cursor.execute(TABLES_OF, [name])
         tables = {table for (table,) in cursor.fetchall()}
     return bool(tables) and MARK not in tables
-
-
-def stage_name(database: str) -> str:
-    """Return the name of the database in which the plans for a database are rehearsed."""
-    name = f"{PREFIX}{database}"
-    return name if len(name) <= LONGEST_NAME else PREFIX + hashlib.sha256(database.encode()).hexdigest()[:32]
 
 
 def copy(stage: BaseDatabaseWrapper, definitions: Sequence[str]) -> None:

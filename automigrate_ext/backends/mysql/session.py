@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from functools import partial
 
@@ -177,9 +177,7 @@ class MySQLSession(RenamingSession):
 @contextmanager
 def settings(connection: BaseDatabaseWrapper, wanted: Mapping[str, str | int | float]) -> Iterator[None]:
     """Give the session these settings while the block runs, and afterwards those before."""
-    with connection.cursor() as cursor:
-        cursor.execute(READ.format(names=", ".join(f"@@SESSION.{name}" for name in wanted)))
-        before = dict(zip(wanted, cursor.fetchone(), strict=True))
+    before = read(connection, wanted)
     differing = {name: value for name, value in wanted.items() if before[name] != value}
     if not differing:
         yield
@@ -193,6 +191,13 @@ def settings(connection: BaseDatabaseWrapper, wanted: Mapping[str, str | int | f
             put(connection, {name: before[name] for name in differing})
         raise
     put(connection, {name: before[name] for name in differing})
+
+
+def read(connection: BaseDatabaseWrapper, names: Collection[str]) -> dict[str, str | int | float]:
+    """Return variables of the session, by their names."""
+    with connection.cursor() as cursor:
+        cursor.execute(READ.format(names=", ".join(f"@@SESSION.{name}" for name in names)))
+        return dict(zip(names, cursor.fetchone(), strict=True))
 
 
 def put(connection: BaseDatabaseWrapper, wanted: Mapping[str, str | int | float]) -> None:
@@ -224,16 +229,26 @@ def is_in_cluster(connection: BaseDatabaseWrapper) -> bool:
 
 def lock_name(database: str) -> str:
     """Return the name of the lock that keeps out a second run on a database."""
-    name = LOCK_PREFIX + database
+    return prefixed(LOCK_PREFIX, database)
+
+
+def prefixed(prefix: str, database: str) -> str:
+    """Return a name that begins with the prefix, and is another one for each database."""
+    name = prefix + database
     if len(name) <= LONGEST_NAME:
         return name
-    return LOCK_PREFIX + hashlib.sha256(database.encode()).hexdigest()[: LONGEST_NAME - len(LOCK_PREFIX)]
+    return prefix + hashlib.sha256(database.encode()).hexdigest()[: LONGEST_NAME - len(prefix)]
 
 
 def try_lock(connection: BaseDatabaseWrapper) -> bool:
     """Take the lock, unless another session has it; a session may take it more than once."""
+    return try_lock_of(connection, str(connection.settings_dict["NAME"]))
+
+
+def try_lock_of(connection: BaseDatabaseWrapper, database: str) -> bool:
+    """Take the lock of a database, be it another one than the connection's, unless another session has it."""
     with connection.cursor() as cursor:
-        cursor.execute(TRY_LOCK, [lock_name(str(connection.settings_dict["NAME"]))])
+        cursor.execute(TRY_LOCK, [lock_name(database)])
         return bool(cursor.fetchone()[0])
 
 

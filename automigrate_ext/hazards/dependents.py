@@ -74,11 +74,7 @@ def with_dependents(
     judgement: Judgement, parts: Sequence[Part], found: Mapping[Part, Sequence[Dependent]]
 ) -> Judgement:
     """Return the judgement, refused if anything depends on the parts; other reasons for a refusal stay."""
-    hazards = tuple(dependent_hazard(part, found[part]) for part in parts if part in found)
-    if not hazards:
-        return judgement
-    others = judgement.hazards if judgement.verdict is Verdict.REFUSE else ()
-    return Judgement(change=judgement.change, verdict=Verdict.REFUSE, hazards=(*others, *hazards))
+    return judgement.against(dependent_hazard(part, found[part]) for part in parts if part in found)
 
 
 def dependent_hazard(part: Part, dependents: Sequence[Dependent]) -> Hazard:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from dataclasses import replace as evolve
 
@@ -125,7 +125,7 @@ class Judge:
         against: defaultdict[int, list[Hazard]] = defaultdict(list)
         for inquiry in staying:
             against[id(inquiry.change)] += self.conclude(inquiry, answers).hazards
-        judgements = tuple(with_hazards(self.conclude(i, answers), against[id(i.change)]) for i in inquiries)
+        judgements = tuple(self.conclude(i, answers).against(against[id(i.change)]) for i in inquiries)
         judgements = refuse_dependents(self.backend, self.current, self.desired, judgements)
         judgements = refuse_values(self.backend, judgements, self.fills, self.field_name)
         applied: list[Change] = []
@@ -524,14 +524,6 @@ class Judge:
             return self.refuse(change, self.hazard(question, HazardCode.ORPHANS, message, answer.rows, remedy))
 
         return Inquiry(change=change, question=question, conclude=conclude)
-
-
-def with_hazards(judgement: Judgement, hazards: Sequence[Hazard]) -> Judgement:
-    """Return the judgement with further reasons to refuse the change, if there are any."""
-    if not hazards:
-        return judgement
-    known = judgement.hazards if judgement.verdict is Verdict.REFUSE else ()
-    return evolve(judgement, verdict=Verdict.REFUSE, hazards=(*known, *hazards))
 
 
 def judged(judgement: Judgement) -> Inquiry:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace as evolve
 
 from automigrate_ext.backends.base import Backend
 from automigrate_ext.backends.rehearsal import Objection
@@ -64,7 +63,7 @@ def refuse_unaccepted(
             message = f"{message.removesuffix('.')}. It was asked for: {objection.sql}"
         hazard = Hazard(code=HazardCode.NOT_ACCEPTED, message=message, remedy=BY_HAND)
         against[id(judgement_of(change, judgements))].append(hazard)
-    return tuple(refused(judgement, against[id(judgement)]) for judgement in judgements)
+    return tuple(judgement.against(against[id(judgement)]) for judgement in judgements)
 
 
 def culprit(backend: Backend, work_of: Callable[[Sequence[Change]], Work], work: Work, objection: Objection) -> Change:
@@ -97,7 +96,3 @@ def judgement_of(change: Change, judgements: Iterable[Judgement]) -> Judgement:
         if judgement.change is change or change in instead:
             return judgement
     return of_table[0]
-
-
-def refused(judgement: Judgement, hazards: Sequence[Hazard]) -> Judgement:
-    return evolve(judgement, verdict=Verdict.REFUSE, hazards=tuple(hazards)) if hazards else judgement

@@ -80,5 +80,4 @@ def refuse(judgement: Judgement, faults: Mapping[TableColumn, str], field_name: 
         message=faults[change.table, change.new.name],
         remedy=f"Correct it in the model, or pass --default {field_name(change.table, change.new.name)}=VALUE.",
     )
-    known = judgement.hazards if judgement.verdict is Verdict.REFUSE else ()
-    return evolve(judgement, verdict=Verdict.REFUSE, hazards=(*known, hazard))
+    return judgement.against([hazard])

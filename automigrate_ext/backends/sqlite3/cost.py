@@ -24,7 +24,7 @@ class SQLiteCost(Cost):
 
     def triggers(self, work: Work, tables: Collection[str]) -> Mapping[str, Sequence[str]]:
         compiler = self.backend.compiler(work)
-        updated = {step.table for step in self.backend.compile(work) if step.updates_rows}
+        updated = {step.table for step in compiler.steps() if step.updates_rows}
         return {
             name: [trigger.name for trigger in compiler.alteration(name, compiler.by_table[name]).triggers]
             for name in tables

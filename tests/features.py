@@ -80,6 +80,11 @@ FEATURES: dict[str, tuple[Callable[[Connection], bool], str]] = {
         is_postgresql_18,
         "PostgreSQL has NOT ENFORCED, and NOT NULL that is not valid, since version 18",
     ),
+    "types that limit values": (is_any_of("postgresql", "mysql"), "SQLite stores values of any size in any column"),
+    "JSON in texts": (
+        lambda connection: connection.vendor == "sqlite" and not is_generic(connection),
+        "only SQLite reads documents out of texts, and fails at what is none",
+    ),
     "comments": (feature("supports_comments"), "SQLite keeps no comments"),
     "tablespaces": (feature("supports_tablespaces"), "SQLite has no tablespaces, and Django knows none of MariaDB's"),
     "partial indexes": (

@@ -17,7 +17,7 @@ from automigrate_ext.backends.faults import Faults
 from automigrate_ext.backends.filler import Filler
 from automigrate_ext.backends.naming import is_generated_name
 from automigrate_ext.backends.rehearsal import Rehearsal
-from automigrate_ext.backends.rows import Rows
+from automigrate_ext.backends.rows import Rows, Source
 from automigrate_ext.backends.session import RunSession
 from automigrate_ext.backends.work import Dependent, Loss, Part, Reference, Step, Work
 from automigrate_ext.declared.blueprint import Blueprint, draw
@@ -287,12 +287,13 @@ class Backend(ABC):
         """Return a column with what it takes from its table, as far as that decides how its values compare."""
         return column
 
-    def why_unfit(self, values: Sequence[tuple[str, Column, str]]) -> str:
+    def why_unfit(self, values: Sequence[tuple[str, Column, str]], source: Source | None = None) -> str:
         """Return the server's message if one of the columns does not take its value, which is SQL; else "".
 
-        By default the server is not asked.
+        With a source, the value is what each of its rows gives. Raises `TookTooLong`. By default only that is asked,
+        and whether the server can compute it: no type is tried.
         """
-        return ""
+        return self.rows.why_not_computed([value for *_, value in values], source) if source else ""
 
     def typed(self, column: Column, value: str) -> str:
         """Return a value, as SQL, with the type and collation that it is to have in the column."""

@@ -346,6 +346,19 @@ class Rows:
                 raise
             return Answer(error=str(error))
 
+    def why_not_computed(self, values: Sequence[str], source: Source) -> str:
+        """Return the server's message where it cannot compute one of the values for a row; else "".
+
+        Raises `TookTooLong`.
+        """
+        try:
+            self.try_row(COUNT.format(terms=", ".join(f"count({value})" for value in values), source=source.sql))
+        except DatabaseError as error:
+            if self.faults.is_fault(error):
+                raise
+            return self.faults.words(error)
+        return ""
+
     def count_sql(self, question: Question) -> str:
         """Return the query that counts the rows or groups of a question."""
         return (COUNT_GROUPS if question.keys else COUNT_ALONE).format(

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from automigrate_ext.backends.base import Backend
 from automigrate_ext.backends.work import Dependent, Part
 from automigrate_ext.plan.codes import HazardCode
-from automigrate_ext.plan.plan import Hazard, Judgement, Verdict
+from automigrate_ext.plan.plan import Hazard, Judgement, Verdict, refused_for
 from automigrate_ext.schema.changes import (
     AlterColumn,
     AlterPrimaryKey,
@@ -74,7 +74,7 @@ def with_dependents(
     judgement: Judgement, parts: Sequence[Part], found: Mapping[Part, Sequence[Dependent]]
 ) -> Judgement:
     """Return the judgement, refused if anything depends on the parts; other reasons for a refusal stay."""
-    return judgement.against(dependent_hazard(part, found[part]) for part in parts if part in found)
+    return refused_for(judgement, (dependent_hazard(part, found[part]) for part in parts if part in found))
 
 
 def dependent_hazard(part: Part, dependents: Sequence[Dependent]) -> Hazard:

@@ -14,10 +14,10 @@ from automigrate_ext.backends.work import Fill
 from automigrate_ext.hazards.dependents import refuse_dependents
 from automigrate_ext.hazards.forecast import Forecast
 from automigrate_ext.hazards.links import Retargeting, pointing, remake, retargeted
-from automigrate_ext.hazards.values import refuse_values
+from automigrate_ext.hazards.values import COUNT_ON, refuse_computed, refuse_values
 from automigrate_ext.hazards.withholding import is_withheld, keeping, pointed_at_from_outside
 from automigrate_ext.plan.codes import HazardCode
-from automigrate_ext.plan.plan import Hazard, Judgement, Verdict
+from automigrate_ext.plan.plan import Hazard, Judgement, Verdict, refused_for
 from automigrate_ext.schema.changes import (
     AddColumn,
     AddConstraint,
@@ -50,7 +50,6 @@ UNLINK = (
     "If a model was renamed, say so with --rename; else pass --accept-data-loss (accept_data_loss=True) to make the "
     "table again without these rows."
 )
-COUNT_ON = "Pass --count-timeout with more seconds (count_timeout=), or 0 for no limit."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,9 +124,10 @@ class Judge:
         against: defaultdict[int, list[Hazard]] = defaultdict(list)
         for inquiry in staying:
             against[id(inquiry.change)] += self.conclude(inquiry, answers).hazards
-        judgements = tuple(self.conclude(i, answers).against(against[id(i.change)]) for i in inquiries)
+        judgements = tuple(refused_for(self.conclude(i, answers), against[id(i.change)]) for i in inquiries)
         judgements = refuse_dependents(self.backend, self.current, self.desired, judgements)
         judgements = refuse_values(self.backend, judgements, self.fills, self.field_name)
+        judgements = refuse_computed(self.backend, self.forecast, judgements)
         applied: list[Change] = []
         for judgement in judgements:
             if judgement.verdict is Verdict.APPLY:

@@ -10,7 +10,7 @@ from automigrate_ext.backends.rehearsal import Objection
 from automigrate_ext.backends.work import Step, Work
 from automigrate_ext.hazards.withholding import keeping
 from automigrate_ext.plan.codes import HazardCode
-from automigrate_ext.plan.plan import Hazard, Judgement, Verdict
+from automigrate_ext.plan.plan import Hazard, Judgement, Verdict, refused_for
 from automigrate_ext.schema.changes import (
     AddColumn,
     AddConstraint,
@@ -63,7 +63,7 @@ def refuse_unaccepted(
             message = f"{message.removesuffix('.')}. It was asked for: {objection.sql}"
         hazard = Hazard(code=HazardCode.NOT_ACCEPTED, message=message, remedy=BY_HAND)
         against[id(judgement_of(change, judgements))].append(hazard)
-    return tuple(judgement.against(against[id(judgement)]) for judgement in judgements)
+    return tuple(refused_for(judgement, against[id(judgement)]) for judgement in judgements)
 
 
 def culprit(backend: Backend, work_of: Callable[[Sequence[Change]], Work], work: Work, objection: Objection) -> Change:

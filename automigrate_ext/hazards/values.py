@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Mapping, MutableMapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace as evolve
 
 from automigrate_ext.backends.base import Backend
+from automigrate_ext.backends.rows import TookTooLong
 from automigrate_ext.backends.work import Fill
 from automigrate_ext.exceptions import UnusableValue
+from automigrate_ext.hazards.forecast import Forecast
 from automigrate_ext.plan.codes import HazardCode
-from automigrate_ext.plan.plan import Hazard, Judgement, Verdict
+from automigrate_ext.plan.plan import Hazard, Judgement, Verdict, refused_for
 from automigrate_ext.schema.changes import AddColumn, AlterColumn
 from automigrate_ext.schema.nouns import Column
 
 TableColumn = tuple[str, str]
+
+COUNT_ON = "Pass --count-timeout with more seconds (count_timeout=), or 0 for no limit."
 
 
 def refuse_values(
@@ -70,6 +75,71 @@ def misfits(backend: Backend, values: Mapping[TableColumn, tuple[Column, str]]) 
     return {key: words for key, value in tried.items() if (words := backend.why_unfit([value]))}
 
 
+def refuse_computed(backend: Backend, forecast: Forecast, judgements: Sequence[Judgement]) -> tuple[Judgement, ...]:
+    """Refuse the changes after which a generated column would not take what its expression gives for some row.
+
+    These are new ones, and those that are computed again as their expression or a column that it reads changes.
+    """
+    hazards: defaultdict[int, list[Hazard]] = defaultdict(list)
+    for table, future in forecast.futures.items():
+        applied = [j for j in judgements if j.change.table == table and j.verdict is Verdict.APPLY]
+        causes = {name: cause for name in future.generated if (cause := cause_of(applied, name, forecast))}
+        for name, hazard in not_taken(backend, forecast, table, causes).items():
+            hazards[id(causes[name])].append(hazard)
+    return tuple(refused_for(judgement, hazards[id(judgement)]) for judgement in judgements)
+
+
+def cause_of(judgements: Sequence[Judgement], name: str, forecast: Forecast) -> Judgement | None:
+    """Return the judgement on the change for which a generated column is computed, of those on its table, or None."""
+    for judgement in judgements:
+        match judgement.change:
+            case AddColumn(new=new) | AlterColumn(new=new) if new.name == name:
+                return judgement
+    for judgement in judgements:
+        match judgement.change:
+            case AlterColumn(table=table, new=new) if name in forecast.moved(table, new.name):
+                return judgement
+    return None
+
+
+def not_taken(backend: Backend, forecast: Forecast, table: str, causes: Mapping[str, Judgement]) -> dict[str, Hazard]:
+    """Return the hazards of a table's generated columns that do not take what their expressions give."""
+    known = [name for name in causes if forecast.is_known(table, [name])]
+    columns = {name: column for name in known if (column := column_after(forecast, table, causes[name], name))}
+    source = forecast.source(table, columns)
+    tried = {name: (table, column, backend.rows.quote(name)) for name, column in columns.items()}
+    try:
+        if not tried or not backend.why_unfit(list(tried.values()), source):
+            return {}
+        found = {name: words for name, value in tried.items() if (words := backend.why_unfit([value], source))}
+    except TookTooLong:
+        return {name: not_computed(table, column) for name, column in columns.items()}
+    return {name: misfit(table, columns[name], words) for name, words in found.items()}
+
+
+def column_after(forecast: Forecast, table: str, cause: Judgement, name: str) -> Column | None:
+    """Return a generated column as the changes leave it."""
+    change = cause.change
+    if isinstance(change, (AddColumn, AlterColumn)) and change.new.name == name:
+        return change.new
+    return forecast.current.tables[table].column(name)
+
+
+def misfit(table: str, column: Column, words: str) -> Hazard:
+    """Return the hazard of a generated column for which a row gives what it does not take."""
+    return Hazard(
+        code=HazardCode.CAST_FAILS,
+        message=f"Column {table}.{column.name}, which is {column.type}, does not take what a row gives for it: {words}",
+        remedy="Change the values first, or give the field another output_field.",
+    )
+
+
+def not_computed(table: str, column: Column) -> Hazard:
+    """Return the hazard of a generated column whose values were not computed within the time."""
+    message = f"Whether {table}.{column.name} takes what each row gives for it was not found out in time"
+    return Hazard(code=HazardCode.NOT_COUNTED, message=message, remedy=COUNT_ON)
+
+
 def refuse(judgement: Judgement, faults: Mapping[TableColumn, str], field_name: Callable[[str, str], str]) -> Judgement:
     """Refuse a change whose rows have no value that could be used."""
     change = judgement.change
@@ -80,4 +150,4 @@ def refuse(judgement: Judgement, faults: Mapping[TableColumn, str], field_name: 
         message=faults[change.table, change.new.name],
         remedy=f"Correct it in the model, or pass --default {field_name(change.table, change.new.name)}=VALUE.",
     )
-    return judgement.against([hazard])
+    return refused_for(judgement, [hazard])

@@ -66,13 +66,14 @@ class Judgement:
     verdict: Verdict = Verdict.APPLY
     hazards: tuple[Hazard, ...] = ()
 
-    def against(self, hazards: Iterable[Hazard]) -> Judgement:
-        """Return the judgement with further reasons to refuse the change, if there are any."""
-        further = tuple(hazards)
-        if not further:
-            return self
-        known = self.hazards if self.verdict is Verdict.REFUSE else ()
-        return Judgement(change=self.change, verdict=Verdict.REFUSE, hazards=(*known, *further))
+
+def refused_for(judgement: Judgement, hazards: Iterable[Hazard]) -> Judgement:
+    """Return the judgement with further reasons to refuse its change, or itself where there are none."""
+    further = tuple(hazards)
+    if not further:
+        return judgement
+    known = judgement.hazards if judgement.verdict is Verdict.REFUSE else ()
+    return Judgement(change=judgement.change, verdict=Verdict.REFUSE, hazards=(*known, *further))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,9 +1,12 @@
 """Generated columns: stored and virtual ones added, changed, made plain; what they read retyped."""
 
+import re
+
 import pytest
 from django.db import models
 from django.db.models import F, Q, Value
-from django.db.models.functions import Coalesce, Concat, Lower, Upper
+from django.db.models.fields.json import KT
+from django.db.models.functions import Coalesce, Concat, Lower, NullIf, Upper
 
 from tests.acceptance.helper import item
 from tests.features import need
@@ -249,3 +252,67 @@ def test_rule_over_what_is_computed_from_filled_values_refused(case, name):
     rows = {"Item": [{"name": "a", "size": None}, {"name": "b", "size": None}, {"name": "c", "size": -3}]}
     plan = case.refused(before, after, rows, code)
     assert plan.refused[0].hazards[0].samples == ((1,), (2,))
+
+
+UNFIT = {
+    "out of range": (F("size") * 2, models.IntegerField()),
+    "too many digits": (F("size") * 2, models.DecimalField(max_digits=6, decimal_places=2)),
+    "too long": (Concat("name", Value("cdefghij")), models.CharField(max_length=8)),
+}
+BIG = {"Item": [{"name": "a", "size": 2}, {"name": "b", "size": 2**31 - 1}]}
+BIG_SIZE = models.BigIntegerField()
+
+
+@pytest.mark.parametrize("name", UNFIT)
+def test_new_generated_column_that_does_not_take_what_a_row_gives_refused(case, kind, name):
+    need(case.connection, "types that limit values")
+    after = state(generated(kind, *UNFIT[name]), size=BIG_SIZE)
+    plan = case.refused(state(size=BIG_SIZE), after, BIG, "cast-fails")
+    message = plan.refused[0].hazards[0].message
+    assert "shop_item.made, which is" in message
+    assert re.search("out of range|overflow|too long", message, re.IGNORECASE)
+
+
+@pytest.mark.parametrize("name", UNFIT)
+def test_expression_that_gives_what_the_column_does_not_take_refused(case, kind, name):
+    need(case.connection, "types that limit values")
+    expression, output = UNFIT[name]
+    fits = Value("a") if isinstance(output, models.CharField) else F("size") * 0
+    before = state(generated(kind, fits, output), size=BIG_SIZE)
+    case.refused(before, state(generated(kind, expression, output), size=BIG_SIZE), BIG, "cast-fails")
+
+
+def test_fill_from_which_a_generated_column_gets_what_it_does_not_take_refused(case, kind):
+    need(case.connection, "types that limit values")
+    made = generated(kind, F("size") * 2, models.IntegerField(null=True))
+    before = state(made, size=models.BigIntegerField(null=True))
+    after = state(made, size=models.BigIntegerField(default=2**31 - 1))
+    case.refused(before, after, {"Item": [{"name": "a", "size": None}, {"name": "b", "size": 2}]}, "cast-fails")
+
+
+def test_two_generated_columns_of_which_one_takes_what_rows_give(case, kind):
+    need(case.connection, "types that limit values")
+    after = item(
+        name=models.CharField(max_length=20),
+        size=BIG_SIZE,
+        made=generated(kind, F("size") * 2, models.BigIntegerField()),
+        less=generated(kind, F("size") * 2, models.SmallIntegerField()),
+    )
+    plan = case.refused(state(size=BIG_SIZE), after, BIG, "cast-fails")
+    assert [judgement.change.new.name for judgement in plan.refused] == ["less"]
+
+
+@pytest.mark.parametrize("expression", [F("size") * 2, NullIf("size", Value(2))], ids=["twice", "null"])
+def test_new_generated_column_that_takes_what_all_rows_give(case, kind, expression):
+    rows = {"Item": [{"name": "a", "size": 2}, {"name": "b", "size": 2**30 - 1}]}
+    case.update(state(size=BIG_SIZE), state(generated(kind, expression), size=BIG_SIZE), rows)
+
+
+def test_generated_column_that_the_server_cannot_compute_for_a_row_refused(case, kind):
+    """SQLite's JSON functions fail at a text that is none; the others have a type for it."""
+    need(case.connection, "JSON in texts")
+    size = models.TextField()
+    made = generated(kind, KT("size__a"), models.TextField())
+    rows = {"Item": [{"name": "a", "size": "{}"}, {"name": "b", "size": "no JSON"}]}
+    plan = case.refused(state(size=size), state(made, size=size), rows, "cast-fails")
+    assert "malformed JSON" in plan.refused[0].hazards[0].message

@@ -34,6 +34,7 @@ from automigrate_ext.backends.mysql.server import Server, server_of
 from automigrate_ext.backends.mysql.session import SCRIPT_SETTINGS, MySQLSession
 from automigrate_ext.backends.mysql.storage import Storage
 from automigrate_ext.backends.naming import noun_columns
+from automigrate_ext.backends.rows import Source
 from automigrate_ext.backends.work import Dependent, Loss, Part, Reference, Step, Work
 from automigrate_ext.declared.blueprint import Blueprint, draw
 from automigrate_ext.declared.editor import collecting_editor
@@ -56,6 +57,9 @@ SERVER_NAMED = re.compile(r"^(CONSTRAINT_\d+|.*_chk_\d+)$")
 # None of these commits a transaction.
 MAKE_TRIED = "CREATE TEMPORARY TABLE automigrate_ext_tried ({columns})"
 TRY_VALUES = "INSERT INTO automigrate_ext_tried VALUES ({values})"
+# What each row gives is converted, and none but the first is kept.
+TRY_ROWS = "INSERT INTO automigrate_ext_tried SELECT {values}, 1 FROM {source} AS asked ON DUPLICATE KEY UPDATE one = 1"
+ONE = "one int PRIMARY KEY"
 DROP_TRIED = "DROP TEMPORARY TABLE IF EXISTS automigrate_ext_tried"
 
 
@@ -354,12 +358,15 @@ class MySQLBackend(Backend):
     def count_lost(self, table: Table, old: Column, new: Column) -> Loss:
         return hazards.count_lost(self.rows, table, old, new)
 
-    def why_unfit(self, values: Sequence[tuple[str, Column, str]]) -> str:
+    def why_unfit(self, values: Sequence[tuple[str, Column, str]], source: Source | None = None) -> str:
         plain = (hazards.plain(self.in_table(table, column)) for table, column, _ in values)
-        columns = ", ".join(f"c{number} {schema.define(column)}" for number, column in enumerate(plain))
-        self.session.execute(MAKE_TRIED.format(columns=columns))
+        columns = [f"c{number} {schema.define(column)}" for number, column in enumerate(plain)]
+        tried = ", ".join(value for *_, value in values)
+        insert = TRY_ROWS.format(values=tried, source=source.sql) if source else TRY_VALUES.format(values=tried)
+        self.session.execute(MAKE_TRIED.format(columns=", ".join([*columns, ONE] if source else columns)))
         try:
-            self.session.execute(TRY_VALUES.format(values=", ".join(value for *_, value in values)))
+            with self.session.limited(self.rows.limit):
+                self.session.execute(insert)
         except Error as error:
             if self.faults.is_fault(error):
                 raise

@@ -38,6 +38,7 @@ from automigrate_ext.backends.postgresql.filler import PostgreSQLFiller
 from automigrate_ext.backends.postgresql.names import identifier
 from automigrate_ext.backends.postgresql.rehearsal import PostgreSQLRehearsal
 from automigrate_ext.backends.postgresql.session import PostgreSQLSession
+from automigrate_ext.backends.rows import Source
 from automigrate_ext.backends.work import Dependent, Loss, Part, Reference, Step, Work
 from automigrate_ext.declared.blueprint import Blueprint
 from automigrate_ext.declared.editor import collecting_editor
@@ -81,6 +82,11 @@ WHERE found.bare AND found.nspname IS DISTINCT FROM current_schema() OR found.nt
 # As a column takes them, and not as a cast does, which cuts texts off.
 MAKE_TRIED = "CREATE TEMPORARY TABLE automigrate_ext_tried ({columns})"
 TRY_VALUES = "INSERT INTO pg_temp.automigrate_ext_tried VALUES ({values})"
+# What each row gives is converted, and none but the first is kept.
+TRY_ROWS = (
+    "INSERT INTO pg_temp.automigrate_ext_tried SELECT {values}, 1 FROM {source} AS asked ON CONFLICT (one) DO NOTHING"
+)
+ONE = "one integer PRIMARY KEY"
 FIRST_SCHEMA = "SELECT current_schema()"
 # The server passes over schemas of the search path that are not there, and those that the role may not use.
 HIDDEN_SCHEMAS = """
@@ -293,12 +299,15 @@ class PostgreSQLBackend(Backend):
     def count_lost(self, table: Table, old: Column, new: Column) -> Loss:
         return hazards.count_lost(self.rows, table, old, new)
 
-    def why_unfit(self, values: Sequence[tuple[str, Column, str]]) -> str:
-        columns = ", ".join(f"c{number} {column.type}" for number, (_, column, _) in enumerate(values))
+    def why_unfit(self, values: Sequence[tuple[str, Column, str]], source: Source | None = None) -> str:
+        columns = [f"c{number} {column.type}" for number, (_, column, _) in enumerate(values)]
+        tried = ", ".join(value for *_, value in values)
+        insert = TRY_ROWS.format(values=tried, source=source.sql) if source else TRY_VALUES.format(values=tried)
         try:
             with transaction.atomic(using=self.connection.alias):
-                self.session.execute(MAKE_TRIED.format(columns=columns))
-                self.session.execute(TRY_VALUES.format(values=", ".join(value for *_, value in values)))
+                self.session.execute(MAKE_TRIED.format(columns=", ".join([*columns, ONE] if source else columns)))
+                with self.session.limited(self.rows.limit):
+                    self.session.execute(insert)
                 transaction.set_rollback(True, using=self.connection.alias)
         except Error as error:
             if self.faults.is_fault(error):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace as evolve
+from functools import partial
 from typing import Any, TypedDict, Unpack, overload
 
 from asgiref.sync import sync_to_async
@@ -21,6 +22,8 @@ from automigrate_ext.plan.saved import SavedPlan, read_plan, read_plans
 from automigrate_ext.run.options import COUNT_TIMEOUT, Ask, Options
 from automigrate_ext.run.rebuild import Rebuild
 from automigrate_ext.run.several import on_each
+from automigrate_ext.run.standing import Standing
+from automigrate_ext.run.unchanged import unchanged
 from automigrate_ext.run.update import Update
 
 Aliases = list[str] | tuple[str, ...]
@@ -35,6 +38,7 @@ class LookOptions(TypedDict, total=False):
     accept_data_loss: bool
     count_timeout: float | None
     prune: bool
+    fingerprint: bool
 
 
 class RunOptions(TypedDict, total=False):
@@ -82,6 +86,7 @@ def autoupdate(
     accept_data_loss: bool = False,
     count_timeout: float | None = COUNT_TIMEOUT,
     prune: bool = False,
+    fingerprint: bool = True,
     dry_run: bool = False,
     record_migrations: bool = False,
     verbosity: int = 0,
@@ -99,9 +104,10 @@ def autoupdate(
     models of the database, an empty list none. `renames` maps "app.Model.field" to the field's new name,
     "app.Model" to the model's, "table" and "table.column" to new names in the database; `defaults` are
     one-off values for rows that have none, by "app.Model.field"; `count_timeout` is how many seconds a query to
-    the rows may take, 0 or None for any. `lock_wait` and `lock_timeout` are the seconds for which to wait for another
-    run and for locks on tables, None being without end; `notify` is called with a line of text when that takes more
-    than a second. `progress` is called with a `RunProgress` before each statement and after each batch of rows; an
+    the rows may take, 0 or None for any. Without `fingerprint` the tables are compared even where the record shows
+    that nothing has changed since the last run. `lock_wait` and `lock_timeout` are the seconds for which to wait for
+    another run and for locks on tables, None being without end; `notify` is called with a line of text when that takes
+    more than a second. `progress` is called with a `RunProgress` before each statement and after each batch of rows; an
     exception from it ends and undoes the run. `ask` is shown the plan before a run that would do something, and its
     answers are added to `renames` and `defaults`. Returns the plan that was carried out, or with `dry_run` would be.
 
@@ -119,6 +125,7 @@ def autoupdate(
         accept_data_loss=accept_data_loss,
         count_timeout=count_timeout,
         prune=prune,
+        fingerprint=fingerprint,
         record_migrations=record_migrations,
         verbosity=verbosity,
         interactive=interactive,
@@ -150,6 +157,7 @@ def make_plan(
     accept_data_loss: bool = False,
     count_timeout: float | None = COUNT_TIMEOUT,
     prune: bool = False,
+    fingerprint: bool = True,
 ) -> Plan | Plans:
     """Return the plan that `autoupdate` would carry out, and change nothing. See `autoupdate` for the arguments."""
     options = Options(
@@ -158,6 +166,7 @@ def make_plan(
         accept_data_loss=accept_data_loss,
         count_timeout=count_timeout,
         prune=prune,
+        fingerprint=fingerprint,
     )
     return on(using, models, apps, lambda selection: update_one(selection, options, dry_run=True))
 
@@ -262,24 +271,36 @@ def forbid_unknown_alias(saved: SavedPlan) -> None:
         raise UnusablePlan(f"The plan was made for the database {saved.alias!r}, which is not in DATABASES.")
 
 
-def is_actual(models: Models = None, *, using: str | Aliases = DEFAULT_DB_ALIAS, apps: Apps | None = None) -> bool:
-    """Return whether the tables match the models, so that `autoupdate` would do nothing; reads no rows.
+def is_actual(
+    models: Models = None,
+    *,
+    using: str | Aliases = DEFAULT_DB_ALIAS,
+    apps: Apps | None = None,
+    fingerprint: bool = True,
+) -> bool:
+    """Return whether the tables match the models, so that `autoupdate` would do nothing.
 
-    For several databases, return whether all match.
+    Reads no rows, but where some are all that keeps a column or table. For several databases, return whether all match.
+    Without `fingerprint` the tables are compared in any case.
     """
+    decide = partial(is_one_actual, fingerprint=fingerprint)
     if isinstance(using, str):
-        return is_one_actual(select(models, using, apps or global_apps))
-    return all(on_each(select_all(models, using, apps), is_one_actual).values())
+        return decide(select(models, using, apps or global_apps))
+    return all(on_each(select_all(models, using, apps), decide).values())
 
 
-def is_one_actual(selection: Selection) -> bool:
+def is_one_actual(selection: Selection, *, fingerprint: bool = True) -> bool:
     """Return whether the tables of one database match the models."""
-    return not differences(selection)
+    return not differences(selection, fingerprint=fingerprint)
 
 
-def differences(selection: Selection) -> list[str]:
+def differences(selection: Selection, *, fingerprint: bool = True) -> list[str]:
     """Return what `autoupdate` would have to do in one database, in words; reads rows only where they decide."""
-    update = Update(selection, Options())
+    options = Options(fingerprint=fingerprint)
+    standing = Standing(selection, options)
+    if standing.find():
+        return []
+    update = Update(selection, options, standing=standing)
     with update.backend.session.guarded():
         return update.left_to_do()
 
@@ -345,7 +366,12 @@ def select_all(models: Models | Selection, aliases: Iterable[str], apps: Apps | 
 
 def update_one(selection: Selection, options: Options, *, dry_run: bool) -> Plan:
     """Run `autoupdate` on one database; return its plan."""
-    update = Update(selection, options)
+    standing = Standing(selection, options)
+    seal = standing.find()
+    # The values that keep something are counted in a plan.
+    if seal and not (dry_run and seal.kept):
+        return unchanged(standing, seal, lambda: Update(selection, options).current().tables)
+    update = Update(selection, options, standing=standing)
     with update.backend.session.guarded():
         return update.plan() if dry_run else update.run()
 

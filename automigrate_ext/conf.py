@@ -17,7 +17,8 @@ EXTENSIONS, BEFORE, AFTER = "EXTENSIONS", "BEFORE", "AFTER"
 LISTS = (EXTENSIONS, BEFORE, AFTER)
 ON_START = "ON_START"
 WAIT_FOR_DB = "WAIT_FOR_DB"
-KEYS = (RENAMES, *LISTS, ON_START, WAIT_FOR_DB)
+FINGERPRINT = "FINGERPRINT"
+KEYS = (RENAMES, *LISTS, ON_START, WAIT_FOR_DB, FINGERPRINT)
 
 #: The verbs for the start of a server, and the ways to go on if they fail.
 VERBS = ("autoupdate", "automigrate")
@@ -91,6 +92,11 @@ def wait_for_db() -> float:
     return float(given) if is_seconds(given) else 0.0
 
 
+def fingerprint() -> bool:
+    """Return whether fingerprints may take the place of comparisons: unless the setting is False."""
+    return value(FINGERPRINT, True) is not False
+
+
 # Problems
 
 
@@ -109,6 +115,8 @@ def problems() -> Iterator[str]:
         yield from on_start_problems(given[ON_START])
     if not is_seconds(given.get(WAIT_FOR_DB, 0)):
         yield f"AUTOMIGRATE['WAIT_FOR_DB'] has to be a number of seconds, 0 or more, and is {given[WAIT_FOR_DB]!r}."
+    if not isinstance(given.get(FINGERPRINT, True), bool):
+        yield f"AUTOMIGRATE['FINGERPRINT'] has to be True or False, and is {given[FINGERPRINT]!r}."
 
 
 def rename_problems(given: object) -> Iterator[str]:

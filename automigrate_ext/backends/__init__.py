@@ -16,6 +16,7 @@ from automigrate_ext.exceptions import UnsupportedDatabase
 if TYPE_CHECKING:
     from automigrate_ext.backends.base import Backend
     from automigrate_ext.backends.copies import Copies
+    from automigrate_ext.backends.fingerprint import Fingerprints
 
 BACKENDS = {
     "mysql": "automigrate_ext.backends.mysql.backend.MySQLBackend",
@@ -27,6 +28,12 @@ COPIES = {
     "mysql": "automigrate_ext.backends.mysql.copies.MySQLCopies",
     "postgresql": "automigrate_ext.backends.postgresql.copies.PostgreSQLCopies",
     "sqlite": "automigrate_ext.backends.sqlite3.copies.SQLiteCopies",
+}
+#: The classes that take fingerprints of live tables.
+FINGERPRINTS = {
+    "mysql": "automigrate_ext.backends.mysql.fingerprint.MySQLFingerprints",
+    "postgresql": "automigrate_ext.backends.postgresql.fingerprint.PostgreSQLFingerprints",
+    "sqlite": "automigrate_ext.backends.sqlite3.fingerprint.SQLiteFingerprints",
 }
 #: The class that every backend is a subclass of.
 BASE = "automigrate_ext.backends.base.Backend"
@@ -92,6 +99,17 @@ def where(point: EntryPoint) -> str:
     """Return the package of an entry point, and the object that it names."""
     package = point.dist.name if point.dist else "a package"
     return f"{package} ({point.value})"
+
+
+def fingerprints_for(alias: str) -> Fingerprints | None:
+    """Return what takes fingerprints of the tables of a database alias; None where its backend is not one of ours."""
+    connection = connections[alias]
+    engine = str(connection.settings_dict["ENGINE"])
+    is_others = not engine.startswith(DJANGOS) and provided_by_package(engine) is not None
+    if is_others or connection.vendor not in FINGERPRINTS or connection.vendor not in BACKENDS:
+        return None
+    fingerprints: Fingerprints = import_string(FINGERPRINTS[connection.vendor])(connection)
+    return fingerprints
 
 
 def copies_for(connection: BaseDatabaseWrapper, notify: Callable[[str], None]) -> Copies:

@@ -1,13 +1,12 @@
-"""What test databases need besides their tables: copies, a lock on the name of one, and digests of its contents.
+"""What test databases need besides their tables: copies, a lock on the name of one, and counts of its rows.
 
 This module loads nothing of a backend, because tests wait for what is loaded.
 """
 
 from __future__ import annotations
 
-import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Protocol
 from unittest import mock
@@ -88,14 +87,6 @@ class Copies(ABC):
         `last` are copied last of all, so that a copy without them is recognized as incomplete.
         """
 
-    @abstractmethod
-    def tables(self, names: Collection[str]) -> dict[str, str]:
-        """Return a digest of the definition of each of the named tables that exists.
-
-        The digest equals that of an earlier time, or of the database of which this one is a copy, if nothing has
-        changed since.
-        """
-
     def rows(self, names: Collection[str]) -> dict[str, int]:
         """Return the number of rows of those tables that have any; all tables have to exist."""
         ordered, found = sorted(names), {}
@@ -127,8 +118,3 @@ class Copies(ABC):
         while not attempt():
             waiting.pause(pause, lambda: f"Waiting for another run of tests with the database {name!r}")
             pause = min(pause * 1.5, LONGEST_PAUSE)
-
-
-def short(texts: Iterable[str]) -> str:
-    """Return a digest of texts in their order."""
-    return hashlib.sha256("\0".join(texts).encode()).hexdigest()[:32]

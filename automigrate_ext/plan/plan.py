@@ -168,6 +168,7 @@ class Plan:
     alias: str
     vendor: str
     schema: Schema = field(repr=False)
+    known_digest: str = field(default="", repr=False, compare=False)
     judgements: tuple[Judgement, ...] = ()
     statements: tuple[str, ...] = ()
     foreign: tuple[str, ...] = ()
@@ -187,7 +188,7 @@ class Plan:
     @property
     def digest(self) -> str:
         """A short text that identifies the schema of which the plan was made."""
-        return digest(self.schema)
+        return self.known_digest or digest(self.schema)
 
     def judged(self, verdict: Verdict) -> tuple[Judgement, ...]:
         """Return the judgements with this verdict."""

@@ -11,11 +11,10 @@ from django.db import DEFAULT_DB_ALIAS
 from django.db.models import Model
 
 from automigrate_ext import conf
+from automigrate_ext.declared.former_names import ATTRIBUTE, former_names, names_at
 from automigrate_ext.declared.selection import models_of
 from automigrate_ext.exceptions import AutomigrateError
 from automigrate_ext.renames.requested import RenameRequest, Renames, own_fields, quoted
-
-ATTRIBUTE = "former_names"
 
 
 def requests(models: Iterable[type[Model]]) -> list[RenameRequest]:
@@ -41,20 +40,6 @@ def requests_of(model: type[Model]) -> Iterator[RenameRequest]:
             elif key == model._meta.object_name:
                 old = f"{model._meta.app_label}.{name}"
                 yield RenameRequest(old=old, new=str(key), hint=f"The hint {written} for {label}")
-
-
-def former_names(model: type[Model]) -> dict[object, object]:
-    """Return the former names that the model and its bases declare; the nearer class counts."""
-    names: dict[object, object] = {}
-    for base in reversed(model.__mro__):
-        names.update(names_at(base) or {})
-    return names
-
-
-def names_at(base: type) -> Mapping[object, object] | None:
-    """Return the former names that one class declares; a field or method of the attribute's name is no hint."""
-    value = vars(base).get(ATTRIBUTE)
-    return value if isinstance(value, Mapping) else None
 
 
 def as_names(value: object) -> tuple[str, ...]:

@@ -10,7 +10,6 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 from django.apps import apps as global_apps
-from django.apps.registry import Apps
 from django.conf import settings
 from django.db.models import Model
 from django.db.utils import Error
@@ -18,19 +17,22 @@ from django.db.utils import Error
 from automigrate_ext import conf, signals
 from automigrate_ext.backends import backend_for
 from automigrate_ext.backends.base import Backend
+from automigrate_ext.backends.fingerprint import Look
 from automigrate_ext.backends.work import Step
-from automigrate_ext.declared.selection import Selection, is_attached, labels_from_nothing, models_of, registered
+from automigrate_ext.declared.selection import Selection, labels_from_nothing
 from automigrate_ext.exceptions import Interrupted
 from automigrate_ext.plan.cost import Remark
-from automigrate_ext.plan.plan import CodedMigration, HookStep, Judgement, LikelyRename, Plan, Request, Verdict
-from automigrate_ext.run import hooks
+from automigrate_ext.plan.plan import CodedMigration, HookStep, Judgement, LikelyRename, Plan, Verdict
+from automigrate_ext.run import basis, hooks
 from automigrate_ext.run.desired import Desired, read_desired
 from automigrate_ext.run.hooks import Hook
 from automigrate_ext.run.migrations import record_all
 from automigrate_ext.run.options import Options
 from automigrate_ext.run.prerequisites import Prerequisites, as_steps
 from automigrate_ext.run.record import Record
+from automigrate_ext.run.standing import Place, Standing, asks_nothing_special
 from automigrate_ext.run.state import Prepared, State
+from automigrate_ext.run.unchanged import request_of
 from automigrate_ext.run.unrun import coded_migrations
 from automigrate_ext.schema.changes import CreateExtension, CreateTable
 from automigrate_ext.schema.nouns import Schema
@@ -48,11 +50,6 @@ NOT_IN_MIGRATIONS = (
 )
 
 
-def claimed_tables(apps: Apps) -> frozenset[str]:
-    """Return the tables of all models of a registry, managed or not."""
-    return frozenset(model._meta.db_table for model in registered(apps))
-
-
 class Run(ABC):
     """What the two verbs have in common; `command` is the verb.
 
@@ -61,13 +58,16 @@ class Run(ABC):
 
     command: ClassVar[str]
 
-    def __init__(self, selection: Selection, options: Options) -> None:
+    def __init__(self, selection: Selection, options: Options, standing: Standing | None = None) -> None:
         self.selection = selection
         self.options = options
+        self.standing = standing or Standing(selection, options)
+        #: The fingerprint of the tables from before they were compared for the last time.
+        self.sight: Look | None = None
         self.backend: Backend = backend_for(selection.alias)
         self.backend.session.patience = options.patience
         #: The tables of all models of the registry: nobody else's, whatever the run is of.
-        self.claimed = claimed_tables(selection.apps)
+        self.claimed = basis.claimed_tables(selection.apps)
         self.backend.known_names = frozenset(filter(self.backend.has_other_names, self.claimed))
         self.record = Record(self.backend)
         self.before = hooks.load(conf.BEFORE, selection.alias)
@@ -241,14 +241,6 @@ class Run(ABC):
             **self.signal_options(),
         }
 
-    def signals_fingerprint(self) -> str:
-        """Return a text that changes with what receivers of `post_migrate` turn into rows."""
-        return signals.fingerprint(model for model in models_of(self.selection.apps) if self.sends_for(model))
-
-    def sends_for(self, model: Any) -> bool:
-        """Return whether receivers of `post_migrate` see a model in this database."""
-        return model._meta.proxy or is_attached(model, self.selection.alias)
-
     # Plans
 
     def as_plan(
@@ -279,11 +271,11 @@ class Run(ABC):
             foreign=tuple(foreign),
             notes=(*self.selection.notes, *self.backend.notes, *state.notes),
             likely_renames=tuple(likely_renames),
-            opening=self.backend.opening,
-            closing=self.backend.closing,
+            opening=self.backend.opening if statements else (),
+            closing=self.backend.closing if statements else (),
             tables=len(self.desired.schema),
             remarks=tuple(remarks),
-            request=self.request(),
+            request=request_of(self.command, self.selection, self.options),
             migrations=() if refused else tuple(self.unrun_migrations(judgements)),
         )
 
@@ -311,19 +303,6 @@ class Run(ABC):
             *(step.statement for step in entries if step.when == "after"),
         )
 
-    def request(self) -> Request:
-        """Return what was asked for, as far as it decides about the plan."""
-        options = self.options
-        return Request(
-            command=self.command,
-            models=self.selection.labels,
-            renames=options.renames,
-            defaults=options.defaults,
-            accept_data_loss=options.accept_data_loss,
-            prune=options.prune,
-            cascade=options.cascade,
-        )
-
     def conclude(
         self,
         tables: list[OwnedTable],
@@ -336,7 +315,7 @@ class Run(ABC):
 
         `kept` are the columns and tables, in words, that stay though the models do not have them.
         """
-        fingerprint = self.signals_fingerprint() if self.selection.everything else None
+        fingerprint = basis.signals_fingerprint(self.selection) if self.selection.everything else None
         owes_signals = send_signals and not self.backend.undoes_ddl
         self.record.write(tables, gone=gone, signals=fingerprint, owes_signals=owes_signals)
         if self.options.record_migrations:
@@ -352,3 +331,38 @@ class Run(ABC):
         """End a run that has changed something: send `post_run`, and run what comes after the tables."""
         signals.post_run.send(sender=None, plan=prepared.plan, **self.run_signal_options())
         self.run_hooks(prepared.after)
+
+    # The seal
+
+    def prepare_seal(self) -> None:
+        """Take a fingerprint of the tables before they are compared for the last time."""
+        if self.options.seals and self.standing.fingerprints:
+            self.record.create()
+            self.sight = self.standing.look()
+
+    def seal(self, reached: State) -> None:
+        """Record that nothing is left to do, if that is so: see `Standing`."""
+        if self.sight is None or not self.options.seals or not asks_nothing_special(self.options):
+            return
+        if (kept := self.kept_places(reached)) is None or self.due() or self.record.owes_signals():
+            return
+        self.standing.seal(
+            self.sight,
+            kept=tuple(kept),
+            foreign=tuple(self.left_alone(reached)),
+            notes=(*self.backend.notes, *reached.notes),
+            schema=self.digest_of(reached),
+            count=len(self.desired.schema),
+        )
+
+    def kept_places(self, reached: State) -> list[Place] | None:
+        """Return the places whose values keep them in the database; None where a run would find something to do."""
+        return None if reached.changes else []
+
+    def left_alone(self, state: State) -> list[str]:
+        """Return in words what the tables have that no model declares and no run made."""
+        return []
+
+    def digest_of(self, state: State) -> str:
+        """Return the digest of a plan that is made of this state; "" where that is not known."""
+        return ""

@@ -181,6 +181,7 @@ def conclude(run: Run, prepared: Prepared) -> None:
     """Compare with the models again, and record, send and run what ends a run that left nothing over."""
     if prepared.is_done:
         return
+    run.prepare_seal()
     reached = run.read_back(prepared)
     leftover = prepared.leftover(reached)
     if leftover:
@@ -190,6 +191,7 @@ def conclude(run: Run, prepared: Prepared) -> None:
         )
     run.settle(reached)
     run.finish(prepared)
+    run.seal(reached)
 
 
 def targets(changes: Sequence[Change]) -> set[str]:

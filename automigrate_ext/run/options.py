@@ -49,6 +49,8 @@ class Options:
     unless_same: bool = False
     send_signals: bool = True
     looks_at_migrations: bool = True
+    fingerprint: bool = True
+    seals: bool = True
 
     def __post_init__(self) -> None:
         for name in ("count_timeout", "lock_wait", "lock_timeout"):

@@ -7,9 +7,11 @@ from collections.abc import Iterable
 from automigrate_ext.backends.work import Dependent, Reference, Work
 from automigrate_ext.plan.codes import HazardCode
 from automigrate_ext.plan.plan import Hazard, Judgement, Plan, Verdict
+from automigrate_ext.run import basis
 from automigrate_ext.run.base import Run
 from automigrate_ext.run.execute import execute
 from automigrate_ext.run.prerequisites import Prerequisites
+from automigrate_ext.run.standing import Place
 from automigrate_ext.run.state import Prepared, State
 from automigrate_ext.schema.changes import CreateTable, DropTable, plural
 from automigrate_ext.schema.diff import diff
@@ -110,6 +112,11 @@ class Rebuild(Run):
 
     def read_back(self, prepared: Prepared) -> State:
         return self.compare()
+
+    def kept_places(self, reached: State) -> list[Place] | None:
+        """Return no places where the tables of the models are all that there is; else None, as only they were read."""
+        others = self.record.read().tables.keys() - self.claimed
+        return None if reached.changes or others or basis.has_hints(self.selection) else []
 
     def settle(self, reached: State) -> None:
         made = reached.current.tables

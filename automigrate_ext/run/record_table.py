@@ -84,6 +84,11 @@ class RecordTable:
         texts = dict(self.query().filter(name__in=names).values_list("name", "objects_owned"))
         return {name: texts.get(name, "") for name in names}
 
+    def read_notes_of(self, beginning: str) -> dict[str, str]:
+        """Return all notes whose names have this beginning."""
+        notes = self.query().filter(owner="", name__startswith=beginning)
+        return dict(notes.values_list("name", "objects_owned"))
+
     def write_note(self, name: str, text: str) -> None:
         """Insert or replace one note."""
         # One statement where the note exists: tests wait for it twice in each run of a kept database.

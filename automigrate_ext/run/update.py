@@ -15,18 +15,20 @@ from automigrate_ext.backends.work import Fill, Work
 from automigrate_ext.declared.selection import Selection
 from automigrate_ext.hazards.judge import Judge, Verdicts
 from automigrate_ext.hazards.rehearsal import refuse_unaccepted
-from automigrate_ext.hazards.withholding import unsettled
-from automigrate_ext.plan.plan import Judgement, Plan, Verdict
+from automigrate_ext.hazards.withholding import keeping, place_of, unsettled
+from automigrate_ext.plan.plan import Judgement, Plan, Verdict, digest
 from automigrate_ext.plan.saved import ANYTHING, Expected, SavedPlan, forbid_outdated
 from automigrate_ext.renames.content_types import rename_content_types
 from automigrate_ext.renames.guess import likely_renames
 from automigrate_ext.renames.requested import OutstandingRenames, origins
+from automigrate_ext.run import basis
 from automigrate_ext.run.base import Run
 from automigrate_ext.run.compare import Comparer
 from automigrate_ext.run.execute import execute
 from automigrate_ext.run.options import Options
 from automigrate_ext.run.prerequisites import Prerequisites
 from automigrate_ext.run.several import options_for
+from automigrate_ext.run.standing import Place, Standing
 from automigrate_ext.run.state import Prepared, State, identify
 from automigrate_ext.schema.adopt import silent_attributes
 from automigrate_ext.schema.after import schema_after
@@ -41,7 +43,7 @@ from automigrate_ext.schema.changes import (
     DropTable,
 )
 from automigrate_ext.schema.diff import foreign_objects
-from automigrate_ext.schema.nouns import Column, Constraint, Table
+from automigrate_ext.schema.nouns import Column, Constraint, Schema, Table
 from automigrate_ext.schema.ownership import OwnedTable, Ownership, kept_table, owned_during_run, owned_table
 
 
@@ -50,8 +52,14 @@ class Update(Run):
 
     command = "autoupdate"
 
-    def __init__(self, selection: Selection, options: Options, saved: SavedPlan | None = None) -> None:
-        super().__init__(selection, options_for(options, selection))
+    def __init__(
+        self,
+        selection: Selection,
+        options: Options,
+        saved: SavedPlan | None = None,
+        standing: Standing | None = None,
+    ) -> None:
+        super().__init__(selection, options_for(options, selection), standing)
         self.backend.rows.limit = options.count_timeout
         self.saved = saved
         self.comparer = Comparer(self)
@@ -138,7 +146,7 @@ class Update(Run):
         """Return this update, or one with the answers of the caller's `ask`, called until they hold nothing new."""
         update = self
         while (ask := self.options.ask) and (answers := ask(update.plan(made))) and update.options.lacks(answers):
-            update = Update(self.selection, update.options.answered(answers), self.saved)
+            update = Update(self.selection, update.options.answered(answers), self.saved, self.standing)
         return update
 
     # Where nothing differs
@@ -147,18 +155,24 @@ class Update(Run):
         """Write the record and send `post_migrate`, if either is due, in a run that changes no table."""
         if self.options.record_migrations or self.is_record_stale(state):
             with self.unless_forbidden(), self.backend.exclusive():
+                self.prepare_seal()
                 with self.view(made) as again:
                     pass  # the names on trial have to be undone before anything is recorded
-                known = not self.selection.everything or self.signals_fingerprint() == self.record.signals()
+                fingerprint = basis.signals_fingerprint(self.selection)
+                known = not self.selection.everything or fingerprint == self.record.signals()
                 self.rename_content_types()
                 tables, gone = self.owned_tables(again), self.gone(again.ownership, again)
                 owed = self.record.owes_signals() or not known
                 self.conclude(tables, gone=gone, kept=self.kept(again), send_signals=owed)
+                self.seal(again)
+        else:
+            self.sight = self.standing.first
+            self.seal(state)
 
     def is_record_stale(self, state: State) -> bool:
         """Return whether the record differs from what was compared, or `post_migrate` is due."""
         tables, gone = self.owned_tables(state), self.gone(state.ownership, state)
-        fingerprint = self.signals_fingerprint() if self.selection.everything else None
+        fingerprint = basis.signals_fingerprint(self.selection) if self.selection.everything else None
         return self.record.owes_signals() or self.record.outdated(tables, gone=gone, signals=fingerprint)
 
     @contextmanager
@@ -254,6 +268,28 @@ class Update(Run):
             *(describe_foreign(table, noun) for table, noun in objects),
             *(describe_silent(table, attribute, noun) for table, attribute, noun in silent),
         ]
+
+    def kept_places(self, reached: State) -> list[Place] | None:
+        """Return the places whose values keep them in the database; None where a run would find something to do."""
+        if reached.followers.columns or reached.renames:
+            return None
+        drops = [change for change in reached.changes if isinstance(change, (DropColumn, DropTable))]
+        places = [place for change in drops if not keeping(change) and (place := place_of(change))]
+        is_settled = len(places) == len(reached.changes) and self.backend.rows.held(places) == set(places)
+        return places if is_settled else None
+
+    def digest_of(self, state: State) -> str:
+        return digest(state.current)
+
+    def current(self) -> Schema:
+        """Return the current schema of which a plan would be made now."""
+        with self.backend.session.guarded():
+            return self.backend.session.steadily(self.read_current)
+
+    def read_current(self) -> Schema:
+        """Compare, and return the current schema."""
+        with self.view(None) as state:
+            return state.current
 
     def kept(self, state: State) -> list[str]:
         """Return in words what stays in the database after a run and no model has: what is withheld, foreign columns.

@@ -7,8 +7,9 @@ matters, `diff` compares it. Fields that hold the SQL to create an object do not
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from typing import Any, ClassVar
 
 
@@ -296,6 +297,27 @@ class Schema:
     def get(self, name: str) -> Table | None:
         """Return the table of that name, or None."""
         return self.tables.get(name)
+
+
+class TablesOnDemand(Mapping[str, Table]):
+    """The tables of a schema that is read when it is first asked for."""
+
+    def __init__(self, read: Callable[[], Mapping[str, Table]]) -> None:
+        self.read = read
+
+    @cached_property
+    def tables(self) -> Mapping[str, Table]:
+        """The tables, by name."""
+        return self.read()
+
+    def __getitem__(self, name: str) -> Table:
+        return self.tables[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.tables)
+
+    def __len__(self) -> int:
+        return len(self.tables)
 
 
 def structural_identity(noun: Any) -> str:

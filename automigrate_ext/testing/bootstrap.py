@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import replace as evolve
 from functools import cached_property
 from threading import Thread
@@ -13,11 +13,11 @@ from django.apps import apps
 
 from automigrate_ext import signals
 from automigrate_ext.backends import backend_for, ours
+from automigrate_ext.backends.fingerprint import short
 from automigrate_ext.declared.selection import Selection, select
 from automigrate_ext.exceptions import ExecutionFailed, NotConverged, Refused
-from automigrate_ext.run import migrations
-from automigrate_ext.run.record_table import TABLE as RECORD
-from automigrate_ext.testing import digests, stamp
+from automigrate_ext.run import basis, migrations
+from automigrate_ext.testing import stamp
 from automigrate_ext.testing.database import TestDatabase
 from automigrate_ext.testing.report import DatabaseReport
 from automigrate_ext.testing.stamp import Stamp
@@ -36,7 +36,8 @@ class Bootstrap:
     """Makes what is in a test database, or brings it up to date.
 
     `modules` are the project's migrations. `earlier` is the stamp that the database had, `tables` are digests of its
-    tables, `updated` are the models whose tables an update was of, and `remade` is why a kept database was made again.
+    tables and `surroundings` one of what they depend on, `updated` are the models whose tables an update was of, and
+    `remade` is why a kept database was made again.
     """
 
     def __init__(self, database: TestDatabase, modules: migrations.Modules) -> None:
@@ -49,6 +50,7 @@ class Bootstrap:
         self.earlier: Stamp | None = None
         self.mark = ""
         self.tables: Mapping[str, str] = {}
+        self.surroundings = ""
         self.is_changed = False
         self.updated: Selection | None = None
         self.plan: Plan | None = None
@@ -83,25 +85,26 @@ class Bootstrap:
     @cached_property
     def basis(self) -> str:
         """A digest of what concerns all tables and rows."""
-        return digests.of_basis(self.selection, self.connection)
+        return basis.of_basis(self.selection)
 
     @cached_property
     def models(self) -> dict[str, str]:
         """A digest of what each model asks for, by table."""
-        return digests.of_models(self.selection, self.connection)
+        return basis.of_models(self.selection)
 
     @cached_property
     def disk(self) -> str:
         """A digest of the migrations on disk."""
-        return digests.of_migrations(migrations.on_disk(self.modules))
+        return of_migrations(migrations.on_disk(self.modules))
 
     # What the database has
 
     def read_state(self) -> None:
         """Read digests of the tables, and the stamp and the mark of an earlier run."""
         names = [model._meta.db_table for model in self.selection.models]
-        self.tables = self.copies.tables([*names, RECORD, migrations.TABLE])
-        self.earlier, self.mark = stamp.read(self.alias, self.tables)
+        found = stamp.look(self.alias, [*names, migrations.TABLE])
+        self.tables, self.surroundings = found.tables, found.surroundings
+        self.earlier, self.mark = stamp.read(found)
 
     def outdated(self) -> Selection | None:
         """Return what has to be updated: all models, those whose tables differ, or None.
@@ -111,6 +114,8 @@ class Bootstrap:
         """
         then, now = self.earlier, self
         if then is None or then.basis != now.basis or then.models.keys() != now.models.keys():
+            return self.selection
+        if then.surroundings != now.surroundings:
             return self.selection
         differing = {
             name
@@ -126,7 +131,7 @@ class Bootstrap:
 
     def recorded(self) -> str:
         """Return a digest of the migrations that are recorded as applied."""
-        return digests.of_migrations(migrations.applied(self.alias)) if migrations.TABLE in self.tables else ""
+        return of_migrations(migrations.applied(self.alias)) if migrations.TABLE in self.tables else ""
 
     def has_same_migrations(self) -> bool:
         """Return whether the migrations on disk and those that are recorded are as they were."""
@@ -213,6 +218,7 @@ class Bootstrap:
             basis=self.basis,
             models=self.models,
             tables={name: self.tables[name] for name in existing},
+            surroundings=self.surroundings,
             disk=self.disk,
             recorded=self.recorded(),
             rows=self.rows(existing),
@@ -264,13 +270,25 @@ def update_tables(selection: Selection, *, verbosity: int, send_signals: bool) -
     from automigrate_ext.schema.changes import DropTable
 
     before = Record(backend_for(selection.alias)).read().tables
-    options = Options(accept_data_loss=True, verbosity=verbosity, send_signals=send_signals, looks_at_migrations=False)
+    options = Options(
+        accept_data_loss=True,
+        verbosity=verbosity,
+        send_signals=send_signals,
+        looks_at_migrations=False,
+        fingerprint=False,
+        seals=False,
+    )
     run = Update(selection, options)
     with run.backend.session.guarded():
         plan = run.run()
     gone = [change.table for change in plan.changes if isinstance(change, DropTable)]
     dropped = [before[table] for table in gone if table in before]
     return plan, frozenset(table.owner.partition(".")[0] for table in dropped)
+
+
+def of_migrations(keys: Iterable[migrations.MigrationKey]) -> str:
+    """Return a digest of the names of migrations."""
+    return short(f"{app}.{name}" for app, name in sorted(keys))
 
 
 def is_unknown(receiver: Any) -> bool:

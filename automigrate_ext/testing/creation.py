@@ -26,7 +26,7 @@ from django.db import router
 from django.db.backends.base.creation import BaseDatabaseCreation
 
 from automigrate_ext.backends import copies_for
-from automigrate_ext.backends.copies import short
+from automigrate_ext.backends.fingerprint import short
 from automigrate_ext.exceptions import AutomigrateError
 from automigrate_ext.run.migrations import Modules
 from automigrate_ext.run.record_table import TABLE as RECORD
@@ -187,7 +187,7 @@ class Maker:
     def take_up(self, database: TestDatabase, wanted: Stamp | None) -> None:
         """Begin to use a copy, to which its alias connects. Raises `AutomigrateError` if it has another stamp."""
         if wanted is not None:
-            copied, _ = stamp.read(database.alias, [RECORD])
+            copied, _ = stamp.read(stamp.look(database.alias, []))
             if copied is None or copied.version != wanted.version:
                 raise AutomigrateError(
                     f"The test database {database.template!r} was changed by another run of tests while this one made "
@@ -268,12 +268,12 @@ def is_copy(database: TestDatabase, wanted: Stamp) -> bool:
     if not copies.exists(database.name):
         return False
     with database.connected():
-        tables = copies.tables([RECORD, *wanted.tables])
-        copied, mark = stamp.read(database.alias, tables)
+        found = stamp.look(database.alias, list(wanted.tables))
+        copied, mark = stamp.read(found)
         if copied is None or copied.version != wanted.version or stamp.is_abandoned(mark):
             return False
-        del tables[RECORD]
-        return tables == wanted.tables and wanted.is_complete(copies.rows(wanted.rows))
+        is_same = found.tables == wanted.tables and found.surroundings == wanted.surroundings
+        return is_same and wanted.is_complete(copies.rows(wanted.rows))
 
 
 @contextmanager

@@ -15,11 +15,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from automigrate_ext.run.record_table import TABLE as RECORD
+from automigrate_ext.backends import fingerprints_for
+from automigrate_ext.backends.fingerprint import TESTS, Look
 from automigrate_ext.run.record_table import RecordTable
 
 #: The names of the notes.
-STAMP, MARK = "test database", "test database used by"
+STAMP, MARK = TESTS, f"{TESTS} used by"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,13 +29,15 @@ class Stamp:
 
     `basis` is a digest of what concerns all tables and rows: versions, settings, the names of models, permissions.
     `models` has a digest of what each model asks for, and `tables` one of each table as the server describes it, both
-    by table; `disk` is a digest of the migrations on disk, and `recorded` of those that are recorded as applied. `rows`
-    are the numbers of rows that tables had. `version` is a new one whenever something was changed.
+    by table, `surroundings` is one of what these depend on; `disk` is a digest of the migrations on disk, and
+    `recorded` of those that are recorded as applied. `rows` are the numbers of rows that tables had. `version` is a new
+    one whenever something was changed.
     """
 
     basis: str
     models: Mapping[str, str]
     tables: Mapping[str, str]
+    surroundings: str
     disk: str
     recorded: str
     rows: Mapping[str, int]
@@ -45,12 +48,16 @@ class Stamp:
         return all(rows.get(name, 0) >= number for name, number in self.rows.items())
 
 
-def read(alias: str, tables: Collection[str]) -> tuple[Stamp | None, str]:
-    """Return the stamp and the mark of a database that has these tables; None and "" where it has none."""
-    if RECORD not in tables:
-        return None, ""
-    notes = RecordTable(alias).read_notes(STAMP, MARK)
-    return parse(notes[STAMP]), notes[MARK]
+def look(alias: str, names: Collection[str]) -> Look:
+    """Return what is in a database now, with the notes; nothing where it has no record, or cannot be read."""
+    fingerprints = fingerprints_for(alias)
+    assert fingerprints is not None  # there are copies of no other databases
+    return fingerprints.look(names, [STAMP, MARK]) or Look(tables={}, surroundings="")
+
+
+def read(found: Look) -> tuple[Stamp | None, str]:
+    """Return the stamp and the mark of a database; None and "" where it has none."""
+    return parse(found.notes.get(STAMP, "")), found.notes.get(MARK, "")
 
 
 def write(alias: str, stamp: Stamp) -> None:

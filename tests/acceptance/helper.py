@@ -161,9 +161,14 @@ class Case:
     # Asking
 
     def plan(self, state: State, **options: Any) -> Plan:
-        plan = make_plan(using=self.alias, apps=state.apps, **options)
+        """Plan by comparing the tables."""
+        plan = make_plan(using=self.alias, apps=state.apps, fingerprint=False, **options)
         assert_shape(plan)
         return plan
+
+    def plan_by_fingerprint(self, state: State, **options: Any) -> Plan:
+        """Plan by the fingerprint of the tables, where a run has recorded that."""
+        return make_plan(using=self.alias, apps=state.apps, **options)
 
     def notes(self, plan: Plan) -> list[str]:
         """The notes of a plan, but for that on what the generic backend does not compare."""
@@ -299,10 +304,15 @@ class Case:
         assert not again, again.sql()
         assert [change.describe() for change in again.changes] == []
         assert self.agrees(state, bool(again))
+        assert self.plan_by_fingerprint(state, **options) == again
 
     def agrees(self, state: State, differs: bool) -> bool:
-        """Return whether `is_actual`, which asks the rows in a way of its own, agrees with a plan."""
-        return is_actual(using=self.alias, apps=state.apps) != differs
+        """Return whether `is_actual`, which asks the rows in a way of its own, agrees with a plan.
+
+        It has to agree by comparing the tables, and by their fingerprint, where a run has recorded that.
+        """
+        answers = [is_actual(using=self.alias, apps=state.apps, fingerprint=way) for way in (False, True)]
+        return answers == [not differs, not differs]
 
     def survivors(self, state: State) -> dict[str, list[dict[str, Any]]]:
         """All rows of the state's tables."""

@@ -13,6 +13,9 @@ from hypothesis import event, given, note, settings
 from hypothesis import strategies as st
 
 from automigrate_ext import AutomigrateError, Plan, Refused
+from automigrate_ext.declared.selection import select
+from automigrate_ext.run.options import Options
+from automigrate_ext.run.standing import Standing
 from automigrate_ext.schema.changes import AlterColumn
 from tests.acceptance.helper import Case, State, fingerprint
 from tests.properties import catalogs, live, walk
@@ -34,8 +37,13 @@ def begin(request, name: str) -> Case:
     request.addfinalizer(lambda: forget_user(case))
     state = live.state(vendor=case.vendor)
     case.build(state)
+    assert standing_of(case, state).find(), "the tables are not as the run has recorded them"
     case.insert(state, live.ROWS)
     return case
+
+
+def standing_of(case: Case, state: State) -> Standing:
+    return Standing(select(None, case.alias, state.apps), Options())
 
 
 def forget_user(case: Case) -> None:
@@ -58,6 +66,7 @@ def verdict(case: Case) -> str:
     """Return whether a plan reports a change, lists something as made by hand, or neither."""
     state = live.state(vendor=case.vendor)
     plan = case.plan(state)
+    assert case.plan_by_fingerprint(state) == plan
     assert case.agrees(state, bool(plan)) or plan.withheld
     if plan.judgements:
         return SEEN

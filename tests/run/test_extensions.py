@@ -185,4 +185,4 @@ def test_no_question_about_extensions_where_none_is_taken(case):
     state = item(a=TEXT)
     case.run(state)
     with case.connection.execute_wrapper(lambda run, sql, *rest: run(sql, *rest) if "pg_ext" not in sql else 1 / 0):
-        assert is_actual(using=case.alias, apps=state.apps)
+        assert is_actual(using=case.alias, apps=state.apps, fingerprint=False)

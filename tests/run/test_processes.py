@@ -97,7 +97,8 @@ def everything(connection):
     with connection.cursor() as cursor:
         for table in schema:
             cursor.execute(f"SELECT * FROM {connection.ops.quote_name(table.name)}")
-            contents[table.name] = sorted(map(repr, cursor.fetchall()))
+            # A seal in the record has the time in it.
+            contents[table.name] = sorted(row for row in map(repr, cursor.fetchall()) if "'fingerprint " not in row)
     connection.close()
     return canonical(schema), contents
 

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from django.db.utils import DatabaseError
 
-from automigrate_ext.backends.copies import Copies, short
+from automigrate_ext.backends.copies import Copies
 from automigrate_ext.backends.mysql.locks import FREE_LOCK, LOCK_PREFIX, TRY_LOCK
-from automigrate_ext.backends.mysql.show import BASE_TABLES, show
+from automigrate_ext.backends.mysql.show import BASE_TABLES
 
 EXISTS = "SELECT 1 FROM information_schema.schemata WHERE schema_name = %s"
 CHARSET = """
@@ -136,17 +136,6 @@ class MySQLCopies(Copies):
             cursor.execute(VERSION)
             is_mariadb = "mariadb" in cursor.fetchone()[0].lower()
             Copying(cursor, source, target, is_mariadb=is_mariadb).run(last)
-
-    def tables(self, names: Collection[str]) -> dict[str, str]:
-        def fold(name: str) -> str:
-            return name.lower() if self.connection.features.ignores_table_name_case else name
-
-        with self.connection.cursor() as cursor:
-            cursor.execute(NAMES)
-            spelling = {fold(name): name for name, kind in cursor.fetchall() if kind in BASE_TABLES}
-        there = [name for name in names if fold(name) in spelling]
-        texts = show(self.connection, [spelling[fold(name)] for name in there])
-        return {name: short([NEXT_NUMBER.sub("", text)]) for name, text in zip(there, texts, strict=True)}
 
 
 class Copying:

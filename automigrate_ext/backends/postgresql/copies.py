@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 from django.db.backends.utils import CursorWrapper
 from django.db.utils import OperationalError
 
 from automigrate_ext.backends.copies import Copies
 from automigrate_ext.backends.postgresql.faults import code_of
-from automigrate_ext.backends.postgresql.names import identifier
 from automigrate_ext.exceptions import AutomigrateError
 
 # Locks belong to one database, and all runs connect to the same one while they make test databases.
@@ -24,37 +22,6 @@ EXISTS = "SELECT 1 FROM pg_database WHERE datname = %s"
 MAY_CREATE = "SELECT rolcreatedb OR rolsuper FROM pg_roles WHERE rolname = current_user"
 DROP = "DROP DATABASE IF EXISTS {name}"
 COPY = "CREATE DATABASE {target} TEMPLATE {source}"
-# The rows of the catalog about each table, as they are stored: nothing is printed, and numbers stand for names. A copy
-# of the database has the same numbers.
-TABLES = """
-WITH wanted (name, oid) AS MATERIALIZED (
-    SELECT name, to_regclass(quoted)::oid FROM unnest(%s::text[], %s::text[]) AS asked (name, quoted)
-)
-SELECT name, md5(string_agg(fact, chr(10) ORDER BY fact COLLATE "C"))
-FROM (
-    SELECT w.name, concat_ws(' ', 'table', c.relkind, c.relnamespace, c.relname, c.reltablespace, c.relpersistence,
-                             c.reloptions) AS fact
-    FROM wanted w JOIN pg_class c USING (oid)
-    UNION ALL
-    SELECT w.name, concat_ws(' ', 'comment', d.objsubid, d.description)
-    FROM wanted w JOIN pg_description d ON d.objoid = w.oid AND d.classoid = 'pg_class'::regclass
-    UNION ALL
-    SELECT w.name, concat_ws(' ', 'column', a.attnum, a.attname, a.atttypid, a.atttypmod, a.attnotnull, a.attidentity,
-                             a.attgenerated, a.attcollation, a.attinhcount, d.adbin)
-    FROM wanted w
-    JOIN pg_attribute a ON a.attrelid = w.oid AND a.attnum > 0 AND NOT a.attisdropped
-    LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
-    UNION ALL
-    SELECT w.name, concat_ws(' ', 'constraint', k.conname, k.contype, k.condeferrable, k.condeferred, k.convalidated,
-                             k.confrelid, k.confdeltype, k.confupdtype, k.conkey, k.confkey, k.conbin, k.conexclop,
-                             k.conindid, {enforced})
-    FROM wanted w JOIN pg_constraint k ON k.conrelid = w.oid
-    UNION ALL
-    SELECT w.name, concat_ws(' ', 'index', ic.relname, ic.relam, ic.reltablespace, ic.reloptions, i)
-    FROM wanted w JOIN pg_index i ON i.indrelid = w.oid JOIN pg_class ic ON ic.oid = i.indexrelid
-) AS facts
-GROUP BY name
-"""
 IN_USE_BY = "SELECT EXISTS (SELECT FROM pg_stat_activity WHERE datname = %s)"
 #: Seconds after which a session that should have ended is treated as another one's, and between two checks.
 ENDING, LOOK = 0.1, 0.003
@@ -141,14 +108,6 @@ class PostgreSQLCopies(Copies):
                 if not cursor.fetchone()[0]:
                     break
                 time.sleep(LOOK)
-
-    def tables(self, names: Collection[str]) -> dict[str, str]:
-        # NOT ENFORCED came with PostgreSQL 18.
-        version: Any = self.connection.pg_version  # type: ignore[attr-defined]
-        sql = TABLES.replace("{enforced}", "k.conenforced" if version >= 18_00_00 else "true")
-        with self.connection.cursor() as cursor:
-            cursor.execute(sql, [list(names), [identifier(self.connection, name) for name in names]])
-            return dict(cursor.fetchall())
 
     def run(self, sql: str) -> None:
         """Execute a statement, and again for a while where the database is in use."""

@@ -6,20 +6,17 @@ import os
 import sqlite3
 import sys
 import tempfile
-from collections import defaultdict
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from automigrate_ext.backends.copies import Copies, short
+from automigrate_ext.backends.copies import Copies
 from automigrate_ext.exceptions import AutomigrateError
 
 #: The files that SQLite keeps beside a database: https://sqlite.org/tempfiles.html
 COMPANIONS = ("-journal", "-wal", "-shm")
-
-DEFINITIONS = "SELECT tbl_name, sql FROM sqlite_master WHERE type IN ('table', 'index') AND sql IS NOT NULL"
 
 
 class SQLiteCopies(Copies):
@@ -52,15 +49,6 @@ class SQLiteCopies(Copies):
         self.connection.close()
         with closing(sqlite3.connect(source)) as database:
             self.save(database, target)
-
-    def tables(self, names: Collection[str]) -> dict[str, str]:
-        found: defaultdict[str, list[str]] = defaultdict(list)
-        with self.connection.cursor() as cursor:
-            cursor.execute(DEFINITIONS)
-            for table, sql in cursor.fetchall():
-                found[table.lower()].append(sql)
-        bare = {name: name.strip('"').lower() for name in names}
-        return {name: short(sorted(found[key])) for name, key in bare.items() if key in found}
 
     def save(self, database: Any, target: str) -> None:
         """Write an open database to a file."""

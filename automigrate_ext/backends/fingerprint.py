@@ -1,0 +1,62 @@
+"""Fingerprints of live tables, made by the server: equal ones mean that a comparison would read the same again.
+
+This module and those of the backends load nothing that compares, because most starts find nothing to compare.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterable, Mapping
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+
+from django.db import transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.utils import DatabaseError
+
+#: The beginnings of the names of notes that hold fingerprints, or change with every run of tests; see `record_table`.
+FINGERPRINT = "fingerprint "
+TESTS = "test database"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """What one look found: a digest of each table that exists, by name, and one of all that they depend on.
+
+    `surroundings` covers settings of the session, names that definitions refer to, and the record, but for its
+    fingerprints. `notes` are the texts of those notes of the record that were asked for and exist.
+    """
+
+    tables: Mapping[str, str]
+    surroundings: str
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+
+class Fingerprints(ABC):
+    """Takes fingerprints of the tables of one database."""
+
+    def __init__(self, connection: BaseDatabaseWrapper) -> None:
+        self.connection = connection
+
+    def look(self, names: Collection[str], notes: Collection[str]) -> Look | None:
+        """Return what is there now, from one query; None where it cannot be read, as where there is no record.
+
+        Why it cannot be read is left to the comparison that follows, which reports it.
+        """
+        # A query that fails ends a transaction on PostgreSQL, but for a savepoint.
+        inside = self.connection.in_atomic_block
+        try:
+            with transaction.atomic(using=self.connection.alias) if inside else nullcontext():
+                return self.read(names, notes)
+        except DatabaseError:
+            return None
+
+    @abstractmethod
+    def read(self, names: Collection[str], notes: Collection[str]) -> Look:
+        """Return what is there now. Raises `DatabaseError`."""
+
+
+def short(texts: Iterable[str]) -> str:
+    """Return a digest of texts in their order."""
+    return hashlib.sha256("\0".join(texts).encode("utf-8", "surrogatepass")).hexdigest()[:32]

@@ -1,0 +1,65 @@
+"""Fingerprints of the tables of MariaDB and MySQL: digests of what SHOW CREATE TABLE prints."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Sequence
+from typing import Any
+
+from automigrate_ext.backends.fingerprint import FINGERPRINT, TESTS, Fingerprints, Look, short
+from automigrate_ext.backends.mysql.server import server_of
+from automigrate_ext.backends.mysql.show import SHOW, TABLES_A_MESSAGE, takes_many
+
+SETTINGS = "SELECT {variables}"
+RECORD = """
+SELECT name, owner, MD5(objects_owned), CASE WHEN name IN ({notes}) THEN objects_owned END FROM automigrate_ext_owned
+"""
+#: The variables that describe the database and the server; those that concern definitions are the server's own.
+VARIABLES = ("version", "character_set_database", "collation_database", "lower_case_table_names")
+# The number of the next row depends on the rows. Line breaks in comments are printed as two characters, so that the
+# line of the table's options is the only one that begins with a bracket.
+NEXT_NUMBER = re.compile(r"(\n\)[^\n']* ENGINE=\w+) AUTO_INCREMENT=\d+")
+
+
+class MySQLFingerprints(Fingerprints):
+    """Fingerprints of the tables of one database."""
+
+    def read(self, names: Collection[str], notes: Collection[str]) -> Look:
+        quoted = [self.connection.ops.quote_name(name) for name in names]
+        results = self.results([self.settings(), self.record(notes), *(SHOW.format(table=name) for name in quoted)])
+        (settings,) = next(results)
+        recorded = next(results)
+        owners = [
+            f"{name} {owner} {digest}"
+            for name, owner, digest, _ in recorded
+            if owner or not name.startswith((FINGERPRINT, TESTS))
+        ]
+        return Look(
+            tables={name: digest_of(text) for name, ((_, text, *_),) in zip(names, results, strict=True)},
+            surroundings=short([*map(str, settings), *sorted(owners)]),
+            notes={name: text for name, _, _, text in recorded if text is not None},
+        )
+
+    def settings(self) -> str:
+        """Return the query for the settings on which it depends what the server makes of a definition."""
+        names = (*VARIABLES, *server_of(self.connection).definition_settings)
+        return SETTINGS.format(variables=", ".join(f"@@{name}" for name in names))
+
+    def record(self, notes: Collection[str]) -> str:
+        """Return the query for the record. The names of notes are the package's own, without quotes in them."""
+        return RECORD.format(notes=", ".join(f"'{name}'" for name in notes) or "NULL")
+
+    def results(self, statements: Sequence[str]) -> Iterator[list[tuple[Any, ...]]]:
+        """Yield the rows of each statement, of which as many as the driver takes are sent in one message."""
+        size = TABLES_A_MESSAGE if takes_many(self.connection) else 1
+        with self.connection.cursor() as cursor:
+            for start in range(0, len(statements), size):
+                cursor.execute(";".join(statements[start : start + size]))
+                yield list(cursor.fetchall())
+                while cursor.nextset():
+                    yield list(cursor.fetchall())
+
+
+def digest_of(text: str) -> str:
+    """Return a digest of what SHOW CREATE TABLE prints, but for the number of the next row."""
+    return short([NEXT_NUMBER.sub(r"\1", text, count=1)])

@@ -59,8 +59,8 @@ class AutomigrateConfig(AppConfig):
     verbose_name = "Automigrate"
 
     def ready(self) -> None:
-        register(check_hints, Tags.models)
-        register(check_pending_page, Tags.security)
+        register(check_hints, Tags.models, conf.CHECKS_TAG)
+        register(check_pending_page, Tags.security, conf.CHECKS_TAG)
         register(check_databases, Tags.database)
         post_migrate.connect(seed_after_flush, dispatch_uid="automigrate_ext.seeds")
         if conf.starts():

@@ -10,6 +10,9 @@ from typing import Any
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, connections
 
+#: The tag of the package's own system checks that query no database.
+CHECKS_TAG = "automigrate_ext"
+
 #: The keys of the setting; see docs/reference.md.
 RENAMES = "RENAMES"
 EXTENSIONS, BEFORE, AFTER = "EXTENSIONS", "BEFORE", "AFTER"

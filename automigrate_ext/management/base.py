@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from functools import partial
 from typing import IO, Any, TextIO, cast
 
+from django.core.checks import Tags
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import (
     BaseCommand,
@@ -37,6 +38,10 @@ from automigrate_ext.process import run_under_way
 from automigrate_ext.run.execute import refusal
 from automigrate_ext.run.several import set_aside, why_left_alone
 from automigrate_ext.waiting import await_database, connect, ignore_message
+
+#: The tags of the system checks that run before a command. Django's others concern what serves requests: those of URLs,
+#: of the admin and of templates import the project's URL configuration, and with it most of its code.
+CHECKED = (Tags.models, Tags.database, conf.CHECKS_TAG)
 
 
 class ExampleFormatter(DjangoHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -112,7 +117,9 @@ class SchemaCommand(BaseCommand):
             help="How long to wait for a database that cannot be reached yet. As AUTOMIGRATE['WAIT_FOR_DB'] says, or "
             "else not at all, if left out.",
         )
-        parser.add_argument("--skip-checks", action="store_true", help="Skip the system checks.")
+        parser.add_argument(
+            "--skip-checks", action="store_true", help="Skip the system checks of models and databases."
+        )
 
     def execute(self, *args: Any, **options: Any) -> Any:
         # Django itself reads --no-color and looks for a terminal, but reads neither NO_COLOR nor TERM=dumb.
@@ -158,13 +165,13 @@ class SchemaCommand(BaseCommand):
                     raise
 
     def run_checks(self, aliases: Sequence[str]) -> None:
-        """Run the system checks.
+        """Run the system checks of what the command reads: the models, the databases and the package's own settings.
 
         Raises `SystemCheckError` with the exit status of a failure, because Django's own, 1, is that of a difference.
         """
         try:
             with run_under_way():
-                self.check(databases=aliases)
+                self.check(tags=CHECKED, databases=aliases)
         except SystemCheckError as error:
             error.returncode = FAILED
             raise

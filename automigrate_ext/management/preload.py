@@ -16,10 +16,6 @@ from pathlib import Path
 #: The modules that every run loads, and those that most projects load.
 MODULES = (
     "automigrate_ext.management.commands.autoupdate",
-    "django.core.handlers.asgi",
-    "django.core.management.commands.check",
-    "django.core.management.commands.migrate",
-    "django.db.migrations.writer",
     "django.forms",
     "django.middleware.csrf",
     "django.template.backends.django",

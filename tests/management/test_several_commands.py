@@ -276,7 +276,7 @@ def test_refused_dry_run(several):
 
 def test_system_checks_are_those_of_all(several, monkeypatch):
     seen = []
-    monkeypatch.setattr(Command, "check", lambda self, databases: seen.append(list(databases)))
+    monkeypatch.setattr(Command, "check", lambda self, tags, databases: seen.append(list(databases)))
     both(dry_run=True, skip_checks=False)
     run("autoupdate", all_databases=True, dry_run=True, skip_checks=False)
     assert seen == [BOTH, ["default", "logs", "spare"]]

@@ -216,6 +216,26 @@ def test_watch_goes_with_neither_check_nor_plan_nor_machines(options, words):
     assert words in err
 
 
+def test_what_is_loaded_beforehand_is_what_a_run_loads(tmp_path):
+    program = (
+        "import django, sys; from automigrate_ext.management.preload import MODULES\n"
+        "from django.core.management import call_command\n"
+        "django.setup(); call_command('autoupdate', verbosity=0, skip_checks=False)\n"
+        "assert not {*MODULES} - {*sys.modules}, {*MODULES} - {*sys.modules}"
+    )
+    environment = {"DJANGO_SETTINGS_MODULE": "todo_demo.settings", "DATABASE_URL": f"sqlite:///{tmp_path}/db.sqlite3"}
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+
+
 def test_watcher_scans_the_project_alone():
     files = set(SourceWatcher().watched_files())
     assert ROOT / "todo_demo" / "todo" / "models.py" in files

@@ -89,12 +89,17 @@ __all__ = [
 ]
 
 if not TYPE_CHECKING:
-    #: The modules that define the public names, in the order of search: those that load Django come last.
-    HOMES = ("exceptions", "plan.plan", "plan.progress", "plan.cost", "run.options", "api")
+    #: The modules that define the public classes, in the order of search, and the one that defines the functions.
+    CLASSES = ("exceptions", "plan.plan", "plan.progress", "plan.cost", "run.options")
+    FUNCTIONS = ("api",)
 
     def __getattr__(name: str) -> object:
-        """Load a public name at its first use, because pytest imports this package in projects that do not use it."""
-        for home in HOMES if name in __all__ else ():
+        """Load a public name at its first use, and as little as it needs.
+
+        pytest imports this package in projects that do not use it; plans load without Django, and functions without
+        plans.
+        """
+        for home in (FUNCTIONS if name.islower() else CLASSES) if name in __all__ else ():
             names = vars(import_module(f"{__name__}.{home}"))
             if name in names:
                 globals()[name] = names[name]

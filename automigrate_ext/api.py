@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace as evolve
 from functools import partial
-from typing import Any, TypedDict, Unpack, overload
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack, overload
 
 from asgiref.sync import sync_to_async
 from django.apps import apps as global_apps
@@ -13,18 +13,18 @@ from django.apps.registry import Apps
 from django.db import DEFAULT_DB_ALIAS, connections
 
 from automigrate_ext.backends import backend_for
-from automigrate_ext.backends.base import Backend
 from automigrate_ext.declared.selection import Models, Selection, select, select_each
 from automigrate_ext.exceptions import UnusablePlan
-from automigrate_ext.plan.plan import Plan, Plans
-from automigrate_ext.plan.progress import Watch
-from automigrate_ext.plan.saved import SavedPlan, read_plan, read_plans
 from automigrate_ext.run.options import COUNT_TIMEOUT, Ask, Options
-from automigrate_ext.run.rebuild import Rebuild
 from automigrate_ext.run.several import on_each
 from automigrate_ext.run.standing import Standing
-from automigrate_ext.run.unchanged import unchanged
-from automigrate_ext.run.update import Update
+
+if TYPE_CHECKING:
+    from automigrate_ext.backends.base import Backend
+    from automigrate_ext.plan.plan import Plan, Plans
+    from automigrate_ext.plan.progress import Watch
+    from automigrate_ext.plan.saved import SavedPlan
+    from automigrate_ext.run.update import Update
 
 Aliases = list[str] | tuple[str, ...]
 
@@ -190,6 +190,9 @@ def run_plan(
     `plan` is a `Plan`, or its JSON as text or as plain values; the database, the models and the options are the
     plan's. Raises `UnusablePlan` with all that differs before anything is touched, otherwise what `autoupdate` does.
     """
+    # Plans are read by none of the other functions.
+    from automigrate_ext.plan.saved import read_plan
+
     saved = read_plan(plan)
     forbid_unknown_alias(saved)
     options = Options(
@@ -226,6 +229,10 @@ def run_plans(
     `UnusablePlan` before anything is touched where one of them can never be run, and `DatabasesFailed` at the end
     where one no longer holds or fails.
     """
+    # As in `run_plan`.
+    from automigrate_ext.plan.plan import Plans
+    from automigrate_ext.plan.saved import read_plans
+
     saved = read_plans(plans)
     options = Options(
         count_timeout=count_timeout,
@@ -260,7 +267,7 @@ def carry_out(saved: SavedPlan, selection: Selection, options: Options) -> Plan:
         accept_data_loss=request.accept_data_loss,
         prune=request.prune,
     )
-    update = Update(selection, decided, saved)
+    update = new_update(selection, decided, saved)
     with update.backend.session.guarded():
         return update.run()
 
@@ -300,7 +307,7 @@ def differences(selection: Selection, *, fingerprint: bool = True) -> list[str]:
     standing = Standing(selection, options)
     if standing.find():
         return []
-    update = Update(selection, options, standing=standing)
+    update = new_update(selection, options, standing=standing)
     with update.backend.session.guarded():
         return update.left_to_do()
 
@@ -354,6 +361,9 @@ def on(
     """Return the plan of the work on one database, or the plans of several."""
     if isinstance(using, str):
         return work(select(models, using, apps or global_apps))
+    # As in `new_update`.
+    from automigrate_ext.plan.plan import Plans
+
     return Plans(on_each(select_all(models, using, apps), work).values())
 
 
@@ -364,20 +374,36 @@ def select_all(models: Models | Selection, aliases: Iterable[str], apps: Apps | 
     return select_each(dict.fromkeys(aliases, labels), apps or global_apps)
 
 
+def new_update(
+    selection: Selection, options: Options, saved: SavedPlan | None = None, standing: Standing | None = None
+) -> Update:
+    """Return a run of `autoupdate` on one database, of which nothing has been done yet."""
+    # All that compares, judges and compiles comes along, and whoever imports this module need not use it.
+    from automigrate_ext.run.update import Update
+
+    return Update(selection, options, saved, standing)
+
+
 def update_one(selection: Selection, options: Options, *, dry_run: bool) -> Plan:
     """Run `autoupdate` on one database; return its plan."""
     standing = Standing(selection, options)
     seal = standing.find()
     # The values that keep something are counted in a plan.
     if seal and not (dry_run and seal.kept):
-        return unchanged(standing, seal, lambda: Update(selection, options).current().tables)
-    update = Update(selection, options, standing=standing)
+        # Plans of several kinds come along.
+        from automigrate_ext.run.unchanged import unchanged
+
+        return unchanged(standing, seal, lambda: new_update(selection, options).current().tables)
+    update = new_update(selection, options, standing=standing)
     with update.backend.session.guarded():
         return update.plan() if dry_run else update.run()
 
 
 def rebuild_one(selection: Selection, options: Options, *, dry_run: bool) -> Plan:
     """Run `automigrate` on one database; return its plan."""
+    # As in `new_update`.
+    from automigrate_ext.run.rebuild import Rebuild
+
     rebuild = Rebuild(selection, options)
     with rebuild.backend.session.guarded():
         return rebuild.plan() if dry_run else rebuild.run()

@@ -64,7 +64,7 @@ class AutomigrateConfig(AppConfig):
         register(check_databases, Tags.database)
         post_migrate.connect(seed_after_flush, dispatch_uid="automigrate_ext.seeds")
         if conf.starts():
-            # All that compares comes along, and most projects have no ON_START.
+            # The handlers of servers come along, and most projects have no ON_START.
             from automigrate_ext import startup
 
             startup.install_handlers()

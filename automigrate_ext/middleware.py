@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Any, cast
 from weakref import WeakKeyDictionary
 
@@ -19,7 +19,6 @@ from django.http import HttpRequest, HttpResponseBase, HttpResponseRedirect
 from automigrate_ext.exceptions import AutomigrateError, UnusablePlan
 from automigrate_ext.pending import forms
 from automigrate_ext.pending.mismatches import Mismatch, apply_plan, find_mismatches
-from automigrate_ext.pending.page import protect, respond
 
 #: The destinations (Sec-Fetch-Dest) of requests that the page may answer: a page, or what a script asks for. Others are
 #: parts of a page that the project has answered.
@@ -109,7 +108,14 @@ class PendingPageMiddleware:
             self.is_due = bool(mismatches) and fingerprints(mismatches) != self.put_off
             if not self.is_due:
                 return None
-            return respond(request, mismatches, back=forms.requested_address(request), failure=failure)
+            return self.respond(request, mismatches, back=forms.requested_address(request), failure=failure)
+
+    def respond(self, request: HttpRequest, mismatches: Sequence[Mismatch], **words: Any) -> HttpResponseBase:
+        """Return the page about the databases that do not match; `words` are what `page.respond` takes."""
+        # Each reload of a server loads this module, and mostly nothing differs.
+        from automigrate_ext.pending.page import respond
+
+        return respond(request, mismatches, **words)
 
     # The page's own address
 
@@ -117,7 +123,7 @@ class PendingPageMiddleware:
         """Return the page with the plan that follows from some answers."""
         back = forms.back_address(request, request.GET.get("back", ""))
         mismatches = find_mismatches(forms.read_replies(request.GET))
-        return respond(request, mismatches, back=back) if mismatches else SeeOther(back)
+        return self.respond(request, mismatches, back=back) if mismatches else SeeOther(back)
 
     def answer_form(self, request: HttpRequest) -> HttpResponseBase:
         """Carry out a form; return a redirect to the address that was requested first, or the page with the error."""
@@ -126,8 +132,11 @@ class PendingPageMiddleware:
         self.is_due = self.is_due or bool(message)
         mismatches = find_mismatches() if message else ()
         if not mismatches:
+            # As in `respond`.
+            from automigrate_ext.pending.page import protect
+
             return protect(SeeOther(back))
-        return respond(request, mismatches, back=back, message=message, status=status)
+        return self.respond(request, mismatches, back=back, message=message, status=status)
 
     def carry_out(self, request: HttpRequest) -> tuple[str, int]:
         """Carry out a form; return what is wrong, in words and as a status of HTTP, or "" and 0."""

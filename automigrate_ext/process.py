@@ -18,6 +18,9 @@ MIGRATING = frozenset(
     {"makemigrations", "migrate", "optimizemigration", "showmigrations", "sqlmigrate", "squashmigrations"}
 )
 
+#: Set in the environment of the processes that --watch runs, which ignore the option themselves.
+WATCHED = "AUTOMIGRATE_EXT_WATCHED"
+
 #: The models whose tables this process has brought up to date, each with the alias of the database.
 up_to_date: set[tuple[type[Model], str]] = set()
 
@@ -30,6 +33,11 @@ def is_migrating() -> bool:
     The command is the first argument, as for `django.core.management.ManagementUtility`.
     """
     return sys.argv[1:2] != [] and sys.argv[1] in MIGRATING
+
+
+def is_watched() -> bool:
+    """Return whether `--watch` runs this process."""
+    return WATCHED in os.environ
 
 
 def is_testing() -> bool:

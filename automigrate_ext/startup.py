@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.core import asgi, wsgi
@@ -25,13 +25,13 @@ from automigrate_ext.api import is_one_actual, on, rebuild_one, rows_at_stake, u
 from automigrate_ext.conf import OnStart
 from automigrate_ext.declared.selection import Selection
 from automigrate_ext.exceptions import AutomigrateError
-from automigrate_ext.plan import text
-from automigrate_ext.plan.plan import Plan
 from automigrate_ext.process import in_event_loop, is_migrating, is_testing
 from automigrate_ext.run.options import Options
-from automigrate_ext.schema.changes import plural
-from automigrate_ext.schema.nouns import Schema
 from automigrate_ext.waiting import await_database
+from automigrate_ext.words import plural
+
+if TYPE_CHECKING:
+    from automigrate_ext.plan.plan import Plan
 
 logger = logging.getLogger("automigrate_ext")
 
@@ -192,6 +192,10 @@ def update(selection: Selection, wanted: OnStart) -> Plan:
 def rebuild(selection: Selection, wanted: OnStart) -> Plan:
     """Run `automigrate` on one database that does not match; so the second of two workers finds nothing to do."""
     if is_one_actual(selection):
+        # Every command of a project with ON_START loads this module.
+        from automigrate_ext.plan.plan import Plan
+        from automigrate_ext.schema.nouns import Schema
+
         return Plan(alias=selection.alias, vendor=connections[selection.alias].vendor, schema=Schema({}))
     name = str(connections[selection.alias].settings_dict["NAME"])
     if not settings.DEBUG and name not in wanted.confirm:
@@ -222,6 +226,9 @@ def close_connection(alias: str) -> None:
 
 def logged(plan: Plan) -> Plan:
     """Log what was done, and return the plan."""
+    # As in `rebuild`.
+    from automigrate_ext.plan import text
+
     if plan.judgements:
         log(logging.INFO, text.report(plan))
     else:

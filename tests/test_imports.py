@@ -65,14 +65,24 @@ def test_backends_know_nothing_above_them(path):
 
 #: The doors: modules in which a function imports others when it is called, and which. A comment above gives the reason.
 DOORS = {
-    "backends.mysql.copies": {"backends.mysql.spelling"},
+    "api": {"plan.plan", "plan.saved", "run.rebuild", "run.update"},
     "apps": {"seeds", "startup", "starts.checks"},
-    "management.base": {"management.rich_output"},
-    "management.commands.automigrate": {"management.rich_output"},
+    "backends": {"importlib.metadata"},
+    "backends.mysql.copies": {"backends.mysql.spelling"},
+    "management.base": {"management.plan_printer"},
+    "management.commands.automigrate": {"management.rich_output", "plan.text"},
+    "management.commands.autoupdate": {"management.questioner", "management.saved_plans", "management.watch"},
+    "management.plan_printer": {"management.rich_output"},
     "management.progress_display": {"management.rich_output"},
     "managers": {"starts.first_query"},
-    "run.migrations": {"django.db.migrations.loader", "schema.changes"},
+    "middleware": {"pending.page"},
+    "pending.mismatches": {"plan.saved", "run.questions"},
+    "renames.hints": {"renames.requested"},
+    "run.migrations": {"django.db.migrations.loader"},
+    "run.several": {"plan.plan"},
     "starts.checks": {"api", "run.several"},
+    "starts.first_query": {"plan.text"},
+    "startup": {"plan.plan", "plan.text", "schema.nouns"},
     "testing.bootstrap": {"run.make", "run.options", "run.record", "run.update", "schema.changes", "seeds"},
     "testing.fixtures": {"testing.tables"},
     "testing.report": {"plan.text", "schema.changes"},
@@ -137,6 +147,71 @@ def test_only_what_has_to_loads_modules_by_name():
         for name, path in PATHS.items()
     }
     assert {name for name, called in calls.items() if called & loaders} == BY_NAME.keys()
+
+
+#: Modules that are loaded although it may turn out that nothing differs.
+FIRST = (
+    "api",
+    "backends",
+    "conf",
+    "declared.editor",
+    "declared.selection",
+    "exceptions",
+    "management.commands.automigrate",
+    "management.commands.autoupdate",
+    "managers",
+    "middleware",
+    "process",
+    "renames.hints",
+    "run.hooks",
+    "run.migrations",
+    "run.options",
+    "run.record_table",
+    "run.several",
+    "signals",
+    "starts.checks",
+    "starts.first_query",
+    "startup",
+    "waiting",
+)
+#: What compares, judges and compiles, by the beginnings of names.
+COMPARES = (
+    "backends.base",
+    "backends.work",
+    "hazards",
+    "plan",
+    "renames.requested",
+    "run.base",
+    "run.compare",
+    "schema",
+)
+
+
+def test_nothing_that_compares_is_loaded_before_something_differs():
+    program = (
+        "import importlib, sys, django; from django.conf import settings\n"
+        "settings.configure(INSTALLED_APPS=['automigrate_ext', 'django.contrib.contenttypes']); django.setup()\n"
+        f"for name in {FIRST}: importlib.import_module('automigrate_ext.' + name)\n"
+        f"heavy = [name for name in sys.modules if name.removeprefix('automigrate_ext.').startswith({COMPARES})]\n"
+        "heavy = [name for name in heavy if name.startswith('automigrate_ext.')]\n"
+        "assert not heavy, heavy"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+
+
+def test_public_function_is_loaded_without_plans():
+    program = (
+        "import sys, automigrate_ext\n"
+        "automigrate_ext.is_actual\n"
+        "assert not [name for name in sys.modules if name.startswith('automigrate_ext.plan')]\n"
+        "for name in automigrate_ext.__all__: getattr(automigrate_ext, name)\n"
+        "try: automigrate_ext.plan_of\n"
+        "except AttributeError: pass\n"
+        "else: sys.exit('no such name')"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
 
 
 def test_installed_app_loads_nothing_that_compares():

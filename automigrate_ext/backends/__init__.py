@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
-from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from typing import TYPE_CHECKING
 
 from django.db import connections
@@ -14,6 +13,8 @@ from django.utils.module_loading import import_string
 from automigrate_ext.exceptions import UnsupportedDatabase
 
 if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint, EntryPoints
+
     from automigrate_ext.backends.base import Backend
     from automigrate_ext.backends.copies import Copies
     from automigrate_ext.backends.fingerprint import Fingerprints
@@ -71,6 +72,9 @@ def ours(vendor: str) -> type[Backend] | None:
 @cache
 def provided() -> EntryPoints:
     """Return the entry points of the installed packages, once: finding them reads the metadata of all packages."""
+    # Only for engines and vendors that are not Django's.
+    from importlib.metadata import entry_points
+
     return entry_points(group=GROUP)
 
 

@@ -15,8 +15,8 @@ from django.db.utils import DatabaseError
 from automigrate_ext.backends.session import RenamingSession, RunSession
 from automigrate_ext.backends.work import Reference
 from automigrate_ext.exceptions import AutomigrateError
-from automigrate_ext.schema.changes import plural
 from automigrate_ext.schema.nouns import Exclusion, ForeignKey, Index, Table
+from automigrate_ext.words import plural
 
 # The alias by which all conditions refer to the rows that they are about.
 ROW = "asked"

@@ -29,7 +29,6 @@ from automigrate_ext.schema.changes import (
     DropConstraint,
     DropIndex,
     DropTable,
-    plural,
 )
 from automigrate_ext.schema.nouns import (
     Check,
@@ -43,6 +42,7 @@ from automigrate_ext.schema.nouns import (
     Table,
     Unique,
 )
+from automigrate_ext.words import plural
 
 ACCEPT = "Pass --accept-data-loss (accept_data_loss=True) to allow it."
 BY_HAND = "Make this change by hand, and run this again."

@@ -10,7 +10,7 @@ from argparse import ArgumentParser
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import IO, Any, TextIO, cast
+from typing import TYPE_CHECKING, Any, TextIO, cast
 
 from django.core.checks import Tags
 from django.core.exceptions import ImproperlyConfigured
@@ -32,12 +32,12 @@ from automigrate_ext.exceptions import AutomigrateError, Interrupted, Refused
 from automigrate_ext.management.exit_status import FAILED, INTERRUPTED
 from automigrate_ext.management.progress_display import ProgressDisplay
 from automigrate_ext.management.several import LeftAlone, SeveralDatabases, describe_databases
-from automigrate_ext.plan import text
-from automigrate_ext.plan.plan import Plan, failure_dict
 from automigrate_ext.process import run_under_way
-from automigrate_ext.run.execute import refusal
 from automigrate_ext.run.several import set_aside, why_left_alone
 from automigrate_ext.waiting import await_database, connect, ignore_message
+
+if TYPE_CHECKING:
+    from automigrate_ext.management.plan_printer import PlanPrinter
 
 #: The tags of the system checks that run before a command. Django's others concern what serves requests: those of URLs,
 #: of the admin and of templates import the project's URL configuration, and with it most of its code.
@@ -218,9 +218,7 @@ class SchemaCommand(BaseCommand):
                 self.progress_display.hide()
             self.stdout.flush()
         except Refused as refused:
-            if output_format == "json":
-                self.write_json(refused.plan.as_dict())
-            raise CommandError(self.report_refusal(refused, output_format), returncode=FAILED) from refused
+            raise CommandError(self.printer.report_refusal(refused, output_format), returncode=FAILED) from refused
         except (DatabaseError, ImproperlyConfigured) as error:
             raise CommandError(f"{where}: {' '.join(str(error).split())}", returncode=FAILED) from error
         except BrokenPipeError:
@@ -228,27 +226,17 @@ class SchemaCommand(BaseCommand):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             sys.exit(FAILED)
         except AutomigrateError as error:
-            if output_format == "json" and error.plan is not None:
-                self.write_json(failure_dict(error.plan, str(error), error.applied, error.pending))
+            if output_format == "json":
+                self.printer.write_failure(error)
             raise CommandError(" ".join(str(error).split("\n")), returncode=FAILED) from error
         except Interrupted as error:
-            if output_format == "json" and error.plan is not None:
-                self.write_json(failure_dict(error.plan, str(error), error.applied, error.pending))
+            if output_format == "json":
+                self.printer.write_failure(error)
             self.stderr.write(str(error))
             sys.exit(INTERRUPTED)
         except KeyboardInterrupt:
             self.stderr.write("Interrupted; nothing was changed.")
             sys.exit(INTERRUPTED)
-
-    def report_refusal(self, refused: Refused, output_format: str) -> str:
-        """Return the message about a refused run; print the reasons as a tree where the terminal has colours."""
-        if output_format != "text" or not self.has_colours(self.stderr):
-            return str(refused)
-        # rich takes longer to load than most runs take.
-        from automigrate_ext.management.rich_output import print_refusal
-
-        print_refusal(refused.plan, self.bare_stderr)
-        return text.summary(refused.plan, done=True)
 
     def write_json(self, values: dict[str, Any]) -> None:
         """Print the result of one database; where there are several, keep it for the one document at the end."""
@@ -257,35 +245,13 @@ class SchemaCommand(BaseCommand):
         else:
             self.entries.append(values)
 
-    def show(self, plan: Plan, options: dict[str, Any], *, done: bool, seconds: float | None = None) -> None:
-        """Print the plan in the format asked for."""
-        if options["format"] == "json":
-            self.write_json(plan.as_dict())
-        elif options["format"] == "sql":
-            self.stdout.write(plan.sql(), ending="")
-        elif options["verbosity"]:
-            self.print_plan(plan, options["verbosity"], done=done)
-            self.stdout.write(text.summary(plan, done=done, seconds=seconds))
-            for note in plan.notes:
-                self.stderr.write(note, self.style.NOTICE)
-            if not plan.tables and not plan.notes:
-                self.stderr.write(f"No model that was named or found has its table in database {plan.alias!r}.")
+    @property
+    def printer(self) -> PlanPrinter:
+        """What prints plans."""
+        # A command that has no plan to print does not wait for what plans are made of.
+        from automigrate_ext.management.plan_printer import PlanPrinter
 
-    def exit_refused(self, plan: Plan, options: dict[str, Any]) -> None:
-        """Raise `CommandError` because of what the plan refuses; in text, the reasons were shown with the plan."""
-        shown = options["format"] == "text" and options["verbosity"]
-        raise CommandError("Nothing was done." if shown else refusal(plan), returncode=FAILED)
-
-    def print_plan(self, plan: Plan, verbosity: int, *, done: bool) -> None:
-        """Print the plan line by line, or as a tree in colours where the terminal has them."""
-        if self.has_colours(self.stdout):
-            # As in `report_refusal`: a run that finds nothing to do does not wait for rich.
-            from automigrate_ext.management.rich_output import print_plan
-
-            print_plan(plan, cast(IO[str], self.stdout), verbosity=verbosity, done=done)
-        else:
-            for line in text.lines(plan, verbosity=verbosity, done=done):
-                self.stdout.write(str(line))
+        return PlanPrinter(self)
 
     def has_colours(self, stream: OutputWrapper) -> bool:
         """Return whether a stream is a terminal with colours."""

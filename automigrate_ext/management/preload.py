@@ -16,6 +16,8 @@ from pathlib import Path
 #: The modules that every run loads, and those that most projects load.
 MODULES = (
     "automigrate_ext.management.commands.autoupdate",
+    "automigrate_ext.management.plan_printer",
+    "automigrate_ext.run.update",
     "django.forms",
     "django.middleware.csrf",
     "django.template.backends.django",

@@ -6,11 +6,11 @@ import threading
 import time
 from typing import TYPE_CHECKING, TextIO
 
-from automigrate_ext.plan.progress import RunProgress
-
 if TYPE_CHECKING:
     from rich.console import RenderableType
     from rich.live import Live
+
+    from automigrate_ext.plan.progress import RunProgress
 
 #: Seconds that a run may last without showing its progress.
 SHOW_AFTER = 1.0

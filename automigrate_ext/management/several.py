@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from django.core.management.base import CommandError
 
 from automigrate_ext.management.exit_status import FAILED
-from automigrate_ext.plan.plan import comment, several_dict
-from automigrate_ext.schema.changes import plural
+from automigrate_ext.words import plural
 
 if TYPE_CHECKING:
     from automigrate_ext.management.base import SchemaCommand
@@ -77,7 +76,7 @@ class SeveralDatabases:
         """Print which database comes now, in text and in a script."""
         heading = f"Database {alias!r}"
         if self.format == "sql":
-            self.command.stdout.write(comment(heading))
+            self.command.printer.write_comment(heading)
         elif self.format == "text" and self.verbosity:
             self.command.stdout.write(heading, self.command.style.MIGRATE_HEADING)
             self.command.stdout.flush()
@@ -110,7 +109,7 @@ class SeveralDatabases:
         """Print the one JSON document of all databases."""
         entries, self.command.entries = self.command.entries, None
         if entries is not None:
-            self.command.write_json(several_dict(entries, self.left_alone))
+            self.command.printer.write_several(entries, self.left_alone)
 
     def print_not_begun(self, jobs: Mapping[str, Callable[[], int]]) -> None:
         """Print which databases the run had not begun before Ctrl-C."""

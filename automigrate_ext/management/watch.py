@@ -20,12 +20,11 @@ from django.utils.autoreload import StatReloader, iter_all_python_module_files
 from automigrate_ext.backends import BACKENDS
 from automigrate_ext.management import preload
 from automigrate_ext.management.exit_status import INTERRUPTED
+from automigrate_ext.process import WATCHED
 
 #: Seconds between two scans of the files, and from the scan that found a change to the run: an editor that writes a
 #: file in pieces is done by then.
 PAUSE, SETTLE = 0.1, 0.03
-#: Set in the environment of the processes that are run, which ignore --watch.
-WATCHED = "AUTOMIGRATE_EXT_WATCHED"
 #: The directories of Python's own and of installed libraries.
 LIBRARIES = tuple({Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")})
 

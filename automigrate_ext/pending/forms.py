@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from django.core import signing
@@ -14,7 +14,9 @@ from django.utils.crypto import constant_time_compare, salted_hmac
 from django.utils.http import url_has_allowed_host_and_scheme
 
 from automigrate_ext.pending.mismatches import Reply
-from automigrate_ext.plan.plan import Plan
+
+if TYPE_CHECKING:
+    from automigrate_ext.plan.plan import Plan
 
 #: The path of the forms, below the project's root.
 PATH = "/__automigrate_ext__/"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db import connections
 from django.db.utils import Error
@@ -13,11 +13,11 @@ from django.db.utils import Error
 from automigrate_ext.api import carry_out, is_one_actual, make_plan, select_all
 from automigrate_ext.declared.selection import Selection
 from automigrate_ext.exceptions import AutomigrateError, UnsupportedDatabase, UnusablePlan
-from automigrate_ext.plan.plan import Plan
-from automigrate_ext.plan.saved import read_plan
 from automigrate_ext.run.options import Options
-from automigrate_ext.run.questions import fields_without_value, label_of
 from automigrate_ext.run.several import set_aside, why_left_alone
+
+if TYPE_CHECKING:
+    from automigrate_ext.plan.plan import Plan
 
 #: Seconds that a query to the rows may take while somebody waits for the page.
 COUNT_TIMEOUT = 10.0
@@ -70,6 +70,9 @@ class Mismatch:
         """The labels of fields for which rows still lack a value, once no rename is left to answer."""
         if self.plan is None or self.renames:
             return ()
+        # Each reload of a server loads this module, and mostly nothing differs.
+        from automigrate_ext.run.questions import fields_without_value, label_of
+
         return tuple(label_of(lacking) for _, lacking in fields_without_value(self.plan))
 
     @property
@@ -146,6 +149,9 @@ def apply_plan(values: Mapping[str, Any]) -> Plan:
 
     Raises `UnusablePlan` where it does not, and what `autoupdate` raises.
     """
+    # As in `Mismatch.values`.
+    from automigrate_ext.plan.saved import read_plan
+
     saved = read_plan(values)
     selection = next((each for each in selections() if each.alias == saved.alias), None)
     if selection is None:

@@ -20,7 +20,7 @@ from automigrate_ext.pending.mismatches import Mismatch, Reply
 from automigrate_ext.plan import text
 from automigrate_ext.plan.plan import Plan, Verdict
 from automigrate_ext.run.questions import find_field, find_model
-from automigrate_ext.schema.changes import plural
+from automigrate_ext.words import plural
 
 #: The word for each sign, for screen readers, and its class in the style sheet.
 SIGNS = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from automigrate_ext.schema.changes import plural
+from automigrate_ext.words import plural
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

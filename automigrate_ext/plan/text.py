@@ -10,7 +10,8 @@ from itertools import chain
 from automigrate_ext.plan.cost import Remark
 from automigrate_ext.plan.plan import CodedMigration, Hazard, Judgement, Plan, Verdict
 from automigrate_ext.plan.progress import RunProgress
-from automigrate_ext.schema.changes import CreateExtension, CreateTable, DropTable, plural
+from automigrate_ext.schema.changes import CreateExtension, CreateTable, DropTable
+from automigrate_ext.words import plural
 
 NOTHING_TO_DO = "Nothing to do: the database matches the models."
 #: Changes whose description names all that they concern, so that they need no heading.

@@ -1,4 +1,7 @@
-"""Hints at renames: the attribute `former_names` of a model, and the setting AUTOMIGRATE["RENAMES"]."""
+"""Hints at renames: the attribute `former_names` of a model, and the setting AUTOMIGRATE["RENAMES"].
+
+Every `check` of a project loads this module, so that it imports nothing of what compares.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,7 @@ from automigrate_ext import conf
 from automigrate_ext.declared.former_names import ATTRIBUTE, former_names, names_at
 from automigrate_ext.declared.selection import models_of
 from automigrate_ext.exceptions import AutomigrateError
-from automigrate_ext.renames.requested import RenameRequest, Renames, own_fields, quoted
+from automigrate_ext.renames.request import RenameRequest, own_fields, quoted
 
 
 def requests(models: Iterable[type[Model]]) -> list[RenameRequest]:
@@ -76,6 +79,15 @@ def owner_note(model: type[Model], key: Any) -> str:
 def setting_problems() -> Iterator[str]:
     """Yield the problems of the setting, one sentence each."""
     yield from conf.problems()
+    if conf.renames():
+        yield from rename_problems()
+
+
+def rename_problems() -> Iterator[str]:
+    """Yield the problems of the well-formed renames in the setting, one sentence each."""
+    # Few projects have any, and much of what compares comes along.
+    from automigrate_ext.renames.requested import Renames
+
     models = models_of(global_apps)
     for request in (RenameRequest(old=old, new=new, hint=setting_label(old)) for old, new in conf.renames().items()):
         others = [other for other in by_model(conf.renames()) if other.old != request.old]

@@ -16,6 +16,7 @@ from django.db.models import Model
 from automigrate_ext.backends.naming import noun_columns
 from automigrate_ext.declared.blueprint import kept_name
 from automigrate_ext.exceptions import AutomigrateError
+from automigrate_ext.renames.request import RenameRequest, own_fields, quoted
 from automigrate_ext.schema.changes import Change, RenameColumn, RenameTable
 from automigrate_ext.schema.nouns import ForeignKey, Index, Schema, Table
 from automigrate_ext.schema.order import in_order
@@ -24,24 +25,6 @@ from automigrate_ext.schema.ownership import OwnedTable, Ownership, TableObject
 Read = Callable[[Iterable[str]], Schema]
 #: Returns whether an object of a table has a generated name.
 Named = Callable[[Table, TableObject], bool]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RenameRequest:
-    """A rename as somebody wrote it.
-
-    `old` is "app.Model", "app.Model.field", "table" or "table.column", and `new` the name in the models.
-    `hint` is the name of a hint in messages, and empty for a rename that was requested for this run.
-    """
-
-    old: str
-    new: str
-    hint: str = ""
-
-    @property
-    def label(self) -> str:
-        """The name of the request in messages."""
-        return self.hint or f"--rename {self.old}={self.new}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -417,18 +400,6 @@ def end_names(source: str, target: str) -> tuple[str, str]:
     Source: django/db/models/fields/related.py, `create_many_to_many_intermediary_model`.
     """
     return (f"from_{source}", f"to_{target}") if source == target else (source, target)
-
-
-def quoted(name: str) -> str:
-    """Return a name in quotation marks."""
-    return f'"{name}"'
-
-
-def own_fields(model: type[Model]) -> dict[str, Any]:
-    """Return the fields whose columns or tables belong to the model itself, by name; foreign keys by attribute too."""
-    fields: Iterable[Any] = model._meta.local_fields
-    keys = {f.attname: f for f in fields if f.is_relation}
-    return {**keys, **{f.name: f for f in (*fields, *model._meta.local_many_to_many)}}
 
 
 def column_names(table: Table | None) -> frozenset[str]:

@@ -10,7 +10,8 @@ from django.db.models import Model
 
 from automigrate_ext.declared.selection import is_attached, models_of, registered
 from automigrate_ext.renames import hints
-from automigrate_ext.renames.requested import OutstandingRenames, RenameRequest, Renames, renamed_ownership
+from automigrate_ext.renames.request import RenameRequest
+from automigrate_ext.renames.requested import OutstandingRenames, Renames, renamed_ownership
 from automigrate_ext.run.base import Run
 from automigrate_ext.run.desired import read_desired
 from automigrate_ext.run.followers import (

@@ -18,6 +18,8 @@ from django.db.migrations.operations.models import IndexOperation, ModelOperatio
 from django.db.migrations.recorder import MigrationRecorder
 from django.utils.timezone import now
 
+from automigrate_ext.words import plural
+
 #: The table in which Django records migrations (`MigrationRecorder.Migration`, a model that only a set-up Django has).
 TABLE = "django_migrations"
 #: A migration by its app and name.
@@ -199,9 +201,6 @@ def describe(
     extensions: Collection[str] | None = None,
 ) -> str:
     """Return one line on the migrations that were recorded, naming those that do more than change tables."""
-    # Kept test databases load this module, and need nothing of schemas.
-    from automigrate_ext.schema.changes import plural
-
     there = (key for key in keys if key in disk_migrations)
     coded = [".".join(key) for key in there if coded_operations(key, disk_migrations[key], extensions)]
     words = f" These do more than change tables: {', '.join(coded)}." if coded else ""

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from dataclasses import replace as evolve
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from automigrate_ext.exceptions import AutomigrateError
-from automigrate_ext.plan.plan import Plan
-from automigrate_ext.plan.progress import Watch
 from automigrate_ext.waiting import Patience, ignore_message
+
+if TYPE_CHECKING:
+    from automigrate_ext.plan.plan import Plan
+    from automigrate_ext.plan.progress import Watch
 
 #: Seconds that a question to the rows may take if nothing else is said.
 COUNT_TIMEOUT = 60.0
@@ -24,7 +26,7 @@ class Answers:
     defaults: Mapping[str, Any] = field(default_factory=dict)
 
 
-Ask = Callable[[Plan], Answers | None]
+Ask = Callable[["Plan"], Answers | None]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,10 +13,11 @@ from automigrate_ext.run.execute import execute
 from automigrate_ext.run.prerequisites import Prerequisites
 from automigrate_ext.run.standing import Place
 from automigrate_ext.run.state import Prepared, State
-from automigrate_ext.schema.changes import CreateTable, DropTable, plural
+from automigrate_ext.schema.changes import CreateTable, DropTable
 from automigrate_ext.schema.diff import diff
 from automigrate_ext.schema.nouns import Schema, Table
 from automigrate_ext.schema.ownership import Ownership, owned_table
+from automigrate_ext.words import plural
 
 
 class Rebuild(Run):

@@ -26,8 +26,8 @@ from automigrate_ext.run.base import Run
 from automigrate_ext.run.compare import Comparer
 from automigrate_ext.run.execute import execute
 from automigrate_ext.run.options import Options
+from automigrate_ext.run.own_options import options_for
 from automigrate_ext.run.prerequisites import Prerequisites
-from automigrate_ext.run.several import options_for
 from automigrate_ext.run.standing import Place, Standing
 from automigrate_ext.run.state import Prepared, State, identify
 from automigrate_ext.schema.adopt import silent_attributes

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Generic, TypeVar
 
 from automigrate_ext.schema.nouns import Column, Constraint, Index, PrimaryKey, Table
+from automigrate_ext.words import plural
 
 State = TypeVar("State")
 
@@ -291,11 +292,6 @@ def columns_of(noun: Constraint | Index) -> tuple[str, ...]:
     """Return the columns that a constraint or index refers to, once each."""
     columns: tuple[str, ...] = getattr(noun, "columns", ())
     return tuple(dict.fromkeys(columns))
-
-
-def plural(count: int, noun: str) -> str:
-    """Return a number with its noun: "1 row", "2 rows", "12,345 rows"."""
-    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
 
 
 def column_words(column: Column) -> str:

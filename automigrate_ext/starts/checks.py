@@ -16,7 +16,7 @@ from automigrate_ext.declared.selection import select
 from automigrate_ext.exceptions import AutomigrateError
 from automigrate_ext.process import is_migrating, is_run_under_way
 from automigrate_ext.renames import hints
-from automigrate_ext.schema.changes import plural
+from automigrate_ext.words import plural
 
 PENDING_PAGE = "automigrate_ext.middleware.PendingPageMiddleware"
 #: How many differences a warning names.

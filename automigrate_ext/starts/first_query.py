@@ -20,7 +20,6 @@ from automigrate_ext.api import is_one_actual, update_one
 from automigrate_ext.backends import backend_for
 from automigrate_ext.declared.selection import is_attached, select
 from automigrate_ext.exceptions import LockNotAvailable
-from automigrate_ext.plan import text
 from automigrate_ext.process import in_event_loop, is_migrating, is_run_under_way, run_under_way, up_to_date
 from automigrate_ext.run.options import Options
 from automigrate_ext.waiting import seconds
@@ -114,6 +113,9 @@ def update(model: type[Model], alias: str, lock_wait: float, lock_timeout: float
         return False
     options = Options(lock_wait=lock_wait, lock_timeout=lock_timeout, notify=logger.warning)
     plan = update_one(selection, options, dry_run=False)
+    # Most processes find nothing to do.
+    from automigrate_ext.plan import text
+
     logger.info(text.report(plan))
     return True
 

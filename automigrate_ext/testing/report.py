@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from automigrate_ext.words import plural
+
 if TYPE_CHECKING:
     from automigrate_ext.plan.plan import Plan
 
@@ -48,7 +50,7 @@ class DatabaseReport:
 def summarize(plan: Plan, remade: str, time: str) -> str:
     """Return what was done by a plan in this time."""
     # Where there is no plan, tests do not wait for what plans are made of.
-    from automigrate_ext.schema.changes import CreateTable, plural
+    from automigrate_ext.schema.changes import CreateTable
 
     changes = plan.changes
     if remade:

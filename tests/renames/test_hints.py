@@ -9,7 +9,8 @@ from django.test import override_settings
 
 from automigrate_ext import AutomigrateError, autoupdate, is_actual
 from automigrate_ext.renames.content_types import rename_content_types
-from automigrate_ext.renames.requested import RenamedModel, RenameRequest
+from automigrate_ext.renames.request import RenameRequest
+from automigrate_ext.renames.requested import RenamedModel
 from automigrate_ext.starts.checks import check_hints
 from tests.acceptance.helper import Case, State, item
 from tests.management.test_commands import run

@@ -20,8 +20,9 @@ from automigrate_ext.backends.mysql.server import server_of
 from automigrate_ext.backends.rows import SAMPLE_SIZE, Source, TookTooLong
 from automigrate_ext.backends.work import Loss, Step
 from automigrate_ext.exceptions import ExecutionFailed
-from automigrate_ext.schema.changes import AlterColumn, Change, DropColumn, DropTable, plural
+from automigrate_ext.schema.changes import AlterColumn, Change, DropColumn, DropTable
 from automigrate_ext.schema.nouns import Column, Table
+from automigrate_ext.words import plural
 
 PROBE = "automigrate_ext_values"
 #: The columns with each value as it was and converted back, and with the keys. The one between them has the name of the

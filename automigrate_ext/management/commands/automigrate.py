@@ -15,8 +15,7 @@ from automigrate_ext.api import automigrate, rows_at_stake
 from automigrate_ext.declared.selection import Models, Selection
 from automigrate_ext.management.base import SchemaCommand
 from automigrate_ext.management.exit_status import FAILED
-from automigrate_ext.plan import text
-from automigrate_ext.schema.changes import plural
+from automigrate_ext.words import plural
 
 
 class Command(SchemaCommand):
@@ -65,20 +64,20 @@ exit status: 0 done or answered with no, 2 refused or failed, 130 interrupted
         cascade = options["cascade"]
         if options["dry_run"]:
             plan = automigrate(models, using=alias, cascade=cascade, dry_run=True)
-            self.show(plan, options, done=False)
+            self.printer.show(plan, options, done=False)
             if plan.refused:
-                self.exit_refused(plan, options)
+                self.printer.exit_refused(plan, options)
             return 0
         rows = rows_at_stake(models, using=alias)
         if rows and (plan := automigrate(models, using=alias, cascade=cascade, dry_run=True)).refused:
-            self.show(plan, options, done=False)
-            self.exit_refused(plan, options)
+            self.printer.show(plan, options, done=False)
+            self.printer.exit_refused(plan, options)
         if not self.may_lose(alias, rows, options):
             self.stderr.write("Cancelled; nothing was changed.")
             return 0
         started = time.perf_counter()
         plan = automigrate(models, using=alias, cascade=cascade, **self.run_options(options))
-        self.show(plan, options, done=True, seconds=time.perf_counter() - started)
+        self.printer.show(plan, options, done=True, seconds=time.perf_counter() - started)
         return 0
 
     def may_lose(self, alias: str, rows: dict[str, int], options: dict[str, Any]) -> bool:
@@ -107,8 +106,9 @@ exit status: 0 done or answered with no, 2 refused or failed, 130 interrupted
         if self.has_colours(self.stderr):
             # A run without rows to lose does not wait for rich.
             from automigrate_ext.management.rich_output import print_counts
+            from automigrate_ext.plan.text import losses
 
-            print_counts(text.losses(rows), self.bare_stderr)
+            print_counts(losses(rows), self.bare_stderr)
             return
         for table, number in rows.items():
             self.stderr.write(f"  {table}: {plural(number, 'row')}", self.style.WARNING)

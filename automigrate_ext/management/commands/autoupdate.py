@@ -2,31 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import sys
 import time
 from argparse import ArgumentParser
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from functools import partial
-from pathlib import Path
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import CommandError
 from django.utils.autoreload import get_child_arguments
 
-from automigrate_ext.api import autoupdate, carry_out, make_plan, run_plan, select_saved
+from automigrate_ext.api import autoupdate, make_plan
 from automigrate_ext.declared.selection import Models, Selection
-from automigrate_ext.exceptions import UnusablePlan
 from automigrate_ext.management.base import SchemaCommand
 from automigrate_ext.management.exit_status import DIFFERENT, FAILED
-from automigrate_ext.management.questioner import TerminalQuestioner
-from automigrate_ext.management.several import SeveralDatabases, describe_databases
-from automigrate_ext.management.watch import WATCHED, watch
-from automigrate_ext.plan.plan import Plan
-from automigrate_ext.plan.saved import SavedPlan, is_several, parse, read_plan, read_plans
-from automigrate_ext.run.options import COUNT_TIMEOUT, Options
+from automigrate_ext.process import is_watched
+from automigrate_ext.run.options import COUNT_TIMEOUT
 from automigrate_ext.waiting import ignore_message
+
+if TYPE_CHECKING:
+    from automigrate_ext.management.questioner import TerminalQuestioner
 
 #: The options that a saved plan holds itself, or that make no sense together with it.
 DECIDED_BY_PLAN = {
@@ -115,7 +109,7 @@ exit status: 0 done or nothing to do, 1 --check found differences,
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        if options["watch"] and WATCHED not in os.environ:
+        if options["watch"] and not is_watched():
             sys.exit(self.watch(options))
         super().handle(*args, **options)
 
@@ -127,6 +121,9 @@ exit status: 0 done or nothing to do, 1 --check found differences,
             raise CommandError(f"--watch goes on for ever: leave out {', '.join(beside)}.", returncode=FAILED)
         if not getattr(self, "_called_from_command_line", False):
             raise CommandError("--watch is for the command line.", returncode=FAILED)
+        # Few runs watch.
+        from automigrate_ext.management.watch import watch
+
         return watch(get_child_arguments(), self.notify if options["verbosity"] else ignore_message)
 
     def handle_databases(self, aliases: Sequence[str], left_alone: Mapping[str, str], options: dict[str, Any]) -> int:
@@ -147,13 +144,18 @@ exit status: 0 done or nothing to do, 1 --check found differences,
             return self.dry_run(models, arguments, options)
         started = time.perf_counter()
         plan = autoupdate(models, **arguments, **self.run_options(options), ask=self.questioner(options))
-        self.show(plan, options, done=True, seconds=time.perf_counter() - started)
+        self.printer.show(plan, options, done=True, seconds=time.perf_counter() - started)
         return 0
 
     def questioner(self, options: dict[str, Any]) -> TerminalQuestioner | None:
         """Return what asks questions, where somebody is there to answer them."""
         asks = options["interactive"] and options["format"] == "text" and sys.stdin is not None and sys.stdin.isatty()
-        return TerminalQuestioner(self.bare_stderr) if asks else None
+        if not asks:
+            return None
+        # Where nobody is asked, plans may not be needed either.
+        from automigrate_ext.management.questioner import TerminalQuestioner
+
+        return TerminalQuestioner(self.bare_stderr)
 
     def run_saved_plans(self, options: dict[str, Any]) -> int:
         """Carry out a saved plan, or the plans of several databases."""
@@ -161,62 +163,19 @@ exit status: 0 done or nothing to do, 1 --check found differences,
         if options["labels"] or beside:
             given = ", ".join([*options["labels"], *beside])
             raise CommandError(f"--plan decides alone what is done: leave out {given}.", returncode=FAILED)
-        text = self.read_file(options["plan"])
-        with self.naming_file(options["plan"]):
-            values = parse(text)
-            if not is_several(values):
-                return self.run_saved_plan(values, options)
-            saved = read_plans(values)
-            selections = select_saved(saved)
-        jobs = {
-            alias: partial(self.run_one_plan, saved[alias], selection, options)
-            for alias, selection in selections.items()
-        }
-        return SeveralDatabases(self, options, {}).run(jobs)
+        # Few runs have a plan that was saved.
+        from automigrate_ext.management.saved_plans import SavedPlans
 
-    def run_saved_plan(self, values: Any, options: dict[str, Any]) -> int:
-        """Carry out the saved plan of one database."""
-        saved = read_plan(values)
-        with self.convert_errors(options["format"], describe_databases([saved.alias])):
-            run = partial(run_plan, values, count_timeout=options["count_timeout"], **self.run_options(options))
-            return self.run_and_show(run, options)
-
-    def run_one_plan(self, saved: SavedPlan, selection: Selection, options: dict[str, Any]) -> int:
-        """Carry out the saved plan of one of several databases."""
-        run = Options(count_timeout=options["count_timeout"], **self.run_options(options))
-        return self.run_and_show(partial(carry_out, saved, selection, run), options)
-
-    def run_and_show(self, run: Callable[[], Plan], options: dict[str, Any]) -> int:
-        """Carry out one saved plan and show it."""
-        started = time.perf_counter()
-        with self.naming_file(options["plan"]):
-            plan = run()
-        self.show(plan, options, done=True, seconds=time.perf_counter() - started)
-        return 0
-
-    @contextmanager
-    def naming_file(self, file: str) -> Iterator[None]:
-        """Turn an error about the plan into one that names the file."""
-        try:
-            yield
-        except UnusablePlan as error:
-            raise CommandError(f"--plan {file}: {error}", returncode=FAILED) from error
-
-    def read_file(self, name: str) -> str:
-        """Return the text of a file, or of stdin for "-". Raises `CommandError` where there is none to read."""
-        try:
-            return sys.stdin.read() if name == "-" else Path(name).read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise CommandError(f"--plan {name}: cannot be read: {error}.", returncode=FAILED) from error
+        return SavedPlans(self, options).run()
 
     def dry_run(self, models: Models | Selection, arguments: dict[str, Any], options: dict[str, Any]) -> int:
         """Show what differs and change nothing; return the exit status, which with --check is that of a difference."""
         plan = make_plan(models, **arguments)
-        self.show(plan, options, done=False)
+        self.printer.show(plan, options, done=False)
         if options["check"]:
             return DIFFERENT if plan else 0
         if plan.refused:
-            self.exit_refused(plan, options)
+            self.printer.exit_refused(plan, options)
         return 0
 
     def read_pairs(self, option: str, shape: str, given: list[str]) -> dict[str, str]:

@@ -1,0 +1,80 @@
+"""Prints plans, and what became of them, on the streams of a command."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import IO, TYPE_CHECKING, Any, cast
+
+from django.core.management.base import CommandError
+
+from automigrate_ext.exceptions import AutomigrateError, Interrupted, Refused
+from automigrate_ext.management.exit_status import FAILED
+from automigrate_ext.plan import text
+from automigrate_ext.plan.plan import Plan, comment, failure_dict, several_dict
+from automigrate_ext.run.execute import refusal
+
+if TYPE_CHECKING:
+    from automigrate_ext.management.base import SchemaCommand
+
+
+class PlanPrinter:
+    """Prints plans for one command."""
+
+    def __init__(self, command: SchemaCommand) -> None:
+        self.command = command
+        self.stdout, self.stderr = command.stdout, command.stderr
+
+    def show(self, plan: Plan, options: dict[str, Any], *, done: bool, seconds: float | None = None) -> None:
+        """Print the plan in the format asked for."""
+        if options["format"] == "json":
+            self.command.write_json(plan.as_dict())
+        elif options["format"] == "sql":
+            self.stdout.write(plan.sql(), ending="")
+        elif options["verbosity"]:
+            self.print_plan(plan, options["verbosity"], done=done)
+            self.stdout.write(text.summary(plan, done=done, seconds=seconds))
+            for note in plan.notes:
+                self.stderr.write(note, self.command.style.NOTICE)
+            if not plan.tables and not plan.notes:
+                self.stderr.write(f"No model that was named or found has its table in database {plan.alias!r}.")
+
+    def print_plan(self, plan: Plan, verbosity: int, *, done: bool) -> None:
+        """Print the plan line by line, or as a tree in colours where the terminal has them."""
+        if self.command.has_colours(self.stdout):
+            # rich takes longer to load than most runs take.
+            from automigrate_ext.management.rich_output import print_plan
+
+            print_plan(plan, cast(IO[str], self.stdout), verbosity=verbosity, done=done)
+        else:
+            for line in text.lines(plan, verbosity=verbosity, done=done):
+                self.stdout.write(str(line))
+
+    def exit_refused(self, plan: Plan, options: dict[str, Any]) -> None:
+        """Raise `CommandError` because of what the plan refuses; in text, the reasons were shown with the plan."""
+        shown = options["format"] == "text" and options["verbosity"]
+        raise CommandError("Nothing was done." if shown else refusal(plan), returncode=FAILED)
+
+    def report_refusal(self, refused: Refused, output_format: str) -> str:
+        """Return the message about a refused run; print the reasons as a tree where the terminal has colours."""
+        if output_format == "json":
+            self.command.write_json(refused.plan.as_dict())
+        if output_format != "text" or not self.command.has_colours(self.stderr):
+            return str(refused)
+        # As in `print_plan`.
+        from automigrate_ext.management.rich_output import print_refusal
+
+        print_refusal(refused.plan, self.command.bare_stderr)
+        return text.summary(refused.plan, done=True)
+
+    def write_failure(self, error: AutomigrateError | Interrupted) -> None:
+        """Write the plan of a run that failed as JSON, if it had one."""
+        if error.plan is not None:
+            self.command.write_json(failure_dict(error.plan, str(error), error.applied, error.pending))
+
+    def write_comment(self, words: str) -> None:
+        """Write a comment into a script of SQL."""
+        self.stdout.write(comment(words))
+
+    def write_several(self, entries: Sequence[dict[str, Any]], left_alone: dict[str, str]) -> None:
+        """Write the one JSON document of several databases."""
+        self.command.write_json(several_dict(entries, left_alone))

@@ -130,6 +130,26 @@ def test_column_type(declared, type_name):
     assert column(f"a {declared} GENERATED ALWAYS AS (1)").type == type_name
 
 
+@pytest.mark.parametrize(
+    "word", ["a", "_", "Z9", "a$0_", "\x80", "é", "a\x80", "zß", "\uffff", "\U0010ffff", "a\U00010000"]
+)
+def test_word(word):
+    assert [(token.kind, token.text) for token in tokenize(word)] == [("word", word)]
+
+
+@pytest.mark.parametrize(
+    "text", ["1a", "a-b", "a b", "a.b", "a;", "a(", "a=b", "a'b'", "a[b]", "a`b`", 'a"b"', "a/b", "a~"]
+)
+def test_word_ends(text):
+    assert [token.text for token in tokenize(text) if token.kind == "word"] != [text]
+
+
+@pytest.mark.parametrize("character", ["$", "@", "#", "^", "{", "}", "\x7f", "\x00", ":", "?", "!"])
+def test_character_of_no_token(character):
+    with pytest.raises(UnreadableSQL):
+        tokenize(character)
+
+
 @pytest.mark.parametrize("quoted", ['"my ""col"', '`my "col`', '[my "col]', "'my \"col'"])
 def test_column_name(quoted):
     assert column(f"{quoted} text").name == 'my "col'

@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 from automigrate_ext.exceptions import AutomigrateError
 
+# A word is given by the ASCII characters that are not in it: sets that reach to the end of Unicode take eight times
+# as long to compile as all the rest.
 TOKEN = re.compile(
     r"""
     (?: [ \t\n\f\r\ufeff]+ | --[^\n]* | /\*.*?(?:\*/|\Z) )*
@@ -20,7 +22,7 @@ TOKEN = re.compile(
     | (?P<quoted>"(?:[^"]|"")*" | `(?:[^`]|``)*` | \[[^\]]*\])
     | (?P<blob>[xX]'[0-9a-fA-F]*')
     | (?P<number>0[xX][0-9a-fA-F_]+ | (?:[0-9][0-9_]*(?:\.[0-9_]*)?|\.[0-9][0-9_]*)(?:[eE][+-]?[0-9][0-9_]*)?)
-    | (?P<word>[A-Za-z_\u0080-\U0010ffff][A-Za-z0-9_$\u0080-\U0010ffff]*)
+    | (?P<word>[^\x00-@\[-^`{-\x7f][^\x00-#%-/:-@\[-^`{-\x7f]*)
     | (?P<operator>\|\||->>|->|<<|>>|<=|>=|<>|!=|==|[-+*/%&|~<>=(),.;])
     | (?P<end>\Z)
     | (?P<unknown>.)

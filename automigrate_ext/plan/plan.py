@@ -11,7 +11,7 @@ from typing import Any
 
 from automigrate_ext.plan.cost import Remark
 from automigrate_ext.schema.changes import Change, subject_of
-from automigrate_ext.schema.nouns import Schema, canonical
+from automigrate_ext.schema.nouns import Schema, TablesOnDemand, canonical
 
 #: The version of the JSON; every change that could break a reader increases it.
 VERSION = 1
@@ -168,7 +168,6 @@ class Plan:
     alias: str
     vendor: str
     schema: Schema = field(repr=False)
-    known_digest: str = field(default="", repr=False, compare=False)
     judgements: tuple[Judgement, ...] = ()
     statements: tuple[str, ...] = ()
     foreign: tuple[str, ...] = ()
@@ -188,7 +187,7 @@ class Plan:
     @property
     def digest(self) -> str:
         """A short text that identifies the schema of which the plan was made."""
-        return self.known_digest or digest(self.schema)
+        return digest(self.schema)
 
     def judged(self, verdict: Verdict) -> tuple[Judgement, ...]:
         """Return the judgements with this verdict."""
@@ -352,5 +351,7 @@ def comment(text: str) -> str:
 
 def digest(schema: Schema) -> str:
     """Return a short text that differs for schemas that differ."""
+    if isinstance(schema.tables, TablesOnDemand) and schema.tables.digest:
+        return schema.tables.digest
     text = json.dumps(canonical(schema), sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -20,8 +20,7 @@ def unchanged(standing: Standing, seal: Seal, read: Callable[[], Mapping[str, Ta
     return Plan(
         alias=selection.alias,
         vendor=connections[selection.alias].vendor,
-        schema=Schema(TablesOnDemand(read)),
-        known_digest=seal.schema if is_own else "",
+        schema=Schema(TablesOnDemand(read, digest=seal.schema if is_own else "")),
         foreign=seal.foreign,
         notes=(*selection.notes, *seal.notes),
         tables=seal.count if is_own else len(selection.models),

@@ -300,10 +300,14 @@ class Schema:
 
 
 class TablesOnDemand(Mapping[str, Table]):
-    """The tables of a schema that is read when it is first asked for."""
+    """The tables of a schema that is read when it is first asked for.
 
-    def __init__(self, read: Callable[[], Mapping[str, Table]]) -> None:
+    `digest` is that of the schema, where it is known without reading; "" where it is not.
+    """
+
+    def __init__(self, read: Callable[[], Mapping[str, Table]], digest: str) -> None:
         self.read = read
+        self.digest = digest
 
     @cached_property
     def tables(self) -> Mapping[str, Table]:

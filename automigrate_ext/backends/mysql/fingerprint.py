@@ -6,13 +6,20 @@ import re
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
+from django.db.utils import ProgrammingError
+
 from automigrate_ext.backends.fingerprint import FINGERPRINT, TESTS, Fingerprints, Look, short
+from automigrate_ext.backends.mysql.faults import code_of
 from automigrate_ext.backends.mysql.server import server_of
 from automigrate_ext.backends.mysql.show import SHOW, TABLES_A_MESSAGE, takes_many
 
+NAMES = "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE()"
+#: Source: https://mariadb.com/kb/en/mariadb-error-code-reference/
+NO_SUCH_TABLE = 1146
 SETTINGS = "SELECT {variables}"
 RECORD = """
-SELECT name, owner, MD5(objects_owned), CASE WHEN name IN ({notes}) THEN objects_owned END FROM automigrate_ext_owned
+SELECT name, owner, SHA2(objects_owned, 256), CASE WHEN name IN ({notes}) THEN objects_owned END
+FROM automigrate_ext_owned
 """
 #: The variables that describe the database and the server; those that concern definitions are the server's own.
 VARIABLES = ("version", "character_set_database", "collation_database", "lower_case_table_names")
@@ -25,6 +32,17 @@ class MySQLFingerprints(Fingerprints):
     """Fingerprints of the tables of one database."""
 
     def read(self, names: Collection[str], notes: Collection[str]) -> Look:
+        try:
+            return self.read_all(names, notes)
+        except ProgrammingError as error:
+            # Tables that need not be there are rare, and asking for their names first would cost a message.
+            if code_of(error) != NO_SUCH_TABLE:
+                raise
+        there = self.existing()
+        return self.read_all([name for name in names if self.fold(name) in there], notes)
+
+    def read_all(self, names: Collection[str], notes: Collection[str]) -> Look:
+        """Return what is there now, where all the tables exist. Raises `DatabaseError`."""
         quoted = [self.connection.ops.quote_name(name) for name in names]
         results = self.results([self.settings(), self.record(notes), *(SHOW.format(table=name) for name in quoted)])
         (settings,) = next(results)
@@ -39,6 +57,16 @@ class MySQLFingerprints(Fingerprints):
             surroundings=short([*map(str, settings), *sorted(owners)]),
             notes={name: text for name, _, _, text in recorded if text is not None},
         )
+
+    def existing(self) -> frozenset[str]:
+        """Return the names of all tables, folded."""
+        with self.connection.cursor() as cursor:
+            cursor.execute(NAMES)
+            return frozenset(self.fold(name) for (name,) in cursor.fetchall())
+
+    def fold(self, name: str) -> str:
+        """Return a form of a table's name that is the same for all spellings that the server treats as one."""
+        return name.lower() if self.connection.features.ignores_table_name_case else name
 
     def settings(self) -> str:
         """Return the query for the settings on which it depends what the server makes of a definition."""

@@ -15,6 +15,9 @@ UNION ALL
 SELECT 'record', owner, name, '', objects_owned FROM automigrate_ext_owned
 """
 
+#: The beginning of the names of SQLite's own tables, which come and go with ANALYZE and the first numbered row.
+OWN = "sqlite_"
+
 
 class SQLiteFingerprints(Fingerprints):
     """Fingerprints of the tables of one file or memory.
@@ -37,6 +40,8 @@ class SQLiteFingerprints(Fingerprints):
                     found[name] = text
                 if kind or not name.startswith((FINGERPRINT, TESTS)):
                     others.append(f"{place} {kind} {name} {text}")
+                continue
+            if name.startswith(OWN):
                 continue
             others.append(f"{place} {kind} {name} {table} {text}")
             if place == "main" and kind in ("table", "index") and table.lower() in wanted:

@@ -103,6 +103,13 @@ exit status: 0 done or nothing to do, 1 --check found differences,
         )
 
         parser.add_argument(
+            "--no-fingerprint",
+            action="store_false",
+            dest="fingerprint",
+            help="Compare the tables even where nothing has changed since the last run.",
+        )
+
+        parser.add_argument(
             "--watch",
             action="store_true",
             help="Run again whenever a Python file of the project is saved, until Ctrl-C.",
@@ -139,6 +146,7 @@ exit status: 0 done or nothing to do, 1 --check found differences,
             "accept_data_loss": options["accept_data_loss"],
             "count_timeout": options["count_timeout"],
             "prune": options["prune"],
+            "fingerprint": options["fingerprint"],
         }
         if options["check"] or options["dry_run"]:
             return self.dry_run(models, arguments, options)

@@ -116,7 +116,10 @@ def serve() -> None:
     import automigrate_ext.backends.postgresql.backend
     import automigrate_ext.backends.sqlite3.backend
     import automigrate_ext.management.commands.automigrate
-    import automigrate_ext.management.commands.autoupdate  # noqa: F401
+    import automigrate_ext.management.commands.autoupdate
+    import automigrate_ext.management.plan_printer
+    import automigrate_ext.run.rebuild
+    import automigrate_ext.run.update  # noqa: F401
 
     run_checks()
 

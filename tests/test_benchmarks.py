@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks import conversions, watch
+from benchmarks import conversions, loading, watch
 from benchmarks.cases import SYNCDB, Comparison
 from benchmarks.databases import PREFIX, Mariadb, Mysql, Sqlite
 from benchmarks.measure import Command, Run, Runs, alternate
@@ -29,6 +29,12 @@ def test_generated_projects(tmp_path):
 def test_saves_are_measured(tmp_path):
     (took,) = watch.measure(Sqlite(tmp_path), tmp_path, 1)
     assert took > 0
+
+
+def test_loading_is_measured(tmp_path):
+    first_query, cells = loading.measure(Sqlite(tmp_path), tmp_path, 1)
+    assert first_query > 0
+    assert len(cells) == len(loading.HEADINGS)
 
 
 @pytest.mark.parametrize(("name", "kind"), [("mariadb", Mariadb), ("mysql", Mysql)])

@@ -4,6 +4,7 @@ Which module may import which is a matter of the contracts in setup.cfg.
 """
 
 import ast
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -78,6 +79,7 @@ DOORS = {
     "middleware": {"pending.page"},
     "pending.mismatches": {"plan.saved", "run.questions"},
     "renames.hints": {"renames.requested"},
+    "run.basis": {"importlib.metadata"},
     "run.migrations": {"django.db.migrations.loader"},
     "run.several": {"plan.plan"},
     "run.standing": {"renames.hints", "renames.requested"},
@@ -154,6 +156,8 @@ def test_only_what_has_to_loads_modules_by_name():
 FIRST = (
     "api",
     "backends",
+    "backends.fingerprint",
+    "backends.sqlite3.fingerprint",
     "conf",
     "declared.editor",
     "declared.selection",
@@ -164,11 +168,13 @@ FIRST = (
     "middleware",
     "process",
     "renames.hints",
+    "run.basis",
     "run.hooks",
     "run.migrations",
     "run.options",
     "run.record_table",
     "run.several",
+    "run.standing",
     "signals",
     "starts.checks",
     "starts.first_query",
@@ -199,6 +205,38 @@ def test_nothing_that_compares_is_loaded_before_something_differs():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
+
+
+#: What asks whether anything differs, and what it loads of the above although nothing does.
+ASKS = {
+    "from automigrate_ext import is_actual; assert is_actual()": (),
+    "call_command('autoupdate', check=True, skip_checks=False)": ("plan", "schema"),
+    "call_command('autoupdate')": ("plan", "schema"),
+}
+
+
+@pytest.mark.parametrize("ask", ASKS)
+def test_nothing_that_compares_is_loaded_where_nothing_differs(tmp_path, ask):
+    program = (
+        "import sys, django; from django.core.management import call_command\n"
+        "django.setup()\n"
+        f"{ask}\n"
+        f"names = [name for name in sys.modules if name.startswith('automigrate_ext.')]\n"
+        f"names = [name.removeprefix('automigrate_ext.') for name in names]\n"
+        f"heavy = [name for name in names if name.startswith({COMPARES}) and not name.startswith({ASKS[ask]})]\n"
+        "assert not heavy, heavy"
+    )
+    environment = {"DJANGO_SETTINGS_MODULE": "todo_demo.settings", "DATABASE_URL": f"sqlite:///{tmp_path}/db.sqlite3"}
+    for words in (["-m", "django", "autoupdate", "--noinput"], ["-c", program]):
+        done = subprocess.run(
+            [sys.executable, *words],
+            env=os.environ | environment,
+            cwd=PACKAGE.parent,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        assert done.returncode == 0, done.stderr
 
 
 def test_public_function_is_loaded_without_plans():

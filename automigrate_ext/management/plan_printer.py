@@ -11,7 +11,6 @@ from automigrate_ext.exceptions import AutomigrateError, Interrupted, Refused
 from automigrate_ext.management.exit_status import FAILED
 from automigrate_ext.plan import text
 from automigrate_ext.plan.plan import Plan, comment, failure_dict, several_dict
-from automigrate_ext.run.execute import refusal
 
 if TYPE_CHECKING:
     from automigrate_ext.management.base import SchemaCommand
@@ -52,7 +51,7 @@ class PlanPrinter:
     def exit_refused(self, plan: Plan, options: dict[str, Any]) -> None:
         """Raise `CommandError` because of what the plan refuses; in text, the reasons were shown with the plan."""
         shown = options["format"] == "text" and options["verbosity"]
-        raise CommandError("Nothing was done." if shown else refusal(plan), returncode=FAILED)
+        raise CommandError("Nothing was done." if shown else text.why_refused(plan), returncode=FAILED)
 
     def report_refusal(self, refused: Refused, output_format: str) -> str:
         """Return the message about a refused run; print the reasons as a tree where the terminal has colours."""

@@ -182,6 +182,14 @@ def report(plan: Plan) -> str:
     return "\n".join([summary(plan, done=True), *map(str, lines(plan, done=True))])
 
 
+def why_refused(plan: Plan) -> str:
+    """Return every reason for which nothing was done, one a line."""
+    reasons = ["Nothing was done, because the database does not allow all of it:"]
+    reasons += [f"- {hazard}" for judgement in plan.refused for hazard in judgement.hazards]
+    reasons += [f"? {likely.question()}" for likely in plan.likely_renames]
+    return "\n".join(reasons)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Counts:
     """A table of counts: the headings of its columns, of which the last one is the number, and its rows."""

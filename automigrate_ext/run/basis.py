@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Iterator
 from functools import cache
-from importlib import metadata
 from typing import Any
 
 import django
@@ -67,9 +66,12 @@ def engine_version(package: str) -> str:
     """Return the version of the package that an engine comes with; "" where it has none."""
     if package == "django":
         return ""
+    # Only for engines that are not Django's.
+    from importlib.metadata import PackageNotFoundError, version
+
     try:
-        return metadata.version(package)
-    except metadata.PackageNotFoundError:
+        return version(package)
+    except PackageNotFoundError:
         return str(getattr(sys.modules.get(package), "__version__", ""))
 
 

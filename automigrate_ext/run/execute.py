@@ -12,6 +12,7 @@ from django.db.utils import Error
 from automigrate_ext.backends.base import Backend
 from automigrate_ext.backends.work import Step
 from automigrate_ext.exceptions import AutomigrateError, Interrupted, NotConverged, Refused
+from automigrate_ext.plan import text
 from automigrate_ext.plan.plan import Plan
 from automigrate_ext.plan.progress import Meter
 from automigrate_ext.run.base import Run
@@ -135,7 +136,7 @@ def carry_out(run: Run, at_stake: frozenset[str], made: Prerequisites | None, co
         prepared = run.prepare(made)
         completed.plan = prepared.plan
         if prepared.plan.refused:
-            raise Refused(prepared.plan, refusal(prepared.plan))
+            raise Refused(prepared.plan, text.why_refused(prepared.plan))
         completed.batches = (prepared.steps,) if nested else backend.session.batches(prepared.steps)
         meter = meter_of(run, prepared)
         if not backend.undoes_ddl:
@@ -200,11 +201,3 @@ def targets(changes: Sequence[Change]) -> set[str]:
     constraints = (change.new for change in changes if isinstance(change, AddConstraint))
     keys = chain((key for table in tables for key in table.foreign_keys), constraints)
     return {key.to_table for key in keys if isinstance(key, ForeignKey)}
-
-
-def refusal(plan: Plan) -> str:
-    """Return every reason for which nothing was done, one a line."""
-    lines = ["Nothing was done, because the database does not allow all of it:"]
-    lines += [f"- {hazard}" for judgement in plan.refused for hazard in judgement.hazards]
-    lines += [f"? {likely.question()}" for likely in plan.likely_renames]
-    return "\n".join(lines)

@@ -19,7 +19,7 @@ from automigrate_ext.backends.naming import is_generated_name
 from automigrate_ext.backends.rehearsal import Rehearsal
 from automigrate_ext.backends.rows import Rows, Source
 from automigrate_ext.backends.session import RunSession
-from automigrate_ext.backends.work import Dependent, Loss, Part, Reference, Step, Work
+from automigrate_ext.backends.work import Dependent, Loss, Part, Reference, Step, Work, messages
 from automigrate_ext.declared.blueprint import Blueprint, draw
 from automigrate_ext.declared.editor import collecting_editor
 from automigrate_ext.plan.progress import Meter
@@ -228,9 +228,13 @@ class Backend(ABC):
 
     def run(self, steps: Sequence[Step]) -> None:
         """Execute the steps."""
-        for step in steps:
-            with self.meter.statement(step.table, step.sql) as begun:
-                if step.fill:
+        for message in messages(steps, self.session.statements_a_message):
+            step, *others = message
+            with self.meter.statement(step.table, step.sql, count=len(message)) as begun:
+                if others:
+                    for _ in self.session.execute_together([step.sql for step in message]):
+                        self.meter.count_one()
+                elif step.fill:
                     self.filler.fill_rows(step.fill, begun, self.meter)
                 else:
                     self.execute_step(step)

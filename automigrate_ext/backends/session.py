@@ -43,6 +43,8 @@ class RunSession:
     )
     #: How a session that hangs is ended, after what is reported of it.
     hint = ""
+    #: How many statements that make tables are executed together, at most.
+    statements_a_message = 1
 
     def __init__(self, backend: Backend) -> None:
         self.backend = backend
@@ -73,12 +75,16 @@ class RunSession:
 
     def execute(self, sql: str) -> None:
         """Execute one statement; an error carries the statement as a note."""
+        with self.connection.cursor() as cursor, noted(sql):
+            cursor.execute(sql)
+
+    def execute_together(self, statements: Sequence[str]) -> Iterator[None]:
+        """Execute several statements in their order, and yield once for each that is done; see `execute`."""
         with self.connection.cursor() as cursor:
-            try:
-                cursor.execute(sql)
-            except DatabaseError as error:
-                error.add_note(f"In: {shortened(sql)}")
-                raise
+            for sql in statements:
+                with noted(sql):
+                    cursor.execute(sql)
+                yield
 
     # Transactions
 
@@ -258,6 +264,16 @@ def growing(first: float) -> Iterator[float]:
     while True:
         yield first
         first *= GROWTH
+
+
+@contextmanager
+def noted(sql: str) -> Iterator[None]:
+    """Add the statement to an error of the block as a note."""
+    try:
+        yield
+    except DatabaseError as error:
+        error.add_note(f"In: {shortened(sql)}")
+        raise
 
 
 def shortened(sql: str) -> str:

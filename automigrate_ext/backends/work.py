@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from dataclasses import replace as evolve
 from functools import partial
@@ -13,6 +13,9 @@ from automigrate_ext.exceptions import AutomigrateError
 from automigrate_ext.schema.changes import AddConstraint, Change
 from automigrate_ext.schema.nouns import Column, ForeignKey, Schema, Table
 
+#: The characters of the longest message, and so at most four times as many bytes: the least that a server of MySQL's
+#: kind takes in one (`max_allowed_packet`) by default is a mebibyte.
+LONGEST_MESSAGE = 2**18
 EACH_ROW = "-- UPDATE {table}: a value of its own in {column} for each row"
 
 
@@ -141,6 +144,22 @@ class Loss:
     error: str = ""
     using: str = ""
     samples: tuple[tuple[Any, ...], ...] = ()
+
+
+def messages(steps: Sequence[Step], limit: int) -> Iterator[Sequence[Step]]:
+    """Yield the steps as they are sent: up to `limit` that make tables in one message, each other one by itself."""
+    message: list[Step] = []
+    length = 0
+    for step in steps:
+        length += len(step.sql)
+        if message and not (
+            step.makes_table and message[-1].makes_table and len(message) < limit and length <= LONGEST_MESSAGE
+        ):
+            yield message
+            message, length = [], len(step.sql)
+        message.append(step)
+    if message:
+        yield message
 
 
 def row_fill(table: Table, column: Column, draw: Callable[[], str], *, everywhere: bool) -> Step:

@@ -42,16 +42,25 @@ class Meter:
     statements: int = 0
     sizes: Mapping[str, Size] = field(default_factory=dict)
     finished: int = 0
+    #: How many of the statements that were sent last have not been counted yet.
+    under_way: int = 0
 
     @contextmanager
     def statement(self, table: str, sql: str, *, count: int = 1) -> Iterator[RunProgress]:
         """Report a statement, or `count` of them at once of which `sql` is the first, and count it after the block."""
         begun = evolve(self.progress(), table=table, sql=sql, size=self.sizes.get(table))
         self.report(begun)
+        self.under_way = count
         yield begun
-        self.finished += count
+        while self.under_way:
+            self.count_one()
         if self.finished == self.statements:
             self.report(self.progress())
+
+    def count_one(self) -> None:
+        """Count one of the statements that are under way."""
+        self.finished += 1
+        self.under_way -= 1
 
     def progress(self) -> RunProgress:
         """Return the progress between two statements."""

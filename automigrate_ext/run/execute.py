@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import chain
 
 from django.db.utils import Error
@@ -24,52 +24,50 @@ from automigrate_ext.schema.nouns import ForeignKey
 
 @dataclass(slots=True, kw_only=True)
 class Completed:
-    """How much of a run is done for good: its plan, once there is one, and the batches of its steps.
+    """How much of a run is done for good: its plan, once there is one, the batches of its steps and their meter.
 
-    `undoes_ddl` is whether a batch is a transaction, which is undone if it fails, or one statement. `is_under_way` is
-    whether a batch has begun and not ended.
+    `undoes_ddl` is whether a batch is a transaction, which is undone if it fails; else each statement that has ended
+    stays done.
     """
 
     undoes_ddl: bool
     plan: Plan | None = None
     batches: tuple[tuple[Step, ...], ...] = ()
-    done: int = 0
-    is_under_way: bool = False
+    meter: Meter = field(default_factory=Meter)
+    transactions: int = 0
 
     @contextmanager
-    def batch(self) -> Iterator[None]:
+    def transaction(self) -> Iterator[None]:
         """Count a batch as done once the block has run."""
-        self.is_under_way = True
         yield
-        self.done += 1
-        self.is_under_way = False
+        self.transactions += 1
+
+    def progress(self) -> tuple[int, str]:
+        """Return how many transactions or statements stay done, and of how many, in words."""
+        if self.undoes_ddl:
+            return self.transactions, f"{len(self.batches)} transactions"
+        return self.meter.finished, f"{self.meter.statements} statements"
 
     def interruption(self) -> Interrupted | None:
         """Return the error of a run that was interrupted where something stays done, or None."""
-        if not self.done and (self.undoes_ddl or not self.is_under_way):
+        number, parts = self.progress()
+        under_way = 0 if self.undoes_ddl else self.meter.under_way
+        if not number and not under_way:
             return None
-        error = Interrupted(self.outcome_of_interruption())
+        words = f"Interrupted after {number} of its {parts}{', which stay done' if number else ''}"
+        if under_way:
+            which = "the one that was" if under_way == 1 else f"the {under_way} that were"
+            words += f"; {which} under way may be done too"
+        error = Interrupted(f"{words}; the next run goes on from there.")
         self.explain(error)
         return error
 
-    def outcome_of_interruption(self) -> str:
-        """Return in words what happened to a run that was interrupted."""
-        parts = "transactions" if self.undoes_ddl else "statements"
-        done = f"{self.done} of its {len(self.batches)} {parts}"
-        words = f"Interrupted after {done}, which stay done" if self.done else f"Interrupted after {done}"
-        if self.is_under_way and not self.undoes_ddl:
-            words += "; the one that was under way may be done too"
-        return f"{words}; the next run goes on from there."
-
     def outcome(self) -> str:
         """Return in words what happened to a run that failed."""
-        if not self.done:
+        number, parts = self.progress()
+        if not number:
             return "The run failed and was undone" if self.undoes_ddl else "The run failed before it changed a table"
-        parts = "transactions" if self.undoes_ddl else "statements"
-        return (
-            f"The run failed after {self.done} of its {len(self.batches)} {parts}, which stay done; the next run goes "
-            f"on from there"
-        )
+        return f"The run failed after {number} of its {parts}, which stay done; the next run goes on from there"
 
     def explain(self, failure: AutomigrateError | Interrupted) -> None:
         """Attach to an error the plan, and which of its statements stay done."""
@@ -79,12 +77,13 @@ class Completed:
         failure.applied, failure.pending = planned[:stays], planned[stays:]
 
     def stays(self, planned: Sequence[str]) -> int:
-        """Return how many of the planned statements stay done: those before the tables, and the batches."""
+        """Return how many of the planned statements stay done: those before the tables, and some of theirs."""
         if self.undoes_ddl and len(self.batches) < 2:
             return 0
         after = [hook for hook in self.plan.hooks if hook.when == "after"] if self.plan else []
         first = len(planned) - sum(map(len, self.batches)) - len(after)
-        return first + sum(map(len, self.batches[: self.done]))
+        done = sum(map(len, self.batches[: self.transactions])) if self.undoes_ddl else self.meter.finished
+        return first + done
 
 
 def execute(run: Run, at_stake: frozenset[str], made: Prerequisites | None) -> Plan:
@@ -137,22 +136,18 @@ def carry_out(run: Run, at_stake: frozenset[str], made: Prerequisites | None, co
         completed.plan = prepared.plan
         if prepared.plan.refused:
             raise Refused(prepared.plan, text.why_refused(prepared.plan))
+        completed.meter = meter = meter_of(run, prepared)
         completed.batches = (prepared.steps,) if nested else backend.session.batches(prepared.steps)
-        meter = meter_of(run, prepared)
+        *first, last = completed.batches
         if not backend.undoes_ddl:
             backend.session.make_sure(prepared.steps)
             run.announce(prepared)
-            for batch in completed.batches:
-                with completed.batch():
-                    run_steps(backend, prepared, batch, meter)
-        elif len(completed.batches) == 1:
-            run_steps(backend, prepared, prepared.steps, meter)
-        if len(completed.batches) == 1 or not backend.undoes_ddl:
+        if not first:
+            run_steps(backend, prepared, last, meter)
             conclude(run, prepared)
             return prepared.plan
-    *first, last = completed.batches
     for batch in first:
-        with completed.batch(), backend.exclusive():
+        with completed.transaction(), backend.exclusive():
             run_steps(backend, prepared, batch, meter)
     with backend.exclusive():
         run_steps(backend, prepared, last, meter)

@@ -7,7 +7,7 @@ import pytest
 from django.core.management import call_command
 from django.db import models
 
-from automigrate_ext import Interrupted, automigrate, autoupdate, is_actual, make_plan
+from automigrate_ext import ExecutionFailed, Interrupted, automigrate, autoupdate, is_actual, make_plan
 from automigrate_ext.backends.session import RunSession
 from tests.acceptance.helper import Case, State, fingerprint
 from tests.features import has
@@ -43,9 +43,10 @@ def case(connection):
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 def test_interrupt_between_statements(case, after):
-    wanted = state("One", "Two", "Three")
+    before, wanted = state("One", "Two", "Three"), state("One", "Two", "Three", number=models.IntegerField(null=True))
+    case.build(before)
     trace = fingerprint(case.connection)
-    at_two = interrupted_at(case.connection, ["CREATE TABLE", "shop_two"], after=after)
+    at_two = interrupted_at(case.connection, ["ALTER TABLE", "shop_two"], after=after)
     with at_two, pytest.raises(KeyboardInterrupt) as caught:
         autoupdate(using=case.alias, apps=wanted.apps)
     if has(case.connection, "atomic DDL"):
@@ -63,6 +64,28 @@ def test_interrupt_between_statements(case, after):
         "Interrupted after 1 of its 3 statements, which stay done; the one that was under way may be done too; "
         "the next run goes on from there."
     )
+    autoupdate(using=case.alias, apps=wanted.apps)
+    assert is_actual(using=case.alias, apps=wanted.apps)
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
+def test_interrupt_of_a_message_of_several_statements(case, after):
+    wanted = state("One", "Two", "Three")
+    trace = fingerprint(case.connection)
+    at_two = interrupted_at(case.connection, ["CREATE TABLE", "shop_two"], after=after)
+    with at_two, pytest.raises(KeyboardInterrupt) as caught:
+        autoupdate(using=case.alias, apps=wanted.apps)
+    if has(case.connection, "atomic DDL"):
+        assert not isinstance(caught.value, Interrupted)
+        assert fingerprint(case.connection) == trace
+        return
+    assert not caught.value.applied and len(caught.value.pending) == 3
+    assert str(caught.value) == (
+        "Interrupted after 0 of its 3 statements; the 3 that were under way may be done too; the next run goes on "
+        "from there."
+    )
+    made = [name for name in case.connection.introspection.table_names() if name.startswith("shop_")]
+    assert len(made) == (3 if after else 0)
     autoupdate(using=case.alias, apps=wanted.apps)
     assert is_actual(using=case.alias, apps=wanted.apps)
 
@@ -102,6 +125,50 @@ def test_interrupt_of_automigrate(case):
     assert isinstance(caught.value, Interrupted) != has(case.connection, "atomic DDL")
     automigrate(using=case.alias, apps=old.apps)
     assert is_actual(using=case.alias, apps=old.apps)
+
+
+@contextmanager
+def broken(connection, words, *, times=None):
+    """Have the server find something wrong with a statement, each time that it is sent or a number of times."""
+    seen = []
+
+    def wrapper(execute, sql, params, many, context):
+        if not isinstance(sql, bytes) and words in sql and (times is None or len(seen) < times):
+            seen.append(sql)
+            sql = sql.replace(words, f"NONSENSE {words}")
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(wrapper):
+        yield seen
+
+
+@pytest.mark.parametrize("verb", [autoupdate, automigrate])
+def test_error_names_the_one_of_several_statements_that_failed(case, verb):
+    wanted = state("One", "Two", "Three")
+    trace = fingerprint(case.connection)
+    name = case.connection.ops.quote_name("shop_two")
+    with broken(case.connection, f"CREATE TABLE {name}"), pytest.raises(ExecutionFailed) as caught:
+        verb(using=case.alias, apps=wanted.apps)
+    words = str(caught.value).partition("In: ")[2]
+    assert words.startswith(f"CREATE TABLE {name}")
+    assert "shop_one" not in words and "shop_three" not in words
+    if has(case.connection, "atomic DDL"):
+        assert "undone" in str(caught.value)
+        assert fingerprint(case.connection) == trace
+    else:
+        assert "The run failed after 1 of its 3 statements, which stay done" in str(caught.value)
+        assert [len(caught.value.applied), len(caught.value.pending)] == [1, 2]
+        assert "shop_one" in caught.value.applied[0]
+    autoupdate(using=case.alias, apps=wanted.apps)
+    assert is_actual(using=case.alias, apps=wanted.apps)
+
+
+def test_message_that_fails_once_is_executed_statement_by_statement(postgresql):
+    wanted = state("One", "Two", "Three")
+    with broken(postgresql, 'CREATE TABLE "shop_two"', times=1) as seen:
+        autoupdate(using=postgresql.alias, apps=wanted.apps)
+    assert 'CREATE TABLE "shop_one"' in seen[0]
+    assert is_actual(using=postgresql.alias, apps=wanted.apps)
 
 
 def test_interrupt_between_transactions(postgresql, monkeypatch):

@@ -5,15 +5,16 @@ import json
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from decimal import Decimal
+from types import SimpleNamespace
 
 import pytest
 from django.core.management import CommandError, call_command
-from django.db import OperationalError, connections, models, transaction
+from django.db import OperationalError, ProgrammingError, connections, models, transaction
 from django.db.models import F
 from django.db.models.functions import Lower
 
 from automigrate_ext import ExecutionFailed, LockNotAvailable, autoupdate, is_actual
-from automigrate_ext.backends.mysql import faults, session
+from automigrate_ext.backends.mysql import faults, scratch, session, show
 from automigrate_ext.exceptions import ScratchFailed
 from automigrate_ext.schema.changes import AddConstraint
 from tests.acceptance.helper import Case, State, fingerprint, item
@@ -214,13 +215,34 @@ def test_lock_is_the_sessions(case):
     case.run(BEFORE, lock_wait=10)
 
 
-def test_driver_that_sends_one_statement_at_a_time(case):
+def test_driver_that_sends_one_statement_at_a_time_does_so_again_after_a_run(case):
     case.connection.close()
     case.connection.settings_dict["OPTIONS"]["multi_statements"] = False
     try:
         case.update(BEFORE, item(name=NAME, size=models.BigIntegerField(null=True)), ROWS)
+        with case.connection.cursor() as cursor, pytest.raises(ProgrammingError):
+            cursor.execute("SELECT 1; SELECT 2")
     finally:
         case.connection.settings_dict["OPTIONS"].pop("multi_statements")
+        case.connection.close()
+
+
+def test_driver_that_takes_one_statement_alone(case, monkeypatch):
+    """As PyMySQL does by default: its connections have a `client_flag` without the bit, and no `set_server_option`."""
+    alone = SimpleNamespace(ensure_connection=lambda: None, connection=SimpleNamespace(client_flag=0))
+    many = show.many_statements
+    for module in (session, scratch, show):
+        monkeypatch.setattr(module, "many_statements", lambda connection: many(alone))
+    sent = []
+
+    def wrapper(execute, sql, params, many, context):
+        sent.append(sql)
+        return execute(sql, params, many, context)
+
+    with case.connection.execute_wrapper(wrapper):
+        case.update(State(), State(One={"name": NAME}, Two={"name": NAME}))
+    assert len([sql for sql in sent if sql.startswith("CREATE TABLE `shop_")]) == 2
+    assert not [sql for sql in sent if isinstance(sql, str) and ";" in sql]
 
 
 def test_failed_run_says_what_was_done(mariadb, capsys):

@@ -49,6 +49,20 @@ def test_nothing_to_do(connection, verb):
     assert len(counts[60]) < 60
 
 
+@pytest.mark.parametrize("verb", [autoupdate, automigrate])
+@pytest.mark.parametrize("database", ["postgresql", "mariadb", "mysql"])
+def test_new_tables_are_made_by_few_messages(request, database, verb):
+    connection = request.getfixturevalue(database)
+    state = State(**{f"M{n}": {"name": models.CharField(max_length=20, unique=True)} for n in range(60)})
+    with CaptureQueriesContext(connection) as captured:
+        plan = verb(using=connection.alias, apps=state.apps)
+    sent = [query["sql"] for query in captured.captured_queries]
+    messages = [sql for sql in sent if sql.startswith("CREATE TABLE") and "shop_m" in sql]
+    assert len(messages) == (1 if database == "postgresql" else 2)
+    texts = "\n".join(messages)
+    assert all(statement in texts for statement in plan.statements)
+
+
 @pytest.mark.parametrize(("verb", "times"), [(autoupdate, 3), (automigrate, 2)])
 def test_tables_are_read_before_under_the_lock_and_after(connection, monkeypatch, verb, times):
     kind, reads = type(backend_for(connection.alias)), []

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import partial
 from typing import TYPE_CHECKING
@@ -15,7 +15,6 @@ from automigrate_ext.backends.generic.editor import Write, running, written
 from automigrate_ext.backends.generic.introspection import Catalog
 from automigrate_ext.backends.generic.models import model_named
 from automigrate_ext.backends.session import RenamingSession
-from automigrate_ext.backends.work import Step
 from automigrate_ext.exceptions import LockNotAvailable
 
 if TYPE_CHECKING:
@@ -117,9 +116,6 @@ class GenericSession(RenamingSession):
             return
         with super().snapshot():
             yield
-
-    def batches(self, steps: Sequence[Step]) -> tuple[tuple[Step, ...], ...]:
-        return (tuple(steps),) if self.backend.undoes_ddl else tuple((step,) for step in steps)
 
     # The lock of a run
 

@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace as evolve
+from itertools import groupby
 
 from django.db.models import Model
 from django.db.utils import Error
@@ -312,15 +313,15 @@ class MySQLBackend(Backend):
 
     def run(self, steps: Sequence[Step]) -> None:
         """Execute the steps; where one may lose values, count these once more while nobody else can write any."""
-        for step in steps:
-            at_stake = hazards.at_stake(step)
-            if not at_stake:
-                super().run([step])
+        for loses, group in groupby(steps, key=lambda step: bool(hazards.at_stake(step))):
+            if not loses:
+                super().run(list(group))
                 continue
-            with self.session.locked(step.table):
-                for change in at_stake:
-                    hazards.forbid_loss(self.rows, change)
-                super().run([step])
+            for step in group:
+                with self.session.locked(step.table):
+                    for change in hazards.at_stake(step):
+                        hazards.forbid_loss(self.rows, change)
+                    super().run([step])
 
     def run_script(self, text: str) -> None:
         # The server splits the text, and the result of each statement has to be fetched.

@@ -11,7 +11,7 @@ from django.db.utils import ProgrammingError
 from automigrate_ext.backends.fingerprint import FINGERPRINT, TESTS, Fingerprints, Look, short
 from automigrate_ext.backends.mysql.faults import code_of
 from automigrate_ext.backends.mysql.server import server_of
-from automigrate_ext.backends.mysql.show import SHOW, TABLES_A_MESSAGE, takes_many
+from automigrate_ext.backends.mysql.show import SHOW, TABLES_A_MESSAGE, many_statements
 
 NAMES = "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE()"
 #: Source: https://mariadb.com/kb/en/mariadb-error-code-reference/
@@ -79,8 +79,8 @@ class MySQLFingerprints(Fingerprints):
 
     def results(self, statements: Sequence[str]) -> Iterator[list[tuple[Any, ...]]]:
         """Yield the rows of each statement, of which as many as the driver takes are sent in one message."""
-        size = TABLES_A_MESSAGE if takes_many(self.connection) else 1
-        with self.connection.cursor() as cursor:
+        with many_statements(self.connection) as takes_many, self.connection.cursor() as cursor:
+            size = TABLES_A_MESSAGE if takes_many else 1
             for start in range(0, len(statements), size):
                 cursor.execute(";".join(statements[start : start + size]))
                 yield list(cursor.fetchall())

@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from dataclasses import replace as evolve
 from functools import cached_property
+from itertools import groupby
+from operator import itemgetter
 
 from automigrate_ext.backends.compiler import ON_UPDATE, BaseCompiler, BaseTableCompiler
 from automigrate_ext.backends.filler import KEPT
@@ -281,10 +283,11 @@ class Compiler(BaseCompiler):
     def add_keys(self, keys: Iterable[tuple[str, str]]) -> Iterator[Step]:
         """Yield one statement for each table that adds foreign keys, which are given as clauses."""
         clauses: defaultdict[str, list[str]] = defaultdict(list)
+        made = {change.table for change in self.of(CreateTable)}
         for table, clause in keys:
             clauses[table].append(f"ADD {clause}")
         for table, parts in clauses.items():
-            yield self.alter(table, parts)
+            yield evolve(self.alter(table, parts), makes_table=table in made)
 
     def new_keys(self) -> Iterator[tuple[str, ForeignKey]]:
         """Yield the new foreign keys, by table, each with the action on update of the one that it replaces."""
@@ -725,5 +728,6 @@ def compile_rebuild(editor: SchemaEditor, work: Work) -> Iterator[Step]:
         now = [key for key in table.foreign_keys if key.to_table in there or key.to_table not in mine]
         later += [(table.name, key) for key in table.foreign_keys if key not in now]
         yield from create_steps(table, now)
-    for name, key in later:
-        yield Step(sql=ALTER_TABLE.format(table=quote(name), clauses=f"ADD {key.sql}"), table=name)
+    for name, keys in groupby(later, key=itemgetter(0)):
+        clauses = ", ".join(f"ADD {key.sql}" for _, key in keys)
+        yield Step(sql=ALTER_TABLE.format(table=quote(name), clauses=clauses), table=name, makes_table=True)

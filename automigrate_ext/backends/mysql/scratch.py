@@ -20,7 +20,7 @@ from django.db.utils import DatabaseError, Error, OperationalError
 from automigrate_ext.backends.mysql import faults
 from automigrate_ext.backends.mysql.introspection import read_texts
 from automigrate_ext.backends.mysql.parser import is_plain_index_over
-from automigrate_ext.backends.mysql.show import takes_many
+from automigrate_ext.backends.mysql.show import many_statements
 from automigrate_ext.declared.blueprint import (
     Blueprint,
     ColumnBlueprint,
@@ -154,8 +154,8 @@ def dropped_again(connection: BaseDatabaseWrapper, probes: Sequence[Probe]) -> I
 def create(connection: BaseDatabaseWrapper, probes: Sequence[Probe]) -> None:
     """Create all probes, in one message if the driver can."""
     statements = [probe.sql(connection) for probe in probes]
-    with connection.cursor() as cursor:
-        for message in [";\n".join(statements)] if takes_many(connection) else statements:
+    with many_statements(connection) as takes_many, connection.cursor() as cursor:
+        for message in [";\n".join(statements)] if takes_many else statements:
             cursor.execute(message)
             while cursor.nextset():
                 pass

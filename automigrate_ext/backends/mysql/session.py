@@ -15,9 +15,10 @@ from automigrate_ext.backends.mysql.hazards import at_stake
 from automigrate_ext.backends.mysql.locks import FREE_LOCK, LOCK_PREFIX, TRY_LOCK
 from automigrate_ext.backends.mysql.renaming import CheckRenaming, DefinitionRenaming
 from automigrate_ext.backends.mysql.server import server_of
+from automigrate_ext.backends.mysql.show import many_statements
 from automigrate_ext.backends.rows import TookTooLong
 from automigrate_ext.backends.servers import other_than_mysql, refuse_other
-from automigrate_ext.backends.session import RenamingSession
+from automigrate_ext.backends.session import RenamingSession, noted
 from automigrate_ext.backends.work import Step
 from automigrate_ext.schema.changes import Change
 from automigrate_ext.waiting import Session as OtherSession
@@ -66,6 +67,7 @@ class MySQLSession(RenamingSession):
     """The session of a run on MariaDB and MySQL, strict whatever the server's default is."""
 
     hint = "; KILL ends a session that hangs"
+    statements_a_message = 50
     renaming_class = DefinitionRenaming
 
     @contextmanager
@@ -81,6 +83,25 @@ class MySQLSession(RenamingSession):
         super().await_access()
         version = str(self.connection.mysql_server_info)  # type: ignore[attr-defined]
         refuse_other(self.connection.alias, other_than_mysql(version), version, "MySQL")
+
+    def execute_together(self, statements: Sequence[str]) -> Iterator[None]:
+        """Execute the statements by one message, if the driver can; each has a result of its own, up to one that fails.
+
+        At Ctrl-C the server goes on to the end of the message, for which the cursor waits as it is closed.
+        """
+        with many_statements(self.connection) as takes_many:
+            if not takes_many:
+                yield from super().execute_together(statements)
+                return
+            first, *others = statements
+            with self.connection.cursor() as cursor:
+                with noted(first):
+                    cursor.execute(";\n".join(statements))
+                yield
+                for sql in others:
+                    with noted(sql):
+                        cursor.nextset()
+                    yield
 
     @contextmanager
     def guarded(self) -> Iterator[None]:
@@ -126,9 +147,6 @@ class MySQLSession(RenamingSession):
 
     def why_read_only(self) -> str:
         return "the server is read-only (read_only)" if is_read_only(self.connection) else ""
-
-    def batches(self, steps: Sequence[Step]) -> tuple[tuple[Step, ...], ...]:
-        return tuple((step,) for step in steps)
 
     def make_sure(self, steps: Sequence[Step]) -> None:
         """Lock the tables of which a statement may lose values for a moment, to learn whether that can be done."""

@@ -8,8 +8,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import replace as evolve
 from functools import partial
-from itertools import groupby
-from operator import attrgetter
 from typing import Any
 
 from django.db import transaction
@@ -55,8 +53,6 @@ SHORT_TYPE = re.compile(
     r"^(smallint|integer|bigint|boolean|real|double precision|numeric.*|date|time.*|uuid|inet|interval"
     r"|character varying\([1-5]?\d?\d\)|\w*range)$"
 )
-#: How many statements that make tables go into one message.
-STATEMENTS_A_MESSAGE = 200
 
 TABLE_NAMES = """
 SELECT CASE WHEN pg_table_is_visible(c.oid) THEN c.relname::text ELSE format('"%s"."%s"', n.nspname, c.relname) END
@@ -272,15 +268,6 @@ class PostgreSQLBackend(Backend):
     def exclusive(self) -> AbstractContextManager[bool]:
         return self.session.exclusive()
 
-    def run(self, steps: Sequence[Step]) -> None:
-        for makes_table, group in groupby(steps, key=attrgetter("makes_table")):
-            if makes_table:
-                for message in messages(list(group)):
-                    with self.meter.statement(message[0].table, message[0].sql, count=len(message)):
-                        self.session.execute(";\n".join(step.sql for step in message))
-            else:
-                super().run(list(group))
-
     def discard(self, tables: Schema) -> None:
         if self.connection.in_atomic_block:
             # The server does not drop a table with checks that are deferred to the end of the transaction.
@@ -318,12 +305,6 @@ class PostgreSQLBackend(Backend):
     def typed(self, column: Column, value: str) -> str:
         collation = f" COLLATE {self.quote(column.collation)}" if column.collation else ""
         return f"({value})::{column.type}{collation}"
-
-
-def messages(steps: Sequence[Step]) -> Iterator[Sequence[Step]]:
-    """Yield many steps at a time, to save round trips."""
-    for start in range(0, len(steps), STATEMENTS_A_MESSAGE):
-        yield steps[start : start + STATEMENTS_A_MESSAGE]
 
 
 def chosen_name(table: Table, noun: Constraint | Index) -> str:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from dataclasses import replace as evolve
 from functools import cached_property
+from itertools import groupby
+from operator import itemgetter
 from typing import TypeVar
 
 from django.db.backends.utils import split_identifier
@@ -323,8 +325,10 @@ class Compiler(BaseCompiler):
         return f"{new.sql.removesuffix(deferrable)}{ON_UPDATE.format(action=action)}{deferrable}"
 
     def alter_each(self, clauses: defaultdict[str, list[str]]) -> Iterator[Step]:
+        made = {change.table for change in self.of(CreateTable)}
         for table, parts in clauses.items():
-            yield Step(sql=ALTER_TABLE.format(table=self.quote(table), clauses=", ".join(parts)), table=table)
+            sql = ALTER_TABLE.format(table=self.quote(table), clauses=", ".join(parts))
+            yield Step(sql=sql, table=table, makes_table=table in made)
 
     def drop_clause(self, constraint: str) -> str:
         return f"DROP CONSTRAINT {self.quote(constraint)}"
@@ -837,8 +841,10 @@ def compile_rebuild(
         now = [fk for fk in table.foreign_keys if fk.to_table in there or fk.to_table not in mine]
         later += [(table.name, fk) for fk in table.foreign_keys if fk not in now]
         yield from create_steps(table, now)
-    for name, foreign_key in later:
-        yield add_foreign_key(quote, name, foreign_key)
+    for name, keys in groupby(later, key=itemgetter(0)):
+        clauses = [f"ADD {key.sql}" for _, key in keys]
+        sql = ALTER_TABLE.format(table=quote(name), clauses=", ".join(clauses))
+        yield Step(sql=sql, table=name, locks=1 + len(clauses), makes_table=True)
     for reference in references:
         if reference.foreign_key.to_table in mine:
             yield add_foreign_key(quote, reference.table, reference.foreign_key)

@@ -11,7 +11,7 @@ from weakref import WeakKeyDictionary
 
 from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.utils import Error, OperationalError
+from django.db.utils import DatabaseError, Error, OperationalError
 from psycopg.errors import QueryCanceled
 
 from automigrate_ext.backends.base import Backend
@@ -71,6 +71,7 @@ class PostgreSQLSession(RunSession):
     """The session of a run on PostgreSQL: everything ends with the transaction."""
 
     longest_pause = 0.5
+    statements_a_message = 200
     hint = "; pg_terminate_backend() ends a session that hangs"
     #: What is reported once the time for sessions that use the tables is up.
     tables_in_the_way = (
@@ -87,6 +88,18 @@ class PostgreSQLSession(RunSession):
         super().await_access()
         version = version_of(self.connection)
         refuse_other(self.connection.alias, other_than_postgresql(version), version, "PostgreSQL")
+
+    def execute_together(self, statements: Sequence[str]) -> Iterator[None]:
+        """Execute the statements by one message; where one fails, undo it and find that by executing each by itself."""
+        try:
+            with transaction.atomic(using=self.connection.alias):
+                self.execute(";\n".join(statements))
+        except DatabaseError:
+            if self.connection.needs_rollback:
+                raise
+            yield from super().execute_together(statements)
+            return
+        yield from (None for _ in statements)
 
     # Transactions
 

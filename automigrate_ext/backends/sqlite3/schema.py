@@ -99,11 +99,11 @@ class Compiler:
         for alteration in alterations:
             yield from alteration.drop_indexes()
         for new in created:
-            yield from (Step(sql=sql, table=new.table) for sql in new.new.sql[:1])
+            yield from create_steps(new.new, new.new.sql[:1])
         for alteration in alterations:
             yield from alteration.change_table()
         for new in created:
-            yield from (Step(sql=sql, table=new.table) for sql in new.new.sql[1:])
+            yield from create_steps(new.new, new.new.sql[1:])
         for alteration in alterations:
             yield from alteration.add_indexes()
 
@@ -466,7 +466,12 @@ def compile_rebuild(work: Work) -> Iterator[Step]:
     for table in work.current:
         yield Step(sql=DROP_TABLE.format(table=quote(table.name)), table=table.name)
     for table in work.desired:
-        yield from (Step(sql=sql, table=table.name) for sql in table.sql)
+        yield from create_steps(table, table.sql)
+
+
+def create_steps(table: Table, statements: Iterable[str]) -> Iterator[Step]:
+    """Yield steps of statements that make a table."""
+    return (Step(sql=sql, table=table.name, makes_table=True) for sql in statements)
 
 
 def without_strays(table: Table) -> Table:

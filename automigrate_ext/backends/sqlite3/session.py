@@ -44,6 +44,7 @@ class SQLiteSession(RunSession):
     """The session of a run on SQLite, which locks the database as a whole and does not show for whom."""
 
     first_pause = longest_pause = 0.05
+    statements_a_message = 200
     waits_for_run = "Waiting for another run, or another program that writes, on database {alias!r}"
     run_in_the_way = (
         "Another run, or another program that writes to database {alias!r}, did not end within {limit}. Nothing was "

@@ -18,6 +18,7 @@ from automigrate_ext.declared.editor import (
     comment_statements,
     compose,
     extra_statements,
+    forget_drawn,
 )
 from automigrate_ext.schema.nouns import ForeignKey, Unique
 
@@ -93,7 +94,7 @@ class Blueprint:
 
 def draw(editor: SchemaEditor, model: type[Model]) -> Blueprint:
     """Collect from the editor all SQL that creates the model's table."""
-    editor.deferred_sql.clear()
+    forget_drawn(editor)
     create = compose(editor, *editor.table_sql(model))
     deferred = [sql for sql in editor.deferred_sql if sql is not None and not is_foreign_key(editor, sql)]
     comments = tuple(comment_statements(editor, model))
@@ -150,12 +151,11 @@ def draw_columns(editor: SchemaEditor, model: type[Model]) -> Iterator[ColumnBlu
     """Yield the columns of a model's own table."""
     connection = editor.connection
     for field in model._meta.local_fields:
-        db_params = field.db_parameters(connection=connection)
-        if db_params["type"] is None:
+        drawn = editor.drawn_column(model, field)
+        if drawn is None:
             continue
-        params: list[Any] = []
-        pieces = editor._iter_column_sql(db_params["type"], params, model, field, db_params, False)
-        words = [piece for piece in pieces if piece not in ("PRIMARY KEY", "UNIQUE")]
+        db_params = drawn.db_params
+        words = [word for word in drawn.words if word not in ("PRIMARY KEY", "UNIQUE")]
         if suffix := field.db_type_suffix(connection=connection):
             words.append(suffix)
         yield ColumnBlueprint(
@@ -163,7 +163,7 @@ def draw_columns(editor: SchemaEditor, model: type[Model]) -> Iterator[ColumnBlu
             field=field,
             names_collation=bool(db_params.get("collation")),
             type_sql=" ".join([db_params["type"], collate(editor, db_params)]).rstrip(),
-            definition=compose(editor, " ".join(words), params),
+            definition=compose(editor, " ".join(words), drawn.params),
             check=db_params["check"],
             default_sql=compose(editor, *editor.db_default_sql(field)) if field.has_db_default() else None,
         )

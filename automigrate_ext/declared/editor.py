@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -36,6 +37,7 @@ def collecting_editor(connection: BaseDatabaseWrapper) -> SchemaEditor:
     editor_class = type("CollectingSchemaEditor", (CollectingMixin, base), plain_templates(base))
     editor: SchemaEditor = editor_class(connection, collect_sql=True)
     editor.deferred_sql = []
+    forget_drawn(editor)
     if editor.sql_create_inline_fk is None:
         editor.sql_create_table = editor.sql_create_table.replace("%(definition)s", f"%(definition)s{MARK}")
     return editor
@@ -58,6 +60,12 @@ def is_deterministic(collation_name: str) -> bool:
     return True
 
 
+def forget_drawn(editor: SchemaEditor) -> None:
+    """Forget the statements and parts of the last model."""
+    editor.deferred_sql.clear()
+    editor.drawn_columns, editor.drawn_keys = {}, {}
+
+
 def plain_templates(base: type) -> dict[str, str]:
     """Return the templates that the editor of a third party has as objects, in the words of the class that it extends.
 
@@ -70,8 +78,53 @@ def plain_templates(base: type) -> dict[str, str]:
     return {name: found[0] for name, found in texts.items() if found}
 
 
+@dataclass(frozen=True, slots=True)
+class DrawnColumn:
+    """A field's column as the editor wrote it: what decides its type, the words of its definition, and their values."""
+
+    db_params: Any
+    words: Sequence[str]
+    params: Sequence[Any]
+
+
 class CollectingMixin:
     """Executes nothing, caches what Django's schema editors would query for every field, and quotes all values."""
+
+    #: The columns and foreign keys that the editor wrote last, by their fields, which are asked for once more.
+    drawn_columns: dict[Field[Any, Any], DrawnColumn]
+    drawn_keys: dict[tuple[type[Model], Field[Any, Any], str], SQL]
+
+    def _iter_column_sql(
+        self,
+        column_db_type: str,
+        params: list[Any],
+        model: type[Model],
+        field: Field[Any, Any],
+        field_db_params: Any,
+        include_default: bool,
+    ) -> Iterator[str]:
+        own: list[Any] = []
+        words = list(super()._iter_column_sql(column_db_type, own, model, field, field_db_params, include_default))  # type: ignore[misc]
+        if not include_default:
+            self.drawn_columns[field] = DrawnColumn(field_db_params, words, own)
+        params.extend(own)
+        return iter(words)
+
+    def drawn_column(self, model: type[Model], field: Field[Any, Any]) -> DrawnColumn | None:
+        """Return the column of a field, as the editor wrote it last; None for a field that has none."""
+        if field not in self.drawn_columns:
+            db_params = field.db_parameters(connection=self.connection)  # type: ignore[attr-defined]
+            if db_params["type"] is None:
+                return None
+            # An editor of a third party may write its columns by other means.
+            self._iter_column_sql(db_params["type"], [], model, field, db_params, False)
+        return self.drawn_columns[field]
+
+    def _create_fk_sql(self, model: type[Model], field: Field[Any, Any], suffix: str) -> SQL:
+        key = model, field, suffix
+        if key not in self.drawn_keys:
+            self.drawn_keys[key] = super()._create_fk_sql(model, field, suffix)  # type: ignore[misc]
+        return self.drawn_keys[key]
 
     def execute(self, sql: Any, params: Any = ()) -> None:
         """Collect a statement. Some editors of third parties would execute it even with `collect_sql`."""
@@ -164,7 +217,7 @@ def collected(editor: SchemaEditor) -> list[str]:
 
 def wording(editor: SchemaEditor, model: type[Model]) -> Iterator[str]:
     """Yield all statements with which Django would create the model's table; less work than `draw`."""
-    editor.deferred_sql.clear()
+    forget_drawn(editor)
     yield compose(editor, *editor.table_sql(model))
     statements = (*editor.deferred_sql, *editor._model_indexes_sql(model), *comment_statements(editor, model))
     yield from (str(sql) for sql in statements if sql is not None)

@@ -122,6 +122,8 @@ class Renaming:
 
     def table(self, table: Table) -> Table:
         """Return a table with its new names."""
+        if not (self.old_tables or self.old_columns):
+            return table
         columns = self.columns(table.name)
         renamed = self.parts(columns, self)
         key = table.primary_key

@@ -2,7 +2,14 @@
 
 import pytest
 
-from automigrate_ext.backends.mysql.parser import Unreadable, parse_table, rename_in, unquote_text
+from automigrate_ext.backends.mysql.parser import (
+    Unreadable,
+    parse_table,
+    pieces_by_lines,
+    pieces_by_tokens,
+    rename_in,
+    unquote_text,
+)
 from automigrate_ext.schema.nouns import Check, ForeignKey, Generated, IndexKey, Unique
 
 
@@ -158,3 +165,52 @@ def test_what_is_no_table_is_said():
         parse_table("CREATE VIEW v AS select 1")
     with pytest.raises(Unreadable, match="unknown: WHATEVER"):
         table("WHATEVER `x`")
+
+
+WHOLE = [
+    ["`a` int(11) NOT NULL"],
+    ["`a` varchar(9) DEFAULT 'x,y)'", "`b` int(11) CHECK (`b` > 1)", "PRIMARY KEY (`a`,`b`)"],
+    ["`a``, (` text COMMENT 'it''s \\' COLLATE utf8mb4_bin'", "KEY `k)` (`a``, (`(10))"],
+    ["`a` varchar(9) /*M!100301 COMPRESSED*/ DEFAULT ''", "CONSTRAINT `f` FOREIGN KEY (`a`) REFERENCES `d`.`t` (`a`)"],
+]
+
+
+@pytest.mark.parametrize("items", WHOLE)
+def test_lines_are_the_pieces(items):
+    sql = "CREATE TABLE `t` (\n  " + ",\n  ".join(items) + "\n) ENGINE=InnoDB\n PARTITION BY HASH (`a`)"
+    pieces = pieces_by_lines(sql)
+    assert pieces is not None and list(pieces.items) == items
+    by_tokens = pieces_by_tokens(sql)
+    assert (pieces.name, pieces.options) == (by_tokens.name, by_tokens.options)
+    assert list(by_tokens.items) == items
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        "`a` text COMMENT 'one,\n  two'",
+        "`a` text COMMENT 'one\\'\n) two'",
+        "`a` text COMMENT '''\n'",
+        "`a\n` text",
+        "`a` int(11) GENERATED ALWAYS AS (`b` +\n 1) STORED",
+    ],
+)
+def test_pieces_of_several_lines(item):
+    sql = f"CREATE TABLE `t` (\n  {item},\n  `z` int(11)\n) ENGINE=InnoDB"
+    assert pieces_by_lines(sql) is None
+    assert list(pieces_by_tokens(sql).items) == [item, "`z` int(11)"]
+    assert parse_table(sql).engine == "InnoDB"
+
+
+@pytest.mark.parametrize(("charset", "recoded"), [("utf8mb4", False), ("latin1", True)])
+def test_equal_columns_of_tables_with_other_character_sets(charset, recoded):
+    options = f"ENGINE=InnoDB DEFAULT CHARSET={charset} COLLATE={charset}_bin"
+    (found,) = table("`c` text CHARACTER SET utf8mb4 COLLATE utf8mb4_bin", options=options).table.columns
+    assert found.recoded is recoded
+
+
+@pytest.mark.parametrize(("collation", "kind"), [("utf8mb4_bin", "json"), ("utf8mb4_general_ci", "longtext")])
+def test_equal_columns_of_tables_with_other_collations(collation, kind):
+    options = f"ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE={collation}"
+    (found,) = table("`c` longtext CHECK (json_valid(`c`))", options=options).table.columns
+    assert found.type == kind

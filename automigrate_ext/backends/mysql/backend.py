@@ -118,7 +118,7 @@ class MySQLBackend(Backend):
         found = {name: self.session.find(catalog, name) for name in names}
         there = {name: spelled for name, spelled in found.items() if spelled is not None}
         texts = introspection.read_texts(self.connection, list(there.values()))
-        tables = (evolve(text.table, collation=text.collation) for text in texts)
+        tables = (text.table for text in texts)
         return Schema({name: self.named(name, table, catalog) for name, table in zip(there, tables, strict=True)})
 
     def named(self, name: str, table: Table, catalog: Catalog) -> Table:

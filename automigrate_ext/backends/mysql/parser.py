@@ -8,9 +8,11 @@ Sources: MariaDB's show_create_table() and MySQL's store_create_info() in sql/sq
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import replace as evolve
+from functools import lru_cache
 from itertools import pairwise
 
 from automigrate_ext.schema.nouns import (
@@ -38,6 +40,9 @@ TOKEN = re.compile(
     """,
     re.VERBOSE | re.DOTALL | re.IGNORECASE,
 )
+
+#: The number of texts of columns, keys and constraints whose meaning is kept.
+ITEMS_KEPT = 8192
 
 #: The words that may follow a column's default value.
 AFTER_DEFAULT = {"AUTO_INCREMENT", "COMMENT", "CHECK", "INVISIBLE", "WITHOUT", "COLUMN_FORMAT", "STORAGE", "REFERENCES"}
@@ -102,15 +107,10 @@ class TableText:
 
 def parse_table(sql: str) -> TableText:
     """Return the table that a CREATE TABLE text of the server describes. Raises `Unreadable`."""
-    tokens = tokenize(sql)
-    opening = next((n for n, token in enumerate(tokens) if token.kind == "open"), None)
-    names = [token for token in tokens[:opening] if token.kind == "name"]
-    if opening is None or not names:
-        raise Unreadable(f"not a table: {sql[:100]}")
-    closing = closing_of(tokens, opening)
-    options = Options(sql, tokens[closing + 1 :])
-    reader = TableReader(unquote(names[-1].text), sql, options)
-    for item in split(tokens[opening + 1 : closing]):
+    pieces = pieces_by_lines(sql) or pieces_by_tokens(sql)
+    options = Options(tokenize(pieces.options))
+    reader = TableReader(pieces.name, options)
+    for item in pieces.items:
         reader.read(item)
     table = reader.table()
     return TableText(
@@ -122,6 +122,52 @@ def parse_table(sql: str) -> TableText:
         row_end=reader.period[1],
         partitioned_by=options.partition_columns(table.primary_key.columns if table.primary_key else ()),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """The texts of a CREATE TABLE: the name, each column, key and constraint, and what follows their brackets."""
+
+    name: str
+    items: Sequence[str]
+    options: str
+
+
+def pieces_by_lines(sql: str) -> Pieces | None:
+    """Return the pieces by the lines in which the server prints them, or None where a piece has several lines."""
+    first, *lines = sql.split("\n")
+    closing = next((number for number, line in enumerate(lines) if line.startswith(")")), None)
+    names = [token for token in tokenize(first) if token.kind == "name"]
+    if closing is None or not names or not first.endswith(" ("):
+        return None
+    items = [line.strip().removesuffix(",") for line in lines[:closing]]
+    if not all(map(is_whole, items)):
+        return None
+    return Pieces(unquote(names[-1].text), items, "\n".join(lines[closing:])[1:])
+
+
+def pieces_by_tokens(sql: str) -> Pieces:
+    """Return the pieces by the brackets and commas between them. Raises `Unreadable`."""
+    tokens = tokenize(sql)
+    opening = next((n for n, token in enumerate(tokens) if token.kind == "open"), None)
+    names = [token for token in tokens[:opening] if token.kind == "name"]
+    if opening is None or not names:
+        raise Unreadable(f"not a table: {sql[:100]}")
+    closing = closing_of(tokens, opening)
+    items = [sql[item[0].start : item[-1].end] for item in split(tokens[opening + 1 : closing]) if item]
+    return Pieces(unquote(names[-1].text), items, sql[tokens[closing].end :])
+
+
+@lru_cache(maxsize=ITEMS_KEPT)
+def is_whole(text: str) -> bool:
+    """Return whether a text is made of whole tokens, so that nothing in it goes on after its end."""
+    tokens = tokenize(text)
+    ends = [0, *(token.end for token in tokens)]
+    starts = [*(token.start for token in tokens), len(text)]
+    if any(text[end:start].strip() for end, start in zip(ends, starts, strict=True)):
+        return False
+    kinds = Counter(token.kind for token in tokens)
+    return kinds["open"] == kinds["close"] and kinds["hint"] % 2 == 0
 
 
 def tokenize(sql: str) -> list[Token]:
@@ -203,8 +249,7 @@ def rename_in(text: str, names: dict[str, str]) -> str:
 class Options:
     """The table options, which follow the brackets with the columns."""
 
-    def __init__(self, sql: str, tokens: Sequence[Token]) -> None:
-        self.sql = sql
+    def __init__(self, tokens: Sequence[Token]) -> None:
         self.tokens = tokens
 
     def value(self, name: str) -> str:
@@ -301,10 +346,10 @@ class Item:
 class TableReader:
     """Collects the columns, keys and constraints of one CREATE TABLE."""
 
-    def __init__(self, name: str, sql: str, options: Options) -> None:
+    def __init__(self, name: str, options: Options) -> None:
         self.name = name
-        self.sql = sql
         self.options = options
+        self.charset, self.collation = options.value("CHARSET"), options.value("COLLATE")
         self.columns: list[Column] = []
         self.primary_key: PrimaryKey | None = None
         self.constraints: list[Constraint] = []
@@ -312,66 +357,20 @@ class TableReader:
         #: The columns of the time in which a row was valid.
         self.period = ("ROW_START", ROW_END)
 
-    def read(self, tokens: Sequence[Token]) -> None:
+    def read(self, text: str) -> None:
         """Read one item."""
-        item = Item(self.sql, tokens)
-        if item.next.kind == "name":
-            self.read_column(item)
-        elif item.accept("PRIMARY", "KEY"):
-            self.primary_key = PrimaryKey(columns=tuple(key.column or "" for key in read_keys(item.group())))
-        elif item.accept("CONSTRAINT"):
-            self.read_constraint(item)
-        elif item.accept("UNIQUE", "KEY"):
-            self.read_unique(item)
-        elif item.accept("KEY"):
-            self.indexes.append(read_index(item))
-        elif item.next.word in ("FULLTEXT", "SPATIAL", "VECTOR"):
-            method = item.take().text.lower()
-            item.accept("KEY")
-            self.indexes.append(evolve(read_index(item), method=method))
-        elif item.accept("PERIOD", "FOR", "SYSTEM_TIME"):
-            start, end = item.group().names()
-            self.period = start, end
-        elif not item.accept("PERIOD"):
-            raise Unreadable(f"unknown: {item.text()}")
-
-    def read_column(self, item: Item) -> None:
-        reader = ColumnReader(item)
-        column, check = reader.read()
-        if check is not None and is_json(column, check, self.options.value("COLLATE")):
-            column, check = evolve(column, type=JSON, collation=None, collatable=False), None
-        is_recoded = reader.charset not in (None, self.options.value("CHARSET"))
-        self.columns.append(evolve(column, recoded=True) if is_recoded else column)
-        if check is not None:
-            self.constraints.append(Check(expression=check, columns=names_in(check), sql=f"CHECK ({check})"))
-
-    def read_constraint(self, item: Item) -> None:
-        name = item.name()
-        if item.accept("FOREIGN", "KEY"):
-            self.constraints.append(read_foreign_key(item, name))
-        elif item.accept("CHECK"):
-            expression = item.group().text()
-            self.constraints.append(
-                Check(
-                    name=name,
-                    expression=expression,
-                    columns=names_in(expression),
-                    # MySQL prints that in a comment for versions of the server that know it.
-                    enforced=not any(token.word == "ENFORCED" for token in item.tokens[item.position :]),
-                    sql=item.text(),
-                )
-            )
-        else:
-            raise Unreadable(f"unknown: {item.text()}")
-
-    def read_unique(self, item: Item) -> None:
-        """Read a unique key, which is a constraint if it consists of whole columns, and else an index."""
-        index = evolve(read_index(item), unique=True)
-        plain = Index(keys=tuple(IndexKey(column=key.column) for key in index.keys), unique=True)
-        if index == plain:
-            self.constraints.append(Unique(name=index.name, columns=index.columns, sql=index.sql))
-        else:
-            self.indexes.append(index)
+        for noun in read_item(text, self.charset, self.collation):
+            match noun:
+                case Column():
+                    self.columns.append(noun)
+                case PrimaryKey():
+                    self.primary_key = noun
+                case Index():
+                    self.indexes.append(noun)
+                case Period():
+                    self.period = noun.start, noun.end
+                case _:
+                    self.constraints.append(noun)
 
     def timeless(self, columns: tuple[str, ...]) -> tuple[str, ...]:
         """Return the columns of a key without the one that the server adds."""
@@ -401,7 +400,81 @@ class TableReader:
             ),
             indexes=tuple(indexes),
             comment=self.options.value("COMMENT"),
+            collation=self.collation,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """The columns of the time in which a row was valid."""
+
+    start: str
+    end: str
+
+
+@lru_cache(maxsize=ITEMS_KEPT)
+def read_item(text: str, charset: str, collation: str) -> tuple[Column | PrimaryKey | Constraint | Index | Period, ...]:
+    """Return what the text of one column, key or constraint describes, in a table of this character set and collation.
+
+    Equal texts are read once: most columns of a project are like many others. Raises `Unreadable`.
+    """
+    item = Item(text, tokenize(text))
+    if item.next.kind == "name":
+        return tuple(read_column(item, charset, collation))
+    if item.accept("PRIMARY", "KEY"):
+        return (PrimaryKey(columns=tuple(key.column or "" for key in read_keys(item.group()))),)
+    if item.accept("CONSTRAINT"):
+        return (read_constraint(item),)
+    if item.accept("UNIQUE", "KEY"):
+        return (read_unique(item),)
+    if item.accept("KEY"):
+        return (read_index(item),)
+    if item.next.word in ("FULLTEXT", "SPATIAL", "VECTOR"):
+        method = item.take().text.lower()
+        item.accept("KEY")
+        return (evolve(read_index(item), method=method),)
+    if item.accept("PERIOD", "FOR", "SYSTEM_TIME"):
+        start, end = item.group().names()
+        return (Period(start, end),)
+    if item.accept("PERIOD"):
+        return ()
+    raise Unreadable(f"unknown: {item.text()}")
+
+
+def read_column(item: Item, charset: str, collation: str) -> Iterator[Column | Check]:
+    """Yield a column, and its own check if it has one."""
+    reader = ColumnReader(item)
+    column, check = reader.read()
+    if check is not None and is_json(column, check, collation):
+        column, check = evolve(column, type=JSON, collation=None, collatable=False), None
+    yield evolve(column, recoded=True) if reader.charset not in (None, charset) else column
+    if check is not None:
+        yield Check(expression=check, columns=names_in(check), sql=f"CHECK ({check})")
+
+
+def read_constraint(item: Item) -> ForeignKey | Check:
+    """Read a foreign key or check, from its name on."""
+    name = item.name()
+    if item.accept("FOREIGN", "KEY"):
+        return read_foreign_key(item, name)
+    if not item.accept("CHECK"):
+        raise Unreadable(f"unknown: {item.text()}")
+    expression = item.group().text()
+    return Check(
+        name=name,
+        expression=expression,
+        columns=names_in(expression),
+        # MySQL prints that in a comment for versions of the server that know it.
+        enforced=not any(token.word == "ENFORCED" for token in item.tokens[item.position :]),
+        sql=item.text(),
+    )
+
+
+def read_unique(item: Item) -> Unique | Index:
+    """Read a unique key, which is a constraint if it consists of whole columns, and else an index."""
+    index = evolve(read_index(item), unique=True)
+    plain = Index(keys=tuple(IndexKey(column=key.column) for key in index.keys), unique=True)
+    return Unique(name=index.name, columns=index.columns, sql=index.sql) if index == plain else index
 
 
 def is_plain_index_over(index: Index, columns: tuple[str, ...] | None) -> bool:

@@ -131,7 +131,7 @@ def build(connection: BaseDatabaseWrapper, probes: Sequence[Probe]) -> Iterator[
             create_one_by_one(connection, probes)
         texts = list(read_texts(connection, [probe.name for probe in probes]))
     for probe, text in zip(probes, texts, strict=True):
-        yield probe.blueprint.name, decorate(probe.blueprint, evolve(text.table, collation=text.collation))
+        yield probe.blueprint.name, decorate(probe.blueprint, text.table)
 
 
 @contextmanager
@@ -224,6 +224,8 @@ def statements(blueprint: Blueprint) -> tuple[str, ...]:
 
 def decorate_column(blueprint: ColumnBlueprint, answer: Column) -> Column:
     """Return the server's column with its default as the model's SQL has it."""
+    if blueprint.default_sql is None and not blueprint.names_collation:
+        return answer
     return evolve(answer, default_sql=blueprint.default_sql, names_collation=blueprint.names_collation)
 
 
@@ -251,4 +253,4 @@ def is_keys(blueprint: Blueprint, index: Index) -> bool:
 
 def decorate_index(blueprint: Blueprint, answer: Index) -> Index:
     """Return the server's index, which has the name that Django gave it."""
-    return evolve(answer, named=answer.name in blueprint.given_names)
+    return evolve(answer, named=True) if answer.name in blueprint.given_names else answer

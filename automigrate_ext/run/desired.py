@@ -148,18 +148,20 @@ def forbid_unquotable(backend: Backend, blueprints: Iterable[Blueprint]) -> None
     """Raise `AutomigrateError` for names that Django cannot quote: it does not double the mark in them."""
     mark = backend.quote("x")[0]
     for blueprint in blueprints:
-        label = blueprint.model._meta.label
-        names = {f"the table of {label}": blueprint.name} | {
-            f"the column of {label}.{column.field.name}": column.name for column in blueprint.columns
-        }
-        for owner, name in names.items():
+        columns = ((f"column of {{}}.{column.field.name}", column.name) for column in blueprint.columns)
+        for owner, name in (("table of {}", blueprint.name), *columns):
             # "schema"."table" with its outer marks or without, as Django passes it on.
-            is_quoted = name[0] == name[-1] == mark and len(name) > 1
-            if mark in (name[1:-1] if is_quoted else name).replace(f"{mark}.{mark}", "", 1):
+            if mark in name and mark in bare(name, mark).replace(f"{mark}.{mark}", "", 1):
                 raise AutomigrateError(
-                    f"The name {name!r} of {owner} has a {mark} in it, which Django does not double in SQL as "
-                    f"{backend.connection.display_name} needs it. Give it another name (db_table, db_column)."
+                    f"The name {name!r} of the {owner.format(blueprint.model._meta.label)} has a {mark} in it, which "
+                    f"Django does not double in SQL as {backend.connection.display_name} needs it. Give it another "
+                    f"name (db_table, db_column)."
                 )
+
+
+def bare(name: str, mark: str) -> str:
+    """Return a name without the quotation marks around it, if it has them."""
+    return name[1:-1] if name[0] == name[-1] == mark and len(name) > 1 else name
 
 
 def forbid_shared_tables(backend: Backend, blueprints: Iterable[Blueprint]) -> None:
@@ -212,6 +214,8 @@ def cleaned(model_field: Any, value: Any) -> Any:
 
 def one_off_values(blueprints: Iterable[Blueprint], defaults: Mapping[str, Any]) -> dict[tuple[str, str], tuple[Any]]:
     """Return the one-off values by table and column, cleaned by their fields. Raises `AutomigrateError`."""
+    if not defaults:
+        return {}
     known = {
         f"{blueprint.model._meta.label}.{name}".lower(): (blueprint.name, column)
         for blueprint in blueprints

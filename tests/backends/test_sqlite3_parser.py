@@ -9,12 +9,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from automigrate_ext.backends.sqlite3.parser import (
+    TableReader,
     affinity,
     canonical_default,
     parse_column,
     parse_constraint,
     parse_index,
+    parse_pieces,
     parse_table,
+    pieces_of,
 )
 from automigrate_ext.backends.sqlite3.tokens import (
     Names,
@@ -537,7 +540,54 @@ def create_table(draw):
         definitions.append(f"PRIMARY KEY ({', '.join([draw(spelled(name)) for name in columns])})")
     definitions.extend(draw(st.lists(table_constraint(names), max_size=3)))
     suffix = " WITHOUT ROWID" if key in ("id", "table") and draw(st.booleans()) else ""
-    return f"CREATE TABLE {draw(st.sampled_from(['t', '[t]', 'main.`t`']))} ({', '.join(definitions)}){suffix}"
+    name = draw(st.sampled_from(["t", '"t"', "[t]", "main.`t`"]))
+    return f"CREATE TABLE {name} ({', '.join(definitions)}){suffix}"
+
+
+def assert_read_as_a_whole(sql):
+    pieces = pieces_of(sql)
+    assert pieces is not None
+    whole, by_pieces = TableReader(sql).table(), parse_pieces(sql, pieces)
+    assert repr(by_pieces.table) == repr(whole.table)
+    assert by_pieces.options == whole.options
+    assert vars(by_pieces.names) == vars(whole.names)
+
+
+@pytest.mark.parametrize(
+    "definitions",
+    [
+        '"a" text',
+        '"a" decimal(10, 2) NOT NULL, "b, (" text DEFAULT \', )\'',
+        '"id" integer NOT NULL PRIMARY KEY AUTOINCREMENT, "a" text COLLATE NOCASE UNIQUE, UNIQUE ("a", "id")',
+        '"a" text, "b" text AS (lower("a") || \', \'), CONSTRAINT "c" CHECK ("a" IN (\'x\', \'y\')) CHECK ("b" <> 1)',
+        '"a" text DEFAULT (1 + 2), PRIMARY KEY ("a")',
+    ],
+)
+def test_pieces_are_read_as_the_whole(definitions):
+    assert_read_as_a_whole(f'CREATE TABLE "t"" (" ({definitions})')
+    assert_read_as_a_whole(f'CREATE TABLE "t" ({definitions}) STRICT, WITHOUT ROWID')
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        'CREATE TABLE "t" ("a" text, -- of "b", it is\n "c" text)',
+        'CREATE TABLE "t" ("a" text /* , */, "c" text)',
+        'CREATE TABLE "t" ("a" text, "c" text DEFAULT \'x)',
+        'CREATE TEMPORARY TABLE "t" ("a" text)',
+        "CREATE TABLE t (a text)",
+        'CREATE TABLE "t" AS SELECT 1',
+    ],
+)
+def test_statements_without_pieces(sql):
+    assert pieces_of(sql) is None
+
+
+def test_error_is_about_the_whole():
+    sql = 'CREATE TABLE "t" ("a" text, CHECK)'
+    with pytest.raises(UnreadableSQL) as caught:
+        parse_table(sql)
+    assert sql in str(caught.value)
 
 
 @settings(max_examples=300, deadline=None)
@@ -549,6 +599,8 @@ def test_random_table_is_read_as_sqlite_reads_it(sql):
         (stored,) = database.execute("SELECT sql FROM sqlite_master WHERE name = 't'").fetchone()
         parsed = parse_table(stored)
         assert parsed == parse_table(sql) or parsed.table.constraints == parse_table(sql).table.constraints
+        if pieces_of(sql):
+            assert_read_as_a_whole(sql)
         assert_columns(database, parsed.table, parsed.names)
         assert_uniques(database, parsed.table)
         assert_foreign_keys(database, parsed.table)

@@ -7,7 +7,9 @@ besides.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from dataclasses import replace as evolve
 from functools import lru_cache
@@ -43,6 +45,10 @@ from automigrate_ext.schema.nouns import (
 
 #: The number of parsed statements that are kept, so that the same text is not parsed again for the other schema.
 CACHE_SIZE = 32768
+#: The beginning of a statement of Django's.
+HEAD = re.compile(r'CREATE TABLE "(?P<name>(?:[^"]|"")+)" \(')
+#: The marks of comments, in which a comma divides nothing.
+COMMENTS = ("--", "/*")
 #: The words at which the type of a column ends.
 AFTER_TYPE = frozenset(
     ("CONSTRAINT", "PRIMARY", "NOT", "NULL", "UNIQUE", "CHECK", "DEFAULT", "COLLATE", "REFERENCES", "AS")
@@ -79,7 +85,75 @@ class ParsedIndex:
 @lru_cache(CACHE_SIZE)
 def parse_table(sql: str) -> ParsedTable:
     """Parse a CREATE TABLE statement. Raises `UnreadableSQL`."""
+    pieces = pieces_of(sql)
+    if pieces is not None:
+        with suppress(UnreadableSQL):
+            return parse_pieces(sql, pieces)
     return TableReader(sql).table()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pieces:
+    """The texts of a CREATE TABLE: the name, each column and constraint, and what follows their brackets."""
+
+    name: str
+    definitions: tuple[str, ...]
+    options: str
+
+
+def pieces_of(sql: str) -> Pieces | None:
+    """Return the pieces of a statement as Django writes it; None where it may be written otherwise."""
+    head = HEAD.match(sql)
+    end = sql.rfind(")")
+    if head is None or end < head.end() or any(mark in sql for mark in COMMENTS):
+        return None
+    definitions: list[str] = []
+    begun = ""
+    for part in sql[head.end() : end].split(", "):
+        begun = f"{begun}, {part}" if begun else part
+        if is_whole(begun):
+            definitions.append(begun)
+            begun = ""
+    if begun:
+        return None
+    name = head["name"].replace('""', '"')
+    return Pieces(name=name, definitions=tuple(definitions), options=sql[end + 1 :])
+
+
+@lru_cache(CACHE_SIZE)
+def is_whole(sql: str) -> bool:
+    """Return whether a text ends with a whole token, outside of brackets."""
+    try:
+        tokens = tokenize(sql)
+    except UnreadableSQL:
+        return False
+    depth = 0
+    for token in tokens:
+        depth += is_operator(token, "(") - is_operator(token, ")")
+        if depth < 0:
+            return False
+    return depth == 0 and bool(tokens)
+
+
+def parse_pieces(sql: str, pieces: Pieces) -> ParsedTable:
+    """Parse the pieces of a statement; equal ones, of other tables too, are parsed once. Raises `UnreadableSQL`."""
+    reader = TableReader(sql, ())
+    for number, text in enumerate(pieces.definitions):
+        reader.add(parse_definition(text, number == 0))
+    options = TableReader(pieces.options).options() if pieces.options.strip(" ;") else ()
+    return reader.finished(pieces.name, options)
+
+
+@lru_cache(CACHE_SIZE)
+def parse_definition(sql: str, comes_first: bool) -> TableReader:
+    """Parse a column, or constraints if it does not come first. Raises `UnreadableSQL`."""
+    reader = TableReader(sql)
+    if comes_first or reader.key not in TABLE_CONSTRAINTS:
+        reader.column()
+    while reader.key in TABLE_CONSTRAINTS:
+        reader.table_constraint()
+    reader.expect_end()
+    return reader
 
 
 @lru_cache(CACHE_SIZE)
@@ -107,9 +181,9 @@ def parse_constraint(sql: str, names: Names) -> Constraint:
 class Reader:
     """Tokens, and a position among them."""
 
-    def __init__(self, sql: str) -> None:
+    def __init__(self, sql: str, tokens: Sequence[Token] | None = None) -> None:
         self.sql = sql
-        self.tokens = tokenize(sql)
+        self.tokens = tokenize(sql) if tokens is None else list(tokens)
         while self.tokens and is_operator(self.tokens[-1], ";"):
             self.tokens.pop()
         self.keys = [token.value if token.kind in ("word", "operator") else "" for token in self.tokens]
@@ -196,9 +270,18 @@ class RawColumn:
     default_sql: str | None = None
     generated: Sequence[Token] = ()
     stored: bool = False
+    #: The column as a noun where that does not depend on the names of its table.
+    constant: Column | None = None
 
     def noun(self, names: Names) -> Column:
         """Return the column as a noun."""
+        if self.generated or self.default:
+            return self.new_noun(names)
+        if self.constant is None:
+            self.constant = self.new_noun(names)
+        return self.constant
+
+    def new_noun(self, names: Names) -> Column:
         generated: Generated | None = None
         reads: tuple[str, ...] = ()
         if self.generated:
@@ -222,8 +305,8 @@ class RawColumn:
 class TableReader(Reader):
     """Parses a CREATE TABLE statement, or one clause of it."""
 
-    def __init__(self, sql: str) -> None:
-        super().__init__(sql)
+    def __init__(self, sql: str, tokens: Sequence[Token] | None = None) -> None:
+        super().__init__(sql, tokens)
         self.columns: list[RawColumn] = []
         self.constraints: list[Callable[[Names], Constraint]] = []
         self.primary_key: PrimaryKey | None = None
@@ -241,6 +324,17 @@ class TableReader(Reader):
         self.expect(")")
         options = self.options()
         self.expect_end()
+        return self.finished(name, options)
+
+    def add(self, definition: TableReader) -> None:
+        """Add what another reader has read."""
+        self.columns += definition.columns
+        self.constraints += definition.constraints
+        self.primary_key = definition.primary_key or self.primary_key
+        self.autoincrement = self.autoincrement or definition.autoincrement
+
+    def finished(self, name: str, options: tuple[str, ...]) -> ParsedTable:
+        """Return the table of that name and options with everything that was read."""
         names = Names.of(name, [(column.name, column.collation) for column in self.columns])
         return ParsedTable(table=self.noun(name, names, options), options=options, names=names)
 

@@ -129,10 +129,10 @@ def declared(table: Table, probe: Probe) -> Table:
         owner=probe.blueprint.owner,
         columns=tuple(
             evolve(column, digits=digits.get(column.name), names_collation=column.name in collated)
+            if column.name in digits or column.name in collated
+            else column
             for column in table.columns
-        )
-        if digits or collated
-        else table.columns,
+        ),
         automatic=bool(meta.auto_created),
         automatic_key=has_automatic_key(probe.blueprint.model),
         constraints=with_names(table.constraints, given),

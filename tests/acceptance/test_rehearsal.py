@@ -290,6 +290,31 @@ def test_table_behind_the_first_schema(pg):
     assert not pg.plan(after)
 
 
+@pytest.mark.parametrize("path", ["public", "first, public"])
+def test_engine_that_sets_the_search_path_for_each_cursor(pg, monkeypatch, path):
+    """As those of packages for tenants do: the names of a rehearsal lead to the copies all the same."""
+    pg.execute("CREATE SCHEMA first", f"SET search_path TO {path}")
+    original = pg.connection._cursor
+
+    def cursor(name=None):
+        made = original(name)
+        made.execute(f"SET search_path = {path}")
+        return made
+
+    monkeypatch.setattr(pg.connection, "_cursor", cursor)
+    before, after = (
+        State(Item={"name": NAME, **more}, Kind={"name": NAME}, **others)
+        for more, others in (
+            ({}, {}),
+            (
+                {"kind": models.ForeignKey("Kind", models.CASCADE, null=True)},
+                {"Note": {"item": models.ForeignKey("Item", models.CASCADE)}},
+            ),
+        )
+    )
+    assert not pg.update(before, after, {"Item": [{"name": "a"}]}).notes
+
+
 def test_table_of_another_schema_is_not_rehearsed(pg):
     pg.execute("CREATE SCHEMA away")
     meta = {"db_table": 'away"."item'}

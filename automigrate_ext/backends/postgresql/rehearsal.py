@@ -12,7 +12,7 @@ from django.db.utils import DatabaseError
 
 from automigrate_ext.backends.postgresql import schema
 from automigrate_ext.backends.postgresql.names import identifier
-from automigrate_ext.backends.postgresql.scratch import TEMPORARY_FIRST
+from automigrate_ext.backends.postgresql.scratch import try_out
 from automigrate_ext.backends.rehearsal import Objection, Rehearsal, Scene, is_played, set_scene
 from automigrate_ext.backends.work import Step, Work
 from automigrate_ext.schema.nouns import Column, Schema, Table
@@ -155,9 +155,8 @@ class PostgreSQLRehearsal(Rehearsal):
         """Make the copies, play the steps all at once or, where that fails, one by one, and undo everything."""
         with transaction.atomic(using=self.connection.alias):
             copies = self.copies(altered, [name for name in scene.targets if name not in altered])
-            self.session.execute(TEMPORARY_FIRST)
             try:
-                self.try_out(";\n".join(copies))
+                try_out(self.connection, ";\n".join(copies))
             except DatabaseError as error:
                 self.raise_faults(error)
                 self.note(f"their copies cannot be made ({' '.join(self.faults.words(error).split())})")
@@ -176,16 +175,11 @@ class PostgreSQLRehearsal(Rehearsal):
 
     def objections_to(self, steps: Sequence[Step], scene: Scene) -> tuple[Objection, ...]:
         try:
-            self.try_out(";\n".join(step.sql for step in steps))
+            try_out(self.connection, ";\n".join(step.sql for step in steps))
         except DatabaseError as error:
             self.raise_faults(error)
-            return tuple(self.objections(steps, scene, lambda step: self.try_out(step.sql)))
+            return tuple(self.objections(steps, scene, lambda step: try_out(self.connection, step.sql)))
         return ()
-
-    def try_out(self, sql: str) -> None:
-        """Execute statements, all or none of them."""
-        with transaction.atomic(using=self.connection.alias), self.connection.cursor() as cursor:
-            cursor.execute(sql)
 
 
 def is_bare(name: str) -> bool:

@@ -37,8 +37,12 @@ from automigrate_ext.declared.editor import SQL, SchemaEditor, collecting_editor
 from automigrate_ext.exceptions import ScratchFailed
 from automigrate_ext.schema.nouns import Check, Column, Constraint, Index, PrimaryKey, Schema, Table, Unique
 
-# Temporary tables require no privilege but TEMP, which every role has by default, and write no WAL.
-TEMPORARY_FIRST = "SELECT set_config('search_path', 'pg_temp, ' || current_setting('search_path'), true)"
+# Temporary tables require no privilege but TEMP, which every role has by default, and write no WAL. Engines for tenants
+# set the search path anew for every cursor, so this goes before the statements of each, in one message with them.
+TEMPORARY_FIRST = """
+SELECT set_config('search_path', 'pg_temp, ' || regexp_replace(current_setting('search_path'), '^pg_temp, ', ''), true);
+{sql}
+"""
 
 #: PostgreSQL allows 1,600 columns in a table; fewer keep clear of the limits of the row type.
 WIDEST = 800
@@ -157,11 +161,9 @@ def build(connection: BaseDatabaseWrapper, probes: Sequence[Probe]) -> dict[str,
 
 def build_batch(connection: BaseDatabaseWrapper, batch: Sequence[Probe]) -> dict[str, Table]:
     """Create, read and roll back one batch of scratch tables."""
-    with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
-        cursor.execute(TEMPORARY_FIRST)
+    with transaction.atomic(using=connection.alias):
         try:
-            with transaction.atomic(using=connection.alias):
-                cursor.execute(";\n".join(sql for probe in batch for sql in probe.statements))
+            try_out(connection, ";\n".join(sql for probe in batch for sql in probe.statements))
         except DatabaseError as error:
             if faults.is_fault(error):
                 raise
@@ -171,14 +173,20 @@ def build_batch(connection: BaseDatabaseWrapper, batch: Sequence[Probe]) -> dict
     return dict(read)
 
 
+def try_out(connection: BaseDatabaseWrapper, sql: str) -> None:
+    """Execute statements whose names lead to temporary tables first, all or none of them."""
+    with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
+        cursor.execute(TEMPORARY_FIRST.format(sql=sql))
+
+
 def blame(connection: BaseDatabaseWrapper, batch: Sequence[Probe], error: DatabaseError) -> ScratchFailed:
     """Find the statement that the server rejected, and return an error that names its model."""
     words = " ".join(str(error).split())
     for probe in batch:
         for owner, statement in probe.suspects or [(probe.owners[0], ";\n".join(probe.statements))]:
             try:
-                with transaction.atomic(using=connection.alias), connection.cursor() as cursor:
-                    cursor.execute(statement)
+                with transaction.atomic(using=connection.alias):
+                    try_out(connection, statement)
                     transaction.set_rollback(True, using=connection.alias)
             except DatabaseError as again:
                 words = " ".join(str(again).split())

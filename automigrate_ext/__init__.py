@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         run_plans,
     )
     from automigrate_ext.exceptions import (
+        AmbiguousSchema,
         AutomigrateError,
         DatabasesFailed,
         ExecutionFailed,
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AmbiguousSchema",
     "Answers",
     "AutomigrateError",
     "CodedMigration",

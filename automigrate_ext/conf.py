@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, connections
@@ -19,9 +19,10 @@ EXTENSIONS, BEFORE, AFTER = "EXTENSIONS", "BEFORE", "AFTER"
 #: The keys of lists: one for the default database, or one for each alias.
 LISTS = (EXTENSIONS, BEFORE, AFTER)
 ON_START = "ON_START"
+TENANT_SCHEMAS = "TENANT_SCHEMAS"
 WAIT_FOR_DB = "WAIT_FOR_DB"
 FINGERPRINT = "FINGERPRINT"
-KEYS = (RENAMES, *LISTS, ON_START, WAIT_FOR_DB, FINGERPRINT)
+KEYS = (RENAMES, *LISTS, ON_START, TENANT_SCHEMAS, WAIT_FOR_DB, FINGERPRINT)
 
 #: The verbs for the start of a server, and the ways to go on if they fail.
 VERBS = ("autoupdate", "automigrate")
@@ -89,6 +90,15 @@ def on_start() -> OnStart:
     return OnStart(**values)
 
 
+def has_tenant_schemas(alias: str) -> bool:
+    """Return whether the first schema of a database's search path has tables of its own, whatever the later ones have.
+
+    No alias is such a one where the setting is malformed.
+    """
+    given = value(TENANT_SCHEMAS, ())
+    return is_list_of_names(given) and alias in given
+
+
 def wait_for_db() -> float:
     """Return for how many seconds to wait for a database that cannot be reached; 0 where the setting is malformed."""
     given: Any = value(WAIT_FOR_DB, 0)
@@ -116,6 +126,7 @@ def problems() -> Iterator[str]:
     yield from list_problems()
     if given.get(ON_START) is not None:
         yield from on_start_problems(given[ON_START])
+    yield from alias_problems(f"AUTOMIGRATE[{TENANT_SCHEMAS!r}]", given.get(TENANT_SCHEMAS, []))
     if not is_seconds(given.get(WAIT_FOR_DB, 0)):
         yield f"AUTOMIGRATE['WAIT_FOR_DB'] has to be a number of seconds, 0 or more, and is {given[WAIT_FOR_DB]!r}."
     if not isinstance(given.get(FINGERPRINT, True), bool):
@@ -175,12 +186,23 @@ def on_start_problems(given: object) -> Iterator[str]:
     if unknown := [repr(key) for key in given if key not in keys]:
         yield f"{where} has unknown keys: {', '.join(unknown)}. It knows {', '.join(map(repr, keys))}."
     for key in START_LISTS:
-        if not is_list_of_names(given.get(key, [])):
-            yield f"{where}[{key!r}] has to be a list of names, and is {given[key]!r}."
-        elif key == "DATABASES" and (strange := set(given.get(key, [])) - set(connections)):
-            yield f"{where}[{key!r}]: {', '.join(map(repr, sorted(strange)))} is not in DATABASES."
+        problems_in = alias_problems if key == "DATABASES" else names_problems
+        yield from problems_in(f"{where}[{key!r}]", given.get(key, []))
     if given.get("ON_FAILURE", "stop") not in ON_FAILURE:
         yield f"{where}['ON_FAILURE'] has to be {' or '.join(map(repr, ON_FAILURE))}, and is {given['ON_FAILURE']!r}."
+
+
+def names_problems(where: str, given: object) -> Iterator[str]:
+    """Yield the problem of a value that has to be a list of names."""
+    if not is_list_of_names(given):
+        yield f"{where} has to be a list of names, and is {given!r}."
+
+
+def alias_problems(where: str, given: object) -> Iterator[str]:
+    """Yield the problems of a value that has to be a list of aliases of databases."""
+    yield from names_problems(where, given)
+    if is_list_of_names(given) and (strange := set(given) - set(connections)):
+        yield f"{where}: {', '.join(map(repr, sorted(strange)))} is not in DATABASES."
 
 
 def is_pair(old: object, new: object) -> bool:
@@ -188,7 +210,7 @@ def is_pair(old: object, new: object) -> bool:
     return isinstance(old, str) and isinstance(new, str) and bool(old) and bool(new)
 
 
-def is_list_of_names(value: object) -> bool:
+def is_list_of_names(value: object) -> TypeGuard[Sequence[str]]:
     """Return whether a value is a list of texts."""
     return isinstance(value, (list, tuple)) and all(isinstance(name, str) for name in value)
 

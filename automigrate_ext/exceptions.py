@@ -29,6 +29,10 @@ class ShadowedTable(AutomigrateError):
     """A view, or something else that is not a table, has a model's table name."""
 
 
+class AmbiguousSchema(AutomigrateError):
+    """Models' tables are not in the first schema of the search path, but in a later one. Nothing was touched."""
+
+
 class Refused(AutomigrateError):
     """The rows do not allow what the models ask for, or other things would be lost with it. Nothing was touched."""
 

@@ -314,6 +314,13 @@ def tenants(found, demo_on_postgresql, postgresql):
     with postgresql.cursor() as cursor:
         cursor.execute("SELECT relnamespace::regnamespace::text FROM pg_class WHERE relname = 'todo_todo'")
         assert sorted(cursor.fetchall()) == [("acme",), ("globex",)]
+    both = '(db != "default") or app_label in ("auth", "contenttypes")'
+    found.demo.edit([("todo_demo/routers.py", '(db != "default")', both)])
+    assert "these tables are not in it, but in public: auth_group," in found.demo.run("autoupdate", "--all-databases")
+    found.write(SETTINGS)
+    assert "Create table auth_user" in found.demo.run("autoupdate", "--all-databases")
+    assert found.demo.run("autoupdate", "--all-databases", "--check").count("Nothing to do") == 3
+    with postgresql.cursor() as cursor:
         cursor.execute("DROP SCHEMA acme, globex CASCADE")
 
 

@@ -239,6 +239,9 @@ def test_without_handlers_of_logs_it_goes_to_stderr(sqlite, monkeypatch, capsys)
         ({"ON_START": {"VERB": "autoupdate", "MODELS": "todo"}}, "['MODELS'] has to be a list of names"),
         ({"ON_START": {"VERB": "autoupdate", "DATABASES": ["nowhere"]}}, "'nowhere' is not in DATABASES"),
         ({"ON_START": {"VERB": "autoupdate", "ON_FAILURE": "go"}}, "has to be 'stop' or 'log'"),
+        ({"TENANT_SCHEMAS": "default"}, "['TENANT_SCHEMAS'] has to be a list of names, and is 'default'"),
+        ({"TENANT_SCHEMAS": True}, "['TENANT_SCHEMAS'] has to be a list of names, and is True"),
+        ({"TENANT_SCHEMAS": ["default", "nowhere"]}, "['TENANT_SCHEMAS']: 'nowhere' is not in DATABASES"),
         ({"WAIT_FOR_DB": "5"}, "has to be a number of seconds"),
         ({"WAIT_FOR_DB": True}, "has to be a number of seconds"),
     ],
@@ -258,6 +261,10 @@ def test_forms_of_the_setting():
             verb="automigrate", models=("todo",), databases=("default",), confirm=("x",), on_failure="log"
         )
         assert conf.wait_for_db() == 5
+    with override_settings(AUTOMIGRATE={"TENANT_SCHEMAS": ["default"]}):
+        assert conf.has_tenant_schemas("default") and not conf.has_tenant_schemas("other")
+    with override_settings(AUTOMIGRATE={"TENANT_SCHEMAS": "default"}):
+        assert not conf.has_tenant_schemas("default")
     with override_settings(AUTOMIGRATE={"ON_START": None}):
         assert not conf.starts()
 

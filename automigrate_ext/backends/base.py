@@ -140,15 +140,26 @@ class Backend(ABC):
         """Return the names of all tables that the connection sees, as models would name them."""
 
     def existing(self, names: Collection[str]) -> frozenset[str]:
-        """Return those of the tables that exist, however their names are written."""
+        """Return those of the tables that exist, however their names are written, in the place of new tables."""
         there = {name.lower() for name in self.table_names()}
         return frozenset(name for name in names if name.lower() in there)
 
-    def spoken_for(self, names: Sequence[str], claimed: Collection[str] = ()) -> frozenset[str]:
-        """Return those of the names that lead to a table which is not theirs alone.
+    def reachable(self, names: Collection[str]) -> frozenset[str]:
+        """Return those of the tables that exist where a foreign key finds them; by default all that exist."""
+        return self.existing(names)
 
-        That is a table in a place other than that of new tables, one of the `claimed` ones, or that of a name before.
+    def usable(self, names: Collection[str]) -> frozenset[str]:
+        """Return those of the tables that the models' queries have to go by; by default all that exist.
+
+        Those in another place than new tables are among them, unless the project asks for tables of its own in front.
         """
+        return self.existing(names)
+
+    def forbid_hiding(self, names: Collection[str]) -> None:  # noqa: B027 - by default there is one place for tables
+        """Raise `AmbiguousSchema` where new tables of these names would hide some that are `usable`."""
+
+    def spoken_for(self, names: Sequence[str], claimed: Collection[str]) -> frozenset[str]:
+        """Return those of the names that lead to one of the `claimed` tables, or to that of a name before."""
         return frozenset()
 
     def name_key(self, table: str) -> str:

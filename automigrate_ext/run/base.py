@@ -103,6 +103,12 @@ class Run(ABC):
         apart = self.backend.set_apart([model._meta.db_table for model in self.selection.models])
         return [model for model in self.selection.models if model._meta.db_table not in apart]
 
+    def forbid_hiding(self, current: Schema) -> None:
+        """Raise `AmbiguousSchema` where making the desired tables that are not in `current` would hide others."""
+        missing = [table.name for table in self.desired.schema if current.get(table.name) is None]
+        if missing:
+            self.backend.forbid_hiding(missing)
+
     # Prerequisites
 
     @cached_property
@@ -319,7 +325,7 @@ class Run(ABC):
         owes_signals = send_signals and not self.backend.undoes_ddl
         self.record.write(tables, gone=gone, signals=fingerprint, owes_signals=owes_signals)
         if self.options.record_migrations:
-            record_all(self.backend.connection, self.backend.session.patience.notify, self.made_extensions)
+            record_all(self.backend, self.backend.session.patience.notify, self.made_extensions)
             if kept:
                 self.backend.session.patience.notify(NOT_IN_MIGRATIONS.format(kept=", ".join(kept)))
         if send_signals:

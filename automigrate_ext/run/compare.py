@@ -107,8 +107,9 @@ class Comparer:
     # Comparing
 
     def compare(self, outstanding: OutstandingRenames) -> State:
-        """Read the tables and compare; the renames of `outstanding` are on trial."""
+        """Read the tables and compare; the renames of `outstanding` are on trial. Raises `AmbiguousSchema`."""
         state = self.compare_once(outstanding.changes, outstanding.changes, Followers())
+        self.run.forbid_hiding(state.current)
         return evolve(self.with_followers(state, outstanding.changes), notes=outstanding.notes)
 
     def compare_again(self, before: State) -> State:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from importlib import import_module
 from types import ModuleType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.apps import AppConfig, apps
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -19,6 +19,9 @@ from django.db.migrations.recorder import MigrationRecorder
 from django.utils.timezone import now
 
 from automigrate_ext.words import plural
+
+if TYPE_CHECKING:
+    from automigrate_ext.backends.base import Backend
 
 #: The table in which Django records migrations (`MigrationRecorder.Migration`, a model that only a set-up Django has).
 TABLE = "django_migrations"
@@ -154,19 +157,24 @@ def is_about_tables(operation: Any, extensions: Collection[str] | None) -> bool:
 
 
 def record_all(
-    connection: BaseDatabaseWrapper, notify: Callable[[str], None], extensions: Collection[str] | None = None
+    backend: Backend, notify: Callable[[str], None], extensions: Collection[str] | None = None
 ) -> tuple[MigrationKey, ...]:
     """Record the migrations on disk as applied, so that a later `migrate` has nothing to do; remove no others.
 
-    All migrations are imported. Returns those that were missing from the record; if there are any, `notify` is given
-    one line about them. Raises what Django's `MigrationLoader` raises.
+    Django's record is the one in the place of new tables. All migrations are imported. Returns those that were missing
+    from the record; if there are any, `notify` is given one line about them. Raises what Django's `MigrationLoader`
+    raises.
     """
     # Kept test databases load this module, and tests wait for what is loaded.
     from django.db.migrations.loader import MigrationLoader
 
-    disk_migrations = MigrationLoader(connection, ignore_no_migrations=True).disk_migrations
+    connection = backend.connection
     recorder = MigrationRecorder(connection)
-    recorder.ensure_schema()
+    if not backend.existing([TABLE]):
+        # Not `ensure_schema`, which is content with a table of a later schema of the search path.
+        with connection.schema_editor() as editor:
+            editor.create_model(recorder.Migration)
+    disk_migrations = MigrationLoader(connection, ignore_no_migrations=True).disk_migrations
     replaced = {key for migration in disk_migrations.values() for key in migration.replaces}
     missing = tuple(sorted((set(disk_migrations) | replaced) - set(recorder.applied_migrations())))
     recorder.migration_qs.bulk_create(as_rows(recorder, missing))

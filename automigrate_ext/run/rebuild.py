@@ -53,6 +53,7 @@ class Rebuild(Run):
             state = State(current=nothing, desired=desired, declared=desired, prerequisites=made)
             return Prepared(plan=self.as_plan((), (), state), state=state, is_done=True)
         current = self.backend.introspect(list(desired.tables))
+        self.forbid_hiding(current)
         state = State(current=current, desired=desired, declared=desired, prerequisites=made)
         references = self.backend.references(list(current.tables))
         dependents = self.backend.dependents(list(current.tables))

@@ -58,7 +58,7 @@ class Record:
 
     def exists(self) -> bool:
         """Return whether the record exists where this connection makes tables; one in another schema is not read."""
-        return bool(self.backend.existing([TABLE]) - self.backend.spoken_for([TABLE]))
+        return bool(self.backend.existing([TABLE]))
 
     def read(self) -> Ownership:
         """Return what is recorded of tables."""

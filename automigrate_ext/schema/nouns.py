@@ -253,9 +253,8 @@ class Table:
 
     `owner` is the label of the model ("todo.Todo") that declares the table. `automatic` is set where Django
     made that model itself (many-to-many), `automatic_key` where no model declares the primary key. `sql` holds
-    the statements that create the table, without foreign keys where these can be added later. `namespace` is
-    the place of the table as it is written in SQL, where that is not the one in which new tables are created.
-    `collation` is that of texts whose column names none, where each table has one of its own.
+    the statements that create the table, without foreign keys where these can be added later. `collation` is
+    that of texts whose column names none, where each table has one of its own.
     """
 
     name: str
@@ -268,7 +267,6 @@ class Table:
     owner: str = field(default="", compare=False)
     automatic: bool = field(default=False, compare=False)
     automatic_key: bool = field(default=False, compare=False)
-    namespace: str = field(default="", compare=False)
     collation: str = field(default="", compare=False)
     sql: tuple[str, ...] = field(default=(), compare=False)
 

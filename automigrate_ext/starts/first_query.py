@@ -128,7 +128,7 @@ def needed(model: type[Model], alias: str) -> Iterable[type[Model]]:
     """
     backend = backend_for(alias)
     with backend.session.guarded():
-        existing = backend.existing([other._meta.db_table for other in reachable(model)])
+        existing = backend.usable([other._meta.db_table for other in reachable(model)])
     wanted = dict.fromkeys([model, *parents(model)])
     waiting = list(wanted)
     while waiting:

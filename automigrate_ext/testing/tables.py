@@ -122,7 +122,7 @@ def forbid_detached(models: Sequence[type[Model]], using: str) -> None:
 
 def forbid_taken(backend: Backend, schema: Schema) -> None:
     """Raise `AutomigrateError` where a model has its table already."""
-    taken = sorted(backend.existing(list(schema.tables)))
+    taken = sorted(backend.usable(list(schema.tables)))
     if taken:
         raise AutomigrateError(
             f"There is already a table {', '.join(map(repr, taken))} in database {backend.connection.alias!r}. Give "
@@ -134,7 +134,7 @@ def forbid_missing_targets(backend: Backend, schema: Schema) -> None:
     """Raise `AutomigrateError` where a foreign key points at a table that neither exists nor is made."""
     pointing = {key.to_table: table.name for table in schema for key in table.foreign_keys}
     others = [name for name in pointing if name not in schema.tables]
-    missing = sorted(set(others) - backend.existing(others)) if others else []
+    missing = sorted(set(others) - backend.reachable(others)) if others else []
     if missing:
         reasons = (f"{pointing[name]} points at {name}" for name in missing)
         raise AutomigrateError(

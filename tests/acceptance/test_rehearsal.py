@@ -280,14 +280,22 @@ def test_no_lock_on_live_tables(pg, monkeypatch):
     assert locks == []
 
 
-def test_table_behind_the_first_schema(pg):
+def test_table_before_another_of_its_name(pg):
+    """The copy is of the first schema's table, and what has its name in a later one stays as it is."""
     pg.build(BEFORE)
-    pg.execute("CREATE SCHEMA first", "CREATE INDEX byhand ON shop_item (name)", "SET search_path TO first, public")
+    pg.execute(
+        "CREATE INDEX byhand ON shop_item (name)",
+        "CREATE SCHEMA first",
+        "SET search_path TO first, public",
+        "CREATE TABLE first.shop_item (LIKE public.shop_item INCLUDING ALL)",
+    )
+    trace = pg.query("SELECT indexname FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1")
     after = item(name=models.CharField(max_length=30), size=models.BigIntegerField(null=True, db_index=True))
     plan = pg.plan(after, prune=True)
     assert "DROP INDEX" in plan.sql() and not plan.refused and not plan.notes
     pg.run(after, prune=True)
     assert not pg.plan(after)
+    assert pg.query("SELECT indexname FROM pg_indexes WHERE schemaname = 'public' ORDER BY 1") == trace
 
 
 @pytest.mark.parametrize("path", ["public", "first, public"])

@@ -2,10 +2,13 @@
 
 import secrets
 from contextlib import contextmanager
+from functools import partial
 
 import pytest
 from django.db import connections, models, transaction
+from django.db.migrations.recorder import MigrationRecorder
 from django.db.models.signals import post_migrate
+from django.test import override_settings
 from psycopg.sql import Identifier
 
 from automigrate_ext import (
@@ -17,8 +20,13 @@ from automigrate_ext import (
     autoupdate,
     is_actual,
     make_plan,
+    managers,
 )
+from automigrate_ext.api import rows_at_stake
+from automigrate_ext.backends.postgresql.copies import PostgreSQLCopies
 from automigrate_ext.exceptions import AutomigrateError
+from automigrate_ext.run.migrations import record_all
+from automigrate_ext.testing.tables import tables_for
 from tests.acceptance.helper import Case, State, fingerprint, item
 from tests.several import databases
 
@@ -29,6 +37,8 @@ PATHS = {
     "both": "store, public",
     "nowhere": "nowhere",
     "late": "nowhere, public",
+    "depot": "depot, public",
+    "role": None,
 }
 TABLES = """
 SELECT n.nspname || '.' || c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -42,11 +52,13 @@ def places(postgresql, django_db_blocker):
     base = postgresql.settings_dict
 
     def entry(path):
+        if path is None:
+            return base
         return {**base, "OPTIONS": {**base["OPTIONS"], "options": f"-c search_path={path.replace(' ', '')}"}}
 
     with databases(django_db_blocker, {alias: entry(path) for alias, path in PATHS.items()}):
         cases = {alias: Case(connections[alias], "autoupdate") for alias in PATHS}
-        cases["default"].execute("CREATE SCHEMA store")
+        cases["default"].execute("CREATE SCHEMA store", "CREATE SCHEMA depot")
         yield cases
 
 
@@ -87,14 +99,47 @@ def test_tables_are_made_in_the_first_schema(both):
     both.update(before(), after(), {"Item": [{"name": "a"}]}, built=True)
 
 
-def test_tables_of_a_later_schema_are_found(both, public):
+@pytest.mark.parametrize("recorded", [True, False])
+def test_tables_of_a_later_schema_are_not_made_again(both, public, recorded):
+    """As where the schema of the user's name is made later: empty tables would hide those that hold the rows."""
     public.run(before())
     public.insert(before(), {"Item": [{"name": "a"}]})
-    assert not both.plan(before())
-    plan = both.update(before(), after(), built=True)
-    assert not any("CREATE TABLE" in statement for statement in plan.statements)
-    assert [name for name in tables(both) if "shop" in name] == ["public.shop_item"]
-    assert is_actual(using=public.alias, apps=after().apps)
+    if not recorded:
+        public.execute("DROP TABLE automigrate_ext_owned")
+    for run in (both.run, both.plan, rebuild(both), matches(both)):
+        for state in (before(), after(), State(Item={"name": NAME}, Note={"text": NAME})):
+            trace = fails(both, partial(run, state), "is store", "in public: shop_item", "put public first", "'both'")
+            assert fingerprint(public.connection) == trace
+    assert not public.plan(before())
+
+
+def test_tables_of_a_later_schema_once_they_are_moved(both, public):
+    public.run(before())
+    public.insert(before(), {"Item": [{"name": "a"}]})
+    renames = {'"public"."shop_item"': "shop_item"}
+    both.update(before(), after(), built=True, renames=renames)
+    assert [name for name in tables(both) if "shop" in name] == ["store.shop_item"]
+
+
+@pytest.mark.parametrize("kind", ["VIEW", "MATERIALIZED VIEW"])
+def test_view_of_a_later_schema_is_not_hidden_either(both, public, kind):
+    public.execute(f"CREATE {kind} shop_item AS SELECT 1 AS id")
+    fails(both, partial(both.run, before()), "in public: shop_item")
+    with tenants(both):
+        both.update(before(), after())
+
+
+def rebuild(case):
+    return lambda state: automigrate(using=case.alias, apps=state.apps)
+
+
+def matches(case):
+    return lambda state: is_actual(using=case.alias, apps=state.apps)
+
+
+def tenants(*cases):
+    """Let the first schemas of these have tables of their own."""
+    return override_settings(AUTOMIGRATE={"TENANT_SCHEMAS": [case.alias for case in cases]})
 
 
 def test_namesake_in_a_schema_that_is_not_on_the_path(store, public):
@@ -121,17 +166,19 @@ def test_table_hidden_by_that_of_an_earlier_schema(both, public):
 
 def test_index_hidden_by_that_of_an_earlier_schema(both, public):
     """DROP INDEX goes by the search path, and not by the table."""
-    index = {"indexes": [models.Index(fields=["name"], name="by_name")]}
-    public.run(item(name=NAME, Meta=index))
-    both.execute("CREATE TABLE store.other (name text)", "CREATE INDEX by_name ON store.other (name)")
+    index = {"db_table": '"public"."shop_item"', "indexes": [models.Index(fields=["name"], name="by_name")]}
     both.run(item(name=NAME, Meta=index))
-    both.update(item(name=NAME, Meta=index), before(), built=True)
+    both.execute("CREATE TABLE store.other (name text)", "CREATE INDEX by_name ON store.other (name)")
+    both.update(item(name=NAME, Meta=index), item(name=NAME, Meta={"db_table": '"public"."shop_item"'}), built=True)
     assert both.query("SELECT tablename::text FROM pg_indexes WHERE indexname = 'by_name'") == [("other",)]
 
 
 def test_renamed_index_hidden_by_that_of_an_earlier_schema(both, public):
-    old, new = ({"indexes": [models.Index(fields=["name"], name=name)]} for name in ("by_name", "item_name"))
-    public.run(item(name=NAME, Meta=old))
+    old, new = (
+        {"db_table": '"public"."shop_item"', "indexes": [models.Index(fields=["name"], name=name)]}
+        for name in ("by_name", "item_name")
+    )
+    both.run(item(name=NAME, Meta=old))
     both.execute("CREATE TABLE store.other (name text)", "CREATE INDEX by_name ON store.other (name)")
     both.update(item(name=NAME, Meta=old), item(name=NAME, Meta=new), built=True)
     assert both.query("SELECT tablename::text FROM pg_indexes WHERE indexname = 'by_name'") == [("other",)]
@@ -158,6 +205,337 @@ def test_view_of_an_earlier_schema_has_the_name(both, public):
     both.execute("CREATE VIEW store.shop_item AS SELECT 1 AS id")
     with pytest.raises(ShadowedTable, match=r"view \(store\.shop_item\)"):
         both.plan(before())
+
+
+# Schemas of tenants, each with tables of its own before those of public
+
+CONTENTS = """
+SELECT c.oid, c.relfilenode, c.relname, (SELECT string_agg(conname, ',' ORDER BY conname) FROM pg_constraint
+                                         WHERE conrelid = c.oid)
+FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace ORDER BY 1
+"""
+TABLES_OF_PUBLIC = "SELECT relname FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace"
+KEYS_TO = """
+SELECT conname FROM pg_constraint WHERE conrelid = '{}'::regclass AND confrelid = 'shop_kind'::regclass
+"""
+TARGETS = """
+SELECT k.conrelid::regclass::text, format('%I.%I', n.nspname, c.relname)
+FROM pg_constraint k JOIN pg_class c ON c.oid = k.confrelid JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE k.contype = 'f' AND k.conrelid IN (SELECT oid FROM pg_class WHERE relnamespace = current_schema()::regnamespace)
+ORDER BY 1, 2
+"""
+ROWS = {"Kind": [{"name": "k"}], "Item": [{"kind_id": 1, "user_id": 1}]}
+
+
+def shared():
+    """The models of public; the kinds are every tenant's own too."""
+    return State(User={"name": NAME}, Kind={"name": NAME})
+
+
+def own(kind=NAME, **fields):
+    """The models of a tenant, which point at the users of public."""
+    return State(
+        User={"name": NAME, "Meta": {"managed": False}},
+        Kind={"name": kind},
+        Item={
+            "kind": models.ForeignKey("Kind", models.CASCADE, null=True),
+            "user": models.ForeignKey("User", models.CASCADE),
+            "kinds": models.ManyToManyField("Kind", related_name="+"),
+            **fields,
+        },
+    )
+
+
+def contents(public):
+    """Everything in public: tables, rows and what is recorded of them."""
+    names = [name for (name,) in public.query(TABLES_OF_PUBLIC)]
+    return public.query(CONTENTS), {name: public.query(f"SELECT * FROM {name} ORDER BY 1") for name in names}
+
+
+def targets(case):
+    """What the foreign keys of the tables in the first schema point at."""
+    return case.query(TARGETS)
+
+
+@pytest.fixture
+def filled(public):
+    """The schema public, with tables, rows and a record."""
+    public.run(shared())
+    public.insert(shared(), {"User": [{"name": "u"}], "Kind": [{"name": n} for n in "abc"]})
+    return public
+
+
+@pytest.fixture(params=["OPTIONS", "SET", "ALTER ROLE", "ALTER DATABASE"])
+def tenant(request, places, filled):
+    """A case whose search path is "store, public", however that comes about."""
+    name = Identifier(filled.connection.settings_dict["NAME"]).as_string(None)
+    of = {"ALTER ROLE": f"ROLE CURRENT_USER IN DATABASE {name}", "ALTER DATABASE": f"DATABASE {name}"}.get(
+        request.param
+    )
+    case = places["both" if request.param == "OPTIONS" else "role"]
+    if request.param == "SET":
+        case.execute("SET search_path TO store, public")
+    if of:
+        filled.execute(f"ALTER {of} SET search_path TO store, public")
+    with tenants(case):
+        yield case
+    if of:
+        filled.execute(f"ALTER {of} RESET search_path")
+
+
+@pytest.mark.parametrize("verb", [autoupdate, automigrate])
+def test_fresh_schema_of_a_tenant(tenant, filled, verb):
+    trace = contents(filled)
+    verb(using=tenant.alias, apps=own().apps)
+    assert [name for name in tables(tenant) if name.startswith("store")] == [
+        "store.automigrate_ext_owned",
+        "store.shop_item",
+        "store.shop_item_kinds",
+        "store.shop_kind",
+    ]
+    assert targets(tenant) == [
+        ("shop_item", "public.shop_user"),
+        ("shop_item", "store.shop_kind"),
+        ("shop_item_kinds", "store.shop_item"),
+        ("shop_item_kinds", "store.shop_kind"),
+    ]
+    assert not tenant.run(own())
+    tenant.update(own(), own(), ROWS, built=True, changes=[])
+    assert contents(filled) == trace
+
+
+def test_changes_of_a_tenant(tenant, filled):
+    tenant.run(own())
+    trace = contents(filled)
+    longer = own(models.CharField(max_length=30, db_index=True), size=models.BigIntegerField(default=7))
+    tenant.update(own(), longer, ROWS, built=True)
+    tenant.update(longer, own(models.CharField(max_length=5)), built=True, accept_data_loss=True)
+    assert contents(filled) == trace
+    automigrate(using=tenant.alias, apps=own().apps)
+    assert tenant.values("shop_kind", "name") == []
+    tenant.run(State(User={"name": NAME, "Meta": {"managed": False}}), accept_data_loss=True)
+    assert [name for name in tables(tenant) if name.startswith("store")] == ["store.automigrate_ext_owned"]
+    assert contents(filled) == trace
+
+
+def test_rows_of_public_are_not_those_of_a_tenant(places, filled):
+    """What the rows of public do not allow is no obstacle for a tenant, and the other way round."""
+    filled.insert(shared(), {"Kind": [{"name": "a" * 15}, {"name": "a" * 15}]})
+    both = places["both"]
+    stricter = own(models.CharField(max_length=5, unique=True))
+    with tenants(both):
+        both.run(own())
+        both.insert(own(), {"Kind": [{"name": "k"}]})
+        assert rows_at_stake(using=both.alias, apps=own().apps) == {"shop_kind": 1}
+        both.update(own(), stricter, built=True)
+        both.run(own())
+        both.insert(own(), {"Kind": [{"name": "b" * 15}, {"name": "b" * 15}]})
+        both.refused(own(), stricter, {}, "alters-values", "duplicates", built=True)
+
+
+def test_two_tenants(places, filled):
+    cases = [places["both"], places["depot"]]
+    trace = contents(filled)
+    with tenants(*cases):
+        for case in cases:
+            case.run(own())
+            case.insert(own(), ROWS)
+        first, second = cases
+        longer = own(models.CharField(max_length=30))
+        first.update(own(), longer, built=True)
+        assert not second.run(own())
+        second.update(own(), longer, built=True)
+        assert is_actual(using=[case.alias for case in cases], apps=longer.apps)
+    assert contents(filled) == trace
+
+
+def test_one_schema_is_named_like_what_another_model_says(places, filled):
+    """A model may name the table of public although the tenant has one of that name."""
+    both = places["both"]
+    state = State(
+        Kind={"name": NAME},
+        Common={"name": NAME, "Meta": {"db_table": '"public"."shop_kind"', "managed": False}},
+        Item={
+            "own": models.ForeignKey("Kind", models.CASCADE, null=True),
+            "common": models.ForeignKey("Common", models.CASCADE, null=True),
+        },
+    )
+    with tenants(both):
+        both.run(state)
+        assert targets(both) == [("shop_item", "public.shop_kind"), ("shop_item", "store.shop_kind")]
+        both.unchanged(state)
+
+
+@pytest.fixture
+def left_over(places, filled):
+    """A tenant's schema without a table that public has, at which a foreign key of the tenant points instead."""
+    both = places["both"]
+    with tenants(both):
+        both.run(own())
+        for table in ("shop_item", "shop_item_kinds"):
+            ((name,),) = both.query(KEYS_TO.format(table))
+            both.execute(
+                f"ALTER TABLE {table} DROP CONSTRAINT {name}",
+                f"ALTER TABLE {table} ADD CONSTRAINT {name} FOREIGN KEY (kind_id) REFERENCES public.shop_kind "
+                "DEFERRABLE INITIALLY DEFERRED",
+            )
+        both.execute("DROP TABLE store.shop_kind")
+        yield both
+
+
+def test_keys_that_point_at_public_instead(left_over, filled):
+    """As runs before this rule left them: the table of public was taken for the tenant's."""
+    left_over.insert(own(), {"Item": [{"user_id": 1}]})
+    left_over.update(own(), own(), built=True, changes=["Create table shop_kind", "Drop", "Drop", "Add", "Add"])
+    assert ("shop_item", "store.shop_kind") in targets(left_over)
+    assert ("shop_item", "public.shop_kind") not in targets(left_over)
+    assert contents(filled)[1]["shop_kind"] == [(1, "a"), (2, "b"), (3, "c")]
+
+
+def test_key_made_by_hand_that_points_at_public(left_over, filled):
+    """It stays where it points, also where the run takes it off for a while."""
+    other = own(other=models.IntegerField(null=True))
+    left_over.run(other, models="Item")
+    left_over.execute(
+        "ALTER TABLE shop_item ADD CONSTRAINT byhand FOREIGN KEY (other) REFERENCES public.shop_kind "
+        "DEFERRABLE INITIALLY DEFERRED"
+    )
+    left_over.insert(other, {"Item": [{"user_id": 1, "other": 3}]})
+    bigger = own(other=models.BigIntegerField(null=True))
+    plan = left_over.update(other, bigger, built=True, exact=False)
+    assert 'ADD CONSTRAINT "byhand"' in plan.sql()
+    assert [key for key in targets(left_over) if key[0] == "shop_item"] == [
+        ("shop_item", "public.shop_kind"),
+        ("shop_item", "public.shop_user"),
+        ("shop_item", "store.shop_kind"),
+    ]
+
+
+def test_rows_that_point_at_public_instead(left_over):
+    left_over.refused(own(), own(), {"Item": [{"user_id": 1, "kind_id": 2}]}, "orphans", built=True)
+
+
+def test_key_to_a_table_that_is_not_the_runs(places, filled):
+    """It is where the search path finds it, until the tenant has one of its own."""
+    both = places["both"]
+    both.run(own(), models="Item")
+    assert ("shop_item", "public.shop_kind") in targets(both)
+    assert not both.plan(own(), models="Item")
+    with tenants(both):
+        plan = both.run(own())
+        assert "CREATE TABLE" in plan.sql()
+        assert not both.plan(own()) and not both.plan(own(), models="Item")
+    assert ("shop_item", "store.shop_kind") in targets(both)
+
+
+def test_hint_of_an_older_name_is_not_about_public(places, filled):
+    both = places["both"]
+    state = State(Sort={"name": NAME}, User={"name": NAME, "Meta": {"managed": False}})
+    with (
+        tenants(both),
+        override_settings(AUTOMIGRATE={"TENANT_SCHEMAS": ["both"], "RENAMES": {"shop.Kind": "shop.Sort"}}),
+    ):
+        both.run(state)
+    assert "public.shop_kind" in tables(both) and "store.shop_sort" in tables(both)
+
+
+def test_types_and_functions_of_public(places, public):
+    both = places["both"]
+    public.execute(
+        "CREATE DOMAIN mood AS text CHECK (VALUE <> 'bad')",
+        "CREATE FUNCTION usual() RETURNS text LANGUAGE sql IMMUTABLE AS $$ SELECT 'good'::text $$",
+    )
+
+    class Mood(models.TextField):
+        def db_type(self, connection):
+            return "mood"
+
+    class Usual(models.Func):
+        function, template, output_field = "usual", "%(function)s()", models.TextField()
+
+    def moody(**fields):
+        return State(Item={"mood": Mood(db_default=Usual()), **fields})
+
+    both.run(moody())
+    both.update(moody(), moody(more=Mood(null=True, unique=True)), {"Item": [{}]}, built=True)
+    assert both.values("shop_item", "mood") == [("good",)]
+
+
+def test_tables_of_public_are_not_locked_for_a_tenant(places, filled):
+    both = places["both"]
+    with tenants(both), transaction.atomic(using=filled.alias):
+        filled.execute("LOCK TABLE shop_kind IN ACCESS EXCLUSIVE MODE")
+        state = State(Kind={"name": NAME})
+        automigrate(using=both.alias, apps=state.apps, lock_timeout=0.2)
+        autoupdate(using=both.alias, apps=State(Kind={"name": models.TextField()}).apps, lock_timeout=0.2)
+
+
+@pytest.mark.parametrize("is_tenant", [False, True])
+def test_receivers_and_the_tables_of_public(places, filled, is_tenant):
+    """The models' tables are those of the first schema, for receivers too."""
+    both, seen = places["both"], []
+
+    def receiver(apps, **_):
+        seen.append({model._meta.object_name for of_app in apps.all_models.values() for model in of_app.values()})
+
+    post_migrate.connect(receiver)
+    try:
+        with tenants(*([both] if is_tenant else [])):
+            both.run(State(Note={"text": NAME}, Kind={"name": NAME}), models="Note")
+    finally:
+        post_migrate.disconnect(receiver)
+    assert seen and all(names == ({"Note"} if is_tenant else {"Note", "Kind"}) for names in seen)
+
+
+def test_migrations_are_recorded_for_the_tenant(places, public):
+    both = places["both"]
+    MigrationRecorder(public.connection).record_applied("auth", "0001_initial")
+    record_all(both.backend, lambda _: None)
+    assert public.query("SELECT app, name FROM public.django_migrations") == [("auth", "0001_initial")]
+    assert len(both.query("SELECT app, name FROM store.django_migrations")) > 10
+
+
+@pytest.fixture
+def forgotten():
+    managers.forget()
+    yield
+    managers.forget()
+
+
+@pytest.mark.parametrize("is_tenant", [False, True])
+def test_first_query_of_a_model(places, filled, forgotten, is_tenant):
+    """What it points at is found along the path, or made where the tenant has tables of its own."""
+    both = places["both"]
+    state = own(objects=managers.AutoUpdateManager())
+    with tenants(*([both] if is_tenant else [])):
+        assert not state["Item"].objects.using(both.alias).exists()
+    assert ("store.shop_kind" in tables(both)) is is_tenant
+    schema = "store" if is_tenant else "public"
+    assert ("shop_item", f"{schema}.shop_kind") in targets(both)
+
+
+def test_tables_for_a_block(places, filled):
+    both = places["both"]
+    state = State(User={"name": NAME}, Note={"user": models.ForeignKey("User", models.CASCADE)})
+    with pytest.raises(AutomigrateError, match="already a table 'shop_user'"), tables_for(state["User"], using="both"):
+        pass
+    with tables_for(state["Note"], using=both.alias):
+        assert targets(both) == [("shop_note", "public.shop_user")]
+    with tenants(both), tables_for(*state.managed(), using=both.alias):
+        assert targets(both) == [("shop_note", "store.shop_user")]
+    assert tables(both) == ["public.automigrate_ext_owned", "public.shop_kind", "public.shop_user"]
+
+
+def test_digests_are_those_of_the_first_schema(places, filled):
+    both = places["both"]
+    assert PostgreSQLCopies(both.connection).tables(["shop_kind"]) == {}
+    with tenants(both):
+        both.run(State(Kind={"name": NAME}))
+    digests = PostgreSQLCopies(both.connection).tables(["shop_kind"])
+    filled.execute("ALTER TABLE public.shop_kind ADD more integer")
+    assert digests and PostgreSQLCopies(both.connection).tables(["shop_kind"]) == digests
+    both.execute("ALTER TABLE store.shop_kind ADD more integer")
+    assert PostgreSQLCopies(both.connection).tables(["shop_kind"]) != digests
 
 
 # Two aliases for two schemas
@@ -195,8 +573,15 @@ def test_record_of_a_later_schema_is_another_one(both, public):
 
 def test_removed_table_of_another_schema_stays(both, public):
     public.run(State(Item={"name": NAME}, Note={"text": NAME}))
-    both.run(before())
-    assert "public.shop_note" in tables(both)
+    with tenants(both):
+        both.run(before())
+        both.run(State(), accept_data_loss=True)
+    assert tables(both) == [
+        "public.automigrate_ext_owned",
+        "public.shop_item",
+        "public.shop_note",
+        "store.automigrate_ext_owned",
+    ]
 
 
 def test_removed_table_whose_namesake_is_in_another_schema_stays(both, public):

@@ -15,6 +15,7 @@ from django.db.migrations.loader import MigrationLoader
 from django.db.migrations.operations.base import Operation
 from django.db.migrations.recorder import MigrationRecorder
 
+from automigrate_ext.backends import backend_for
 from automigrate_ext.run import migrations
 
 #: A squashed migration, which is imported to read what it replaces.
@@ -35,13 +36,13 @@ def test_record_all_adds_what_is_missing(connection):
     recorder.ensure_schema()
     recorder.record_applied("todo", "9999_of_another_branch")
     recorder.record_applied("auth", "0001_initial")
-    missing = migrations.record_all(connection, lines.append)
+    missing = migrations.record_all(backend_for(connection.alias), lines.append)
     assert missing == tuple(sorted(migrations.done({}) - {("auth", "0001_initial")}))
     before = {("auth", "0001_initial"), ("todo", "9999_of_another_branch")}
     assert migrations.applied(connection.alias) == before.union(missing)
     (line,) = lines
     assert line == f"{len(missing)} migrations marked as applied without being run."
-    assert migrations.record_all(connection, lines.append) == () and lines == [line]
+    assert migrations.record_all(backend_for(connection.alias), lines.append) == () and lines == [line]
 
 
 def test_record_exactly_removes_others_of_installed_and_gone_apps(connection):

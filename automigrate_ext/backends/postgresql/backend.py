@@ -12,10 +12,10 @@ from typing import Any
 
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.backends.utils import split_identifier
 from django.db.utils import Error
 from psycopg.pq import TransactionStatus
 
+from automigrate_ext import conf
 from automigrate_ext.backends.base import Backend
 from automigrate_ext.backends.naming import is_generated_name, noun_columns
 from automigrate_ext.backends.postgresql import (
@@ -33,14 +33,14 @@ from automigrate_ext.backends.postgresql.cost import PostgreSQLCost
 from automigrate_ext.backends.postgresql.extensions import PostgreSQLExtensions
 from automigrate_ext.backends.postgresql.faults import PostgreSQLFaults
 from automigrate_ext.backends.postgresql.filler import PostgreSQLFiller
-from automigrate_ext.backends.postgresql.names import identifier
+from automigrate_ext.backends.postgresql.names import IS_BARE, OWN_TABLE, own_names
 from automigrate_ext.backends.postgresql.rehearsal import PostgreSQLRehearsal
 from automigrate_ext.backends.postgresql.session import PostgreSQLSession
 from automigrate_ext.backends.rows import Source
 from automigrate_ext.backends.work import Dependent, Loss, Part, Reference, Step, Work
 from automigrate_ext.declared.blueprint import Blueprint
 from automigrate_ext.declared.editor import collecting_editor
-from automigrate_ext.exceptions import ExecutionFailed
+from automigrate_ext.exceptions import AmbiguousSchema, ExecutionFailed
 from automigrate_ext.schema.adopt import TypeRules
 from automigrate_ext.schema.changes import AlterColumn, Change, CreateTable, RenameSequence
 from automigrate_ext.schema.nouns import Check, Column, Constraint, ForeignKey, Index, PrimaryKey, Schema, Table, Unique
@@ -55,25 +55,37 @@ SHORT_TYPE = re.compile(
 )
 
 TABLE_NAMES = """
-SELECT CASE WHEN pg_table_is_visible(c.oid) THEN c.relname::text ELSE format('"%s"."%s"', n.nspname, c.relname) END
+SELECT CASE n.nspname WHEN current_schema() THEN c.relname::text ELSE format('"%s"."%s"', n.nspname, c.relname) END
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind IN ('r', 'p') AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'pg_toast')
 """
 
-EXISTING = """
+EXISTING = f"""
+SELECT wanted.name FROM unnest(%s::text[], %s::text[]) AS wanted (name, quoted)
+JOIN pg_class c ON c.oid = {OWN_TABLE.format(quoted="wanted.quoted")} WHERE c.relkind IN ('r', 'p')
+"""
+REACHABLE = """
 SELECT wanted.name FROM unnest(%s::text[], %s::text[]) AS wanted (name, quoted)
 JOIN pg_class c ON c.oid = to_regclass(wanted.quoted) WHERE c.relkind IN ('r', 'p')
 """
-# A name without a schema may lead to a table of a later schema of the search path, and several names to one table.
-SPOKEN_FOR = """
+# What queries find under names that new tables would take: Django's introspection lists views and foreign tables too.
+HIDDEN = f"""
+SELECT wanted.name, c.relname, quote_ident(n.nspname), quote_ident(current_schema())
+FROM unnest(%s::text[], %s::text[], %s::text[]) AS wanted (name, own, quoted)
+JOIN pg_class c ON c.oid = to_regclass(wanted.quoted) AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+JOIN pg_namespace n ON n.oid = c.relnamespace AND n.nspname <> current_schema()
+WHERE {IS_BARE.format(quoted="wanted.own")} AND {OWN_TABLE.format(quoted="wanted.own")} IS NULL
+"""
+# Several names may lead to one table.
+SPOKEN_FOR = f"""
 SELECT found.name FROM (
-    SELECT wanted.name, wanted.bare, n.nspname, c.oid, row_number() OVER (PARTITION BY c.oid ORDER BY number) AS nth
-    FROM unnest(%s::text[], %s::text[], %s::boolean[]) WITH ORDINALITY AS wanted (name, quoted, bare, number)
-    JOIN pg_class c ON c.oid = to_regclass(wanted.quoted)
-    JOIN pg_namespace n ON n.oid = c.relnamespace
+    SELECT wanted.name, named.oid, row_number() OVER (PARTITION BY named.oid ORDER BY number) AS nth
+    FROM unnest(%s::text[], %s::text[]) WITH ORDINALITY AS wanted (name, quoted, number)
+    CROSS JOIN LATERAL (SELECT {OWN_TABLE.format(quoted="wanted.quoted")}::oid AS oid) named
+    WHERE named.oid IS NOT NULL
 ) found
-WHERE found.bare AND found.nspname IS DISTINCT FROM current_schema() OR found.nth > 1
-   OR found.oid IN (SELECT to_regclass(quoted)::oid FROM unnest(%s::text[]) AS claimed (quoted))
+WHERE found.nth > 1
+   OR found.oid IN (SELECT {OWN_TABLE.format(quoted="claimed.quoted")}::oid FROM unnest(%s::text[]) AS claimed (quoted))
 """
 # As a column takes them, and not as a cast does, which cuts texts off.
 MAKE_TRIED = "CREATE TEMPORARY TABLE automigrate_ext_tried ({columns})"
@@ -96,6 +108,13 @@ SELECT quote_ident(current_user), current_setting('search_path'), current_schema
       AND number < coalesce((SELECT min(number) FROM path WHERE part = current_schema()), 9999)
     ORDER BY number)
 """
+HIDING = (
+    "The first schema of the search_path of database {alias!r} is {first}, and these tables are not in it, but in "
+    "{where}: {tables}. A run would make them again in {first}, empty, and hide those. Nothing was changed. If those "
+    "are the models' tables, put {where} first in the search_path, or move them (ALTER TABLE ... SET SCHEMA {first}). "
+    "If {first} is to have tables of its own, as a tenant's schema has, add {alias!r} to "
+    "AUTOMIGRATE['TENANT_SCHEMAS'], and keep models whose tables all tenants share out of the run by a database router."
+)
 #: PostgreSQL's integer types, from narrow to wide.
 INTEGER_WIDTHS = {"smallint": 0, "integer": 1, "bigint": 2}
 
@@ -136,14 +155,48 @@ class PostgreSQLBackend(Backend):
 
     def existing(self, names: Collection[str]) -> frozenset[str]:
         with self.connection.cursor() as cursor:
-            cursor.execute(EXISTING, introspection.known_names(self.connection, names))
+            cursor.execute(EXISTING, [list(names), own_names(self.connection, names)])
             return frozenset(name for (name,) in cursor.fetchall())
 
-    def spoken_for(self, names: Sequence[str], claimed: Collection[str] = ()) -> frozenset[str]:
-        bare = [not split_identifier(name)[0] for name in names]
-        quoted = [identifier(self.connection, name) for name in claimed]
+    def reachable(self, names: Collection[str]) -> frozenset[str]:
         with self.connection.cursor() as cursor:
-            cursor.execute(SPOKEN_FOR, [*introspection.known_names(self.connection, names), bare, quoted])
+            cursor.execute(REACHABLE, introspection.known_names(self.connection, names))
+            return frozenset(name for (name,) in cursor.fetchall())
+
+    def usable(self, names: Collection[str]) -> frozenset[str]:
+        own = self.existing(names)
+        missing = [name for name in names if name not in own]
+        return own.union(self.hidden_places(missing)) if missing else own
+
+    def hidden_places(self, names: Collection[str]) -> dict[str, tuple[str, str]]:
+        """Return, by name, the schema of each table that a new one would hide, and the schema of the new one.
+
+        There is none where the project asks for tables in front of others: by the setting, or by an engine whose
+        introspection lists the first schema alone, as those of django-tenants and django-pgschemas do.
+        """
+        if conf.has_tenant_schemas(self.connection.alias):
+            return {}
+        own, known = own_names(self.connection, names), introspection.known_names(self.connection, names)
+        with self.connection.cursor() as cursor:
+            cursor.execute(HIDDEN, [known[0], own, known[1]])
+            found = cursor.fetchall()
+        seen = set(self.connection.introspection.table_names(include_views=True)) if found else set()
+        return {name: (schema, first) for name, relation, schema, first in found if relation in seen}
+
+    def forbid_hiding(self, names: Collection[str]) -> None:
+        places = self.hidden_places(names)
+        if not places:
+            return
+        ((_, first), *_) = places.values()
+        where = " and ".join(sorted({schema for schema, _ in places.values()}))
+        raise AmbiguousSchema(
+            HIDING.format(first=first, alias=self.connection.alias, where=where, tables=", ".join(sorted(places)))
+        )
+
+    def spoken_for(self, names: Sequence[str], claimed: Collection[str]) -> frozenset[str]:
+        own = partial(own_names, self.connection)
+        with self.connection.cursor() as cursor:
+            cursor.execute(SPOKEN_FOR, [list(names), own(names), own(claimed)])
             return frozenset(name for (name,) in cursor.fetchall())
 
     def references(self, names: Collection[str]) -> tuple[Reference, ...]:

@@ -17,7 +17,7 @@ WHERE k.conrelid <> ALL (ARRAY(SELECT to_regclass(q)::oid FROM unnest(%s::text[]
                                WHERE to_regclass(q) IS NOT NULL))
 """
 REFERRING_NAMES = """
-SELECT CASE WHEN pg_table_is_visible(c.oid) THEN c.relname::text ELSE format('"%%s"."%%s"', n.nspname, c.relname) END
+SELECT CASE n.nspname WHEN current_schema() THEN c.relname::text ELSE format('"%%s"."%%s"', n.nspname, c.relname) END
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = ANY(%s::oid[])
 """
 

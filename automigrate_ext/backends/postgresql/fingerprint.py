@@ -6,16 +6,16 @@ from collections.abc import Collection
 from typing import Any
 
 from automigrate_ext.backends.fingerprint import FINGERPRINT, TESTS, Fingerprints, Look
-from automigrate_ext.backends.postgresql.names import identifier
+from automigrate_ext.backends.postgresql.names import OWN_TABLE, own_names
 
 # What `introspection` prints is here as it is stored, which is quicker; the names of what a definition refers to by
 # number are in it too. A copy of the database has the same numbers.
 QUERY = """
 WITH wanted (name, oid) AS MATERIALIZED (
-    SELECT name, to_regclass(quoted)::oid FROM unnest(%(names)s::text[], %(quoted)s::text[]) AS asked (name, quoted)
+    SELECT name, {own_table}::oid FROM unnest(%(names)s::text[], %(quoted)s::text[]) AS asked (name, quoted)
 ), facts (name, fact) AS (
-    SELECT w.name, concat_ws(' ', 'table', c.relkind, n.nspname, n.nspname = current_schema(), c.relname,
-                             c.reltablespace, c.relpersistence, c.relispartition, c.reloptions, c.relam)
+    SELECT w.name, concat_ws(' ', 'table', c.relkind, {elsewhere}, c.relname, c.reltablespace,
+                             c.relpersistence, c.relispartition, c.reloptions, c.relam)
     FROM wanted w JOIN pg_class c USING (oid) JOIN pg_namespace n ON n.oid = c.relnamespace
     UNION ALL
     SELECT w.name, concat_ws(' ', 'comment', d.objsubid, d.description)
@@ -27,14 +27,14 @@ WITH wanted (name, oid) AS MATERIALIZED (
     JOIN pg_attribute a ON a.attrelid = w.oid AND a.attnum > 0 AND NOT a.attisdropped
     LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
     UNION ALL
-    SELECT w.name, concat_ws(' ', 'sequence', own.refobjsubid, s.relname, n.nspname)
+    SELECT w.name, concat_ws(' ', 'sequence', own.refobjsubid, s.relname, {elsewhere})
     FROM wanted w
     JOIN pg_depend own ON own.refclassid = 'pg_class'::regclass AND own.refobjid = w.oid AND own.deptype = 'a'
                       AND own.classid = 'pg_class'::regclass
     JOIN pg_class s ON s.oid = own.objid AND s.relkind = 'S'
     JOIN pg_namespace n ON n.oid = s.relnamespace
     UNION ALL
-    SELECT w.name, concat_ws(' ', 'default reads', d.adnum, s.relname, n.nspname)
+    SELECT w.name, concat_ws(' ', 'default reads', d.adnum, s.relname, {elsewhere})
     FROM wanted w
     JOIN pg_attrdef d ON d.adrelid = w.oid
     JOIN pg_depend uses ON uses.classid = 'pg_attrdef'::regclass AND uses.objid = d.oid
@@ -44,7 +44,7 @@ WITH wanted (name, oid) AS MATERIALIZED (
     UNION ALL
     SELECT w.name, concat_ws(' ', 'constraint', k.conname, k.contype, k.condeferrable, k.condeferred, k.convalidated,
                              k.confdeltype, k.confupdtype, k.conkey, k.confkey, k.conbin, k.conexclop, k.coninhcount,
-                             k.connoinherit, k.conparentid <> 0, {enforced}, ic.relname, t.relname, n.nspname,
+                             k.connoinherit, k.conparentid <> 0, {enforced}, ic.relname, t.relname, {elsewhere},
                              pg_table_is_visible(t.oid), {target_columns})
     FROM wanted w
     JOIN pg_constraint k ON k.conrelid = w.oid
@@ -101,6 +101,8 @@ CASE WHEN k.contype = 'f' AND k.confrelid NOT IN (SELECT oid FROM wanted WHERE o
      THEN ARRAY(SELECT a.attname FROM pg_attribute a WHERE a.attrelid = k.confrelid AND a.attnum = ANY(k.confkey)
                 ORDER BY a.attnum) END
 """
+#: The schema of a table or sequence; nothing where that is the first one, so that tables of two schemas may be alike.
+ELSEWHERE = "nullif(n.nspname, (SELECT current_schema()))"
 #: The settings on which it depends what the server makes of a definition, and how it prints one.
 SETTINGS = (
     "search_path",
@@ -128,7 +130,7 @@ class PostgreSQLFingerprints(Fingerprints):
         tables: dict[str, str] = {}
         found: dict[str, str] = {}
         surroundings = ""
-        quoted = [identifier(self.connection, name) for name in names]
+        quoted = own_names(self.connection, names)
         with self.connection.cursor() as cursor:
             cursor.execute(self.query(), {"names": list(names), "quoted": quoted, "notes": list(notes)})
             for kind, name, text in cursor.fetchall():
@@ -149,10 +151,12 @@ class PostgreSQLFingerprints(Fingerprints):
         version: Any = self.connection.pg_version  # type: ignore[attr-defined]
         settings = ", ".join(f"current_setting('{name}')" for name in SETTINGS)
         return QUERY.format(
+            own_table=OWN_TABLE.format(quoted="quoted"),
             enforced="k.conenforced" if version >= 18_00_00 else "true",
             nulls_not_distinct="i.indnullsnotdistinct" if version >= 15_00_00 else "false",
             locale="datlocprovider" if version >= 15_00_00 else "'c'",
             settings=f"{settings}, current_schemas(false), current_schema()",
+            elsewhere=ELSEWHERE,
             target_columns=TARGET_COLUMNS,
             first_own=FIRST_OWN,
             fingerprint=FINGERPRINT,

@@ -11,7 +11,7 @@ from typing import Any
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper, split_identifier
 
-from automigrate_ext.backends.postgresql.names import identifier
+from automigrate_ext.backends.postgresql.names import OWN_TABLE, identifier, own_names
 from automigrate_ext.exceptions import ShadowedTable
 from automigrate_ext.schema.nouns import (
     Check,
@@ -28,13 +28,11 @@ from automigrate_ext.schema.nouns import (
     Unique,
 )
 
-# to_regclass() follows the search path just like the statements of the run.
-RELATIONS = """
+RELATIONS = f"""
 SELECT wanted.name, c.oid, c.relkind, obj_description(c.oid, 'pg_class'), t.spcname,
-       c.relnamespace::regnamespace::text, c.relname, n.nspname IS DISTINCT FROM current_schema()
+       c.relnamespace::regnamespace::text, c.relname
 FROM unnest(%s::text[], %s::text[]) AS wanted (name, quoted)
-JOIN pg_class c ON c.oid = to_regclass(wanted.quoted)
-JOIN pg_namespace n ON n.oid = c.relnamespace
+JOIN pg_class c ON c.oid = {OWN_TABLE.format(quoted="wanted.quoted")}
 LEFT JOIN pg_tablespace t ON t.oid = c.reltablespace
 """
 
@@ -157,13 +155,19 @@ SELECT a.attrelid, a.attnum, a.attname FROM pg_attribute a
 WHERE a.attrelid = ANY(%s::oid[]) AND a.attnum > 0
 """
 
-# The models may give the schema although the name alone would be enough.
+# The models may give the schema although the name alone would be enough. A name alone is that of the table to which it
+# leads once the tables are there that are still missing: they will hide those that it leads to now.
 RELATION_NAMES = """
 SELECT c.oid, coalesce((SELECT min(known.name) FROM unnest(%s::text[], %s::text[]) AS known (name, quoted)
                         WHERE to_regclass(known.quoted) = c.oid),
-                       CASE WHEN pg_table_is_visible(c.oid) THEN c.relname::text
-                            ELSE format('"%%s"."%%s"', n.nspname, c.relname) END)
+                       CASE WHEN pg_table_is_visible(c.oid) AND NOT will_hide.it
+                            THEN c.relname::text ELSE format('"%%s"."%%s"', n.nspname, c.relname) END),
+       CASE WHEN will_hide.it THEN c.oid::regclass::text END
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+CROSS JOIN LATERAL (
+    SELECT c.oid IN (SELECT to_regclass(missing)::oid FROM unnest(%s::text[]) AS missing
+                     WHERE to_regclass(missing) IS NOT NULL) AS it
+) will_hide
 WHERE c.oid = ANY(%s::oid[])
 """
 
@@ -190,15 +194,18 @@ class Relation:
     oid: int
     comment: str
     tablespace: str | None
-    namespace: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CatalogNames:
-    """The names behind the object identifiers of the catalog: of relations and columns."""
+    """The names behind the object identifiers of the catalog: of relations and columns.
+
+    `passing` are the names that the server prints for relations to which these will not lead once all tables exist.
+    """
 
     relations: Mapping[int, str]
     columns: Mapping[tuple[int, int], str]
+    passing: Mapping[int, str]
 
     def of(self, relation: int, numbers: Iterable[int]) -> tuple[str, ...]:
         """Return the names of the columns of a relation with these numbers."""
@@ -212,10 +219,11 @@ def introspect(
     namespace: str | None = None,
     known: Collection[str] = (),
 ) -> Schema:
-    """Read those of the named tables that exist, in `namespace` only if that is given.
+    """Read those of the named tables that exist: in `namespace` if that is given, else in the first schema.
 
-    Tables at which their foreign keys point get their names in `known`, if they are there. Raises `ShadowedTable` where
-    something other than a table has the name.
+    Tables at which their foreign keys point get their names in `known`, if they are there, or the name alone if that
+    will still lead to them once all named tables exist. Raises `ShadowedTable` where something other than a table has
+    the name.
     """
     with connection.cursor() as cursor:
         relations = find_relations(cursor, connection, names, namespace)
@@ -226,7 +234,10 @@ def introspect(
         constraints = fetch_grouped(cursor, versioned(connection, CONSTRAINTS), oids)
         indexes = fetch_grouped(cursor, versioned(connection, INDEXES), oids)
         reads = generated_from(cursor, oids)
-        read_names = fetch_names(cursor, relations, columns, constraints, known_names(connection, known))
+        found = {relation.name for relation in relations}
+        missing = [identifier(connection, name) for name in names if name not in found]
+        known_tables = [*known_names(connection, known), missing]
+        read_names = fetch_names(cursor, relations, columns, constraints, known_tables)
     tables = {}
     for relation in relations:
         oid = relation.oid
@@ -239,7 +250,6 @@ def introspect(
             indexes=tuple(as_index(row, read_names) for row in indexes[oid]),
             comment=relation.comment,
             tablespace=relation.tablespace,
-            namespace=relation.namespace,
         )
     return Schema(tables)
 
@@ -254,28 +264,24 @@ def find_relations(
 ) -> list[Relation]:
     """Return the tables that exist under the names, in the order of the names."""
     ordered = list(names)
-    quoted = [qualified(connection, name, namespace) for name in ordered]
+    if namespace:
+        quoted = [f"{namespace}.{identifier(connection, name)}" for name in ordered]
+    else:
+        quoted = own_names(connection, ordered)
     cursor.execute(RELATIONS, [ordered, quoted])
     rows = {row[0]: row for row in cursor.fetchall()}
     relations = []
     for name in ordered:
         if name not in rows:
             continue
-        _, oid, kind, comment, tablespace, schema, relname, is_elsewhere = rows[name]
+        _, oid, kind, comment, tablespace, schema, relname = rows[name]
         if kind not in ("r", "p"):
             raise ShadowedTable(
                 f"{name!r} is not a table but a {KINDS.get(kind, kind)} ({schema}.{relname}). Rename or drop it, "
                 f"or give the model another db_table."
             )
-        place = schema if is_elsewhere else ""
-        relations.append(Relation(name=name, oid=oid, comment=comment or "", tablespace=tablespace, namespace=place))
+        relations.append(Relation(name=name, oid=oid, comment=comment or "", tablespace=tablespace))
     return relations
-
-
-def qualified(connection: BaseDatabaseWrapper, name: str, namespace: str | None) -> str:
-    """Return the name in the form that to_regclass() takes."""
-    quoted = connection.ops.quote_name(name)
-    return f"{namespace}.{quoted}" if namespace else quoted
 
 
 def versioned(connection: BaseDatabaseWrapper, sql: str) -> str:
@@ -316,16 +322,23 @@ def fetch_names(
     constraints: Mapping[int, list[Any]],
     known: list[list[str]],
 ) -> CatalogNames:
-    """Return the names of the tables read and of those that their foreign keys point at, with their columns."""
+    """Return the names of the tables read and of those that their foreign keys point at, with their columns.
+
+    `known` are the first parameters of `RELATION_NAMES`.
+    """
     relation_names = {relation.oid: relation.name for relation in relations}
     column_names = {(oid, row[12]): row[1] for oid, rows in columns.items() for row in rows}
+    passing: dict[int, str] = {}
     outside = sorted({row[4] for rows in constraints.values() for row in rows} - {0} - set(relation_names))
     if outside:
         cursor.execute(RELATION_NAMES, [*known, outside])
-        relation_names.update(cursor.fetchall())
+        for oid, name, printed in cursor.fetchall():
+            relation_names[oid] = name
+            if printed:
+                passing[oid] = printed
         cursor.execute(COLUMN_NAMES, [outside])
         column_names.update({(oid, number): name for oid, number, name in cursor.fetchall()})
-    return CatalogNames(relations=relation_names, columns=column_names)
+    return CatalogNames(relations=relation_names, columns=column_names, passing=passing)
 
 
 def as_column(row: Any, reads: Mapping[tuple[int, int], list[int]], names: CatalogNames) -> Column:
@@ -404,6 +417,8 @@ def as_constraint(row: Any, names: CatalogNames) -> Constraint | PrimaryKey:
             sql=sql,
             inherited=inherited,
         )
+    if target in names.passing:
+        sql = sql.replace(f" REFERENCES {names.passing[target]}(", f" REFERENCES {names.relations[target]}(", 1)
     return ForeignKey(
         columns=columns,
         to_table=names.relations[target],

@@ -15,7 +15,6 @@ from automigrate_ext.backends.postgresql.names import identifier
 from automigrate_ext.backends.postgresql.scratch import try_out
 from automigrate_ext.backends.rehearsal import Objection, Rehearsal, Scene, is_played, set_scene
 from automigrate_ext.backends.work import Step, Work
-from automigrate_ext.schema.nouns import Column, Schema, Table
 
 if TYPE_CHECKING:
     from automigrate_ext.backends.postgresql.backend import PostgreSQLBackend
@@ -147,8 +146,7 @@ class PostgreSQLRehearsal(Rehearsal):
     def rehearsal_compiler(self, work: Work, scene: Scene) -> schema.Compiler:
         """Return the compiler of the statements as they are played: names lead to the copies."""
         compiler = self.backend.compiler(work)
-        copies = Schema({table.name: as_copy(table) for table in work.current})
-        played = evolve(compiler.work, changes=scene.changes, current=copies)
+        played = evolve(compiler.work, changes=scene.changes)
         return schema.Compiler(compiler.editor, played, compiler.references)
 
     def play_on_copies(self, scene: Scene, altered: Sequence[str], steps: Sequence[Step]) -> tuple[Objection, ...]:
@@ -185,17 +183,3 @@ class PostgreSQLRehearsal(Rehearsal):
 def is_bare(name: str) -> bool:
     """Return whether a table's name has no schema in it."""
     return not split_identifier(name)[0]
-
-
-def as_copy(table: Table) -> Table:
-    """Return a table as its copy is found, without the schema that its own name needs."""
-    columns = (
-        evolve(column, sequence=bare_sequence(table, column)) if column.sequence else column for column in table.columns
-    )
-    return evolve(table, namespace="", columns=tuple(columns))
-
-
-def bare_sequence(table: Table, column: Column) -> str:
-    """Return the name of a column's sequence without the schema of its table."""
-    assert column.sequence
-    return column.sequence.removeprefix(f"{table.namespace}.") if table.namespace else column.sequence

@@ -109,11 +109,9 @@ class Compiler(BaseCompiler):
         self.foreign_keys_later: list[tuple[str, ForeignKey]] = []
 
     def sibling(self, table: str, name: str) -> str:
-        """Return an index's or sequence's name, in the schema of its table: the search path may lead to another."""
+        """Return an index's or sequence's name, in the schema that the name of its table has, if any."""
         schema, _ = split_identifier(table)
-        current = self.work.current.get(table)
-        place = self.quote(schema) if schema else current.namespace if current else ""
-        return f"{place}.{self.quote(name)}" if place else self.quote(name)
+        return f"{self.quote(schema)}.{self.quote(name)}" if schema else self.quote(name)
 
     # The whole
 

@@ -38,7 +38,6 @@ AFTER_DEADLOCK_CHECK = 0.2
 LOCK_TABLES = "LOCK TABLE {tables} IN {mode} MODE"
 #: The modes of the lock that adding a foreign key takes on its target, and of the strongest that a table may need.
 SHARED, WHOLE = "SHARE ROW EXCLUSIVE", "ACCESS EXCLUSIVE"
-EXISTING = "SELECT name FROM unnest(%s::text[]) AS name WHERE to_regclass(name) IS NOT NULL"
 
 # The view pg_settings computes all settings for one of them. The type interval accepts all units of times.
 READ_TIMEOUTS = """
@@ -207,10 +206,12 @@ class PostgreSQLSession(RunSession):
     # Locks of tables
 
     def protect(self, tables: Collection[str], targets: Collection[str] = ()) -> None:
-        for mode, names in ((WHOLE, tables), (SHARED, set(targets) - set(tables))):
-            quoted = existing(self.connection, sorted(map(self.backend.quote, names))) if names else []
-            if quoted:
-                self.lock_tables(quoted, mode)
+        # A run changes tables of the first schema, and foreign keys point at tables of the whole search path.
+        others = set(targets) - set(tables)
+        for mode, names, find in ((WHOLE, tables, self.backend.existing), (SHARED, others, self.backend.reachable)):
+            there = find(names) if names else ()
+            if there:
+                self.lock_tables(sorted(map(self.backend.quote, there)), mode)
 
     def lock_tables(self, quoted: Sequence[str], mode: str) -> None:
         """Take the locks of the tables in attempts, between which others get theirs."""
@@ -264,13 +265,6 @@ def try_run(connection: BaseDatabaseWrapper) -> bool:
     with connection.cursor() as cursor:
         cursor.execute(TRY_RUN, [RUN_KEY])
         return bool(cursor.fetchone()[0])
-
-
-def existing(connection: BaseDatabaseWrapper, names: Sequence[str]) -> list[str]:
-    """Return those of the tables, as they are written in SQL, that exist."""
-    with connection.cursor() as cursor:
-        cursor.execute(EXISTING, [list(names)])
-        return [name for (name,) in cursor.fetchall()]
 
 
 def try_tables(connection: BaseDatabaseWrapper, tables: Sequence[str], mode: str, seconds: float) -> bool:

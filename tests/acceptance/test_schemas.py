@@ -113,6 +113,12 @@ def test_tables_of_a_later_schema_are_not_made_again(both, public, recorded):
     assert not public.plan(before())
 
 
+def test_many_tables_of_a_later_schema(both, public):
+    many = State(**{f"M{number}": {"name": NAME} for number in range(100, 112)})
+    public.run(many)
+    fails(both, partial(both.run, many), "in public: shop_m100, shop_m101,", "shop_m109 and 2 more. A run")
+
+
 def test_tables_of_a_later_schema_once_they_are_moved(both, public):
     public.run(before())
     public.insert(before(), {"Item": [{"name": "a"}]})

@@ -16,7 +16,7 @@ django.setup()
 from django.conf import settings  # noqa: E402
 from django.contrib.auth.models import Permission  # noqa: E402
 from django.contrib.contenttypes.models import ContentType  # noqa: E402
-from django.core.management import execute_from_command_line  # noqa: E402
+from django.core.management import call_command, execute_from_command_line  # noqa: E402
 from django.db import connection  # noqa: E402
 from shop.models import Thing  # noqa: E402
 
@@ -101,6 +101,25 @@ def first_half() -> None:
             assert Permission.objects.filter(codename="add_thing").count() == 1
             Thing.objects.create(name=f"of {schema}", client=Client.objects.get(schema_name=schema))
     assert not run("public")
+    migrated()
+
+
+def migrated() -> None:
+    """Check a tenant that the package has migrated: its tables match the models of the apps that have migrations."""
+    from customers.models import Client
+
+    Client.objects.create(schema_name="gamma")
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE SCHEMA gamma")
+    if "django_tenants" in settings.INSTALLED_APPS:
+        call_command("migrate_schemas", schema_name="gamma", verbosity=0)
+    else:
+        call_command("migrateschema", schemas=["gamma"], verbosity=0)
+    assert tables("gamma") >= {"auth_permission", "django_content_type", "django_migrations"}
+    with inside("gamma"):
+        plan = make_plan(["auth", "contenttypes", "sessions"])
+        assert not plan, plan.sql()
+    run("gamma")
 
 
 def second_half() -> None:

@@ -108,6 +108,8 @@ SELECT quote_ident(current_user), current_setting('search_path'), current_schema
       AND number < coalesce((SELECT min(number) FROM path WHERE part = current_schema()), 9999)
     ORDER BY number)
 """
+#: The number of tables that the error about hidden ones names.
+NAMED = 10
 HIDING = (
     "The first schema of the search_path of database {alias!r} is {first}, and these tables are not in it, but in "
     "{where}: {tables}. A run would make them again in {first}, empty, and hide those. Nothing was changed. If those "
@@ -189,8 +191,10 @@ class PostgreSQLBackend(Backend):
             return
         ((_, first), *_) = places.values()
         where = " and ".join(sorted({schema for schema, _ in places.values()}))
+        tables = ", ".join(sorted(places)[:NAMED])
+        more = f" and {len(places) - NAMED} more" if len(places) > NAMED else ""
         raise AmbiguousSchema(
-            HIDING.format(first=first, alias=self.connection.alias, where=where, tables=", ".join(sorted(places)))
+            HIDING.format(first=first, alias=self.connection.alias, where=where, tables=f"{tables}{more}")
         )
 
     def spoken_for(self, names: Sequence[str], claimed: Collection[str]) -> frozenset[str]:

@@ -71,6 +71,8 @@ class Rehearsal:
         self.connection = backend.connection
         self.session = backend.session
         self.faults = backend.faults
+        #: Texts that a plan carries about what is not rehearsed.
+        self.notes: tuple[str, ...] = ()
 
     def play(self, work: Work, steps: Sequence[Step]) -> tuple[Objection, ...]:
         """Play the `steps` that carry out the work; return what the server does not accept, one objection a table.
@@ -82,7 +84,7 @@ class Rehearsal:
     def note(self, reason: str) -> None:
         """Add to the notes of the plan why something is not rehearsed."""
         note = NOT_REHEARSED.format(reason=reason)
-        self.backend.notes = tuple(dict.fromkeys((*self.backend.notes, note)))
+        self.notes = tuple(dict.fromkeys((*self.notes, note)))
 
     def objections(self, steps: Iterable[Step], scene: Scene, execute: Callable[[Step], object]) -> Iterator[Objection]:
         """Execute the steps, each by itself, and yield the errors: the first of each table.

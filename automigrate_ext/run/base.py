@@ -275,7 +275,7 @@ class Run(ABC):
             statements=statements,
             hooks=entries,
             foreign=tuple(foreign),
-            notes=(*self.selection.notes, *self.backend.notes, *state.notes),
+            notes=(*self.selection.notes, *self.backend.notes, *self.backend.rehearsal.notes, *state.notes),
             likely_renames=tuple(likely_renames),
             opening=self.backend.opening if statements else (),
             closing=self.backend.closing if statements else (),

@@ -40,6 +40,7 @@ def of_basis(selection: Selection) -> str:
         selection.alone,
         sorted(claimed_tables(selection.apps)),
         sorted(conf.renames().items()),
+        conf.value(conf.TENANT_SCHEMAS, ()),
         signals_fingerprint(selection),
         *of_entries(selection.alias),
     )

@@ -250,7 +250,6 @@ POSTGRESQL = {
     "dates": ("SELECT 1", "SET DateStyle = 'German'"),
     "extension": ("SELECT 1", "CREATE EXTENSION hstore"),
     "shadowed": ("CREATE SCHEMA first", "SET search_path = first, public"),
-    "temporary": ("SELECT 1", "CREATE TEMPORARY TABLE shop_item (id integer)"),
 }
 
 

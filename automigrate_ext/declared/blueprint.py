@@ -56,8 +56,9 @@ class Blueprint:
 
     `create` is the CREATE TABLE statement, with `MARK` before its closing bracket where foreign keys are not part
     of it. `extras` are statements that the engine's schema editor adds to Django's, and `follows_extras` is unset
-    where the server does not accept them for a temporary table. `objects` are the statements that Django defers
-    (unique constraints and indexes), `clauses` are those that Meta.constraints add to the table, by name.
+    where the server does not accept them for a temporary table. `deferred` are the statements that Django defers
+    (foreign keys, unique constraints and indexes), `objects` are those but for the foreign keys, `clauses` are those
+    that Meta.constraints add to the table, by name. `is_swayed` is set where the server decided about a statement.
     """
 
     connection: BaseDatabaseWrapper
@@ -66,6 +67,7 @@ class Blueprint:
     columns: tuple[ColumnBlueprint, ...]
     primary_key: tuple[str, ...]
     create: str
+    deferred: tuple[SQL, ...]
     objects: tuple[SQL, ...]
     comments: tuple[str, ...]
     uniques: tuple[Unique, ...]
@@ -73,6 +75,7 @@ class Blueprint:
     foreign_keys: tuple[ForeignKey, ...]
     given_names: frozenset[str]
     plain: bool
+    is_swayed: bool
     extras: tuple[str, ...] = ()
     follows_extras: bool = True
 
@@ -87,6 +90,13 @@ class Blueprint:
         """Return the name that the server gives to the object that a statement creates."""
         return statement_name(self.connection, statement)
 
+    def wording(self) -> Iterator[str]:
+        """Yield all statements with which Django would create the table, as `editor.wording` does."""
+        yield self.create
+        yield from map(str, self.deferred)
+        yield from self.comments
+        yield from self.extras
+
     def create_sql(self, clauses: Iterable[str] = ()) -> str:
         """Return the CREATE TABLE statement with further clauses in it."""
         return self.create.replace(MARK, "".join(f", {clause}" for clause in clauses))
@@ -96,7 +106,7 @@ def draw(editor: SchemaEditor, model: type[Model]) -> Blueprint:
     """Collect from the editor all SQL that creates the model's table."""
     forget_drawn(editor)
     create = compose(editor, *editor.table_sql(model))
-    deferred = [sql for sql in editor.deferred_sql if sql is not None and not is_foreign_key(editor, sql)]
+    deferred = tuple(sql for sql in (*editor.deferred_sql, *editor._model_indexes_sql(model)) if sql is not None)
     comments = tuple(comment_statements(editor, model))
     columns = tuple(draw_columns(editor, model))
     return Blueprint(
@@ -106,7 +116,8 @@ def draw(editor: SchemaEditor, model: type[Model]) -> Blueprint:
         columns=columns,
         primary_key=primary_key_columns(editor.connection, model),
         create=create,
-        objects=(*deferred, *(sql for sql in editor._model_indexes_sql(model) if sql is not None)),
+        deferred=deferred,
+        objects=tuple(sql for sql in deferred if not is_foreign_key(editor, sql)),
         comments=comments,
         uniques=tuple(plain_uniques(editor, model)),
         clauses=dict(constraint_clauses(editor, model)),
@@ -115,6 +126,7 @@ def draw(editor: SchemaEditor, model: type[Model]) -> Blueprint:
             kept_name(editor.connection, given.name) for given in (*model._meta.indexes, *model._meta.constraints)
         ),
         plain=is_plain(model, columns),
+        is_swayed=editor.is_swayed,
         extras=extra_statements(editor, model),
     )
 

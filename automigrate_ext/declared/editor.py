@@ -64,6 +64,7 @@ def forget_drawn(editor: SchemaEditor) -> None:
     """Forget the statements and parts of the last model."""
     editor.deferred_sql.clear()
     editor.drawn_columns, editor.drawn_keys = {}, {}
+    editor.is_swayed = False
 
 
 def plain_templates(base: type) -> dict[str, str]:
@@ -93,6 +94,8 @@ class CollectingMixin:
     #: The columns and foreign keys that the editor wrote last, by their fields, which are asked for once more.
     drawn_columns: dict[Field[Any, Any], DrawnColumn]
     drawn_keys: dict[tuple[type[Model], Field[Any, Any], str], SQL]
+    #: Whether an answer of the server is another than that which `unasking_editor` assumes.
+    is_swayed: bool
 
     def _iter_column_sql(
         self,
@@ -159,7 +162,10 @@ class CollectingMixin:
             with connection.cursor() as cursor:
                 cursor.execute(ENGINES)
                 known = self.__dict__["known_engines"] = dict(cursor.fetchall())
-        return known.get(table) or str(connection.features._mysql_storage_engine)
+        default = str(connection.features._mysql_storage_engine)
+        engine = known.get(table) or default
+        self.is_swayed = self.is_swayed or engine != default
+        return engine
 
     def _create_index_name(self, table_name: str, column_names: Sequence[str], suffix: str = "") -> str:
         """Return a name whose hash and suffix are not cut off by a server that counts bytes, as PostgreSQL does."""
@@ -176,6 +182,7 @@ class CollectingMixin:
         if collation_name not in known:
             ask = super()._is_collation_deterministic  # type: ignore[misc]
             known[collation_name] = ask(collation_name)
+        self.is_swayed = self.is_swayed or not known[collation_name]
         return known[collation_name]
 
 

@@ -352,6 +352,7 @@ class Run(ABC):
             return
         if (kept := self.kept_places(reached)) is None or self.due() or self.record.owes_signals():
             return
+        self.standing.drawn = self.desired.drawn
         self.standing.seal(
             self.sight,
             kept=tuple(kept),

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import django
 from django.apps.registry import Apps
@@ -21,6 +21,9 @@ from automigrate_ext.declared.editor import unasking_editor, wording
 from automigrate_ext.declared.former_names import former_names
 from automigrate_ext.declared.selection import Selection, is_attached, models_of, registered
 from automigrate_ext.run import hooks
+
+if TYPE_CHECKING:
+    from automigrate_ext.declared.blueprint import Blueprint
 
 #: A number that changes when digests of another version of this package mean something else.
 FORM = 1
@@ -84,10 +87,18 @@ def of_entries(alias: str) -> Iterator[str]:
             yield from (hook.identity, hook.digest)
 
 
-def of_models(selection: Selection) -> dict[str, str]:
-    """Return a digest of what each model asks for, by table: all statements that make it, and its former names."""
+def of_models(selection: Selection, drawn: Mapping[str, Blueprint] | None = None) -> dict[str, str]:
+    """Return a digest of what each model asks for, by table: all statements that make it, and its former names.
+
+    `drawn` are the blueprints that are there already, by table.
+    """
     editor = unasking_editor(connections[selection.alias])
-    return {model._meta.db_table: short((*facts_of(model), *wording(editor, model))) for model in selection.models}
+    digests = {}
+    for model in selection.models:
+        blueprint = (drawn or {}).get(model._meta.db_table)
+        words = blueprint.wording() if blueprint and not blueprint.is_swayed else wording(editor, model)
+        digests[model._meta.db_table] = short((*facts_of(model), *words))
+    return digests
 
 
 def facts_of(model: type[Model]) -> Iterator[str]:

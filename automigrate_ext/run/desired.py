@@ -30,6 +30,8 @@ class Desired:
     editor: BaseDatabaseSchemaEditor
     #: One-off values by table and column, each alone in a tuple.
     one_off: Mapping[tuple[str, str], tuple[Any]] = field(default_factory=dict)
+    #: The blueprints of the tables, by name.
+    drawn: Mapping[str, Blueprint] = field(default_factory=dict)
 
     def fill(self, table: str, column: str) -> Fill | None:
         """Return the fill for rows that have no value, or None where the field has nothing to fill in.
@@ -132,6 +134,7 @@ def read_desired(backend: Backend, models: Iterable[type[Model]], defaults: Mapp
         fields=fields,
         editor=editor,
         one_off=one_off_values(blueprints, defaults or {}),
+        drawn={blueprint.name: blueprint for blueprint in blueprints},
     )
 
 

@@ -26,6 +26,7 @@ from automigrate_ext.run.record_table import RecordTable
 from automigrate_ext.waiting import connect
 
 if TYPE_CHECKING:
+    from automigrate_ext.declared.blueprint import Blueprint
     from automigrate_ext.run.options import Options
 
 #: How many seals the record holds: of branches, of selections, of projects that share the database.
@@ -93,13 +94,15 @@ class Standing:
         self.options = options
         self.fingerprints = fingerprints_for(selection.alias) if conf.fingerprint() else None
         self.first: Look | None = None
+        #: The blueprints that a run has drawn of the models, by table: what they declare need not be written once more.
+        self.drawn: Mapping[str, Blueprint] = {}
 
     # What is declared
 
     @cached_property
     def models(self) -> dict[str, str]:
         """A digest of what each model declares, by table."""
-        return basis.of_models(self.selection)
+        return basis.of_models(self.selection, self.drawn)
 
     @cached_property
     def whole_note(self) -> str:
@@ -109,16 +112,23 @@ class Standing:
     @cached_property
     def own_note(self) -> str:
         """The name of the note with the seal of the selection."""
+        if self.selection.everything:
+            return self.whole_note
         labels = self.selection.labels
-        chosen = labels if labels is not None else sorted(self.models)
-        return self.whole_note if self.selection.everything else f"{FINGERPRINT}{short([self.whole_note, *chosen])}"
+        chosen = labels if labels is not None else sorted(self.tables)
+        return f"{FINGERPRINT}{short([self.whole_note, *chosen])}"
+
+    @property
+    def tables(self) -> list[str]:
+        """The tables of the models."""
+        return [model._meta.db_table for model in self.selection.models]
 
     @cached_property
     def names(self) -> list[str]:
         """The tables that a comparison may read, as far as the models name them."""
         selection = self.selection
         renamed = list(renamed_tables(selection)) if basis.has_hints(selection) else []
-        return list(dict.fromkeys((*self.models, *basis.targets(selection.models), *renamed)))
+        return list(dict.fromkeys((*self.tables, *basis.targets(selection.models), *renamed)))
 
     # What is there
 

@@ -9,7 +9,7 @@ files in memory, if there is room: what a disk takes to make files, for both sid
 import argparse
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
@@ -40,9 +40,11 @@ def parse_arguments() -> argparse.Namespace:
 
 def chosen(
     options: argparse.Namespace, databases: dict[str, Database], directory: Path
-) -> Iterator[Callable[[], Comparison]]:
+) -> Iterator[Callable[[], Comparison | Sequence[Comparison]]]:
     """Yield what is to be measured, in order."""
-    for case, measure in (("nothing", cases.nothing_to_do), ("empty", cases.from_empty)):
+    measures: Sequence[tuple[str, Callable[..., Comparison | Sequence[Comparison]]]]
+    measures = [("nothing", cases.nothing_to_do), ("empty", cases.from_empty)]
+    for case, measure in measures:
         for database in databases.values() if case in options.case else ():
             for models in options.models:
                 yield partial(measure, database, directory, models, options.runs)
@@ -55,7 +57,7 @@ def chosen(
 
 def main() -> int:
     options = parse_arguments()
-    comparisons = []
+    comparisons: list[Comparison] = []
     failed = False
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmarks-")))
@@ -71,7 +73,8 @@ def main() -> int:
         servers = [database.version() for database in databases.values()]
         for measure in chosen(options, databases, directory):
             try:
-                comparisons.append(measure())
+                found = measure()
+                comparisons += [found] if isinstance(found, Comparison) else found
             except CommandFailed as error:
                 failed = True
                 print(f"FAILED: {error}", file=sys.stderr)

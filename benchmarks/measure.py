@@ -41,12 +41,17 @@ class Runs:
         return statistics.median(run.seconds for run in self.runs)
 
     @property
+    def processor(self) -> float:
+        return statistics.median(run.processor for run in self.runs)
+
+    @property
     def peak_memory(self) -> float:
         return statistics.median(run.peak_memory for run in self.runs)
 
     def as_json(self) -> dict[str, object]:
         return {
             "seconds": [round(run.seconds, 4) for run in self.runs],
+            "processor": [round(run.processor, 4) for run in self.runs],
             "peak_memory": [run.peak_memory for run in self.runs],
         }
 

@@ -23,7 +23,7 @@ USE_TZ = True
 INSTALLED_APPS = [
     "django.contrib.contenttypes",
     "django.contrib.auth",
-    "automigrate_ext",
+    *([] if "BENCHMARK_WITHOUT_PACKAGE" in os.environ else ["automigrate_ext"]),
     "generated",
 ]
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"

@@ -52,7 +52,7 @@ def test_databases_on_mariadb_and_mysql(request, name, kind):
 
 def test_report():
     ours, django = (
-        Runs([Run(seconds=seconds, peak_memory=memory, output="")])
+        Runs([Run(seconds=seconds, peak_memory=memory, output="", processor=seconds / 2)])
         for seconds, memory in ((1.0, 30_000_000), (2.0, 60_000_000))
     )
     comparison = Comparison(
@@ -60,8 +60,8 @@ def test_report():
     )
     assert (comparison.time_ratio, comparison.memory_ratio, comparison.reached) == (0.5, 0.5, False)
     assert (
-        "| from empty | sqlite | 3 models | 1.00 s | 2.00 s | 0.50 | 0.40 | 30 MB | 60 MB | 0.50 |  |  |"
-        in markdown([comparison], ["SQLite 3"])
+        "| from empty | sqlite | 3 models | 1.00 s | 2.00 s | 0.50 | 0.50 s | 1.00 s | 0.50 | 0.40 | 30 MB | 60 MB | "
+        "0.50 |  |  |" in markdown([comparison], ["SQLite 3"])
     )
 
 

@@ -467,6 +467,53 @@ def test_types_and_functions_of_public(places, public):
     assert both.values("shop_item", "mood") == [("good",)]
 
 
+class CaseInsensitiveField(models.TextField):
+    def db_type(self, connection):
+        return "citext"
+
+
+EXTENSIONS = """
+SELECT n.nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = '{}'
+"""
+
+
+def test_extension_is_where_all_tenants_find_it(places, public):
+    """There is one of each in a database."""
+    both, depot = places["both"], places["depot"]
+    state = State(Item={"name": CaseInsensitiveField(unique=True)})
+    plan = both.plan(state)
+    assert plan.statements[0] == 'CREATE EXTENSION IF NOT EXISTS "citext" WITH SCHEMA public'
+    for case in (both, depot):
+        case.update(state, state, {"Item": [{"name": "a"}]})
+    assert public.query(EXTENSIONS.format("citext")) == [("public",)]
+
+
+@pytest.mark.parametrize(("alias", "schema"), [("store", "store"), ("default", "public"), ("late", "public")])
+def test_extension_where_the_path_has_one_schema(places, alias, schema):
+    state = State(Item={"name": CaseInsensitiveField()})
+    assert places[alias].plan(state).statements[0] == 'CREATE EXTENSION IF NOT EXISTS "citext"'
+    places[alias].run(state)
+    assert places["default"].query(EXTENSIONS.format("citext")) == [(schema,)]
+
+
+def test_extension_of_a_role_that_may_not_create_in_the_last_schema(places, public):
+    """A trusted extension takes the right to create in the database alone."""
+    both = places["both"]
+    database = Identifier(both.connection.settings_dict["NAME"]).as_string(None)
+    public.execute("REVOKE CREATE ON SCHEMA public FROM PUBLIC")
+    with role(both, "GRANT ALL ON SCHEMA store TO {}", f"GRANT CREATE ON DATABASE {database} TO {{}}"):
+        both.run(State(Item={"name": CaseInsensitiveField()}))
+        assert both.query(EXTENSIONS.format("citext")) == [("public",)]
+
+
+def test_extension_with_a_schema_of_its_own(places, public):
+    both = places["both"]
+    public.execute("DROP EXTENSION plpgsql")
+    with override_settings(AUTOMIGRATE={"EXTENSIONS": {both.alias: ["plpgsql"]}}):
+        both.run(before())
+    assert public.query(EXTENSIONS.format("plpgsql")) == [("pg_catalog",)]
+
+
 def test_tables_of_public_are_not_locked_for_a_tenant(places, filled):
     both = places["both"]
     with tenants(both), transaction.atomic(using=filled.alias):

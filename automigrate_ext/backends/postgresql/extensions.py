@@ -22,7 +22,17 @@ from automigrate_ext.backends.extensions import Extensions
 from automigrate_ext.backends.postgresql import faults
 from automigrate_ext.exceptions import AutomigrateError, ExecutionFailed
 
-CREATE = "CREATE EXTENSION IF NOT EXISTS {name}"
+CREATE = "CREATE EXTENSION IF NOT EXISTS {name}{schema}"
+IN_SCHEMA = " WITH SCHEMA {schema}"
+# A database has an extension once. Tenants, whose search paths begin with schemas of their own, all find it in the last
+# one. Some extensions have a schema that cannot be chosen.
+SHARED_SCHEMA = """
+SELECT quote_ident(name), name <> current_schema()
+FROM unnest(current_schemas(false)) WITH ORDINALITY AS path (name, number)
+WHERE name !~ '^pg_'
+  AND NOT EXISTS (SELECT FROM pg_available_extension_versions e WHERE e.name = %s AND e.schema IS NOT NULL)
+ORDER BY number DESC LIMIT 1
+"""
 THERE = "SELECT extname FROM pg_extension WHERE extname = ANY(%s)"
 AVAILABLE = "SELECT DISTINCT name FROM pg_available_extensions WHERE name = ANY(%s)"
 MAY_CREATE = """
@@ -76,7 +86,17 @@ class PostgreSQLExtensions(Extensions):
         return missing(self.connection, wanted)
 
     def create_statement(self, name: str) -> str:
-        return CREATE.format(name=self.connection.ops.quote_name(name))
+        schema = self.shared_schema(name)
+        return CREATE.format(
+            name=self.connection.ops.quote_name(name), schema=IN_SCHEMA.format(schema=schema) if schema else ""
+        )
+
+    def shared_schema(self, name: str) -> str:
+        """Return the schema for an extension; "" where that is the one in which the server creates it by itself."""
+        with self.connection.cursor() as cursor:
+            cursor.execute(SHARED_SCHEMA, [name])
+            found = cursor.fetchone()
+        return found[0] if found and found[1] else ""
 
     def create(self, names: Sequence[str]) -> None:
         for name in names:

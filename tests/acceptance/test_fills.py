@@ -1,6 +1,7 @@
 """Rows without a value get one: from the model, from the caller, one for all or one each."""
 
 import datetime
+import decimal
 import itertools
 import json
 import uuid
@@ -50,6 +51,68 @@ def test_unique_column_added_with_a_value_for_each_row(case):
     case.update(item(name=NAME), after, named("a", "b", "c"), changes=["Add column shop_item.token", "Add unique"])
     assert len(distinct(case, "token")) == 3
     assert all(isinstance(row.token, uuid.UUID) for row in after["Item"].objects.using(case.alias).all())
+
+
+MIXED = {
+    "texts": (models.CharField(max_length=20), ["a", "B", "b ", "ß", "it's", "100%", "\\n", "", "1e3", "007"]),
+    "integers": (models.BigIntegerField(), [0, -1, 2**63 - 1, -(2**63), 2**53 + 1]),
+    "decimals": (
+        models.DecimalField(max_digits=12, decimal_places=4),
+        [decimal.Decimal(text) for text in ("0", "1.5", "-0.0001", "12345678.1234", "7.10")],
+    ),
+    "floats": (models.FloatField(), [0.1, 1e-7, 1e300, 2.0, -3.25]),
+    "bytes": (models.BinaryField(), [b"", b"a", b"\x00\xff'", b"%s"]),
+    "documents": (models.JSONField(), [{"a": 1}, [1, "x"], "text", 1.5, {"b": None}]),
+    "times": (
+        models.DateTimeField(),
+        [datetime.datetime(2024, 1, 2, 3, 4, 5, n, tzinfo=datetime.UTC) for n in (0, 1, 999999)],
+    ),
+    "booleans": (models.BooleanField(), [True, False]),
+}
+KEYS = {
+    "numbers": (models.BigAutoField(primary_key=True), [1, 2, 30, 2**40]),
+    "texts": (models.CharField(max_length=20, primary_key=True), ["a", "it's", "ß", "%s", "x y"]),
+    "uuids": (models.UUIDField(primary_key=True), [uuid.UUID(int=n) for n in (1, 2, 2**127)]),
+    "dates": (models.DateField(primary_key=True), [datetime.date(2024, 1, day) for day in (1, 2)]),
+    "bytes": (models.IntegerField(primary_key=True), [-5, 0, 5]),
+}
+
+
+@pytest.mark.parametrize("name", MIXED)
+def test_values_of_all_kinds_for_rows_together(case, name):
+    """One statement for many rows gives each the very value that it would get alone."""
+    field, values = MIXED[name]
+    given = itertools.cycle(values)
+    made = field.clone()
+    made.default = lambda: next(given)
+    state = State(Item={"name": NAME, "given": made})
+    case.build(item(name=NAME))
+    case.insert(item(name=NAME), named(*(str(number) for number in range(3 * len(values)))))
+    case.run(state)
+    found = [value for (value,) in state["Item"].objects.using(case.alias).order_by("pk").values_list("given")]
+    found = [bytes(value) for value in found] if name == "bytes" else found
+    # The first value is drawn once more, to be tried beforehand.
+    assert found in [[values[(start + n) % len(values)] for n in range(len(found))] for start in range(len(values))]
+    case.assert_settled(state)
+
+
+@pytest.mark.parametrize("name", KEYS)
+def test_rows_of_all_kinds_of_keys_together(case, name):
+    key, values = KEYS[name]
+    before = item(id=key, name=NAME)
+    after = item(id=key, name=NAME, code=models.IntegerField(default=number, unique=True))
+    rows = {"Item": [{"id": value, "name": str(number)} for number, value in enumerate(values)]}
+    case.update(before, after, rows)
+    assert len(distinct(case, "code")) == len(values)
+
+
+def test_rows_of_a_composite_key_together(case):
+    columns = {"a": models.IntegerField(), "b": models.CharField(max_length=9)}
+    pk = models.CompositePrimaryKey("a", "b")
+    before = item(pk=pk, **columns)
+    after = item(pk=pk, **columns, code=models.IntegerField(default=number, unique=True))
+    case.update(before, after, {"Item": [{"a": a, "b": b} for a in (1, 2) for b in ("x", "it's")]})
+    assert len(distinct(case, "code")) == 4
 
 
 def test_value_for_each_row_in_batches(case, monkeypatch):

@@ -26,6 +26,7 @@ from automigrate_ext.backends.mysql import (
 )
 from automigrate_ext.backends.mysql.cost import MySQLCost
 from automigrate_ext.backends.mysql.faults import MySQLFaults
+from automigrate_ext.backends.mysql.filler import MySQLFiller
 from automigrate_ext.backends.mysql.introspection import Catalog
 from automigrate_ext.backends.mysql.parser import INTEGERS
 from automigrate_ext.backends.mysql.rehearsal import MySQLRehearsal
@@ -81,6 +82,7 @@ class MySQLBackend(Backend):
     faults_class = MySQLFaults
     session_class = MySQLSession
     rows_class = MySQLRows
+    filler_class = MySQLFiller
     cost_class = MySQLCost
     rehearsal_class = MySQLRehearsal
     session: MySQLSession

@@ -147,6 +147,7 @@ DATABASES = {
     name: {"ENGINE": "django.db.backends.sqlite3", "NAME": f"{name}.sqlite3"} for name in ("default", "other")
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+AUTOMIGRATE = {"ON_START": "autoupdate"}
 """
 FILES = {
     "shop/__init__.py": "",

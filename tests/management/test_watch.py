@@ -21,6 +21,8 @@ SECRET_KEY = "x"
 INSTALLED_APPS = ["automigrate_ext", "shelf"]
 DATABASES = {"default": {"ENGINE": "django.db.backends.sqlite3", "NAME": "db.sqlite3"}}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+# No run needs what requests are answered by.
+ROOT_URLCONF = "shelf.there_is_no_such_module"
 """
 MODELS = "from django.db import models\n\n\nclass Book(models.Model):\n    title = models.CharField(max_length=50)\n"
 WAITING = "Waiting for changes"

@@ -53,8 +53,8 @@ class Fingerprints(ABC):
             return None
 
     @abstractmethod
-    def read(self, names: Collection[str], notes: Collection[str]) -> Look:
-        """Return what is there now. Raises `DatabaseError`."""
+    def read(self, names: Collection[str], notes: Collection[str]) -> Look | None:
+        """Return what is there now; None where the server does not print all of it. Raises `DatabaseError`."""
 
 
 def short(texts: Iterable[str]) -> str:

@@ -221,6 +221,25 @@ def test_comment_that_looks_like_the_number_of_the_next_row(mariadb):
     assert not is_known(case, state) and not is_actual(using=case.alias, apps=state.apps)
 
 
+def test_characters_that_the_server_does_not_print(mariadb):
+    """MariaDB prints one mark for all characters beyond the first plane in defaults and values of enum and set."""
+    case = Case(mariadb, "autoupdate")
+    state = item(name=models.CharField(max_length=20, db_default="\U0001f600"))
+    autoupdate(using=case.alias, apps=state.apps)
+    case.execute("ALTER TABLE shop_item MODIFY name varchar(20) NOT NULL DEFAULT '\U0001f389'")
+    assert not is_known(case, state) and not is_actual(using=case.alias, apps=state.apps)
+    case.execute("ALTER TABLE shop_item MODIFY name varchar(20) NOT NULL DEFAULT '\U0001f600'")
+    assert is_actual(using=case.alias, apps=state.apps)
+
+
+@pytest.mark.parametrize("text", ["why?", "a\nb?", "it''s?"])
+def test_marks_in_comments_are_no_characters_that_were_lost(mariadb, text):
+    case = Case(mariadb, "autoupdate")
+    state = item(name=models.CharField(max_length=20, db_comment=text, db_default="x"))
+    autoupdate(using=case.alias, apps=state.apps)
+    assert is_known(case, state)
+
+
 def test_tables_that_the_models_point_at_are_in_it(case):
     """A collation of another model's key decides about a new foreign key on MariaDB."""
     state = two()
@@ -244,6 +263,15 @@ POSTGRESQL = {
         "ALTER FUNCTION one() RENAME TO eins",
     ),
     "schema renamed": ("CREATE SCHEMA other", "ALTER SCHEMA other RENAME TO another"),
+    "collation of the cluster renamed": (
+        "SELECT 1",
+        """
+        DO $$ DECLARE found text; BEGIN
+            SELECT collname INTO STRICT found FROM pg_collation WHERE oid BETWEEN 12000 AND 16383 LIMIT 1;
+            EXECUTE format('ALTER COLLATION %I RENAME TO renamed', found);
+        END $$
+        """,
+    ),
     "collation renamed": ('CREATE COLLATION c FROM "C"', "ALTER COLLATION c RENAME TO d"),
     "search path": ("CREATE SCHEMA other", "SET search_path = public, other"),
     "tablespace": ("SELECT 1", "SET default_tablespace = pg_default"),

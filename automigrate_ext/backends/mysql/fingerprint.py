@@ -26,12 +26,15 @@ VARIABLES = ("version", "character_set_database", "collation_database", "lower_c
 # The number of the next row depends on the rows. Line breaks in comments are printed as two characters, so that the
 # line of the table's options is the only one that begins with a bracket.
 NEXT_NUMBER = re.compile(r"(\n\)[^\n']* ENGINE=\w+) AUTO_INCREMENT=\d+")
+# A literal with the mark that MariaDB prints in place of characters beyond the Basic Multilingual Plane, as the default
+# of a column or a value of enum or set; see `spelling`. Comments, which come last, are stored as they are printed.
+DOUBTFUL = re.compile(r"^ +`(?:[^`]|``)*` (?:(?! COMMENT ')[^\n])*?'(?:[^'\n]|'')*[?]", re.MULTILINE)
 
 
 class MySQLFingerprints(Fingerprints):
     """Fingerprints of the tables of one database."""
 
-    def read(self, names: Collection[str], notes: Collection[str]) -> Look:
+    def read(self, names: Collection[str], notes: Collection[str]) -> Look | None:
         try:
             return self.read_all(names, notes)
         except ProgrammingError as error:
@@ -41,7 +44,7 @@ class MySQLFingerprints(Fingerprints):
         there = self.existing()
         return self.read_all([name for name in names if self.fold(name) in there], notes)
 
-    def read_all(self, names: Collection[str], notes: Collection[str]) -> Look:
+    def read_all(self, names: Collection[str], notes: Collection[str]) -> Look | None:
         """Return what is there now, where all the tables exist. Raises `DatabaseError`."""
         quoted = [self.connection.ops.quote_name(name) for name in names]
         results = self.results([self.settings(), self.record(notes), *(SHOW.format(table=name) for name in quoted)])
@@ -52,8 +55,11 @@ class MySQLFingerprints(Fingerprints):
             for name, owner, digest, _ in recorded
             if owner or not name.startswith((FINGERPRINT, TESTS))
         ]
+        texts = {name: text for name, ((_, text, *_),) in zip(names, results, strict=True)}
+        if any(map(DOUBTFUL.search, texts.values())):
+            return None
         return Look(
-            tables={name: digest_of(text) for name, ((_, text, *_),) in zip(names, results, strict=True)},
+            tables={name: digest_of(text) for name, text in texts.items()},
             surroundings=short([*map(str, settings), *sorted(owners)]),
             notes={name: text for name, _, _, text in recorded if text is not None},
         )

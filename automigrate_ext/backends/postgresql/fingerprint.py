@@ -119,8 +119,8 @@ SETTINGS = (
     "default_text_search_config",
     "server_version",
 )
-#: The first identifier that the server gives to objects made after initdb: FirstNormalObjectId in transam.h.
-FIRST_OWN = 16384
+#: The first identifier of what can be renamed and dropped, as it is not pinned: FirstUnpinnedObjectId in transam.h.
+FIRST_OWN = 12000
 
 
 class PostgreSQLFingerprints(Fingerprints):

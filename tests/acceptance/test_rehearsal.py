@@ -535,3 +535,19 @@ def test_new_tables_at_which_a_present_one_is_to_point():
 
 def test_the_generic_backend_rehearses_nothing(sqlite):
     assert Rehearsal(backend_for(sqlite.alias)).play(Work(changes=(), current=Schema({}), desired=Schema({})), ()) == ()
+
+
+def test_fill_of_a_published_table_that_takes_no_update_refused(postgresql):
+    """Such as one without a replica identity: its rows may be added, and not changed."""
+    case = Case(postgresql, "automigrate")
+    state = item(name=NAME, size=models.IntegerField(default=7))
+    case.build(BEFORE)
+    case.execute("ALTER TABLE shop_item REPLICA IDENTITY NOTHING", "CREATE PUBLICATION by_hand FOR TABLE shop_item")
+    try:
+        plan = case.refused(BEFORE, state, {"Item": [{"name": "a", "size": None}]}, "not-accepted", built=True)
+        assert "does not have a replica identity" in plan.refused[0].hazards[0].message
+        case.execute("ALTER TABLE shop_item REPLICA IDENTITY DEFAULT")
+        case.update(BEFORE, state, built=True)
+        assert case.values("shop_item", "size") == [(7,)]
+    finally:
+        case.execute("DROP PUBLICATION by_hand")

@@ -226,6 +226,7 @@ def about_others(facts: catalogs.Facts, columns: set[str], plan: Plan) -> catalo
         if attribute not in ("type", "collation", "after")
         and not (catalog == "text" and columns)
         and not any(name and name in thing for name in named)
+        and not (attribute == "stxstattarget" and any(" TYPE " in statement for statement in plan.statements))
         and not (attribute in BESIDES and any(thing.split(".")[0] in statement for statement in made))
     }
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace as evolve
 from typing import TYPE_CHECKING
 
@@ -94,6 +94,16 @@ ORDER BY 1, 2, 3
 """
 
 
+# Copies are not published. Whether a published table takes a statement, whatever rows there are, the server decides as
+# it begins it: CheckCmdReplicaIdentity() in PostgreSQL's execReplication.c.
+PUBLISHED = """
+SELECT wanted.name
+FROM unnest(%s::text[], %s::text[]) AS wanted (name, quoted)
+JOIN pg_class c ON c.oid = to_regclass(wanted.quoted)
+JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE (n.nspname, c.relname) IN (SELECT schemaname, tablename FROM pg_publication_tables)
+"""
+TRY_UPDATE = "EXPLAIN UPDATE {table} SET {column} = {column} WHERE false"
 #: The number of copies from which on the server is asked whether it has room for their locks.
 MANY = 50
 ELSEWHERE = "{tables} {is_or_are} in another schema than new tables, or {points} at one that is"
@@ -107,6 +117,32 @@ class PostgreSQLRehearsal(Rehearsal):
     session: PostgreSQLSession
 
     def play(self, work: Work, steps: Sequence[Step]) -> tuple[Objection, ...]:
+        return (*self.refused_updates(work, steps), *self.play_scene(work, steps))
+
+    def refused_updates(self, work: Work, steps: Sequence[Step]) -> Iterator[Objection]:
+        """Yield the objections to statements that give rows values, by tables that are published."""
+        updated = {step.table: step for step in steps if step.sql.startswith("UPDATE ")}
+        names = [name for name in updated if work.current.get(name)]
+        for name in self.published(names) if names else ():
+            column = next(column.name for column in work.current.tables[name].columns if not column.generated)
+            sql = TRY_UPDATE.format(table=self.backend.quote(name), column=self.backend.quote(column))
+            try:
+                with transaction.atomic(using=self.connection.alias), self.connection.cursor() as cursor:
+                    cursor.execute(sql)
+                    transaction.set_rollback(True, using=self.connection.alias)
+            except DatabaseError as error:
+                self.raise_faults(error)
+                words = " ".join(self.faults.words(error).split())
+                yield Objection(words=words, table=name, sql=updated[name].sql)
+
+    def published(self, names: Sequence[str]) -> list[str]:
+        """Return those of the tables that belong to a publication."""
+        with self.connection.cursor() as cursor:
+            cursor.execute(PUBLISHED, [list(names), [identifier(self.connection, name) for name in names]])
+            return [name for (name,) in cursor.fetchall()]
+
+    def play_scene(self, work: Work, steps: Sequence[Step]) -> tuple[Objection, ...]:
+        """Play the steps on copies of the tables."""
         scene = set_scene(work, [step.table for step in steps])
         scene = scene and self.without_other_schemas(scene)
         if scene is None:

@@ -22,6 +22,8 @@ from automigrate_ext.declared.editor import (
 )
 from automigrate_ext.schema.nouns import ForeignKey, Unique
 
+#: The most bytes that a character takes in UTF-8.
+LONGEST_CHARACTER = 4
 #: The suffix in the name that the schema editor gives to a foreign key created along with its table.
 FOREIGN_KEY_SUFFIX = "_fk_%(to_table)s_%(to_column)s"
 
@@ -271,7 +273,9 @@ def kept_name(connection: BaseDatabaseWrapper, name: str) -> str:
     Source: PostgreSQL's documentation, "Identifiers and Key Words"; the limit is counted in bytes.
     """
     longest = connection.ops.max_name_length()
-    return name.encode()[:longest].decode(errors="ignore") if longest else name
+    if not longest or len(name) * LONGEST_CHARACTER <= longest:
+        return name
+    return name.encode()[:longest].decode(errors="ignore")
 
 
 def kept_table_name(connection: BaseDatabaseWrapper, name: str) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, ClassVar
 
 
@@ -324,8 +324,7 @@ class TablesOnDemand(Mapping[str, Table]):
 
 def structural_identity(noun: Any) -> str:
     """Return a text that is equal for equal values, for objects that have no name of their own."""
-    facts = [f"{f.name}={getattr(noun, f.name)!r}" for f in fields(noun) if f.compare]
-    return f"{noun.kind}({', '.join(facts)})"
+    return f"{noun.kind}({compared(noun)})"
 
 
 def canonical(schema: Schema) -> dict[str, object]:
@@ -347,5 +346,15 @@ def canonical_table(table: Table) -> dict[str, object]:
 
 def repr_compared(noun: Any) -> str:
     """Return the fields of a noun that count in comparisons, as text."""
-    facts = ", ".join(f"{f.name}={getattr(noun, f.name)!r}" for f in fields(noun) if f.compare)
-    return f"{type(noun).__name__}({facts})"
+    return f"{type(noun).__name__}({compared(noun)})"
+
+
+def compared(noun: Any) -> str:
+    """Return the names and values of the fields that count in comparisons."""
+    return ", ".join([f"{name}={getattr(noun, name)!r}" for name in compared_fields(noun.__class__)])
+
+
+@cache
+def compared_fields(kind: Any) -> tuple[str, ...]:
+    """Return the names of the fields that count in comparisons."""
+    return tuple(f.name for f in fields(kind) if f.compare)

@@ -6,7 +6,7 @@ from django.db import models
 
 from automigrate_ext import UnknownModels, automigrate, autoupdate, is_actual, make_plan
 from automigrate_ext.declared.selection import select
-from automigrate_ext.run.base import claimed_tables
+from automigrate_ext.run.basis import claimed_tables
 from tests.acceptance.helper import State
 
 

@@ -9,9 +9,9 @@ expressions or conditions is built as a whole.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from dataclasses import replace as evolve
 from typing import Any
 
@@ -381,11 +381,22 @@ def scratch_editor(connection: BaseDatabaseWrapper, names: Mapping[str, str]) ->
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Known:
-    """The scratch tables that were read, and the place of each column and index in them."""
+    """The scratch tables that were read, and the place of each column and index in them.
+
+    `decorated` are the columns that are done, so that equal ones of several tables are one value.
+    """
 
     columns: Mapping[ColumnKey, tuple[str, int]]
     indexes: Mapping[int, tuple[IndexProbe, str]]
     read: Mapping[str, Table]
+    decorated: dict[Hashable, Column] = field(default_factory=dict)
+
+    def column(self, blueprint: ColumnBlueprint, answer: Column) -> Column:
+        """Return the server's column with Django's SQL for it."""
+        key = column_key(blueprint), blueprint.default_sql, blueprint.field.db_comment, blueprint.names_collation
+        if key not in self.decorated:
+            self.decorated[key] = decorate_column(blueprint, answer)
+        return self.decorated[key]
 
 
 def assemble(blueprint: Blueprint, known: Known) -> Table:
@@ -395,7 +406,7 @@ def assemble(blueprint: Blueprint, known: Known) -> Table:
     for column in blueprint.columns:
         probe, position = known.columns[column_key(column)]
         answer = known.read[probe].columns[position]
-        columns.append(decorate_column(column, answer))
+        columns.append(known.column(column, answer))
         if column.check:
             checks.extend(
                 evolve(check, name="", sql=f"CHECK ({column.check})")

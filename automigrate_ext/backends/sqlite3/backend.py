@@ -23,6 +23,7 @@ from automigrate_ext.schema.adopt import TypeRules
 from automigrate_ext.schema.changes import AddColumn, AlterColumn, AlterPrimaryKey, Change
 from automigrate_ext.schema.nouns import Column, Schema, Table, Unique
 
+TABLES = "SELECT name, rootpage FROM sqlite_master WHERE type = 'table'"
 DELETE_ROWS = "DELETE FROM {table}"
 #: The types that a STRICT table may have, see https://sqlite.org/stricttables.html
 STRICT_TYPES = frozenset(("int", "integer", "real", "text", "blob", "any"))
@@ -98,6 +99,16 @@ class SQLiteBackend(Backend):
             catalog = read_catalog(cursor)
             hidden = introspection.shadow_tables(cursor, catalog, lists_tables=self.version >= LISTS_TABLES)
         return frozenset(entry.name for key, entry in catalog.tables.items() if key not in hidden)
+
+    def existing(self, names: Collection[str]) -> frozenset[str]:
+        with self.connection.cursor() as cursor:
+            cursor.execute(TABLES)
+            places = dict(cursor.fetchall())
+        if not all(places.values()):
+            # Virtual tables keep their data in others, which need the whole catalog to be told.
+            return super().existing(names)
+        there = {name.lower() for name in places if not name.startswith("sqlite_")}
+        return frozenset(name for name in names if name.lower() in there)
 
     @property
     def version(self) -> tuple[int, ...]:

@@ -225,7 +225,10 @@ class MySQLBackend(Backend):
         return frozenset(new.get(name, name) for name in names)
 
     def existing(self, names: Collection[str]) -> frozenset[str]:
-        catalog = self.catalog()
+        if len(names) == 1:
+            catalog = Catalog(self.connection, self.session.renaming.old_table(*names))
+        else:
+            catalog = self.catalog()
         there = {name: self.session.find(catalog, name) for name in names if self.is_table(catalog, name)}
         return frozenset(name for name, old in there.items() if old is not None)
 

@@ -18,6 +18,9 @@ from automigrate_ext.schema.nouns import Table
 TABLES = """
 SELECT table_name, table_type, engine, table_collation FROM information_schema.tables WHERE table_schema = DATABASE()
 """
+# MariaDB opens this table alone where its name is given as a constant, and else every table of the database.
+# Source: https://mariadb.com/kb/en/optimizing-information_schema-queries/
+NAMED = "AND table_name = %s"
 REFERENCES = """
 SELECT DISTINCT k.table_name
 FROM information_schema.key_column_usage k
@@ -36,11 +39,11 @@ ORDER BY 1, action_timing = 'AFTER', action_order
 
 
 class Catalog:
-    """The names of all tables and views of the database, with the engines of the tables."""
+    """The names of all tables and views of the database, or of the one of a name, with the engines of the tables."""
 
-    def __init__(self, connection: BaseDatabaseWrapper) -> None:
+    def __init__(self, connection: BaseDatabaseWrapper, name: str | None = None) -> None:
         with connection.cursor() as cursor:
-            cursor.execute(TABLES)
+            cursor.execute(*((TABLES,) if name is None else (TABLES + NAMED, [name])))
             rows = cursor.fetchall()
         self.ignores_case = connection.features.ignores_table_name_case
         self.engines: dict[str, str] = {name: engine or "" for name, kind, engine, _ in rows if kind in BASE_TABLES}

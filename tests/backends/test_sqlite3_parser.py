@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from automigrate_ext.backends.sqlite3.parser import (
+    IndexReader,
     TableReader,
     affinity,
     canonical_default,
@@ -652,7 +653,8 @@ def create_index(draw):
         keys.append(key + collation + draw(st.sampled_from(["", " ASC", " DESC"])))
     unique = draw(st.sampled_from(["", "UNIQUE "]))
     where = draw(st.sampled_from(["", " WHERE a IS NOT NULL", " WHERE ((\"c d\") > 'a,b')"]))
-    return f"CREATE {unique}INDEX i ON t ({', '.join(keys)}){where}"
+    names = draw(st.sampled_from(["i ON t", '"i" ON "t"', '"i" ON t']))
+    return f"CREATE {unique}INDEX {names} ({', '.join(keys)}){where}"
 
 
 @settings(max_examples=300, deadline=None)
@@ -662,7 +664,9 @@ def test_random_index_is_read_as_sqlite_reads_it(sql):
         create = "CREATE TABLE t (a text, b text COLLATE nocase, [c d] text)"
         database.execute(create)
         database.execute(sql)
-        noun = parse_index(sql, parse_table(create).names).noun
+        names = parse_table(create).names
+        noun = parse_index(sql, names).noun
+        assert repr(parse_index(sql, names)) == repr(IndexReader(sql, names).index())
         if isinstance(noun, Unique):
             noun = Index(keys=tuple(IndexKey(column=column) for column in noun.columns), unique=True)
         ((_, _, unique, _, partial),) = database.execute("PRAGMA index_list(t)").fetchall()

@@ -45,8 +45,11 @@ from automigrate_ext.schema.nouns import (
 
 #: The number of parsed statements that are kept, so that the same text is not parsed again for the other schema.
 CACHE_SIZE = 32768
-#: The beginning of a statement of Django's.
+#: The beginnings of statements of Django's.
 HEAD = re.compile(r'CREATE TABLE "(?P<name>(?:[^"]|"")+)" \(')
+INDEX_HEAD = re.compile(
+    r'CREATE (?P<unique>UNIQUE )?INDEX "(?P<name>(?:[^"]|"")+)" ON "(?P<table>(?:[^"]|"")+)" (?=\()'
+)
 #: The marks of comments, in which a comma divides nothing.
 COMMENTS = ("--", "/*")
 #: The words at which the type of a column ends.
@@ -159,7 +162,20 @@ def parse_definition(sql: str, comes_first: bool) -> TableReader:
 @lru_cache(CACHE_SIZE)
 def parse_index(sql: str, names: Names) -> ParsedIndex:
     """Parse a CREATE INDEX statement on the table that has these names. Raises `UnreadableSQL`."""
+    head = INDEX_HEAD.match(sql)
+    if head is not None:
+        # Names differ, and what follows them is often the same.
+        rest = sql[head.end() :]
+        with suppress(UnreadableSQL):
+            name, table = (head[part].replace('""', '"') for part in ("name", "table"))
+            return IndexReader(rest, names, known_tokens(rest)).rest(sql, name, table, unique=bool(head["unique"]))
     return IndexReader(sql, names).index()
+
+
+@lru_cache(CACHE_SIZE)
+def known_tokens(sql: str) -> tuple[Token, ...]:
+    """Return the tokens of a text. Raises `UnreadableSQL`."""
+    return tuple(tokenize(sql))
 
 
 def parse_column(sql: str, names: Names) -> Column:
@@ -604,8 +620,8 @@ class TableReader(Reader):
 class IndexReader(Reader):
     """Parses a CREATE INDEX statement."""
 
-    def __init__(self, sql: str, names: Names) -> None:
-        super().__init__(sql)
+    def __init__(self, sql: str, names: Names, tokens: Sequence[Token] | None = None) -> None:
+        super().__init__(sql, tokens)
         self.names = names
 
     def index(self) -> ParsedIndex:
@@ -616,17 +632,21 @@ class IndexReader(Reader):
         self.accept("IF", "NOT", "EXISTS")
         name = self.qualified_name()
         self.expect("ON")
-        table = self.name()
+        return self.rest(self.sql, name, self.name(), unique=unique)
+
+    def rest(self, sql: str, name: str, table: str, *, unique: bool) -> ParsedIndex:
+        """Return the statement whose beginning has been read."""
         parts = split_at_commas(self.brackets())
         where: Sequence[Token] = ()
         if self.accept("WHERE"):
             where = self.tokens[self.position :]
             self.position = len(self.tokens)
         self.expect_end()
-        return ParsedIndex(table=table, noun=self.noun(name, unique, parts, where))
+        noun = self.noun(parts, where, unique=unique)
+        return ParsedIndex(table=table, noun=evolve(noun, name=name, sql=sql))
 
-    def noun(self, name: str, unique: bool, parts: Sequence[Sequence[Token]], where: Sequence[Token]) -> Index | Unique:
-        """Return the index as a noun: a unique one over plain columns is a unique constraint."""
+    def noun(self, parts: Sequence[Sequence[Token]], where: Sequence[Token], *, unique: bool) -> Index | Unique:
+        """Return the index as a noun without a name: a unique one over plain columns is a unique constraint."""
         keys: list[IndexKey] = []
         columns: list[str] = []
         for part in parts:
@@ -635,7 +655,7 @@ class IndexReader(Reader):
             columns.extend(reads)
         plain = all(key == IndexKey(column=key.column) for key in keys)
         if unique and plain and not where:
-            return Unique(columns=tuple(columns), name=name, sql=self.sql)
+            return Unique(columns=tuple(columns))
         condition = canonical(where, self.names) if where else None
         if condition:
             columns.extend(condition.columns)
@@ -643,8 +663,6 @@ class IndexReader(Reader):
             keys=tuple(keys),
             unique=unique,
             condition=condition and condition.text,
-            name=name,
-            sql=self.sql,
             columns=tuple(dict.fromkeys(columns)),
         )
 

@@ -232,7 +232,7 @@ def test_driver_that_takes_one_statement_alone(case, monkeypatch):
     """As PyMySQL does by default: its connections have a `client_flag` without the bit, and no `set_server_option`."""
     alone = SimpleNamespace(ensure_connection=lambda: None, connection=SimpleNamespace(client_flag=0))
     many = show.many_statements
-    for module in (session, scratch, show, fingerprints):
+    for module in (fingerprints, scratch, session, show):
         monkeypatch.setattr(module, "many_statements", lambda connection: many(alone))
     sent = []
 

@@ -108,7 +108,7 @@ class TableText:
 def parse_table(sql: str) -> TableText:
     """Return the table that a CREATE TABLE text of the server describes. Raises `Unreadable`."""
     pieces = pieces_by_lines(sql) or pieces_by_tokens(sql)
-    options = Options(tokenize(pieces.options))
+    options = read_options(pieces.options)
     reader = TableReader(pieces.name, options)
     for item in pieces.items:
         reader.read(item)
@@ -161,7 +161,7 @@ def pieces_by_tokens(sql: str) -> Pieces:
 @lru_cache(maxsize=ITEMS_KEPT)
 def is_whole(text: str) -> bool:
     """Return whether a text is made of whole tokens, so that nothing in it goes on after its end."""
-    tokens = tokenize(text)
+    tokens = tokens_of(text)
     ends = [0, *(token.end for token in tokens)]
     starts = [*(token.start for token in tokens), len(text)]
     if any(text[end:start].strip() for end, start in zip(ends, starts, strict=True)):
@@ -173,6 +173,12 @@ def is_whole(text: str) -> bool:
 def tokenize(sql: str) -> list[Token]:
     """Return the tokens of a text."""
     return [Token(match.lastgroup or "", match.group(), *match.span()) for match in TOKEN.finditer(sql)]
+
+
+@lru_cache(maxsize=256)
+def tokens_of(text: str) -> tuple[Token, ...]:
+    """Return the tokens of a text that is looked at twice, one time soon after the other."""
+    return tuple(tokenize(text))
 
 
 def closing_of(tokens: Sequence[Token], opening: int) -> int:
@@ -246,14 +252,27 @@ def rename_in(text: str, names: dict[str, str]) -> str:
     return "".join([*parts, text[end:]])
 
 
+@lru_cache(maxsize=ITEMS_KEPT)
+def read_options(text: str) -> Options:
+    """Return the options of tables after whose columns this text follows: those of most tables are the same."""
+    return Options(tokenize(text))
+
+
 class Options:
     """The table options, which follow the brackets with the columns."""
 
     def __init__(self, tokens: Sequence[Token]) -> None:
         self.tokens = tokens
+        self.values: dict[str, str] = {}
 
     def value(self, name: str) -> str:
         """Return the value of an option, "" where it is missing."""
+        if name not in self.values:
+            self.values[name] = self.find(name)
+        return self.values[name]
+
+    def find(self, name: str) -> str:
+        """Look for the value of an option; see `value`."""
         for position, token in enumerate(self.tokens):
             if token.word.startswith(f"{name}=") and len(token.text) > len(name) + 1:
                 return token.text[len(name) + 1 :]
@@ -418,7 +437,7 @@ def read_item(text: str, charset: str, collation: str) -> tuple[Column | Primary
 
     Equal texts are read once: most columns of a project are like many others. Raises `Unreadable`.
     """
-    item = Item(text, tokenize(text))
+    item = Item(text, tokens_of(text))
     if item.next.kind == "name":
         return tuple(read_column(item, charset, collation))
     if item.accept("PRIMARY", "KEY"):

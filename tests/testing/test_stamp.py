@@ -9,23 +9,34 @@ from dataclasses import replace
 import pytest
 
 from automigrate_ext import autoupdate
-from automigrate_ext.run.record_table import TABLE
 from automigrate_ext.testing import stamp
 from automigrate_ext.testing.stamp import Stamp
 
-WRITTEN = Stamp(basis="b", models={"item": "m"}, tables={"item": "t"}, disk="d", recorded="r", rows={"item": 2})
+WRITTEN = Stamp(
+    basis="b",
+    models={"item": "m"},
+    tables={"item": "t"},
+    surroundings="s",
+    disk="d",
+    recorded="r",
+    rows={"item": 2},
+)
+
+
+def read(connection):
+    return stamp.read(stamp.look(connection.alias, []))
 
 
 def test_stamp_and_mark_are_notes_of_their_database(connection):
-    assert stamp.read(connection.alias, ()) == (None, "")
+    assert read(connection) == (None, "")
     autoupdate(using=connection.alias)
-    assert stamp.read(connection.alias, [TABLE]) == (None, "")
+    assert read(connection) == (None, "")
     stamp.write(connection.alias, replace(WRITTEN, version="of before"))
     stamp.write(connection.alias, WRITTEN)
     stamp.mark(connection.alias)
-    assert stamp.read(connection.alias, [TABLE]) == (WRITTEN, f"{os.getpid()} on {socket.gethostname()}")
+    assert read(connection) == (WRITTEN, f"{os.getpid()} on {socket.gethostname()}")
     stamp.unmark(connection.alias)
-    assert stamp.read(connection.alias, [TABLE]) == (WRITTEN, "")
+    assert read(connection) == (WRITTEN, "")
 
 
 def test_stamp_in_a_file(tmp_path):

@@ -22,15 +22,21 @@ TESTS = "test database"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """What one look found: a digest of each table that exists, by name, and one of all that they depend on.
+    """What one look found: a digest of each table that exists, by name, and digests of what they depend on.
 
-    `surroundings` covers settings of the session, names that definitions refer to, and the record, but for its
+    `surroundings` covers settings of the session and names that definitions refer to, `record` the record, but for its
     fingerprints. `notes` are the texts of those notes of the record that were asked for and exist.
     """
 
     tables: Mapping[str, str]
     surroundings: str
+    record: str
     notes: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def around(self) -> str:
+        """The digests of all that the tables depend on."""
+        return f"{self.surroundings} {self.record}"
 
 
 class Fingerprints(ABC):

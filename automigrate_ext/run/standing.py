@@ -49,6 +49,7 @@ class Seal:
     models: Mapping[str, str]
     tables: Mapping[str, str]
     surroundings: str
+    record: str
     note: str
     kept: tuple[Place, ...]
     foreign: tuple[str, ...]
@@ -60,7 +61,7 @@ class Seal:
     def covers(self, models: Mapping[str, str], names: Iterable[str], look: Look) -> bool:
         """Return whether these models and tables are the same as then."""
         return (
-            look.surroundings == self.surroundings
+            (look.surroundings, look.record) == (self.surroundings, self.record)
             and all(self.models.get(name) == digest for name, digest in models.items())
             and all(self.tables.get(name) == look.tables.get(name) for name in names)
         )
@@ -78,9 +79,13 @@ def parse(text: str) -> Seal | None:
         return None
     if not isinstance(facts, dict) or facts.keys() != Seal.__dataclass_fields__.keys():
         return None
-    places = tuple((table, column) for table, column in facts.pop("kept"))
-    foreign, notes = tuple(facts.pop("foreign")), tuple(facts.pop("notes"))
-    return Seal(**facts, kept=places, foreign=foreign, notes=notes)
+    try:
+        places = tuple((table, column) for table, column in facts.pop("kept"))
+        foreign, notes = tuple(facts.pop("foreign")), tuple(facts.pop("notes"))
+        models, tables = dict(facts.pop("models")), dict(facts.pop("tables"))
+    except (TypeError, ValueError):
+        return None
+    return Seal(**facts, kept=places, foreign=foreign, notes=notes, models=models, tables=tables)
 
 
 class Standing:
@@ -184,12 +189,13 @@ class Standing:
         compares.
         """
         after = self.look()
-        if after is None or after.tables != before.tables:
+        if after is None or (after.tables, after.surroundings) != (before.tables, before.surroundings):
             return
         seal = Seal(
             models=self.models,
             tables=after.tables,
             surroundings=after.surroundings,
+            record=after.record,
             note=self.own_note,
             written=datetime.now(UTC).isoformat(),
             **facts,

@@ -103,7 +103,7 @@ class Bootstrap:
         """Read digests of the tables, and the stamp and the mark of an earlier run."""
         names = [model._meta.db_table for model in self.selection.models]
         found = stamp.look(self.alias, [*names, migrations.TABLE])
-        self.tables, self.surroundings = found.tables, found.surroundings
+        self.tables, self.surroundings = found.tables, found.around
         self.earlier, self.mark = stamp.read(found)
 
     def outdated(self) -> Selection | None:

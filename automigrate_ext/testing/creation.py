@@ -272,7 +272,7 @@ def is_copy(database: TestDatabase, wanted: Stamp) -> bool:
         copied, mark = stamp.read(found)
         if copied is None or copied.version != wanted.version or stamp.is_abandoned(mark):
             return False
-        is_same = found.tables == wanted.tables and found.surroundings == wanted.surroundings
+        is_same = found.tables == wanted.tables and found.around == wanted.surroundings
         return is_same and wanted.is_complete(copies.rows(wanted.rows))
 
 

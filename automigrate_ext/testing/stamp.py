@@ -29,7 +29,7 @@ class Stamp:
 
     `basis` is a digest of what concerns all tables and rows: versions, settings, the names of models, permissions.
     `models` has a digest of what each model asks for, and `tables` one of each table as the server describes it, both
-    by table, `surroundings` is one of what these depend on; `disk` is a digest of the migrations on disk, and
+    by table, `surroundings` has those of what these depend on; `disk` is a digest of the migrations on disk, and
     `recorded` of those that are recorded as applied. `rows` are the numbers of rows that tables had. `version` is a new
     one whenever something was changed.
     """
@@ -52,7 +52,7 @@ def look(alias: str, names: Collection[str]) -> Look:
     """Return what is in a database now, with the notes; nothing where it has no record, or cannot be read."""
     fingerprints = fingerprints_for(alias)
     assert fingerprints is not None  # there are copies of no other databases
-    return fingerprints.look(names, [STAMP, MARK]) or Look(tables={}, surroundings="")
+    return fingerprints.look(names, [STAMP, MARK]) or Look(tables={}, surroundings="", record="")
 
 
 def read(found: Look) -> tuple[Stamp | None, str]:

@@ -1,5 +1,7 @@
 """Where nothing has changed since the last run, one query answers; whatever has changed is compared."""
 
+import json
+
 import django
 import pytest
 from django.db import connections, models, transaction
@@ -13,7 +15,7 @@ from automigrate_ext.declared.selection import select
 from automigrate_ext.run import basis
 from automigrate_ext.run.options import Options
 from automigrate_ext.run.record_table import RecordTable
-from automigrate_ext.run.standing import SEALS, Standing
+from automigrate_ext.run.standing import SEALS, Seal, Standing
 from automigrate_ext.signals import post_run
 from tests.acceptance.helper import Case, State, item
 
@@ -195,7 +197,10 @@ def test_record_that_is_gone(case):
         assert case.values("shop_item", "name") == []
 
 
-@pytest.mark.parametrize("text", ["", "no JSON", "[]", "{}", '{"tables": {}}'])
+SPOILT = dict.fromkeys(Seal.__dataclass_fields__, 5)
+
+
+@pytest.mark.parametrize("text", ["", "no JSON", "[]", "{}", '{"tables": {}}', json.dumps(SPOILT)])
 def test_seal_that_this_version_has_not_written(case, text):
     state = two()
     autoupdate(using=case.alias, apps=state.apps)
@@ -344,6 +349,22 @@ def test_change_while_the_run_goes_on_leaves_no_seal(case):
         post_run.disconnect(alter)
     assert not is_known(case, state)
     assert case.plan(state).foreign == case.plan_by_fingerprint(state).foreign == ("column shop_item.late",)
+
+
+def test_change_of_a_type_while_the_run_goes_on_leaves_no_seal(postgresql):
+    case, state = Case(postgresql, "autoupdate"), two()
+
+    def alter(**options):
+        case.execute("CREATE TYPE mood AS ENUM ('a')")
+
+    post_run.connect(alter)
+    try:
+        autoupdate(using=case.alias, apps=state.apps)
+    finally:
+        post_run.disconnect(alter)
+    assert not is_known(case, state)
+    autoupdate(using=case.alias, apps=state.apps)
+    assert is_known(case, state)
 
 
 def test_failed_run_leaves_none(case):

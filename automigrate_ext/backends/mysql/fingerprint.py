@@ -60,7 +60,8 @@ class MySQLFingerprints(Fingerprints):
             return None
         return Look(
             tables={name: digest_of(text) for name, text in texts.items()},
-            surroundings=short([*map(str, settings), *sorted(owners)]),
+            surroundings=short(map(str, settings)),
+            record=short(sorted(owners)),
             notes={name: text for name, _, _, text in recorded if text is not None},
         )
 

@@ -81,7 +81,7 @@ WITH wanted (name, oid) AS MATERIALIZED (
     UNION ALL SELECT concat_ws(' ', 'configuration', oid, cfgname) FROM pg_ts_config WHERE oid >= {first_own}
     UNION ALL SELECT concat_ws(' ', 'schema', oid, nspname)
     FROM pg_namespace WHERE oid >= {first_own} AND nspname !~ '^pg_(toast_)?temp_'
-    UNION ALL
+), record (fact) AS (
     SELECT concat_ws(' ', 'record', n.nspname = current_schema())
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE c.oid = to_regclass('automigrate_ext_owned')
@@ -92,6 +92,8 @@ WITH wanted (name, oid) AS MATERIALIZED (
 SELECT 'table', name, md5(string_agg(fact, chr(10) ORDER BY fact COLLATE "C")) FROM facts GROUP BY name
 UNION ALL
 SELECT 'surroundings', '', md5(string_agg(fact, chr(10) ORDER BY fact COLLATE "C")) FROM surroundings
+UNION ALL
+SELECT 'record', '', md5(string_agg(fact, chr(10) ORDER BY fact COLLATE "C")) FROM record
 UNION ALL
 SELECT 'note', name, objects_owned FROM automigrate_ext_owned WHERE name = ANY(%(notes)s)
 """
@@ -127,21 +129,18 @@ class PostgreSQLFingerprints(Fingerprints):
     """Fingerprints of the tables to which the names lead on the search path."""
 
     def read(self, names: Collection[str], notes: Collection[str]) -> Look:
-        tables: dict[str, str] = {}
-        found: dict[str, str] = {}
-        surroundings = ""
+        found: dict[str, dict[str, str]] = {kind: {} for kind in ("table", "surroundings", "record", "note")}
         quoted = own_names(self.connection, names)
         with self.connection.cursor() as cursor:
             cursor.execute(self.query(), {"names": list(names), "quoted": quoted, "notes": list(notes)})
             for kind, name, text in cursor.fetchall():
-                match kind:
-                    case "table":
-                        tables[name] = text
-                    case "note":
-                        found[name] = text
-                    case _:
-                        surroundings = text
-        return Look(tables=tables, surroundings=surroundings, notes=found)
+                found[kind][name] = text
+        return Look(
+            tables=found["table"],
+            surroundings=found["surroundings"][""],
+            record=found["record"][""],
+            notes=found["note"],
+        )
 
     def query(self) -> str:
         """Return the query for the server's version.

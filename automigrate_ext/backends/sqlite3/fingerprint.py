@@ -33,13 +33,14 @@ class SQLiteFingerprints(Fingerprints):
         wanted = {bare(name): name for name in names}
         tables: defaultdict[str, list[str]] = defaultdict(list)
         others: list[str] = []
+        recorded: list[str] = []
         found: dict[str, str] = {}
         for place, kind, name, table, text in rows:
             if place == "record":
                 if name in notes:
                     found[name] = text
                 if kind or not name.startswith((FINGERPRINT, TESTS)):
-                    others.append(f"{place} {kind} {name} {text}")
+                    recorded.append(f"{kind} {name} {text}")
                 continue
             if name.startswith(OWN):
                 continue
@@ -49,6 +50,7 @@ class SQLiteFingerprints(Fingerprints):
         return Look(
             tables={name: short(sorted(texts)) for name, texts in tables.items()},
             surroundings=short(sorted(others)),
+            record=short(sorted(recorded)),
             notes=found,
         )
 

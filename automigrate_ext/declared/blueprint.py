@@ -196,12 +196,6 @@ def primary_key_columns(connection: BaseDatabaseWrapper, model: type[Model]) -> 
     return tuple(kept_name(connection, column) for column in columns)
 
 
-def has_automatic_key(model: type[Model]) -> bool:
-    """Return whether Django made the primary key, rather than the model or one that it inherits from."""
-    pk = model._meta.pk
-    return bool(getattr(pk, "auto_created", False)) and not getattr(pk, "remote_field", None)
-
-
 def plain_uniques(editor: SchemaEditor, model: type[Model]) -> Iterator[Unique]:
     """Yield the unique constraints to which the server adds nothing: of fields, unique_together and Meta."""
     for field in model._meta.local_fields:

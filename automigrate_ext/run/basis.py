@@ -20,6 +20,7 @@ from automigrate_ext.backends.fingerprint import short
 from automigrate_ext.declared.editor import unasking_editor, wording
 from automigrate_ext.declared.former_names import former_names
 from automigrate_ext.declared.selection import Selection, is_attached, models_of, registered
+from automigrate_ext.declared.unwritten import unwritten
 from automigrate_ext.run import hooks
 
 if TYPE_CHECKING:
@@ -88,7 +89,7 @@ def of_entries(alias: str) -> Iterator[str]:
 
 
 def of_models(selection: Selection, drawn: Mapping[str, Blueprint] | None = None) -> dict[str, str]:
-    """Return a digest of what each model asks for, by table: all statements that make it, and its former names.
+    """Return a digest of what each model asks for, by table: all statements that make it, and what else matters of it.
 
     `drawn` are the blueprints that are there already, by table.
     """
@@ -97,15 +98,8 @@ def of_models(selection: Selection, drawn: Mapping[str, Blueprint] | None = None
     for model in selection.models:
         blueprint = (drawn or {}).get(model._meta.db_table)
         words = blueprint.wording() if blueprint and not blueprint.is_swayed else wording(editor, model)
-        digests[model._meta.db_table] = short((*facts_of(model), *words))
+        digests[model._meta.db_table] = short((*unwritten(model), *words))
     return digests
-
-
-def facts_of(model: type[Model]) -> Iterator[str]:
-    """Yield what matters of a model besides its table."""
-    owner: Any = model._meta.auto_created or model
-    yield from (model._meta.label, owner._meta.label)
-    yield repr(former_names(model))
 
 
 def claimed_tables(apps: Apps) -> frozenset[str]:

@@ -115,6 +115,15 @@ def test_other_models(case, after):
     assert is_known(case, after) == (after["Item"]._meta.get_fields()[-1].name == "size")
 
 
+def test_digits_that_no_type_has(case):
+    """SQLite has one type for all numbers of digits."""
+    states = [item(price=models.DecimalField(max_digits=digits, decimal_places=2)) for digits in (9, 5)]
+    autoupdate(using=case.alias, apps=states[0].apps)
+    case.insert(states[0], {"Item": [{"price": "12345.67"}]})
+    assert is_known(case, states[0]) and not is_known(case, states[1])
+    assert not is_actual(using=case.alias, apps=states[1].apps)
+
+
 def change_a_version(monkeypatch, settings, alias):
     monkeypatch.setattr(automigrate_ext, "__version__", "99")
 

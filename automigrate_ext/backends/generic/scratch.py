@@ -16,8 +16,9 @@ from django.db.models.sql import Query
 
 from automigrate_ext.backends.generic.introspection import Spelling, folded
 from automigrate_ext.backends.generic.models import copied, model_named
-from automigrate_ext.declared.blueprint import Blueprint, has_automatic_key, kept_name
+from automigrate_ext.declared.blueprint import Blueprint, kept_name
 from automigrate_ext.declared.editor import SchemaEditor
+from automigrate_ext.declared.unwritten import has_automatic_key
 from automigrate_ext.schema.nouns import Check, Column, Constraint, Generated, Index, IndexKey, Table, Unique
 
 #: The endings of the names of indexes and constraints that Django generates.

@@ -25,10 +25,10 @@ from automigrate_ext.declared.blueprint import (
     Blueprint,
     ColumnBlueprint,
     as_clause,
-    has_automatic_key,
     is_alter_table_add,
 )
 from automigrate_ext.declared.editor import MARK, SQL, collecting_editor
+from automigrate_ext.declared.unwritten import has_automatic_key
 from automigrate_ext.exceptions import ScratchFailed
 from automigrate_ext.schema.nouns import Check, Column, Constraint, Index, Schema, Table, Unique
 

@@ -29,11 +29,11 @@ from automigrate_ext.declared.blueprint import (
     Blueprint,
     ColumnBlueprint,
     draw,
-    has_automatic_key,
     is_alter_table_add,
     kept_name,
 )
 from automigrate_ext.declared.editor import SQL, SchemaEditor, collecting_editor
+from automigrate_ext.declared.unwritten import has_automatic_key
 from automigrate_ext.exceptions import ScratchFailed
 from automigrate_ext.schema.nouns import Check, Column, Constraint, Index, PrimaryKey, Schema, Table, Unique
 

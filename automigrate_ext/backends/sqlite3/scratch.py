@@ -10,10 +10,10 @@ from dataclasses import replace as evolve
 from typing import Any, TypeVar
 
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import DecimalField, ForeignKey
 
 from automigrate_ext.backends.sqlite3.introspection import Catalog, read_catalog, read_table, spelled, spellings
-from automigrate_ext.declared.blueprint import Blueprint, has_automatic_key
+from automigrate_ext.declared.blueprint import Blueprint
+from automigrate_ext.declared.unwritten import digits_of_field, has_automatic_key
 from automigrate_ext.exceptions import ScratchFailed
 from automigrate_ext.schema.nouns import Constraint, Index, Schema, Table
 
@@ -139,18 +139,6 @@ def declared(table: Table, probe: Probe) -> Table:
         indexes=with_names(table.indexes, given),
         sql=probe.statements,
     )
-
-
-def digits_of_field(field: Any) -> tuple[int, int] | None:
-    """Return the digits of a decimal field, or of the one at which a foreign key points; None for others.
-
-    SQLite's type has no place for them: Django rounds values to them when it reads, and fails for larger ones.
-    Source: `get_decimalfield_converter` in django/db/backends/sqlite3/operations.py.
-    """
-    while isinstance(field, ForeignKey):
-        field = field.target_field
-    digits: tuple[Any, Any] = (getattr(field, "max_digits", None), getattr(field, "decimal_places", None))
-    return digits if isinstance(field, DecimalField) and None not in digits else None
 
 
 def with_names(nouns: tuple[Noun, ...], given: Collection[str]) -> tuple[Noun, ...]:

@@ -34,7 +34,7 @@ def collecting_editor(connection: BaseDatabaseWrapper) -> SchemaEditor:
     """Return a schema editor of the connection that collects SQL, and queries each collation only once."""
     base = connection.SchemaEditorClass
     assert base is not None
-    editor_class = type("CollectingSchemaEditor", (CollectingMixin, base), plain_templates(base))
+    editor_class = type("CollectingSchemaEditor", (DrawingMixin, base), plain_templates(base))
     editor: SchemaEditor = editor_class(connection, collect_sql=True)
     editor.deferred_sql = []
     forget_drawn(editor)
@@ -91,43 +91,8 @@ class DrawnColumn:
 class CollectingMixin:
     """Executes nothing, caches what Django's schema editors would query for every field, and quotes all values."""
 
-    #: The columns and foreign keys that the editor wrote last, by their fields, which are asked for once more.
-    drawn_columns: dict[Field[Any, Any], DrawnColumn]
-    drawn_keys: dict[tuple[type[Model], Field[Any, Any], str], SQL]
     #: Whether an answer of the server is another than that which `unasking_editor` assumes.
-    is_swayed: bool
-
-    def _iter_column_sql(
-        self,
-        column_db_type: str,
-        params: list[Any],
-        model: type[Model],
-        field: Field[Any, Any],
-        field_db_params: Any,
-        include_default: bool,
-    ) -> Iterator[str]:
-        own: list[Any] = []
-        words = list(super()._iter_column_sql(column_db_type, own, model, field, field_db_params, include_default))  # type: ignore[misc]
-        if not include_default:
-            self.drawn_columns[field] = DrawnColumn(field_db_params, words, own)
-        params.extend(own)
-        return iter(words)
-
-    def drawn_column(self, model: type[Model], field: Field[Any, Any]) -> DrawnColumn | None:
-        """Return the column of a field, as the editor wrote it last; None for a field that has none."""
-        if field not in self.drawn_columns:
-            db_params = field.db_parameters(connection=self.connection)  # type: ignore[attr-defined]
-            if db_params["type"] is None:
-                return None
-            # An editor of a third party may write its columns by other means.
-            self._iter_column_sql(db_params["type"], [], model, field, db_params, False)
-        return self.drawn_columns[field]
-
-    def _create_fk_sql(self, model: type[Model], field: Field[Any, Any], suffix: str) -> SQL:
-        key = model, field, suffix
-        if key not in self.drawn_keys:
-            self.drawn_keys[key] = super()._create_fk_sql(model, field, suffix)  # type: ignore[misc]
-        return self.drawn_keys[key]
+    is_swayed = False
 
     def execute(self, sql: Any, params: Any = ()) -> None:
         """Collect a statement. Some editors of third parties would execute it even with `collect_sql`."""
@@ -184,6 +149,46 @@ class CollectingMixin:
             known[collation_name] = ask(collation_name)
         self.is_swayed = self.is_swayed or not known[collation_name]
         return known[collation_name]
+
+
+class DrawingMixin(CollectingMixin):
+    """Keeps what the editor wrote of one model, as whoever draws the model asks for its parts once more."""
+
+    #: The columns and foreign keys that the editor wrote last, by their fields, which are asked for once more.
+    drawn_columns: dict[Field[Any, Any], DrawnColumn]
+    drawn_keys: dict[tuple[type[Model], Field[Any, Any], str], SQL]
+
+    def _iter_column_sql(
+        self,
+        column_db_type: str,
+        params: list[Any],
+        model: type[Model],
+        field: Field[Any, Any],
+        field_db_params: Any,
+        include_default: bool,
+    ) -> Iterator[str]:
+        own: list[Any] = []
+        words = list(super()._iter_column_sql(column_db_type, own, model, field, field_db_params, include_default))  # type: ignore[misc]
+        if not include_default:
+            self.drawn_columns[field] = DrawnColumn(field_db_params, words, own)
+        params.extend(own)
+        return iter(words)
+
+    def drawn_column(self, model: type[Model], field: Field[Any, Any]) -> DrawnColumn | None:
+        """Return the column of a field, as the editor wrote it last; None for a field that has none."""
+        if field not in self.drawn_columns:
+            db_params = field.db_parameters(connection=self.connection)  # type: ignore[attr-defined]
+            if db_params["type"] is None:
+                return None
+            # An editor of a third party may write its columns by other means.
+            self._iter_column_sql(db_params["type"], [], model, field, db_params, False)
+        return self.drawn_columns[field]
+
+    def _create_fk_sql(self, model: type[Model], field: Field[Any, Any], suffix: str) -> SQL:
+        key = model, field, suffix
+        if key not in self.drawn_keys:
+            self.drawn_keys[key] = super()._create_fk_sql(model, field, suffix)  # type: ignore[misc]
+        return self.drawn_keys[key]
 
 
 def quote_bytes(value: bytes) -> str:

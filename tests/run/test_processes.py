@@ -40,6 +40,9 @@ VERBS = {"ALTER", "CREATE", "DROP", "INSERT", "UPDATE", "DELETE"}
 #: Updates, and kills itself before the statement that changes the database for the n-th time, or at the end.
 KILLED = f"""{CHANGED}
 TodoListImage._meta.db_table = "todo_picture"
+# A server that is left alone may have done any part of a message, so each statement is one.
+from automigrate_ext.backends.mysql.session import MySQLSession
+MySQLSession.statements_a_message = 1
 changes = 0
 def kill_at(execute, sql, params, many, context):
     global changes

@@ -21,10 +21,12 @@ from django.apps.registry import Apps
 from django.db import DEFAULT_DB_ALIAS, connections, models, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.state import AppConfigStub
+from django.db.utils import OperationalError
 
 from automigrate_ext import AutomigrateError, Plan, Refused, automigrate, autoupdate, is_actual, make_plan
 from automigrate_ext.backends import backend_for
 from automigrate_ext.backends.base import Backend
+from automigrate_ext.backends.mysql.faults import DEADLOCK
 from automigrate_ext.schema.changes import AlterColumn, Change, DropTable
 from automigrate_ext.schema.nouns import Check, Schema, canonical
 from tests.features import has, is_generic, is_mysql, need
@@ -613,8 +615,7 @@ def contents_of_postgresql(connection: BaseDatabaseWrapper, cursor: Any) -> tupl
 
 def contents_of_mysql(connection: BaseDatabaseWrapper, cursor: Any) -> tuple[list[Any], list[str]]:
     tables = "innodb_sys_tables" if connection.mysql_is_mariadb else "innodb_tables"
-    cursor.execute(MYSQL_OBJECTS.format(innodb_tables=tables))
-    objects = list(cursor.fetchall())
+    objects = in_spite_of_others(cursor, MYSQL_OBJECTS.format(innodb_tables=tables))
     cursor.execute(MYSQL_TABLES)
     tables = [connection.ops.quote_name(name) for (name,) in cursor.fetchall()]
     for table in tables:
@@ -622,6 +623,18 @@ def contents_of_mysql(connection: BaseDatabaseWrapper, cursor: Any) -> tuple[lis
         # The next number is not in it: rows that came and went leave another one behind.
         objects.append(re.sub(r" AUTO_INCREMENT=\d+", "", cursor.fetchone()[1]))
     return objects, tables
+
+
+def in_spite_of_others(cursor: Any, sql: str) -> list[Any]:
+    """The rows of a query to MySQL's dictionary, which ends in a deadlock where other tests make tables meanwhile."""
+    for attempts_left in range(4, -1, -1):
+        try:
+            cursor.execute(sql)
+            return list(cursor.fetchall())
+        except OperationalError as error:
+            if error.args[0] != DEADLOCK or not attempts_left:
+                raise
+    raise AssertionError("unreachable")
 
 
 def contents_of_any(connection: BaseDatabaseWrapper, cursor: Any) -> tuple[list[Any], list[str]]:

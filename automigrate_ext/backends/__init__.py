@@ -57,10 +57,14 @@ def backend_for(alias: str) -> Backend:
     engine, vendor = str(connection.settings_dict["ENGINE"]), connection.vendor
     if engine == f"{DJANGOS}dummy" or connection.SchemaEditorClass is None:
         raise UnsupportedDatabase(f"Database {alias!r} has no ENGINE with a schema editor. Nothing was done.")
-    provided = None if engine.startswith(DJANGOS) else provided_by_package(engine)
-    kind = provided or ours(vendor) or provided_by_package(vendor) or import_string(GENERIC)
+    kind = provided_for_engine(engine) or ours(vendor) or provided_by_package(vendor) or import_string(GENERIC)
     backend: Backend = kind(connection)
     return backend
+
+
+def provided_for_engine(engine: str) -> type[Backend] | None:
+    """Return the backend that a package provides for an ENGINE, of which Django's have none. Raises as below."""
+    return None if engine.startswith(DJANGOS) else provided_by_package(engine)
 
 
 def ours(vendor: str) -> type[Backend] | None:
@@ -108,10 +112,12 @@ def where(point: EntryPoint) -> str:
 def fingerprints_for(alias: str) -> Fingerprints | None:
     """Return what takes fingerprints of the tables of a database alias; None where its backend is not one of ours."""
     connection = connections[alias]
-    engine = str(connection.settings_dict["ENGINE"])
-    is_others = not engine.startswith(DJANGOS) and provided_by_package(engine) is not None
-    if is_others or connection.vendor not in FINGERPRINTS or connection.vendor not in BACKENDS:
-        return None
+    is_ours = connection.vendor in BACKENDS and provided_for_engine(str(connection.settings_dict["ENGINE"])) is None
+    return fingerprints_of(connection) if is_ours else None
+
+
+def fingerprints_of(connection: BaseDatabaseWrapper) -> Fingerprints:
+    """Return what takes fingerprints of the tables of a vendor's database, whoever compares them."""
     fingerprints: Fingerprints = import_string(FINGERPRINTS[connection.vendor])(connection)
     return fingerprints
 

@@ -15,7 +15,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from automigrate_ext.backends import fingerprints_for
+from django.db import connections
+
+from automigrate_ext.backends import fingerprints_of
 from automigrate_ext.backends.fingerprint import TESTS, Look
 from automigrate_ext.run.record_table import RecordTable
 
@@ -50,9 +52,8 @@ class Stamp:
 
 def look(alias: str, names: Collection[str]) -> Look:
     """Return what is in a database now, with the notes; nothing where it has no record, or cannot be read."""
-    fingerprints = fingerprints_for(alias)
-    assert fingerprints is not None  # there are copies of no other databases
-    return fingerprints.look(names, [STAMP, MARK]) or Look(tables={}, surroundings="", record="")
+    found = fingerprints_of(connections[alias]).look(names, [STAMP, MARK])
+    return found or Look(tables={}, surroundings="", record="")
 
 
 def read(found: Look) -> tuple[Stamp | None, str]:

@@ -8,7 +8,7 @@ from contextlib import nullcontext
 from dataclasses import replace as evolve
 
 from automigrate_ext.backends.base import Backend
-from automigrate_ext.backends.rows import TookTooLong
+from automigrate_ext.backends.rows import Source, TookTooLong
 from automigrate_ext.backends.work import Fill
 from automigrate_ext.exceptions import UnusableValue
 from automigrate_ext.hazards.forecast import Forecast
@@ -67,12 +67,14 @@ def filled_by(judgement: Judgement, fills: Mapping[TableColumn, Fill]) -> tuple[
     return (key, change.new) if key in fills else None
 
 
-def misfits(backend: Backend, values: Mapping[TableColumn, tuple[Column, str]]) -> dict[TableColumn, str]:
-    """Return the server's words on each value that its column does not take."""
+def misfits(
+    backend: Backend, values: Mapping[TableColumn, tuple[Column, str]], source: Source | None = None
+) -> dict[TableColumn, str]:
+    """Return the server's words on each value that its column does not take; with a source, from one of its rows."""
     tried = {key: (key[0], column, value) for key, (column, value) in values.items()}
-    if not tried or not backend.why_unfit(list(tried.values())):
+    if not tried or not backend.why_unfit(list(tried.values()), source):
         return {}
-    return {key: words for key, value in tried.items() if (words := backend.why_unfit([value]))}
+    return {key: words for key, value in tried.items() if (words := backend.why_unfit([value], source))}
 
 
 def refuse_computed(backend: Backend, forecast: Forecast, judgements: Sequence[Judgement]) -> tuple[Judgement, ...]:
@@ -106,15 +108,12 @@ def not_taken(backend: Backend, forecast: Forecast, table: str, causes: Mapping[
     """Return the hazards of a table's generated columns that do not take what their expressions give."""
     known = [name for name in causes if forecast.is_known(table, [name])]
     columns = {name: column for name in known if (column := column_after(forecast, table, causes[name], name))}
-    source = forecast.source(table, columns)
-    tried = {name: (table, column, backend.rows.quote(name)) for name, column in columns.items()}
+    values = {(table, name): (column, backend.rows.quote(name)) for name, column in columns.items()}
     try:
-        if not tried or not backend.why_unfit(list(tried.values()), source):
-            return {}
-        found = {name: words for name, value in tried.items() if (words := backend.why_unfit([value], source))}
+        found = misfits(backend, values, forecast.source(table, columns))
     except TookTooLong:
         return {name: not_computed(table, column) for name, column in columns.items()}
-    return {name: misfit(table, columns[name], words) for name, words in found.items()}
+    return {name: misfit(table, columns[name], words) for (_, name), words in found.items()}
 
 
 def column_after(forecast: Forecast, table: str, cause: Judgement, name: str) -> Column | None:

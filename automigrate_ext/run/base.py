@@ -342,15 +342,18 @@ class Run(ABC):
 
     def prepare_seal(self) -> None:
         """Take a fingerprint of the tables before they are compared for the last time."""
-        if self.options.seals and self.standing.fingerprints:
+        if self.options.seals and self.standing.fingerprints and asks_nothing_special(self.options):
             self.record.create()
             self.sight = self.standing.look()
 
     def seal(self, reached: State) -> None:
         """Record that nothing is left to do, if that is so: see `Standing`."""
-        if self.sight is None or not self.options.seals or not asks_nothing_special(self.options):
-            return
-        if (kept := self.kept_places(reached)) is None or self.due() or self.record.owes_signals():
+        if (
+            self.sight is None
+            or (kept := self.kept_places(reached)) is None
+            or self.due()
+            or self.record.owes_signals()
+        ):
             return
         self.standing.drawn = self.desired.drawn
         self.standing.seal(

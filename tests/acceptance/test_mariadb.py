@@ -15,7 +15,6 @@ from django.db.models.functions import Lower
 
 from automigrate_ext import ExecutionFailed, LockNotAvailable, autoupdate, is_actual
 from automigrate_ext.backends.mysql import faults, scratch, session, show
-from automigrate_ext.backends.mysql import fingerprint as fingerprints
 from automigrate_ext.exceptions import ScratchFailed
 from automigrate_ext.schema.changes import AddConstraint
 from tests.acceptance.helper import Case, State, fingerprint, item
@@ -232,7 +231,7 @@ def test_driver_that_takes_one_statement_alone(case, monkeypatch):
     """As PyMySQL does by default: its connections have a `client_flag` without the bit, and no `set_server_option`."""
     alone = SimpleNamespace(ensure_connection=lambda: None, connection=SimpleNamespace(client_flag=0))
     many = show.many_statements
-    for module in (fingerprints, scratch, session, show):
+    for module in (scratch, session, show):
         monkeypatch.setattr(module, "many_statements", lambda connection: many(alone))
     sent = []
 

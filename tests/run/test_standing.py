@@ -1,6 +1,7 @@
 """Where nothing has changed since the last run, one query answers; whatever has changed is compared."""
 
 import json
+from contextlib import contextmanager
 
 import django
 import pytest
@@ -344,33 +345,33 @@ def test_maintenance_leaves_it_as_it_is(case):
 # When a seal is made
 
 
+@contextmanager
+def executed_late(case, sql):
+    """Execute a statement once the runs of the block have compared their tables for the last time."""
+
+    def execute(**options):
+        case.execute(sql)
+
+    post_run.connect(execute)
+    try:
+        yield
+    finally:
+        post_run.disconnect(execute)
+
+
 def test_change_while_the_run_goes_on_leaves_no_seal(case):
     """A receiver, or somebody else, may change a table after it was compared."""
     state = two()
-
-    def alter(**options):
-        case.execute('ALTER TABLE "shop_item" ADD COLUMN "late" integer NULL')
-
-    post_run.connect(alter)
-    try:
+    with executed_late(case, 'ALTER TABLE "shop_item" ADD COLUMN "late" integer NULL'):
         autoupdate(using=case.alias, apps=state.apps)
-    finally:
-        post_run.disconnect(alter)
     assert not is_known(case, state)
     assert case.plan(state).foreign == case.plan_by_fingerprint(state).foreign == ("column shop_item.late",)
 
 
 def test_change_of_a_type_while_the_run_goes_on_leaves_no_seal(postgresql):
     case, state = Case(postgresql, "autoupdate"), two()
-
-    def alter(**options):
-        case.execute("CREATE TYPE mood AS ENUM ('a')")
-
-    post_run.connect(alter)
-    try:
+    with executed_late(case, "CREATE TYPE mood AS ENUM ('a')"):
         autoupdate(using=case.alias, apps=state.apps)
-    finally:
-        post_run.disconnect(alter)
     assert not is_known(case, state)
     autoupdate(using=case.alias, apps=state.apps)
     assert is_known(case, state)

@@ -59,9 +59,6 @@ EVENTS = "SELECT event_name FROM information_schema.events WHERE event_schema = 
 IN_DATABASE = "`{name}`."
 #: The form in which it prints that of a sequence, from which a column takes its default.
 OF_SEQUENCE = "val(`{name}`."
-NAMES = "SELECT table_name, table_type FROM information_schema.tables WHERE table_schema = DATABASE()"
-#: Options in SHOW CREATE TABLE that depend on the rows.
-NEXT_NUMBER = re.compile(r" AUTO_INCREMENT=\d+")
 DEFINER = re.compile(r" DEFINER=`[^`]*`@`[^`]*`")
 
 

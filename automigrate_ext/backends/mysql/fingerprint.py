@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Sequence
-from typing import Any
+from collections.abc import Collection
 
 from django.db.utils import ProgrammingError
 
 from automigrate_ext.backends.fingerprint import FINGERPRINT, TESTS, Fingerprints, Look, short
-from automigrate_ext.backends.mysql.faults import code_of
+from automigrate_ext.backends.mysql.faults import NO_SUCH_TABLE, code_of
 from automigrate_ext.backends.mysql.server import server_of
-from automigrate_ext.backends.mysql.show import SHOW, TABLES_A_MESSAGE, many_statements
+from automigrate_ext.backends.mysql.show import results, show_statement
 
 NAMES = "SELECT table_name FROM information_schema.tables WHERE table_schema = DATABASE()"
-#: Source: https://mariadb.com/kb/en/mariadb-error-code-reference/
-NO_SUCH_TABLE = 1146
 SETTINGS = "SELECT {variables}"
 RECORD = """
 SELECT name, owner, SHA2(objects_owned, 256), CASE WHEN name IN ({notes}) THEN objects_owned END
@@ -46,16 +43,16 @@ class MySQLFingerprints(Fingerprints):
 
     def read_all(self, names: Collection[str], notes: Collection[str]) -> Look | None:
         """Return what is there now, where all the tables exist. Raises `DatabaseError`."""
-        quoted = [self.connection.ops.quote_name(name) for name in names]
-        results = self.results([self.settings(), self.record(notes), *(SHOW.format(table=name) for name in quoted)])
-        (settings,) = next(results)
-        recorded = next(results)
+        shown = (show_statement(self.connection, name) for name in names)
+        found = results(self.connection, [self.settings(), self.record(notes), *shown])
+        (settings,) = next(found)
+        recorded = next(found)
         owners = [
             f"{name} {owner} {digest}"
             for name, owner, digest, _ in recorded
             if owner or not name.startswith((FINGERPRINT, TESTS))
         ]
-        texts = {name: text for name, ((_, text, *_),) in zip(names, results, strict=True)}
+        texts = {name: text for name, ((_, text, *_),) in zip(names, found, strict=True)}
         if any(map(DOUBTFUL.search, texts.values())):
             return None
         return Look(
@@ -83,16 +80,6 @@ class MySQLFingerprints(Fingerprints):
     def record(self, notes: Collection[str]) -> str:
         """Return the query for the record. The names of notes are the package's own, without quotes in them."""
         return RECORD.format(notes=", ".join(f"'{name}'" for name in notes) or "NULL")
-
-    def results(self, statements: Sequence[str]) -> Iterator[list[tuple[Any, ...]]]:
-        """Yield the rows of each statement, of which as many as the driver takes are sent in one message."""
-        with many_statements(self.connection) as takes_many, self.connection.cursor() as cursor:
-            size = TABLES_A_MESSAGE if takes_many else 1
-            for start in range(0, len(statements), size):
-                cursor.execute(";".join(statements[start : start + size]))
-                yield list(cursor.fetchall())
-                while cursor.nextset():
-                    yield list(cursor.fetchall())
 
 
 def digest_of(text: str) -> str:

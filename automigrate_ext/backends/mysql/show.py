@@ -7,7 +7,6 @@ from contextlib import contextmanager
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.backends.utils import CursorWrapper
 
 SHOW = "SHOW CREATE TABLE {table}"
 
@@ -26,12 +25,24 @@ BASE_TABLES = ("BASE TABLE", VERSIONED)
 
 def show(connection: BaseDatabaseWrapper, names: Sequence[str]) -> Iterator[str]:
     """Yield the output of SHOW CREATE TABLE for each table."""
-    statements = [SHOW.format(table=connection.ops.quote_name(name)) for name in names]
+    for (row,) in results(connection, [show_statement(connection, name) for name in names]):
+        yield row[1]
+
+
+def show_statement(connection: BaseDatabaseWrapper, name: str) -> str:
+    """Return the statement that prints a table."""
+    return SHOW.format(table=connection.ops.quote_name(name))
+
+
+def results(connection: BaseDatabaseWrapper, statements: Sequence[str]) -> Iterator[list[tuple[Any, ...]]]:
+    """Yield the rows of each statement, of which as many as the driver takes are sent in one message."""
     with many_statements(connection) as takes_many, connection.cursor() as cursor:
         size = TABLES_A_MESSAGE if takes_many else 1
         for start in range(0, len(statements), size):
             cursor.execute(";".join(statements[start : start + size]))
-            yield from results(cursor)
+            yield list(cursor.fetchall())
+            while cursor.nextset():
+                yield list(cursor.fetchall())
 
 
 @contextmanager
@@ -54,12 +65,3 @@ def many_statements(connection: BaseDatabaseWrapper) -> Iterator[bool]:
         finally:
             if connection.connection is raw and connection.is_usable():
                 raw.set_server_option(MULTI_STATEMENTS_OFF)
-
-
-def results(cursor: CursorWrapper) -> Iterator[str]:
-    """Yield the second column of each result of a message."""
-    while True:
-        (row,) = cursor.fetchall()
-        yield row[1]
-        if not cursor.nextset():
-            return

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from benchmarks import cases
 from benchmarks.cases import Comparison
-from benchmarks.databases import Database, Sqlite, mariadb, mysql, postgresql
+from benchmarks.databases import Database, running
 from benchmarks.measure import CommandFailed
 from benchmarks.report import markdown, write_json
 
@@ -61,15 +61,7 @@ def main() -> int:
     failed = False
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmarks-")))
-        databases: dict[str, Database] = {}
-        if "sqlite" in options.database:
-            databases["sqlite"] = Sqlite(directory)
-        if "postgresql" in options.database:
-            databases["postgresql"] = stack.enter_context(postgresql())
-        if "mariadb" in options.database:
-            databases["mariadb"] = stack.enter_context(mariadb())
-        if "mysql" in options.database:
-            databases["mysql"] = stack.enter_context(mysql())
+        databases = stack.enter_context(running(options.database, directory))
         servers = [database.version() for database in databases.values()]
         for measure in chosen(options, databases, directory):
             try:

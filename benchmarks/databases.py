@@ -3,8 +3,8 @@
 import os
 import sqlite3
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Iterator
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import Protocol, TypeVar
 from urllib.parse import urlsplit, urlunsplit
@@ -214,6 +214,19 @@ def mysql() -> Iterator[Mariadb]:
     """Give the server that TEST_MYSQL_URL names, or else one as in the tests (TEST_MYSQL_ROOT), its files in memory."""
     with MysqlServer.url_of_one() as url:
         yield from _cleaned(Mysql(url))
+
+
+@contextmanager
+def running(names: Collection[str], directory: Path) -> Iterator[dict[str, Database]]:
+    """Give databases by their names; those of SQLite are files in the directory."""
+    servers: dict[str, Callable[[], AbstractContextManager[Database]]] = {
+        "sqlite": lambda: nullcontext(Sqlite(directory)),
+        "postgresql": postgresql,
+        "mariadb": mariadb,
+        "mysql": mysql,
+    }
+    with ExitStack() as stack:
+        yield {name: stack.enter_context(servers[name]()) for name in servers if name in names}
 
 
 def _cleaned(database: Server) -> Iterator[Server]:

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks.databases import Database, Sqlite, mariadb, mysql, postgresql
+from benchmarks.databases import Database, running
 from benchmarks.measure import Command, alternate
 from benchmarks.project import generate_models
 from benchmarks.report import facts, ratio, table
@@ -64,13 +64,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--database", nargs="+", choices=DATABASES, default=DATABASES[:3])
     parser.add_argument("--runs", type=int, default=15, help="how often each process is run; the least counts")
     options = parser.parse_args(arguments)
-    servers = {"postgresql": postgresql, "mariadb": mariadb, "mysql": mysql}
-    rows, versions, missed = [], [], False
+    rows, missed = [], False
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmarks-")))
-        for name in options.database:
-            database = Sqlite(directory) if name == "sqlite" else stack.enter_context(servers[name]())
-            versions.append(database.version())
+        databases = stack.enter_context(running(options.database, directory)).values()
+        versions = [database.version() for database in databases]
+        for database in databases:
             first_query, row = measure(database, directory, options.runs)
             rows.append(row)
             missed = missed or first_query > TARGET

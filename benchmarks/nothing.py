@@ -15,7 +15,7 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks.databases import Database, Sqlite, mariadb, mysql, postgresql
+from benchmarks.databases import Database, running
 from benchmarks.measure import Command, run_python
 from benchmarks.project import generate_models
 from benchmarks.report import facts, ratio, table
@@ -103,13 +103,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if options.in_process:
         print(json.dumps(in_process(options.rounds)))
         return 0
-    servers = {"postgresql": postgresql, "mariadb": mariadb, "mysql": mysql}
-    rows, versions, missed = [], [], False
+    rows, missed = [], False
     with ExitStack() as stack:
         directory = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmarks-")))
-        for name in options.database:
-            database = Sqlite(directory) if name == "sqlite" else stack.enter_context(servers[name]())
-            versions.append(database.version())
+        databases = stack.enter_context(running(options.database, directory)).values()
+        versions = [database.version() for database in databases]
+        for database in databases:
             reached, row = measure(database, directory, options.models, options.rounds)
             rows.append(row)
             missed = missed or not reached

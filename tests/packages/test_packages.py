@@ -3,16 +3,13 @@
 import importlib.util
 import json
 import os
-import subprocess
-import sys
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 
+from tests.packages.playing import play
 from tests.packages.projects import PROJECTS
 
-ROOT = Path(__file__).parent.parent.parent
 ALIASES = ("default", "fresh", "made")
 SETTINGS = """\
 SECRET_KEY = "tests"
@@ -62,21 +59,6 @@ def databases(request, tmp_path):
         yield entries
 
 
-def play(directory, half, models, code, unmigrated):
-    """Play one half of a case in a process of its own, and return what it prints."""
-    (directory / "shop" / "models.py").write_text(models)
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "tests.packages.play", half, code, json.dumps(unmigrated)],
-        cwd=directory,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=250,
-    )
-    assert done.returncode == 0, f"{half}:\n{done.stdout}\n{done.stderr}"
-    return done.stdout
-
-
 @pytest.mark.parametrize(("name", "database"), CASES)
 def test_package(name, database, databases, tmp_path):
     project = PROJECTS[name]
@@ -89,8 +71,9 @@ def test_package(name, database, databases, tmp_path):
     (directory / "urls.py").write_text("urlpatterns = []\n")
     settings = SETTINGS.format(apps=list(project.apps), databases=databases(database), more=project.settings)
     (directory / "project.py").write_text(settings)
-    play(directory, "before", project.before, project.rows, project.unmigrated)
-    printed = play(directory, "after", project.after, project.kept, project.unmigrated)
+    unmigrated = json.dumps(project.unmigrated)
+    play(directory, project.before, "play", "before", project.rows, unmigrated)
+    printed = play(directory, project.after, "play", "after", project.kept, unmigrated)
     found = json.loads(printed.splitlines()[-1])
     for alias in ("fresh", "default"):
         for table, expected in found["made"].items():

@@ -1,14 +1,11 @@
 """Packages that give each tenant a schema of its own: a run for one of them leaves public and the others alone."""
 
 import importlib.util
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parent.parent.parent
+from tests.packages.playing import play
+
 SETTINGS = """\
 SECRET_KEY = "tests"
 USE_TZ = True
@@ -75,20 +72,6 @@ class Domain(DomainModel):
 }
 
 
-def play(directory, half, models):
-    """Play one half in a process of its own."""
-    (directory / "shop" / "models.py").write_text(models)
-    done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "tests.packages.play_tenants", half],
-        cwd=directory,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=250,
-    )
-    assert done.returncode == 0, f"{half}:\n{done.stdout}\n{done.stderr}"
-
-
 @pytest.mark.parametrize("name", PROJECTS)
 @pytest.mark.parametrize("limit", ["", "TENANT_LIMIT_SET_CALLS = PGSCHEMAS_LIMIT_SET_CALLS = True\n"])
 def test_tenants(name, limit, postgresql, tmp_path):
@@ -105,5 +88,5 @@ def test_tenants(name, limit, postgresql, tmp_path):
     entry = {key: postgresql.settings_dict[key] for key in names}
     settings = SETTINGS.format(module=module, engine=engine, entry=entry)
     (directory / "project.py").write_text(settings + more + limit)
-    play(directory, "before", THING.format(length=20))
-    play(directory, "after", CHANGED)
+    play(directory, THING.format(length=20), "play_tenants", "before")
+    play(directory, CHANGED, "play_tenants", "after")

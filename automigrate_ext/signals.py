@@ -126,7 +126,8 @@ def existing_models(apps: Apps, backend: Backend) -> Apps:
     models = [model for model in models_of(apps) if model._meta.managed]
     routed = [model for model in models if router.allow_migrate_model(backend.connection.alias, model)]
     routed = [model for model in routed if not model._meta.proxy and not model._meta.swapped]
-    existing = backend.usable([model._meta.db_table for model in routed])
+    tables = [model._meta.db_table for model in routed]
+    existing = backend.session.steadily(lambda: backend.usable(tables))
     missing = {model for model in routed if model._meta.db_table not in existing}
     if not missing:
         return apps

@@ -107,7 +107,8 @@ class MySQLFaults(Faults):
         return code_of(error) == UNKNOWN_COLUMN
 
     def is_disturbed(self, error: Error) -> bool:
-        return code_of(error) in GONE
+        # Reading MySQL's dictionary takes locks, which may end in a deadlock with another session's change of a table.
+        return code_of(error) in GONE or code_of(error) == DEADLOCK
 
     def is_forbidden(self, error: Error) -> bool:
         return is_forbidden(error)

@@ -1,4 +1,4 @@
-"""Reads before a run has its lock: other sessions change tables meanwhile, and the server ends reads because of that."""
+"""Reads before a run has its lock: others change tables meanwhile, and the server ends reads because of that."""
 
 import re
 from itertools import count

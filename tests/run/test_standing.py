@@ -277,7 +277,6 @@ POSTGRESQL = {
         "CREATE FUNCTION one() RETURNS integer LANGUAGE sql AS 'SELECT 1'",
         "ALTER FUNCTION one() RENAME TO eins",
     ),
-    "schema renamed": ("CREATE SCHEMA other", "ALTER SCHEMA other RENAME TO another"),
     "collation of the cluster renamed": (
         "SELECT 1",
         """
@@ -307,6 +306,53 @@ def test_surroundings_on_postgresql(postgresql, name):
         assert is_known(case, state)
         case.execute(after)
         assert not is_known(case, state)
+        transaction.set_rollback(True, using=case.alias)
+
+
+ELSEWHERE = "CREATE SCHEMA other; CREATE TYPE other.mood AS ENUM ('a'); CREATE DOMAIN other.short AS varchar(3)"
+FUNCTION = "CREATE FUNCTION other.one() RETURNS integer LANGUAGE sql IMMUTABLE AS 'SELECT 1'"
+#: What a table uses from a schema that is not on the search path, and what changes there.
+USED = {
+    "type": ("ALTER TABLE shop_item ADD mood other.mood", "ALTER TYPE other.mood RENAME TO humour"),
+    "type in a new schema": ("ALTER TABLE shop_item ADD mood other.mood", "ALTER SCHEMA other RENAME TO another"),
+    "domain": ("ALTER TABLE shop_item ADD short other.short", "ALTER DOMAIN other.short RENAME TO shorter"),
+    "domain of a domain": (
+        "CREATE DOMAIN other.shorter AS other.short; ALTER TABLE shop_item ADD short other.shorter",
+        "ALTER DOMAIN other.short RENAME TO brief",
+    ),
+    "array": ("ALTER TABLE shop_item ADD mood other.mood[]", "ALTER TYPE other.mood RENAME TO humour"),
+    "default": ("ALTER TABLE shop_item ADD one int DEFAULT other.one()", "ALTER FUNCTION other.one() RENAME TO eins"),
+    "check": ("ALTER TABLE shop_item ADD CHECK (other.one() = 1)", "ALTER FUNCTION other.one() RENAME TO eins"),
+    "index": ("CREATE INDEX ON shop_item ((other.one()))", "ALTER FUNCTION other.one() RENAME TO eins"),
+}
+
+
+@pytest.mark.parametrize("name", USED)
+def test_what_a_table_uses_from_a_schema_outside_the_path(postgresql, name):
+    case = Case(postgresql, "autoupdate")
+    use, change = USED[name]
+    state = two()
+    case.build(state)
+    with transaction.atomic(using=case.alias):
+        case.execute(ELSEWHERE, FUNCTION, use)
+        autoupdate(using=case.alias, apps=state.apps)
+        assert is_known(case, state)
+        case.execute(change)
+        assert not is_known(case, state)
+        transaction.set_rollback(True, using=case.alias)
+
+
+def test_what_no_table_uses_outside_the_path(postgresql):
+    """What happens in the schema of another tenant is of no concern."""
+    case = Case(postgresql, "autoupdate")
+    state = two()
+    case.build(state)
+    with transaction.atomic(using=case.alias):
+        case.execute(ELSEWHERE, FUNCTION, "CREATE TABLE other.own (mood other.mood, one int DEFAULT other.one())")
+        assert is_known(case, state)
+        case.execute("ALTER TYPE other.mood RENAME TO humour", "ALTER FUNCTION other.one() RENAME TO eins")
+        case.execute("ALTER SCHEMA other RENAME TO another", "CREATE SCHEMA more")
+        assert is_known(case, state)
         transaction.set_rollback(True, using=case.alias)
 
 

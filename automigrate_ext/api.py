@@ -12,19 +12,16 @@ from django.apps import apps as global_apps
 from django.apps.registry import Apps
 from django.db import DEFAULT_DB_ALIAS, connections
 
-from automigrate_ext.backends import backend_for
 from automigrate_ext.declared.selection import Models, Selection, select, select_each
 from automigrate_ext.exceptions import UnusablePlan
+from automigrate_ext.run.one import is_one_actual, new_update, rebuild_one, rows_of, update_one
 from automigrate_ext.run.options import COUNT_TIMEOUT, Ask, Options
 from automigrate_ext.run.several import on_each
-from automigrate_ext.run.standing import Standing
 
 if TYPE_CHECKING:
-    from automigrate_ext.backends.base import Backend
     from automigrate_ext.plan.plan import Plan, Plans
     from automigrate_ext.plan.progress import Watch
     from automigrate_ext.plan.saved import SavedPlan
-    from automigrate_ext.run.update import Update
 
 Aliases = list[str] | tuple[str, ...]
 
@@ -296,22 +293,6 @@ def is_actual(
     return all(on_each(select_all(models, using, apps), decide).values())
 
 
-def is_one_actual(selection: Selection, *, fingerprint: bool = True) -> bool:
-    """Return whether the tables of one database match the models."""
-    return not differences(selection, fingerprint=fingerprint)
-
-
-def differences(selection: Selection, *, fingerprint: bool = True) -> list[str]:
-    """Return what `autoupdate` would have to do in one database, in words; reads rows only where they decide."""
-    options = Options(fingerprint=fingerprint)
-    standing = Standing(selection, options)
-    if standing.find():
-        return []
-    update = new_update(selection, options, standing=standing)
-    with update.backend.session.guarded():
-        return update.left_to_do()
-
-
 @overload
 def automigrate(models: Models | Selection = ..., *, using: str = ..., **options: Unpack[RebuildOptions]) -> Plan: ...
 
@@ -374,60 +355,11 @@ def select_all(models: Models | Selection, aliases: Iterable[str], apps: Apps | 
     return select_each(dict.fromkeys(aliases, labels), apps or global_apps)
 
 
-def new_update(
-    selection: Selection, options: Options, saved: SavedPlan | None = None, standing: Standing | None = None
-) -> Update:
-    """Return a run of `autoupdate` on one database, of which nothing has been done yet."""
-    # All that compares, judges and compiles comes along, and whoever imports this module need not use it.
-    from automigrate_ext.run.update import Update
-
-    return Update(selection, options, saved, standing)
-
-
-def update_one(selection: Selection, options: Options, *, dry_run: bool) -> Plan:
-    """Run `autoupdate` on one database; return its plan."""
-    standing = Standing(selection, options)
-    seal = standing.find()
-    # The values that keep something are counted in a plan.
-    if seal and not (dry_run and seal.kept):
-        # Plans of several kinds come along.
-        from automigrate_ext.run.unchanged import unchanged
-
-        return unchanged(standing, seal, lambda: new_update(selection, options).current().tables)
-    update = new_update(selection, options, standing=standing)
-    with update.backend.session.guarded():
-        return update.plan() if dry_run else update.run()
-
-
-def rebuild_one(selection: Selection, options: Options, *, dry_run: bool) -> Plan:
-    """Run `automigrate` on one database; return its plan."""
-    # As in `new_update`.
-    from automigrate_ext.run.rebuild import Rebuild
-
-    rebuild = Rebuild(selection, options)
-    with rebuild.backend.session.guarded():
-        return rebuild.plan() if dry_run else rebuild.run()
-
-
 def rows_at_stake(
     models: Models | Selection = None, *, using: str = DEFAULT_DB_ALIAS, apps: Apps | None = None
 ) -> dict[str, int]:
     """Return how many rows `automigrate` would destroy, by table; tables without rows are left out."""
-    selection = select(models, using, apps or global_apps)
-    backend = backend_for(using)
-    names = [model._meta.db_table for model in selection.models]
-    with backend.session.guarded():
-        counts = backend.session.steadily(lambda: count_rows(backend, names))
-    return {name: rows for name, rows in counts.items() if rows}
-
-
-def count_rows(backend: Backend, names: Iterable[str]) -> dict[str, int]:
-    """Return how many rows the existing ones of the tables have."""
-    names = list(names)
-    with backend.session.snapshot():
-        apart = backend.set_apart(names)
-        there = backend.introspect([name for name in names if name not in apart]).tables
-        return {name: backend.rows.count_rows(name) for name in names if name in there}
+    return rows_of(select(models, using, apps or global_apps))
 
 
 # For async code

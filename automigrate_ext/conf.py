@@ -19,10 +19,11 @@ EXTENSIONS, BEFORE, AFTER = "EXTENSIONS", "BEFORE", "AFTER"
 #: The keys of lists: one for the default database, or one for each alias.
 LISTS = (EXTENSIONS, BEFORE, AFTER)
 ON_START = "ON_START"
+TARGETS = "TARGETS"
 TENANT_SCHEMAS = "TENANT_SCHEMAS"
 WAIT_FOR_DB = "WAIT_FOR_DB"
 FINGERPRINT = "FINGERPRINT"
-KEYS = (RENAMES, *LISTS, ON_START, TENANT_SCHEMAS, WAIT_FOR_DB, FINGERPRINT)
+KEYS = (RENAMES, *LISTS, ON_START, TARGETS, TENANT_SCHEMAS, WAIT_FOR_DB, FINGERPRINT)
 
 #: The verbs for the start of a server, and the ways to go on if they fail.
 VERBS = ("autoupdate", "automigrate")

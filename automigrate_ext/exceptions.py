@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from automigrate_ext.fleet.report import FleetReport
     from automigrate_ext.plan.plan import Plan, Plans
 
 
@@ -23,6 +24,10 @@ class AutomigrateError(Exception):
 
 class UnknownModels(AutomigrateError, LookupError):
     """Labels that name no model of the database, or more than one. Nothing was touched."""
+
+
+class UnknownTargets(AutomigrateError, LookupError):
+    """Targets that the project does not have, or cannot have. Nothing was touched."""
 
 
 class ShadowedTable(AutomigrateError):
@@ -94,3 +99,15 @@ class DatabasesFailed(AutomigrateError):
         super().__init__("\n".join(f"Database {alias!r}: {error}" for alias, error in errors.items()))
         self.errors = errors
         self.plans = plans
+
+
+class TargetsFailed(AutomigrateError):
+    """Some of many targets failed or were refused; the work on the others was done, as far as `report` shows.
+
+    `report` is the `FleetReport` of the run.
+    """
+
+    def __init__(self, report: FleetReport) -> None:
+        reasons = (f"{', '.join(names)}: {reason}" for reason, names in report.reasons().items())
+        super().__init__("\n".join(reasons))
+        self.report = report

@@ -21,11 +21,12 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.utils import Error
 
 from automigrate_ext import conf
-from automigrate_ext.api import is_one_actual, on, rebuild_one, rows_at_stake, update_one
+from automigrate_ext.api import on, rows_at_stake
 from automigrate_ext.conf import OnStart
 from automigrate_ext.declared.selection import Selection
 from automigrate_ext.exceptions import AutomigrateError
 from automigrate_ext.process import in_event_loop, is_migrating, is_testing
+from automigrate_ext.run.one import is_one_actual, rebuild_one, update_one
 from automigrate_ext.run.options import Options
 from automigrate_ext.waiting import await_database
 from automigrate_ext.words import plural

@@ -16,8 +16,8 @@ from django.db.utils import OperationalError
 from django.test import override_settings
 
 from automigrate_ext import autoupdate, conf, is_actual, startup
-from automigrate_ext.api import rebuild_one
 from automigrate_ext.declared.selection import select
+from automigrate_ext.run.one import rebuild_one
 from automigrate_ext.run.options import Options
 from automigrate_ext.waiting import await_database
 from tests.conftest import url_of

@@ -51,6 +51,9 @@ class RunSession:
         self.connection = backend.connection
         self.faults = backend.faults
         self.patience = Patience()
+        #: The schema in which the run stays, so that it need not keep others out of the rest of the database; "" for a
+        #: run of the whole database.
+        self.place = ""
 
     # Connecting and statements
 

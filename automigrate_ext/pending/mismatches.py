@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from django.db import connections
 from django.db.utils import Error
 
-from automigrate_ext.api import carry_out, is_one_actual, make_plan, select_all
+from automigrate_ext.api import carry_out, make_plan, select_all
 from automigrate_ext.declared.selection import Selection
 from automigrate_ext.exceptions import AutomigrateError, UnsupportedDatabase, UnusablePlan
+from automigrate_ext.run.one import is_one_actual
 from automigrate_ext.run.options import Options
 from automigrate_ext.run.several import set_aside, why_left_alone
 

@@ -66,6 +66,7 @@ class Run(ABC):
         self.sight: Look | None = None
         self.backend: Backend = backend_for(selection.alias)
         self.backend.session.patience = options.patience
+        self.backend.session.place = options.place
         #: The tables of all models of the registry: nobody else's, whatever the run is of.
         self.claimed = basis.claimed_tables(selection.apps)
         self.backend.known_names = frozenset(filter(self.backend.has_other_names, self.claimed))
@@ -137,6 +138,9 @@ class Run(ABC):
         not get them here.
         """
         due = self.due_prerequisites() if made is None else made
+        if due.extensions:
+            # They are the whole database's, wherever the run stays.
+            self.backend.session.place = ""
         if made is not None or not due or not self.backend.undoes_ddl:
             yield due
             return

@@ -53,6 +53,7 @@ class Options:
     looks_at_migrations: bool = True
     fingerprint: bool = True
     seals: bool = True
+    place: str = ""
 
     def __post_init__(self) -> None:
         for name in ("count_timeout", "lock_wait", "lock_timeout"):

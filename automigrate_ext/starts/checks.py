@@ -88,7 +88,7 @@ def check_database(alias: str, labels: Sequence[str] | None) -> Iterator[CheckMe
 def differences_in(alias: str, labels: Sequence[str] | None) -> list[str]:
     """Return what differs in a database, in words; nothing where `--all-databases` would leave it alone."""
     # As in `check_databases`.
-    from automigrate_ext.api import differences
+    from automigrate_ext.run.one import differences
     from automigrate_ext.run.several import why_left_alone
 
     selection = select(labels, alias, global_apps)

@@ -16,11 +16,11 @@ from django.db import connections
 from django.db.migrations.state import StateApps
 from django.db.models import Model
 
-from automigrate_ext.api import is_one_actual, update_one
 from automigrate_ext.backends import backend_for
 from automigrate_ext.declared.selection import is_attached, select
 from automigrate_ext.exceptions import LockNotAvailable
 from automigrate_ext.process import in_event_loop, is_migrating, is_run_under_way, run_under_way, up_to_date
+from automigrate_ext.run.one import is_one_actual, update_one
 from automigrate_ext.run.options import Options
 from automigrate_ext.waiting import seconds
 

@@ -17,8 +17,8 @@ from automigrate_ext.backends.postgresql.names import identifier
 RECORD = "automigrate_ext_owned"
 
 # A place is a schema together with the search path that begins with it. `own` is its number, `path` those of the whole
-# path as current_schemas(true) has it: with the server's own schema, which is first unless the path has it elsewhere, and
-# without those that do not exist or that the role may not use. Tables of the session are nobody's models'.
+# path as current_schemas(true) has it: with the server's own schema, first unless the path has it elsewhere, and
+# without those that do not exist or that the role may not use. Tables of the session are nobody's.
 OWN_PLACE = """
 SELECT '', (SELECT oid FROM pg_namespace WHERE nspname = current_schema()),
        ARRAY(SELECT n.oid FROM unnest(current_schemas(true)) WITH ORDINALITY AS step (name, number)

@@ -15,9 +15,11 @@ FROM pg_locks l LEFT JOIN pg_stat_activity a ON a.pid = l.pid
 WHERE l.granted AND l.pid IS DISTINCT FROM pg_backend_pid()
   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
-# A key of 64 bits is shown in two halves. Source: PostgreSQL's documentation of pg_locks.
+# Sessions that hold one of these advisory locks, but not in this mode, which is no obstacle. A key of 64 bits is shown
+# in two halves. Source: PostgreSQL's documentation of pg_locks.
 RUNS = f"""{SESSION}
-  AND l.locktype = 'advisory' AND l.objsubid = 1 AND (l.classid::bigint << 32) + l.objid::bigint = %s
+  AND l.locktype = 'advisory' AND l.objsubid = 1 AND l.mode <> %s
+  AND (l.classid::bigint << 32) + l.objid::bigint = ANY(%s::bigint[])
 ORDER BY 1
 """
 HOLDERS = f"""{SESSION}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -25,8 +26,10 @@ from automigrate_ext.exceptions import LockNotAvailable
 from automigrate_ext.waiting import REPORT_AFTER, describe_sessions, seconds
 from automigrate_ext.waiting import Session as OtherSession
 
-# The lock is released with the transaction, a killed client's too, and requires no session of its own.
+# The lock is released with the transaction, a killed client's too, and requires no session of its own. A run that stays
+# in one schema shares the lock of the database with others that do, and has one of its own for the schema.
 TRY_RUN = "SELECT pg_try_advisory_xact_lock(%s)"
+TRY_PLACE = "SELECT pg_try_advisory_xact_lock_shared(%s) AND pg_try_advisory_xact_lock(%s)"
 #: Any fixed number, as long as no other program in the database uses the same.
 RUN_KEY = 6_171_309_204_113
 #: Seconds for which the first attempts at the tables' locks queue; the later ones as long as the server needs to
@@ -117,7 +120,7 @@ class PostgreSQLSession(RunSession):
         """
         with ExitStack() as attempt:
             attempt.enter_context(transaction.atomic(using=self.connection.alias))
-            if try_run(self.connection):
+            if try_run(self.connection, self.place):
                 held.push(attempt.pop_all())
                 return True
         self.forbid_waiting_for_oneself()
@@ -135,7 +138,7 @@ class PostgreSQLSession(RunSession):
                 )
 
     def holders(self) -> tuple[OtherSession, ...]:
-        return sessions(self.connection, RUNS, RUN_KEY)
+        return sessions(self.connection, RUNS, "ShareLock" if self.place else "", keys_of(self.place))
 
     @contextmanager
     def snapshot(self) -> Iterator[None]:
@@ -260,11 +263,22 @@ def version_of(connection: BaseDatabaseWrapper) -> str:
     return VERSIONS[connection]
 
 
-def try_run(connection: BaseDatabaseWrapper) -> bool:
-    """Take the lock that keeps a second run out until the transaction ends, if it can be had at once."""
+def try_run(connection: BaseDatabaseWrapper, place: str) -> bool:
+    """Take the lock that keeps a second run out until the transaction ends, if it can be had at once.
+
+    With a place, only runs in the same schema and those of the whole database are kept out.
+    """
     with connection.cursor() as cursor:
-        cursor.execute(TRY_RUN, [RUN_KEY])
+        cursor.execute(TRY_PLACE if place else TRY_RUN, keys_of(place))
         return bool(cursor.fetchone()[0])
+
+
+def keys_of(place: str) -> list[int]:
+    """Return the keys of a run's advisory locks: that of the database, and that of the schema in which it stays."""
+    if not place:
+        return [RUN_KEY]
+    digest = hashlib.sha256(f"{RUN_KEY} {place}".encode()).digest()
+    return [RUN_KEY, int.from_bytes(digest[:8], signed=True)]
 
 
 def try_tables(connection: BaseDatabaseWrapper, tables: Sequence[str], mode: str, seconds: float) -> bool:

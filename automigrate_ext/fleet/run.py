@@ -1,0 +1,191 @@
+"""One run over many targets: look, group by shape, do the first of each shape, then the others."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from dataclasses import replace as evolve
+from itertools import groupby
+
+from automigrate_ext.backends.fingerprint import short
+from automigrate_ext.fleet.looks import Seen, chunks, family_key
+from automigrate_ext.fleet.recipe import Recipe
+from automigrate_ext.fleet.report import FleetReport, Outcome, Shape, Status
+from automigrate_ext.fleet.targets import Target
+from automigrate_ext.fleet.work import Result, Worker
+from automigrate_ext.plan.plan import Plan, Verdict
+from automigrate_ext.schema.changes import AddColumn, AddIndex, CreateExtension, CreateTable, DropConstraint, DropIndex
+
+#: How many targets of one shape are worked on before they are looked at again.
+TARGETS_A_BATCH = 50
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetProgress:
+    """How far a run over many targets has come: `total` is how many there are, `failed` how many of the `done`."""
+
+    done: int
+    failed: int
+    total: int
+
+
+Watch = Callable[[FleetProgress], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batch:
+    """Targets of one shape, and what to repeat in them, None where each is run by itself."""
+
+    targets: tuple[Target, ...]
+    shape: str
+    recipe: Recipe | None = None
+    creates: bool = False
+
+
+#: Does batches and yields what became of each of their targets, in any order.
+Do = Callable[[Iterable[Batch]], Iterator[Result]]
+
+
+@dataclass(slots=True, kw_only=True)
+class FleetRun:
+    """One run over many targets.
+
+    `first` is how many of them have to be well before the others are begun, 0 for no such stage; `max_failures` is the
+    number of failures at which no further target is begun, None for no limit. `do` works on batches, by default in this
+    process.
+    """
+
+    targets: Sequence[Target]
+    worker: Worker
+    first: int = 0
+    max_failures: int | None = None
+    check: bool = False
+    watch: Watch | None = None
+    do: Do | None = None
+    report: FleetReport = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.report = FleetReport(self.worker.command)
+
+    def run(self) -> FleetReport:
+        """Do the work on all targets, and return what became of them; Ctrl-C leaves the rest as not begun."""
+        try:
+            for stage in self.stages():
+                self.run_stage(stage)
+        finally:
+            for target in self.targets:
+                if target.name not in self.report.outcomes:
+                    self.report.add(Outcome(target=target.name, status=Status.NOT_BEGUN))
+        return self.report
+
+    def stages(self) -> Iterator[Sequence[Target]]:
+        """Yield the targets that are begun once those before them are done: the first ones, then group by group."""
+        if self.first:
+            yield self.targets[: self.first]
+            if self.report.failed:
+                return
+        order = {group: number for number, group in enumerate(dict.fromkeys(target.group for target in self.targets))}
+        rest = sorted(self.targets[self.first :], key=lambda target: order[target.group])
+        for _, group in groupby(rest, lambda target: target.group):
+            if self.is_enough():
+                return
+            yield list(group)
+
+    def is_enough(self) -> bool:
+        """Return whether so many targets have failed that no further one is begun."""
+        return self.max_failures is not None and len(self.report.failed) >= self.max_failures
+
+    # A stage
+
+    def run_stage(self, targets: Sequence[Target]) -> None:
+        """Do the work on the targets of one stage."""
+        batches: list[Batch] = []
+        for shape, alike in self.by_shape(targets).items():
+            if self.is_enough():
+                return
+            batches += self.lead(shape, alike)
+        for result in (self.do or self.do_here)(self.while_well(batches)):
+            self.add(result)
+
+    def while_well(self, batches: Iterable[Batch]) -> Iterator[Batch]:
+        """Yield the batches until too many targets have failed."""
+        for batch in batches:
+            if self.is_enough():
+                return
+            yield batch
+
+    def do_here(self, batches: Iterable[Batch]) -> Iterator[Result]:
+        """Do batches in this process."""
+        for batch in batches:
+            for result in self.worker.batch(batch.targets, batch.shape, batch.recipe, creates=batch.creates):
+                yield result
+                if self.is_enough():
+                    return
+
+    def by_shape(self, targets: Sequence[Target]) -> dict[str, list[Target]]:
+        """Look at the targets, settle those with nothing to do, and return the others by their shape."""
+        alike: dict[str, list[Target]] = {}
+        for seen in self.worker.looks.see(targets):
+            outcome = self.settled(seen)
+            if outcome is None:
+                shape = shape_of(seen)
+                alike.setdefault(shape, []).append(seen.target)
+                self.report.shapes.setdefault(shape, Shape(digest=shape)).targets.append(seen.target.name)
+            else:
+                self.add(Result(outcome=outcome))
+        return alike
+
+    def settled(self, seen: Seen) -> Outcome | None:
+        """Return what became of a target with which nothing is done; None where something is."""
+        name = seen.target.name
+        if seen.error is not None:
+            return Outcome(target=name, status=Status.FAILED, reason=" ".join(str(seen.error).split()))
+        if seen.is_absent and not (self.worker.creates and not self.worker.dry_run):
+            return Outcome(target=name, status=Status.ABSENT)
+        if seen.seal is not None and self.worker.command == "autoupdate":
+            return Outcome(target=name, status=Status.MATCHES, kept=len(seen.seal.kept))
+        return None
+
+    def lead(self, shape: str, targets: Sequence[Target]) -> Iterator[Batch]:
+        """Do the first target of a shape, and yield what is to be done with the others."""
+        first, *others = targets
+        creates = shape.startswith(ABSENT)
+        result = self.worker.alone(first, shape, creates=creates)
+        self.report.shapes[shape].plan = result.plan
+        self.add(result)
+        if self.worker.dry_run and result.plan is not None and not depends_on_rows(result.plan):
+            for target in others:
+                self.add(Result(outcome=evolve(result.outcome, target=target.name)))
+            return
+        for chunk in chunks(others, TARGETS_A_BATCH):
+            yield Batch(targets=tuple(chunk), shape=shape, recipe=result.recipe, creates=creates)
+
+    def add(self, result: Result) -> None:
+        """Add what became of a target, and show how far the run has come."""
+        self.report.add(result.outcome)
+        if self.watch is not None:
+            done = len(self.report.outcomes)
+            self.watch(FleetProgress(done=done, failed=len(self.report.failed), total=len(self.targets)))
+
+
+#: What the shapes of targets begin with that are not there yet.
+ABSENT = "absent "
+
+
+def shape_of(seen: Seen) -> str:
+    """Return the shape of a target; targets of which nothing is known have one each."""
+    if seen.is_absent:
+        return f"{ABSENT}{short([repr(family_key(seen.target))])}"
+    return seen.shape or f"unknown {seen.target.name}"
+
+
+def depends_on_rows(plan: Plan) -> bool:
+    """Return whether another target with the same tables may have another verdict, because of its rows."""
+    return not all(
+        judgement.verdict is Verdict.APPLY
+        and not judgement.hazards
+        and isinstance(judgement.change, (AddColumn, AddIndex, CreateExtension, CreateTable, DropConstraint, DropIndex))
+        and not (isinstance(judgement.change, AddIndex) and judgement.change.new.unique)
+        and not (isinstance(judgement.change, AddColumn) and not judgement.change.new.null)
+        for judgement in plan.judgements
+    )

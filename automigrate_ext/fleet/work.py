@@ -1,0 +1,221 @@
+"""The work on targets: each by a run of its own, or by the recipe that the first of its shape left."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from dataclasses import replace as evolve
+from typing import Any
+
+from django.db import connections, transaction
+from django.db.utils import DatabaseError, Error
+
+from automigrate_ext import signals
+from automigrate_ext.backends import backend_for
+from automigrate_ext.backends.base import Backend
+from automigrate_ext.exceptions import AutomigrateError, LockNotAvailable, Refused
+from automigrate_ext.fleet.looks import Family, Looks, family_key
+from automigrate_ext.fleet.places import at
+from automigrate_ext.fleet.recipe import LeadUpdate, Recipe
+from automigrate_ext.fleet.report import Outcome, Status
+from automigrate_ext.fleet.targets import Target
+from automigrate_ext.plan.plan import Plan
+from automigrate_ext.plan.text import why_refused
+from automigrate_ext.run.one import rebuild_one, rows_of
+from automigrate_ext.run.options import Options
+from automigrate_ext.run.record import Record
+from automigrate_ext.run.record_table import TABLE as RECORD_TABLE
+from automigrate_ext.run.record_table import RecordTable
+from automigrate_ext.run.standing import Standing
+
+logger = logging.getLogger("automigrate_ext")
+
+#: Seconds for which a statement of a recipe waits for a lock on a table. The target's own run, which follows where that
+#: is not enough, queues for short times only, and reports who is in the way.
+QUICKLY = 0.2
+CREATE_SCHEMA = "CREATE SCHEMA {name}"
+#: The arguments of the signals that nobody is to be told more about.
+QUIET: Mapping[str, Any] = {"verbosity": 0, "interactive": False, "stdout": None}
+SEAL = """
+INSERT INTO {record} (name, owner, objects_owned) VALUES (%s, '', %s)
+ON CONFLICT (name) DO UPDATE SET objects_owned = excluded.objects_owned
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Result:
+    """What became of a target, with the plan of its run and, of the first of a shape, what others can repeat."""
+
+    outcome: Outcome
+    plan: Plan | None = None
+    recipe: Recipe | None = None
+
+
+@dataclass(slots=True, kw_only=True)
+class Worker:
+    """Works on targets with these options; `command` is the verb, `creates` whether missing schemas are made."""
+
+    looks: Looks
+    options: Options
+    command: str = "autoupdate"
+    dry_run: bool = False
+    creates: bool = False
+
+    # Each by itself
+
+    def alone(self, target: Target, shape: str = "", *, creates: bool = False) -> Result:
+        """Do the verb in one target, by a run of its own; an error becomes its outcome."""
+        try:
+            plan, recipe = self.run(target, creates=creates)
+        except Refused as refused:
+            outcome = Outcome(target=target.name, status=Status.REFUSED, shape=shape, reason=str(refused))
+            return self.logged(Result(outcome=outcome, plan=refused.plan))
+        except (AutomigrateError, Error) as error:
+            reason = " ".join(str(error).split())
+            failed = Outcome(target=target.name, status=Status.FAILED, shape=shape, reason=reason)
+            return self.logged(Result(outcome=failed, plan=getattr(error, "plan", None)))
+        status = self.status_of(plan)
+        outcome = Outcome(
+            target=target.name,
+            status=status,
+            shape=shape,
+            reason=why_refused(plan) if status is Status.REFUSED else "",
+            changes=len(plan.changes),
+            kept=len(plan.withheld),
+        )
+        return self.logged(Result(outcome=outcome, plan=plan, recipe=recipe))
+
+    def status_of(self, plan: Plan) -> Status:
+        """Return what became of a target with this plan."""
+        if plan.refused:
+            return Status.REFUSED
+        if not plan:
+            return Status.MATCHES
+        return Status.DIFFERS if self.dry_run else Status.CHANGED
+
+    def logged(self, result: Result) -> Result:
+        """Log what became of a target; return it."""
+        outcome = result.outcome
+        if outcome.reason:
+            logger.warning("Target %s %s: %s", outcome.target, outcome.status, outcome.reason)
+        else:
+            logger.info("Target %s %s, %d changes", outcome.target, outcome.status, outcome.changes)
+        return result
+
+    def run(self, target: Target, *, creates: bool) -> tuple[Plan, Recipe | None]:
+        """Do the verb in a target; return the plan, and what its run did where others can repeat that."""
+        with self.created(target, creates=creates), at(target):
+            family = self.family_in(target)
+            options = evolve(self.options, place=target.schema or "")
+            if self.command == "automigrate":
+                return rebuild_one(family.selection, options, dry_run=self.dry_run), None
+            standing = Standing(family.selection, options)
+            standing.models = family.standing.models
+            update = LeadUpdate(family.selection, options, standing=standing)
+            with update.backend.session.guarded():
+                if self.dry_run:
+                    return update.plan(), None
+                before = record_rows(update)
+                plan = update.run()
+                recipe = update.recipe(before, record_rows(update)) if target.schema is not None else None
+            return plan, recipe
+
+    @contextmanager
+    def created(self, target: Target, *, creates: bool) -> Iterator[None]:
+        """Make the schema of a target in the transaction of the block, if that is asked for."""
+        if not creates or target.schema is None:
+            yield
+            return
+        connection = connections[target.alias]
+        with transaction.atomic(using=target.alias):
+            with connection.cursor() as cursor:
+                cursor.execute(CREATE_SCHEMA.format(name=quoted(target.schema)))
+            yield
+
+    def family_in(self, target: Target) -> Family:
+        """Return the family of a target in which the connection works."""
+        key = family_key(target)
+        if target.schema is None:
+            return self.looks.new_family(target, key)
+        return self.looks.family(target, key)
+
+    def rows_at_stake(self, target: Target) -> dict[str, int]:
+        """Return how many rows `automigrate` would destroy in a target, by table."""
+        with at(target):
+            return rows_of(self.family_in(target).selection)
+
+    # By a recipe
+
+    def batch(self, targets: Sequence[Target], shape: str, recipe: Recipe | None, *, creates: bool) -> Iterator[Result]:
+        """Do the verb in targets of one shape, by the recipe where there is one, and yield what became of each."""
+        done: list[Target] = []
+        rest: list[Target] = []
+        for target in targets:
+            is_done = recipe is not None and self.repeat(target, recipe, creates=creates)
+            (done if is_done else rest).append(target)
+        proven = self.proven(done, recipe) if recipe and done else frozenset()
+        for target in done:
+            if target.name in proven and recipe is not None:
+                status = Status.CHANGED if recipe.statements else Status.MATCHES
+                outcome = Outcome(target=target.name, status=status, shape=shape, changes=recipe.changes)
+                yield self.logged(Result(outcome=outcome))
+            else:
+                yield self.alone(target, shape)
+        for target in rest:
+            yield self.alone(target, shape, creates=creates)
+
+    def repeat(self, target: Target, recipe: Recipe, *, creates: bool) -> bool:
+        """Do in a target what was done in the first of its shape, in one transaction; return whether that succeeded.
+
+        Where it does not, nothing has been changed, and the target's own run finds out why.
+        """
+        with suppress(DatabaseError, LockNotAvailable):
+            with self.created(target, creates=creates), at(target):
+                backend = backend_for(target.alias)
+                backend.session.patience = evolve(self.options.patience, lock_wait=0, lock_timeout=QUICKLY)
+                backend.session.place = target.schema or ""
+                with backend.exclusive():
+                    self.carry_out(backend, self.family_in(target), recipe)
+            return True
+        return False
+
+    def carry_out(self, backend: Backend, family: Family, recipe: Recipe) -> None:
+        """Do what a recipe has in the target in which the connection works, under the lock of a run."""
+        if recipe.sends:
+            signals.send_pre_migrate(backend, family.selection.apps, **QUIET)
+        if recipe.statements:
+            backend.session.execute(";\n".join(recipe.statements))
+        record = Record(backend)
+        if recipe.rows:
+            if not record.exists():
+                record.create()
+            RecordTable(record.alias).upsert(recipe.rows)
+        if recipe.gone:
+            RecordTable(record.alias).delete(recipe.gone)
+        if recipe.sends:
+            signals.send_post_migrate(backend, family.selection.apps, **QUIET)
+
+    def proven(self, targets: Sequence[Target], recipe: Recipe) -> frozenset[str]:
+        """Return the names of the targets that are now what the first of their shape is, and seal these."""
+        family = self.looks.family(targets[0], family_key(targets[0]))
+        looks = self.looks.look_at([target.schema or "" for target in targets], family)
+        proven = [target for target in targets if (look := looks.get(target.schema or "")) and recipe.reaches(look)]
+        alias = targets[0].alias
+        quote = connections[alias].ops.quote_name
+        with suppress(DatabaseError), transaction.atomic(using=alias), connections[alias].cursor() as cursor:
+            for target in proven:
+                record = f"{quoted(target.schema or '')}.{quote(RECORD_TABLE)}"
+                cursor.execute(SEAL.format(record=record), [recipe.note, recipe.seal])
+        return frozenset(target.name for target in proven)
+
+
+def quoted(name: str) -> str:
+    """Return the name of a schema as it is written in SQL."""
+    return '"{}"'.format(name.replace('"', '""'))
+
+
+def record_rows(update: LeadUpdate) -> dict[str, tuple[str, str]]:
+    """Return the rows of the record of the target in which a run works."""
+    return dict(update.record.load())

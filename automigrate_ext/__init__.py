@@ -29,10 +29,14 @@ if TYPE_CHECKING:
         Refused,
         ScratchFailed,
         ShadowedTable,
+        TargetsFailed,
         UnknownModels,
+        UnknownTargets,
         UnsupportedDatabase,
         UnusablePlan,
     )
+    from automigrate_ext.fleet.report import FleetProgress, FleetReport, Outcome
+    from automigrate_ext.fleet.targets import Target
     from automigrate_ext.plan.cost import Remark
     from automigrate_ext.plan.plan import (
         CodedMigration,
@@ -57,6 +61,8 @@ __all__ = [
     "CodedMigration",
     "DatabasesFailed",
     "ExecutionFailed",
+    "FleetProgress",
+    "FleetReport",
     "Hazard",
     "HookStep",
     "Interrupted",
@@ -64,6 +70,7 @@ __all__ = [
     "LikelyRename",
     "LockNotAvailable",
     "NotConverged",
+    "Outcome",
     "Plan",
     "Plans",
     "Refused",
@@ -72,7 +79,10 @@ __all__ = [
     "RunProgress",
     "ScratchFailed",
     "ShadowedTable",
+    "Target",
+    "TargetsFailed",
     "UnknownModels",
+    "UnknownTargets",
     "UnsupportedDatabase",
     "UnusablePlan",
     "Verdict",
@@ -92,7 +102,15 @@ __all__ = [
 
 if not TYPE_CHECKING:
     #: The modules that define the public classes, in the order of search, and the one that defines the functions.
-    CLASSES = ("exceptions", "plan.plan", "plan.progress", "plan.cost", "run.options")
+    CLASSES = (
+        "exceptions",
+        "plan.plan",
+        "plan.progress",
+        "plan.cost",
+        "run.options",
+        "fleet.report",
+        "fleet.targets",
+    )
     FUNCTIONS = ("api",)
 
     def __getattr__(name: str) -> object:

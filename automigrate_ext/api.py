@@ -13,12 +13,14 @@ from django.apps.registry import Apps
 from django.db import DEFAULT_DB_ALIAS, connections
 
 from automigrate_ext.declared.selection import Models, Selection, select, select_each
-from automigrate_ext.exceptions import UnusablePlan
+from automigrate_ext.exceptions import AutomigrateError, TargetsFailed, UnusablePlan
 from automigrate_ext.run.one import is_one_actual, new_update, rebuild_one, rows_of, update_one
 from automigrate_ext.run.options import COUNT_TIMEOUT, Ask, Options
 from automigrate_ext.run.several import on_each
 
 if TYPE_CHECKING:
+    from automigrate_ext.fleet.call import Targets
+    from automigrate_ext.fleet.report import FleetReport
     from automigrate_ext.plan.plan import Plan, Plans
     from automigrate_ext.plan.progress import Watch
     from automigrate_ext.plan.saved import SavedPlan
@@ -38,6 +40,17 @@ class LookOptions(TypedDict, total=False):
     fingerprint: bool
 
 
+class FleetOptions(TypedDict, total=False):
+    """The options of runs over many targets."""
+
+    jobs: int
+    first: int | str
+    max_failures: int | None
+    atomic: bool
+    create: bool
+    queue: bool
+
+
 class RunOptions(TypedDict, total=False):
     """The options of functions that change something."""
 
@@ -49,16 +62,16 @@ class RunOptions(TypedDict, total=False):
     lock_wait: float | None
     lock_timeout: float | None
     notify: Callable[[str], None] | None
-    progress: Watch | None
+    progress: Callable[[Any], None] | None
 
 
-class UpdateOptions(LookOptions, RunOptions, total=False):
+class UpdateOptions(LookOptions, RunOptions, FleetOptions, total=False):
     """The options of `autoupdate`."""
 
     ask: Ask | None
 
 
-class RebuildOptions(RunOptions, total=False):
+class RebuildOptions(RunOptions, FleetOptions, total=False):
     """The options of `automigrate`."""
 
     apps: Apps | None
@@ -71,6 +84,10 @@ def autoupdate(models: Models | Selection = ..., *, using: str = ..., **options:
 
 @overload
 def autoupdate(models: Models = ..., *, using: Aliases, **options: Unpack[UpdateOptions]) -> Plans: ...
+
+
+@overload
+def autoupdate(models: Models = ..., *, targets: Targets, **options: Unpack[UpdateOptions]) -> FleetReport: ...
 
 
 def autoupdate(
@@ -92,9 +109,16 @@ def autoupdate(
     lock_wait: float | None = None,
     lock_timeout: float | None = None,
     notify: Callable[[str], None] | None = None,
-    progress: Watch | None = None,
+    progress: Callable[[Any], None] | None = None,
     ask: Ask | None = None,
-) -> Plan | Plans:
+    targets: Targets | None = None,
+    jobs: int = 1,
+    first: int | str = 0,
+    max_failures: int | None = None,
+    atomic: bool = False,
+    create: bool = False,
+    queue: bool = False,
+) -> Plan | Plans | FleetReport:
     """Change the tables in place until they match the models, and keep the data.
 
     `models` is an app label, "app.Model", a model's name or class, or a list of these; None means all
@@ -111,6 +135,13 @@ def autoupdate(
     `using` is an alias, or a list or tuple of these: then every database is dealt with by itself and the `Plans` of
     all are returned; a model is left out where it does not belong, and where any database fails or refuses,
     `DatabasesFailed` is raised once the others are done.
+
+    `targets` are schemas or databases that have the same models: `Target` objects, names of the project's targets, or
+    True for all of these. Then the `FleetReport` of all is returned, and `TargetsFailed` raised once all are done where
+    any failed or was refused. `jobs` is the number of processes, `queue` gives the work to those of django.tasks.
+    The `first` targets, a number or a share such as "5%", have to be well before the others are begun, and after
+    `max_failures` no further one is. With `atomic` all are done or none, with `create` schemas are made that are
+    missing. `progress` is called with a `FleetProgress` after each target.
 
     Raises `UnknownModels`, `ShadowedTable` or `ScratchFailed` before anything is touched, `Refused` when
     the rows do not allow all of it, `LockNotAvailable`, `ExecutionFailed` or `NotConverged` when the run was
@@ -130,9 +161,20 @@ def autoupdate(
         lock_wait=lock_wait,
         lock_timeout=lock_timeout,
         notify=notify,
-        progress=progress,
+        progress=progress if targets is None else None,
         ask=ask,
     )
+    fleet: FleetOptions = {
+        "jobs": jobs,
+        "first": first,
+        "max_failures": max_failures,
+        "atomic": atomic,
+        "create": create,
+        "queue": queue,
+    }
+    if targets is not None:
+        return on_targets(targets, using, models, apps, options, dry_run=dry_run, watch=progress, **fleet)
+    forbid_without_targets(fleet)
     return on(using, models, apps, lambda selection: update_one(selection, options, dry_run=dry_run))
 
 
@@ -142,6 +184,10 @@ def make_plan(models: Models | Selection = ..., *, using: str = ..., **options: 
 
 @overload
 def make_plan(models: Models = ..., *, using: Aliases, **options: Unpack[LookOptions]) -> Plans: ...
+
+
+@overload
+def make_plan(models: Models = ..., *, targets: Targets, **options: Unpack[LookOptions]) -> FleetReport: ...
 
 
 def make_plan(
@@ -155,8 +201,12 @@ def make_plan(
     count_timeout: float | None = COUNT_TIMEOUT,
     prune: bool = False,
     fingerprint: bool = True,
-) -> Plan | Plans:
-    """Return the plan that `autoupdate` would carry out, and change nothing. See `autoupdate` for the arguments."""
+    targets: Targets | None = None,
+) -> Plan | Plans | FleetReport:
+    """Return the plan that `autoupdate` would carry out, and change nothing. See `autoupdate` for the arguments.
+
+    For `targets`, return the report of all, in which targets that are alike share a plan.
+    """
     options = Options(
         renames=renames or {},
         defaults=defaults or {},
@@ -165,6 +215,8 @@ def make_plan(
         prune=prune,
         fingerprint=fingerprint,
     )
+    if targets is not None:
+        return on_targets(targets, using, models, apps, options, dry_run=True, raises=False)
     return on(using, models, apps, lambda selection: update_one(selection, options, dry_run=True))
 
 
@@ -281,12 +333,16 @@ def is_actual(
     using: str | Aliases = DEFAULT_DB_ALIAS,
     apps: Apps | None = None,
     fingerprint: bool = True,
+    targets: Targets | None = None,
 ) -> bool:
     """Return whether the tables match the models, so that `autoupdate` would do nothing.
 
-    Reads no rows, but where some are all that keeps a column or table. For several databases, return whether all match.
-    Without `fingerprint` the tables are compared in any case.
+    Reads no rows, but where some are all that keeps a column or table. For several databases or targets, return whether
+    all match; a target that is not there is passed over. Without `fingerprint` the tables are compared in any case.
     """
+    if targets is not None:
+        options = Options(fingerprint=fingerprint)
+        return not on_targets(targets, using, models, apps, options, dry_run=True, raises=False)
     decide = partial(is_one_actual, fingerprint=fingerprint)
     if isinstance(using, str):
         return decide(select(models, using, apps or global_apps))
@@ -299,6 +355,10 @@ def automigrate(models: Models | Selection = ..., *, using: str = ..., **options
 
 @overload
 def automigrate(models: Models = ..., *, using: Aliases, **options: Unpack[RebuildOptions]) -> Plans: ...
+
+
+@overload
+def automigrate(models: Models = ..., *, targets: Targets, **options: Unpack[RebuildOptions]) -> FleetReport: ...
 
 
 def automigrate(
@@ -315,8 +375,15 @@ def automigrate(
     lock_wait: float | None = None,
     lock_timeout: float | None = None,
     notify: Callable[[str], None] | None = None,
-    progress: Watch | None = None,
-) -> Plan | Plans:
+    progress: Callable[[Any], None] | None = None,
+    targets: Targets | None = None,
+    jobs: int = 1,
+    first: int | str = 0,
+    max_failures: int | None = None,
+    atomic: bool = False,
+    create: bool = False,
+    queue: bool = False,
+) -> Plan | Plans | FleetReport:
     """Drop the tables of the models, with all their rows, and create them again.
 
     See `autoupdate` for the arguments and errors. The run is refused where rows of other tables point
@@ -331,8 +398,22 @@ def automigrate(
         lock_wait=lock_wait,
         lock_timeout=lock_timeout,
         notify=notify,
-        progress=progress,
+        progress=progress if targets is None else None,
     )
+    fleet: FleetOptions = {
+        "jobs": jobs,
+        "first": first,
+        "max_failures": max_failures,
+        "atomic": atomic,
+        "create": create,
+        "queue": queue,
+    }
+    if targets is not None:
+        command = "automigrate"
+        return on_targets(
+            targets, using, models, apps, options, command=command, dry_run=dry_run, watch=progress, **fleet
+        )
+    forbid_without_targets(fleet)
     return on(using, models, apps, lambda selection: rebuild_one(selection, options, dry_run=dry_run))
 
 
@@ -346,6 +427,49 @@ def on(
     from automigrate_ext.plan.plan import Plans
 
     return Plans(on_each(select_all(models, using, apps), work).values())
+
+
+def on_targets(
+    targets: Targets,
+    using: str | Aliases,
+    models: Models | Selection,
+    apps: Apps | None,
+    options: Options,
+    *,
+    raises: bool = True,
+    **fleet: Any,
+) -> FleetReport:
+    """Return the report of the work on many targets; without `raises` one that failed is in the report alone.
+
+    Raises `AutomigrateError` where databases are named as well, since targets have theirs.
+    """
+    # Few projects have targets, and whoever imports this module need not have any.
+    from automigrate_ext.fleet.call import run_targets, targets_of
+
+    assert not isinstance(models, Selection), "a selection is of one database"
+    if using != DEFAULT_DB_ALIAS:
+        raise AutomigrateError("using and targets: each target has its own database. Leave out using.")
+    try:
+        return run_targets(targets_of(targets), models, apps=apps, options=options, **fleet)
+    except TargetsFailed as failed:
+        if raises:
+            raise
+        return failed.report
+
+
+def forbid_without_targets(fleet: FleetOptions) -> None:
+    """Raise `AutomigrateError` for options of runs over targets where no targets are given."""
+    unset: FleetOptions = {
+        "jobs": 1,
+        "first": 0,
+        "max_failures": None,
+        "atomic": False,
+        "create": False,
+        "queue": False,
+    }
+    given = [name for name, value in fleet.items() if value != unset.get(name)]
+    if given:
+        raise AutomigrateError(f"{', '.join(given)}: only runs over targets have this. Pass targets= with it.")
 
 
 def select_all(models: Models | Selection, aliases: Iterable[str], apps: Apps | None = None) -> dict[str, Selection]:
@@ -378,6 +502,10 @@ async def aautoupdate(models: Models = ..., *, using: str = ..., **options: Unpa
 async def aautoupdate(models: Models = ..., *, using: Aliases, **options: Unpack[UpdateOptions]) -> Plans: ...
 
 
+@overload
+async def aautoupdate(models: Models = ..., *, targets: Targets, **options: Unpack[UpdateOptions]) -> FleetReport: ...
+
+
 async def aautoupdate(models: Models = None, *, using: str | Aliases = DEFAULT_DB_ALIAS, **options: Any) -> Any:
     """Run `autoupdate` from async code."""
     return await in_thread(autoupdate, models, using=using, **options)
@@ -391,6 +519,10 @@ async def amake_plan(models: Models = ..., *, using: str = ..., **options: Unpac
 async def amake_plan(models: Models = ..., *, using: Aliases, **options: Unpack[LookOptions]) -> Plans: ...
 
 
+@overload
+async def amake_plan(models: Models = ..., *, targets: Targets, **options: Unpack[LookOptions]) -> FleetReport: ...
+
+
 async def amake_plan(models: Models = None, *, using: str | Aliases = DEFAULT_DB_ALIAS, **options: Any) -> Any:
     """Run `make_plan` from async code."""
     return await in_thread(make_plan, models, using=using, **options)
@@ -402,6 +534,10 @@ async def aautomigrate(models: Models = ..., *, using: str = ..., **options: Unp
 
 @overload
 async def aautomigrate(models: Models = ..., *, using: Aliases, **options: Unpack[RebuildOptions]) -> Plans: ...
+
+
+@overload
+async def aautomigrate(models: Models = ..., *, targets: Targets, **options: Unpack[RebuildOptions]) -> FleetReport: ...
 
 
 async def aautomigrate(models: Models = None, *, using: str | Aliases = DEFAULT_DB_ALIAS, **options: Any) -> Any:

@@ -32,6 +32,10 @@ from automigrate_ext.schema.changes import (
 #: The changes that no row can lose a value by.
 HARMLESS = (AddColumn, AddConstraint, AddIndex, CreateExtension, CreateTable, DropConstraint, DropIndex)
 
+#: The locks that a run takes besides those of its statements: two advisory ones, and the record with its index, its
+#: table of long texts and the index of that.
+LOCKS_OF_A_RUN = 6
+
 Rows = Mapping[str, tuple[str, str]]
 
 
@@ -105,6 +109,11 @@ class LeadUpdate(Update):
             seal=after[note][1],
             changes=len(changes),
         )
+
+    @property
+    def locks(self) -> int:
+        """The locks of the server that the run takes: those of its statements, of the record and of runs."""
+        return LOCKS_OF_A_RUN + (sum(step.locks for step in self.prepared.steps) if self.prepared else 0)
 
     def is_repeatable(self) -> bool:
         """Return whether the statements do in any target of the shape what they did in this one."""

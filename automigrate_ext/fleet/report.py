@@ -5,11 +5,14 @@ from __future__ import annotations
 import enum
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from dataclasses import replace as evolve
 from typing import Any
 
 from automigrate_ext.plan.plan import Plan
+from automigrate_ext.plan.text import duration, lines
+from automigrate_ext.words import plural
 
 #: The version of the JSON; every change that could break a reader increases it.
 VERSION = 1
@@ -32,6 +35,34 @@ class Status(enum.StrEnum):
 FAILURES = frozenset({Status.REFUSED, Status.FAILED})
 
 
+#: The ends of targets as a summary counts them: of one, and of several.
+COUNTED = {
+    Status.MATCHES: ("matches", "match"),
+    Status.DIFFERS: ("differs", "differ"),
+    Status.CHANGED: ("changed", "changed"),
+    Status.REFUSED: ("refused", "refused"),
+    Status.FAILED: ("failed", "failed"),
+    Status.ABSENT: ("not there", "not there"),
+    Status.NOT_BEGUN: ("not begun", "not begun"),
+    Status.UNDONE: ("undone", "undone"),
+}
+#: The ends that are listed without a reason of their own.
+REMARKS = {
+    Status.ABSENT: "Passed over, because there is no such schema (--create makes it)",
+    Status.UNDONE: "Undone with the others",
+    Status.NOT_BEGUN: "Not begun",
+}
+#: How many names a line lists.
+NAMES_LISTED = 10
+
+
+def listed(names: Sequence[str], verbosity: int = 1) -> str:
+    """Return names as a line has them: of many the first ones, unless all are asked for."""
+    if verbosity > 1 or len(names) <= NAMES_LISTED:
+        return ", ".join(names)
+    return f"{', '.join(names[:NAMES_LISTED])} and {len(names) - NAMES_LISTED:,} more"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
     """What became of one target.
@@ -51,6 +82,21 @@ class Outcome:
     def as_dict(self) -> dict[str, Any]:
         """Return the outcome as plain values."""
         return {name: getattr(self, name) for name in type(self).__slots__}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FleetProgress:
+    """How far a run over many targets has come: `total` is how many there are, `failed` how many of the `done`."""
+
+    done: int
+    failed: int
+    total: int
+
+    def describe(self, seconds: float) -> str:
+        """Return the progress in words, after so many seconds."""
+        failed = f", {self.failed:,} failed" if self.failed else ""
+        left = duration(seconds * (self.total - self.done) / self.done) if self.done else "some time"
+        return f"{self.done:,} of {plural(self.total, 'target')} done{failed}, {left} left"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -108,6 +154,53 @@ class FleetReport:
             if outcome.reason:
                 reasons.setdefault(outcome.reason, []).append(outcome.target)
         return reasons
+
+    def mark_undone(self) -> None:
+        """Record that what was done in one transaction with a target that failed has been undone."""
+        for name in self.names(Status.CHANGED):
+            self.outcomes[name] = evolve(self.outcomes[name], status=Status.UNDONE)
+
+    # In words
+
+    def text(self, *, verbosity: int = 1, done: bool = True) -> Iterator[str]:
+        """Yield the report line by line: each shape with its plan, each reason once, and all names at verbosity 2."""
+        for shape in self.shapes.values():
+            if shape.plan and (shape.plan.judgements or shape.plan.hooks):
+                yield self.heading(shape)
+                yield from (str(line) for line in lines(shape.plan, verbosity=verbosity, done=done))
+        for reason, names in self.reasons().items():
+            yield f"{listed(names, verbosity)}: {reason}"
+        for status, words in REMARKS.items():
+            if names := self.names(status):
+                yield f"{words}: {listed(names, verbosity)}"
+        if verbosity > 1:
+            for outcome in self.outcomes.values():
+                yield f"  {outcome.target}: {outcome.status}"
+
+    def heading(self, shape: Shape) -> str:
+        """Return the line above the plan of a shape."""
+        if len(shape.targets) == 1:
+            return f"Target {shape.targets[0]}"
+        return f"{plural(len(shape.targets), 'target')}, such as {shape.targets[0]}"
+
+    def summary(self, *, seconds: float | None = None) -> str:
+        """Return one line that counts what became of the targets."""
+        if not self.outcomes:
+            return "There are no targets."
+        counts = ", ".join(f"{number:,} {COUNTED[status][number != 1]}" for status, number in self.counts().items())
+        took = f" in {seconds:.2f} s" if seconds is not None else ""
+        return f"{plural(len(self.outcomes), 'target')}: {counts}{took}."
+
+    def comparison(self) -> str:
+        """Return one line on how many targets match, and which do not."""
+        differing = self.names(Status.DIFFERS, Status.REFUSED)
+        matching = len(self.names(Status.MATCHES))
+        words = f"{matching:,} of {plural(len(self.outcomes), 'target')} {'matches' if matching == 1 else 'match'}"
+        if not differing:
+            return f"{words}."
+        ways = len({self.outcomes[name].shape for name in differing})
+        verb = "differs" if len(differing) == 1 else "differ"
+        return f"{words}; {len(differing):,} {verb} in {plural(ways, 'way')}: {listed(differing)}."
 
     def as_json(self) -> str:
         """Return the report as JSON, see docs/reference.md."""

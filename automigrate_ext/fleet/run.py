@@ -10,7 +10,7 @@ from itertools import groupby
 from automigrate_ext.backends.fingerprint import short
 from automigrate_ext.fleet.looks import Seen, chunks, family_key
 from automigrate_ext.fleet.recipe import Recipe
-from automigrate_ext.fleet.report import FleetReport, Outcome, Shape, Status
+from automigrate_ext.fleet.report import FleetProgress, FleetReport, Outcome, Shape, Status
 from automigrate_ext.fleet.targets import Target
 from automigrate_ext.fleet.work import Result, Worker
 from automigrate_ext.plan.plan import Plan, Verdict
@@ -18,15 +18,6 @@ from automigrate_ext.schema.changes import AddColumn, AddIndex, CreateExtension,
 
 #: How many targets of one shape are worked on before they are looked at again.
 TARGETS_A_BATCH = 50
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class FleetProgress:
-    """How far a run over many targets has come: `total` is how many there are, `failed` how many of the `done`."""
-
-    done: int
-    failed: int
-    total: int
 
 
 Watch = Callable[[FleetProgress], None]
@@ -52,7 +43,7 @@ class FleetRun:
 
     `first` is how many of them have to be well before the others are begun, 0 for no such stage; `max_failures` is the
     number of failures at which no further target is begun, None for no limit. `do` works on batches, by default in this
-    process.
+    process. `locks_left` is how many locks all of them may take, where they share one transaction.
     """
 
     targets: Sequence[Target]
@@ -62,6 +53,7 @@ class FleetRun:
     check: bool = False
     watch: Watch | None = None
     do: Do | None = None
+    locks_left: int | None = None
     report: FleetReport = field(init=False)
 
     def __post_init__(self) -> None:
@@ -153,6 +145,11 @@ class FleetRun:
         result = self.worker.alone(first, shape, creates=creates)
         self.report.shapes[shape].plan = result.plan
         self.add(result)
+        if self.locks_left is not None:
+            self.locks_left -= result.locks * len(targets)
+            if self.locks_left < 0:
+                self.add(Result(outcome=evolve(result.outcome, status=Status.FAILED, reason=TOO_MANY_LOCKS)))
+                return
         if self.worker.dry_run and result.plan is not None and not depends_on_rows(result.plan):
             for target in others:
                 self.add(Result(outcome=evolve(result.outcome, target=target.name)))
@@ -168,6 +165,11 @@ class FleetRun:
             self.watch(FleetProgress(done=done, failed=len(self.report.failed), total=len(self.targets)))
 
 
+#: Why targets that share one transaction are not all done in it.
+TOO_MANY_LOCKS = (
+    "The locks of so many tables do not fit into one transaction (max_locks_per_transaction), so nothing was changed. "
+    "Raise that setting of the server, name fewer targets, or leave out atomic."
+)
 #: What the shapes of targets begin with that are not there yet.
 ABSENT = "absent "
 

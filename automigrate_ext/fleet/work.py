@@ -22,7 +22,6 @@ from automigrate_ext.fleet.recipe import LeadUpdate, Recipe
 from automigrate_ext.fleet.report import Outcome, Status
 from automigrate_ext.fleet.targets import Target
 from automigrate_ext.plan.plan import Plan
-from automigrate_ext.plan.text import why_refused
 from automigrate_ext.run.one import rebuild_one, rows_of
 from automigrate_ext.run.options import Options
 from automigrate_ext.run.record import Record
@@ -46,11 +45,15 @@ ON CONFLICT (name) DO UPDATE SET objects_owned = excluded.objects_owned
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Result:
-    """What became of a target, with the plan of its run and, of the first of a shape, what others can repeat."""
+    """What became of a target, with the plan of its run and, of the first of a shape, what others can repeat.
+
+    `locks` is how many locks of the server its transaction takes, as far as a run of its own has found out.
+    """
 
     outcome: Outcome
     plan: Plan | None = None
     recipe: Recipe | None = None
+    locks: int = 0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -68,9 +71,9 @@ class Worker:
     def alone(self, target: Target, shape: str = "", *, creates: bool = False) -> Result:
         """Do the verb in one target, by a run of its own; an error becomes its outcome."""
         try:
-            plan, recipe = self.run(target, creates=creates)
+            plan, recipe, locks = self.run(target, creates=creates)
         except Refused as refused:
-            outcome = Outcome(target=target.name, status=Status.REFUSED, shape=shape, reason=str(refused))
+            outcome = Outcome(target=target.name, status=Status.REFUSED, shape=shape, reason=reason_of(refused.plan))
             return self.logged(Result(outcome=outcome, plan=refused.plan))
         except (AutomigrateError, Error) as error:
             reason = " ".join(str(error).split())
@@ -81,11 +84,11 @@ class Worker:
             target=target.name,
             status=status,
             shape=shape,
-            reason=why_refused(plan) if status is Status.REFUSED else "",
+            reason=reason_of(plan) if status is Status.REFUSED else "",
             changes=len(plan.changes),
             kept=len(plan.withheld),
         )
-        return self.logged(Result(outcome=outcome, plan=plan, recipe=recipe))
+        return self.logged(Result(outcome=outcome, plan=plan, recipe=recipe, locks=locks))
 
     def status_of(self, plan: Plan) -> Status:
         """Return what became of a target with this plan."""
@@ -104,23 +107,23 @@ class Worker:
             logger.info("Target %s %s, %d changes", outcome.target, outcome.status, outcome.changes)
         return result
 
-    def run(self, target: Target, *, creates: bool) -> tuple[Plan, Recipe | None]:
-        """Do the verb in a target; return the plan, and what its run did where others can repeat that."""
+    def run(self, target: Target, *, creates: bool) -> tuple[Plan, Recipe | None, int]:
+        """Do the verb in a target; return the plan, what others can repeat of its run, and the locks that it took."""
         with self.created(target, creates=creates), at(target):
             family = self.family_in(target)
             options = evolve(self.options, place=target.schema or "")
             if self.command == "automigrate":
-                return rebuild_one(family.selection, options, dry_run=self.dry_run), None
+                return rebuild_one(family.selection, options, dry_run=self.dry_run), None, 0
             standing = Standing(family.selection, options)
             standing.models = family.standing.models
             update = LeadUpdate(family.selection, options, standing=standing)
             with update.backend.session.guarded():
                 if self.dry_run:
-                    return update.plan(), None
+                    return update.plan(), None, 0
                 before = record_rows(update)
                 plan = update.run()
                 recipe = update.recipe(before, record_rows(update)) if target.schema is not None else None
-            return plan, recipe
+            return plan, recipe, update.locks
 
     @contextmanager
     def created(self, target: Target, *, creates: bool) -> Iterator[None]:
@@ -214,6 +217,12 @@ class Worker:
 def quoted(name: str) -> str:
     """Return the name of a schema as it is written in SQL."""
     return '"{}"'.format(name.replace('"', '""'))
+
+
+def reason_of(plan: Plan) -> str:
+    """Return in one line why a plan is refused."""
+    hazards = (hazard for judgement in plan.refused for hazard in judgement.hazards)
+    return "; ".join(dict.fromkeys(map(str, hazards)))
 
 
 def record_rows(update: LeadUpdate) -> dict[str, tuple[str, str]]:

@@ -29,6 +29,7 @@ from automigrate_ext import conf
 from automigrate_ext.api import select_all
 from automigrate_ext.declared.selection import Models, Selection
 from automigrate_ext.exceptions import AutomigrateError, Interrupted, Refused
+from automigrate_ext.management import fleet
 from automigrate_ext.management.exit_status import FAILED, INTERRUPTED
 from automigrate_ext.management.progress_display import ProgressDisplay
 from automigrate_ext.management.several import LeftAlone, SeveralDatabases, describe_databases
@@ -37,6 +38,7 @@ from automigrate_ext.run.several import set_aside, why_left_alone
 from automigrate_ext.waiting import await_database, connect, ignore_message
 
 if TYPE_CHECKING:
+    from automigrate_ext.fleet.targets import Target
     from automigrate_ext.management.plan_printer import PlanPrinter
 
 #: The tags of the system checks that run before a command. Django's others concern what serves requests: those of URLs,
@@ -120,6 +122,7 @@ class SchemaCommand(BaseCommand):
         parser.add_argument(
             "--skip-checks", action="store_true", help="Skip the system checks of models and databases."
         )
+        fleet.add_arguments(parser)
 
     def execute(self, *args: Any, **options: Any) -> Any:
         # Django itself reads --no-color and looks for a terminal, but reads neither NO_COLOR nor TERM=dumb.
@@ -129,6 +132,9 @@ class SchemaCommand(BaseCommand):
         return super().execute(*args, **options)
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if fleet.are_targets(options):
+            self.handle_fleet(fleet.FleetCommand(self, options), options)
+            return
         aliases, left_alone = self.databases(options)
         with self.convert_errors(options["format"], describe_databases(aliases)):
             self.await_databases(aliases, options)
@@ -137,6 +143,22 @@ class SchemaCommand(BaseCommand):
             status = self.handle_databases(aliases, left_alone, options)
         if status:
             sys.exit(status)
+
+    def handle_fleet(self, work: fleet.FleetCommand, options: dict[str, Any]) -> None:
+        """Do the command's work on many targets; exit with the status of all."""
+        with self.convert_errors(options["format"], "The targets"):
+            targets = work.targets()
+            aliases = list(dict.fromkeys(target.alias for target in targets if target.settings is None))
+            self.await_databases(aliases, options)
+            if not options["skip_checks"]:
+                self.run_checks(aliases)
+            status = self.handle_targets(work, targets, options)
+        if status:
+            sys.exit(status)
+
+    def handle_targets(self, work: fleet.FleetCommand, targets: Sequence[Target], options: dict[str, Any]) -> int:
+        """Do the command's work on many targets; return the exit status."""
+        raise NotImplementedError
 
     def databases(self, options: dict[str, Any]) -> tuple[list[str], dict[str, str]]:
         """Return the databases to work on, and those that the settings exclude, each with the reason."""

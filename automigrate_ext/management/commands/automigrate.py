@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from argparse import ArgumentParser
 from collections.abc import Mapping, Sequence
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.core.management.base import CommandError
@@ -15,7 +16,12 @@ from automigrate_ext.api import automigrate, rows_at_stake
 from automigrate_ext.declared.selection import Models, Selection
 from automigrate_ext.management.base import SchemaCommand
 from automigrate_ext.management.exit_status import FAILED
+from automigrate_ext.management.fleet import rows_by_database
 from automigrate_ext.words import plural
+
+if TYPE_CHECKING:
+    from automigrate_ext.fleet.targets import Target
+    from automigrate_ext.management.fleet import FleetCommand
 
 
 class Command(SchemaCommand):
@@ -59,6 +65,24 @@ exit status: 0 done or answered with no, 2 refused or failed, 130 interrupted
             if given not in names.values():
                 known = ", ".join(f"the database of {alias!r} is {name}" for alias, name in names.items())
                 raise CommandError(f"--confirm {given}: {known}. Nothing was done.", returncode=FAILED)
+
+    def handle_targets(self, work: FleetCommand, targets: Sequence[Target], options: dict[str, Any]) -> int:
+        labels = options["labels"] or None
+        confirmed = options["confirm"]
+        options["confirm"] = [confirmed] if isinstance(confirmed, str) else confirmed or []
+        arguments = {"targets": targets, "cascade": options["cascade"]}
+        if options["dry_run"]:
+            return work.finish(partial(automigrate, labels, dry_run=True, **arguments), done=False)
+        # Few runs have targets.
+        from automigrate_ext.fleet.call import rows_of_targets
+
+        lost = rows_by_database(targets, rows_of_targets(targets, labels))
+        if not all(self.may_lose(alias, dict(rows), options) for alias, rows in lost.items()):
+            self.stderr.write("Cancelled; nothing was changed.")
+            return 0
+        call = partial(automigrate, labels, **arguments, **{**self.run_options(options), **work.arguments()})
+        call.keywords["progress"] = work.watch if self.shows_progress(options) else None
+        return work.finish(call, done=True)
 
     def handle_database(self, alias: str, models: Models | Selection, options: dict[str, Any]) -> int:
         cascade = options["cascade"]

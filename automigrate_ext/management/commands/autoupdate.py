@@ -6,6 +6,7 @@ import sys
 import time
 from argparse import ArgumentParser
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import CommandError
@@ -20,6 +21,8 @@ from automigrate_ext.run.options import COUNT_TIMEOUT
 from automigrate_ext.waiting import ignore_message
 
 if TYPE_CHECKING:
+    from automigrate_ext.fleet.targets import Target
+    from automigrate_ext.management.fleet import FleetCommand
     from automigrate_ext.management.questioner import TerminalQuestioner
 
 #: The options that a saved plan holds itself, or that make no sense together with it.
@@ -50,6 +53,8 @@ examples:
   manage.py autoupdate --plan plan.json       exactly that, or nothing
   manage.py autoupdate --check                exit status 1 if anything differs
   manage.py autoupdate --all-databases        every database, as the routers say
+  manage.py autoupdate --tenants              every tenant or other target
+  manage.py autoupdate --schemas 'shop_*'     schemas of one's own
   manage.py autoupdate --watch                again whenever a file is saved
   manage.py autoupdate --rename todo.Todo.title=name     the values move along
   manage.py autoupdate --default todo.Todo.priority=0    for rows that have none
@@ -138,9 +143,35 @@ exit status: 0 done or nothing to do, 1 --check found differences,
             return self.run_saved_plans(options)
         return super().handle_databases(aliases, left_alone, options)
 
+    def handle_targets(self, work: FleetCommand, targets: Sequence[Target], options: dict[str, Any]) -> int:
+        beside = [option for option, name in (("--plan", "plan"), ("--watch", "watch")) if options[name]]
+        if beside:
+            raise CommandError(f"Targets have no {beside[0]}: leave it out.", returncode=FAILED)
+        labels, arguments = options["labels"] or None, self.arguments(options)
+        if options["check"] or options["dry_run"]:
+            return work.finish(partial(make_plan, labels, targets=targets, **arguments), done=False)
+        call = partial(
+            autoupdate,
+            labels,
+            targets=targets,
+            **{**arguments, **self.run_options(options), **work.arguments()},
+            ask=self.questioner(options),
+        )
+        call.keywords["progress"] = work.watch if self.shows_progress(options) else None
+        return work.finish(call, done=True)
+
     def handle_database(self, alias: str, models: Models | Selection, options: dict[str, Any]) -> int:
-        arguments = {
-            "using": alias,
+        arguments = {"using": alias, **self.arguments(options)}
+        if options["check"] or options["dry_run"]:
+            return self.dry_run(models, arguments, options)
+        started = time.perf_counter()
+        plan = autoupdate(models, **arguments, **self.run_options(options), ask=self.questioner(options))
+        self.printer.show(plan, options, done=True, seconds=time.perf_counter() - started)
+        return 0
+
+    def arguments(self, options: dict[str, Any]) -> dict[str, Any]:
+        """Return the options that decide what is done, as the API takes them."""
+        return {
             "renames": self.read_pairs("--rename", "OLD=NEW", options["rename"]),
             "defaults": self.read_pairs("--default", "FIELD=VALUE", options["default"]),
             "accept_data_loss": options["accept_data_loss"],
@@ -148,12 +179,6 @@ exit status: 0 done or nothing to do, 1 --check found differences,
             "prune": options["prune"],
             "fingerprint": options["fingerprint"],
         }
-        if options["check"] or options["dry_run"]:
-            return self.dry_run(models, arguments, options)
-        started = time.perf_counter()
-        plan = autoupdate(models, **arguments, **self.run_options(options), ask=self.questioner(options))
-        self.printer.show(plan, options, done=True, seconds=time.perf_counter() - started)
-        return 0
 
     def questioner(self, options: dict[str, Any]) -> TerminalQuestioner | None:
         """Return what asks questions, where somebody is there to answer them."""

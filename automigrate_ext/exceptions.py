@@ -30,6 +30,10 @@ class UnknownTargets(AutomigrateError, LookupError):
     """Targets that the project does not have, or cannot have. Nothing was touched."""
 
 
+class MissingTarget(AutomigrateError):
+    """The schema of a target is not there. Nothing was touched."""
+
+
 class ShadowedTable(AutomigrateError):
     """A view, or something else that is not a table, has a model's table name."""
 
@@ -87,6 +91,14 @@ class Interrupted(KeyboardInterrupt):
     plan: Plan | None = None
     applied: tuple[str, ...] = ()
     pending: tuple[str, ...] = ()
+
+
+class InterruptedFleet(KeyboardInterrupt):
+    """Ctrl-C ended a run over many targets; `report` has what became of those that were begun."""
+
+    def __init__(self, report: FleetReport) -> None:
+        super().__init__("Interrupted")
+        self.report = report
 
 
 class DatabasesFailed(AutomigrateError):

@@ -52,8 +52,7 @@ def run_targets(
 ) -> FleetReport:
     """Do the verb in all targets, and return what became of them.
 
-    Raises `TargetsFailed` with the report where any failed or was refused; Ctrl-C leaves the block with a
-    `KeyboardInterrupt` that has the report as its attribute.
+    Raises `TargetsFailed` with the report where any failed or was refused, and `InterruptedFleet` after Ctrl-C.
     """
     registry = apps or global_apps
     looks = Looks(models, registry, options)

@@ -8,6 +8,7 @@ from itertools import groupby, islice
 from typing import TypeVar
 
 from django.apps.registry import Apps
+from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 from django.db.utils import DatabaseError, Error
 
@@ -26,6 +27,9 @@ from automigrate_ext.waiting import connect
 SCHEMAS_A_LOOK = 200
 PATH = "SELECT current_schemas(false)::text[]"
 EXISTING = "SELECT nspname::text FROM pg_namespace WHERE nspname = ANY(%s::text[])"
+
+#: What keeps a target from its work, and no other one: errors of settings among it, as targets may have their own.
+FAULTS = (AutomigrateError, Error, ImproperlyConfigured)
 
 T = TypeVar("T")
 
@@ -77,8 +81,11 @@ class Seen:
 
     @property
     def shape(self) -> str:
-        """A digest that is the same for targets that a run treats alike, as far as their rows allow; "" if unknown."""
-        if self.family is None or self.look is None:
+        """A digest that is the same for schemas that a run treats alike, as far as their rows allow; "" if unknown.
+
+        The record of a database has notes by its alias, so that no two have the same.
+        """
+        if self.family is None or self.look is None or self.target.schema is None:
             return ""
         tables = (f"{name} {digest}" for name, digest in sorted(self.look.tables.items()))
         return short((repr(self.family.key), self.look.around, *tables))
@@ -114,7 +121,7 @@ class Looks:
                 standing = family.standing
                 seal = standing.find()
                 return Seen(target=target, family=family, look=standing.first or standing.look(), seal=seal)
-        except (AutomigrateError, Error) as error:
+        except FAULTS as error:
             return Seen(target=target, error=error)
 
     def see_schemas(self, key: tuple[object, ...], targets: Sequence[Target]) -> Iterator[Seen]:
@@ -123,7 +130,7 @@ class Looks:
             there = self.existing(targets)
             first = next((target for target in targets if target.schema in there), None)
             family = self.family(first, key) if first else None
-        except (AutomigrateError, Error) as error:
+        except FAULTS as error:
             yield from (Seen(target=target, error=error) for target in targets)
             return
         looks = self.look_at([target.schema or "" for target in targets], family) if family else {}

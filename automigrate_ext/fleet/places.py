@@ -9,10 +9,12 @@ from django.apps import apps
 from django.db import connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from automigrate_ext.exceptions import MissingTarget
 from automigrate_ext.fleet.packages import entered
 from automigrate_ext.fleet.targets import Target
 from automigrate_ext.waiting import connect
 
+READ_PLACE = "SELECT current_schema()::text"
 READ_PATH = "SELECT current_setting('search_path')"
 #: The setting ends with the transaction, so that a pooler may give the server's session to somebody else after it.
 SET_PATH = "SELECT set_config('search_path', %s, true)"
@@ -59,16 +61,30 @@ def within(connection: BaseDatabaseWrapper, target: Target) -> Iterator[None]:
     context = entered(connection, target.schema, target.kind)
     if context is not None:
         with context:
+            forbid_other_place(connection, target)
             yield
         return
     with connection.cursor() as cursor:
         cursor.execute(READ_PATH)
         (before,) = cursor.fetchone()
         cursor.execute(SET_PATH, [search_path(connection, target)])
+    forbid_other_place(connection, target)
     yield
     # An error undoes the setting along with the transaction or savepoint.
     with connection.cursor() as cursor:
         cursor.execute(SET_PATH, [before])
+
+
+def forbid_other_place(connection: BaseDatabaseWrapper, target: Target) -> None:
+    """Raise `MissingTarget` where new tables would be made elsewhere, as the server passes over a missing schema."""
+    with connection.cursor() as cursor:
+        cursor.execute(READ_PLACE)
+        (place,) = cursor.fetchone()
+    if place != target.schema:
+        raise MissingTarget(
+            f"Schema {target.schema!r} of database {target.alias!r} is not there, or this role may not use it. Nothing "
+            f"was done in it."
+        )
 
 
 def search_path(connection: BaseDatabaseWrapper, target: Target) -> str:
@@ -89,8 +105,11 @@ def known(target: Target) -> Iterator[None]:
     try:
         yield
     finally:
-        connections[target.alias].close()
-        del connections[target.alias], connections.settings[target.alias]
+        for connection in connections.all(initialized_only=True):
+            if connection.alias == target.alias:
+                connection.close()
+                del connections[target.alias]
+        del connections.settings[target.alias]
 
 
 def forget_cached_rows() -> None:

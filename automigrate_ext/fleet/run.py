@@ -8,6 +8,7 @@ from dataclasses import replace as evolve
 from itertools import groupby
 
 from automigrate_ext.backends.fingerprint import short
+from automigrate_ext.exceptions import InterruptedFleet
 from automigrate_ext.fleet.looks import Seen, chunks, family_key
 from automigrate_ext.fleet.recipe import Recipe
 from automigrate_ext.fleet.report import FleetProgress, FleetReport, Outcome, Shape, Status
@@ -60,15 +61,24 @@ class FleetRun:
         self.report = FleetReport(self.worker.command)
 
     def run(self) -> FleetReport:
-        """Do the work on all targets, and return what became of them; Ctrl-C leaves the rest as not begun."""
+        """Do the work on all targets, and return what became of them.
+
+        Ctrl-C raises `InterruptedFleet` with the report, in which the rest is not begun.
+        """
         try:
             for stage in self.stages():
                 self.run_stage(stage)
-        finally:
-            for target in self.targets:
-                if target.name not in self.report.outcomes:
-                    self.report.add(Outcome(target=target.name, status=Status.NOT_BEGUN))
+        except KeyboardInterrupt as stop:
+            self.add_not_begun()
+            raise InterruptedFleet(self.report) from stop
+        self.add_not_begun()
         return self.report
+
+    def add_not_begun(self) -> None:
+        """Add the targets to the report that were not begun."""
+        for target in self.targets:
+            if target.name not in self.report.outcomes:
+                self.report.add(Outcome(target=target.name, status=Status.NOT_BEGUN))
 
     def stages(self) -> Iterator[Sequence[Target]]:
         """Yield the targets that are begun once those before them are done: the first ones, then group by group."""
@@ -120,9 +130,7 @@ class FleetRun:
         for seen in self.worker.looks.see(targets):
             outcome = self.settled(seen)
             if outcome is None:
-                shape = shape_of(seen)
-                alike.setdefault(shape, []).append(seen.target)
-                self.report.shapes.setdefault(shape, Shape(digest=shape)).targets.append(seen.target.name)
+                alike.setdefault(shape_of(seen), []).append(seen.target)
             else:
                 self.add(Result(outcome=outcome))
         return alike
@@ -143,7 +151,11 @@ class FleetRun:
         first, *others = targets
         creates = shape.startswith(ABSENT)
         result = self.worker.alone(first, shape, creates=creates)
-        self.report.shapes[shape].plan = result.plan
+        if shape.startswith(UNKNOWN) and result.plan is not None:
+            shape = planned_shape(result.plan)
+            result = evolve(result, outcome=evolve(result.outcome, shape=shape))
+        found = self.report.shapes.setdefault(shape, Shape(digest=shape, plan=result.plan))
+        found.targets += [target.name for target in targets]
         self.add(result)
         if self.locks_left is not None:
             self.locks_left -= result.locks * len(targets)
@@ -170,15 +182,21 @@ TOO_MANY_LOCKS = (
     "The locks of so many tables do not fit into one transaction (max_locks_per_transaction), so nothing was changed. "
     "Raise that setting of the server, name fewer targets, or leave out atomic."
 )
-#: What the shapes of targets begin with that are not there yet.
-ABSENT = "absent "
+#: What the shapes of targets begin with that are not there yet, and of those that only a comparison can read.
+ABSENT, UNKNOWN = "absent ", "unknown "
 
 
 def shape_of(seen: Seen) -> str:
     """Return the shape of a target; targets of which nothing is known have one each."""
     if seen.is_absent:
         return f"{ABSENT}{short([repr(family_key(seen.target))])}"
-    return seen.shape or f"unknown {seen.target.name}"
+    return seen.shape or f"{UNKNOWN}{seen.target.name}"
+
+
+def planned_shape(plan: Plan) -> str:
+    """Return the shape of a target of which only its plan is known."""
+    words = (str(judgement) for judgement in plan.judgements)
+    return short((plan.vendor, *plan.statements, *words))
 
 
 def depends_on_rows(plan: Plan) -> bool:

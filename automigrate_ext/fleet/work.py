@@ -10,13 +10,13 @@ from dataclasses import replace as evolve
 from typing import Any
 
 from django.db import connections, transaction
-from django.db.utils import DatabaseError, Error
+from django.db.utils import DatabaseError
 
 from automigrate_ext import signals
 from automigrate_ext.backends import backend_for
 from automigrate_ext.backends.base import Backend
-from automigrate_ext.exceptions import AutomigrateError, LockNotAvailable, Refused
-from automigrate_ext.fleet.looks import Family, Looks, family_key
+from automigrate_ext.exceptions import LockNotAvailable, MissingTarget, Refused
+from automigrate_ext.fleet.looks import FAULTS, Family, Looks, family_key
 from automigrate_ext.fleet.places import at
 from automigrate_ext.fleet.recipe import LeadUpdate, Recipe
 from automigrate_ext.fleet.report import Outcome, Status
@@ -75,7 +75,7 @@ class Worker:
         except Refused as refused:
             outcome = Outcome(target=target.name, status=Status.REFUSED, shape=shape, reason=reason_of(refused.plan))
             return self.logged(Result(outcome=outcome, plan=refused.plan))
-        except (AutomigrateError, Error) as error:
+        except FAULTS as error:
             reason = " ".join(str(error).split())
             failed = Outcome(target=target.name, status=Status.FAILED, shape=shape, reason=reason)
             return self.logged(Result(outcome=failed, plan=getattr(error, "plan", None)))
@@ -153,28 +153,35 @@ class Worker:
 
     def batch(self, targets: Sequence[Target], shape: str, recipe: Recipe | None, *, creates: bool) -> Iterator[Result]:
         """Do the verb in targets of one shape, by the recipe where there is one, and yield what became of each."""
-        done: list[Target] = []
-        rest: list[Target] = []
+        repeated: list[Target] = []
         for target in targets:
-            is_done = recipe is not None and self.repeat(target, recipe, creates=creates)
-            (done if is_done else rest).append(target)
-        proven = self.proven(done, recipe) if recipe and done else frozenset()
-        for target in done:
-            if target.name in proven and recipe is not None:
+            if recipe is not None and self.repeat(target, recipe, creates=creates):
+                repeated.append(target)
+                continue
+            if recipe is not None and repeated:
+                yield from self.concluded(repeated, shape, recipe)
+                repeated = []
+            yield self.alone(target, shape, creates=creates)
+        if recipe is not None and repeated:
+            yield from self.concluded(repeated, shape, recipe)
+
+    def concluded(self, targets: Sequence[Target], shape: str, recipe: Recipe) -> Iterator[Result]:
+        """Look at targets in which a recipe was repeated, and yield what became of each."""
+        proven = self.proven(targets, recipe)
+        for target in targets:
+            if target.name in proven:
                 status = Status.CHANGED if recipe.statements else Status.MATCHES
                 outcome = Outcome(target=target.name, status=status, shape=shape, changes=recipe.changes)
                 yield self.logged(Result(outcome=outcome))
             else:
                 yield self.alone(target, shape)
-        for target in rest:
-            yield self.alone(target, shape, creates=creates)
 
     def repeat(self, target: Target, recipe: Recipe, *, creates: bool) -> bool:
         """Do in a target what was done in the first of its shape, in one transaction; return whether that succeeded.
 
         Where it does not, nothing has been changed, and the target's own run finds out why.
         """
-        with suppress(DatabaseError, LockNotAvailable):
+        with suppress(DatabaseError, LockNotAvailable, MissingTarget):
             with self.created(target, creates=creates), at(target):
                 backend = backend_for(target.alias)
                 backend.session.patience = evolve(self.options.patience, lock_wait=0, lock_timeout=QUICKLY)

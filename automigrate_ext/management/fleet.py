@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from django.core.management.base import CommandError
 from django.db import DEFAULT_DB_ALIAS
 
-from automigrate_ext.exceptions import TargetsFailed
+from automigrate_ext.exceptions import InterruptedFleet, TargetsFailed
 from automigrate_ext.management.exit_status import DIFFERENT, FAILED, INTERRUPTED
 from automigrate_ext.plan.plan import comment
 
@@ -119,11 +119,10 @@ class FleetCommand:
             report: FleetReport = call()
         except TargetsFailed as failed:
             report = failed.report
-        except KeyboardInterrupt as stop:
+        except InterruptedFleet as stop:
             self.clear()
-            if (partial_report := getattr(stop, "report", None)) is not None:
-                self.show(partial_report, done=done)
-            self.command.stderr.write("Interrupted; targets that were changed stay changed, the next run goes on.")
+            self.show(stop.report, done=done)
+            self.command.stderr.write("Interrupted; what was changed stays changed, and the next run goes on there.")
             raise SystemExit(INTERRUPTED) from stop
         self.clear()
         self.show(report, done=done)

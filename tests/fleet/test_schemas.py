@@ -1,0 +1,404 @@
+"""Runs over many schemas of one PostgreSQL database."""
+
+import threading
+
+import pytest
+from django.db import connections, models, transaction
+from django.db.models.signals import post_migrate
+
+from automigrate_ext import (
+    AutomigrateError,
+    Target,
+    TargetsFailed,
+    UnknownTargets,
+    automigrate,
+    autoupdate,
+    is_actual,
+    make_plan,
+)
+from automigrate_ext.fleet.places import at
+from automigrate_ext.fleet.run import FleetRun
+from automigrate_ext.fleet.work import Worker
+from tests.acceptance.helper import State
+from tests.fleet.schemas import NAME, NAMES, Fleet, after, before
+
+
+@pytest.fixture
+def fleet(postgresql):
+    return Fleet(postgresql)
+
+
+@pytest.fixture
+def filled(fleet):
+    fleet.build(before())
+    fleet.fill(before())
+    return fleet
+
+
+@pytest.fixture
+def repeated(monkeypatch):
+    """The targets that were done by a recipe."""
+    names = []
+    repeat = Worker.repeat
+
+    def noted(self, target, recipe, *, creates):
+        is_done = repeat(self, target, recipe, creates=creates)
+        names.extend([target.name] if is_done else [])
+        return is_done
+
+    monkeypatch.setattr(Worker, "repeat", noted)
+    return names
+
+
+def test_tables_that_others_made_are_taken_over(filled, repeated):
+    report = filled.update(before())
+    assert set(filled.statuses(report).values()) == {"matches"} and repeated == ["beta", "core", "delta"]
+    filled.assert_settled(before())
+
+
+def test_changes_are_made_in_each_and_rows_stay(filled, repeated):
+    rows = filled.rows("shop_item", "name", "shelf_id")
+    report = filled.update(after())
+    assert set(filled.statuses(report).values()) == {"changed"}
+    assert [shape.targets for shape in report.shapes.values()] == [list(NAMES)]
+    assert repeated == ["beta", "core", "delta"]
+    filled.assert_settled(after())
+    assert filled.rows("shop_item", "name", "shelf_id") == rows
+    assert set(filled.rows("shop_item", "price")["delta"]) == {(3,)}
+
+
+def test_nothing_to_do_is_a_few_queries_for_all(filled):
+    filled.update(after())
+    few = filled.queries(lambda: filled.update(after()))
+    more = Fleet(filled.connection, [f"more{number}" for number in range(20)])
+    more.update(after())
+    many = more.queries(lambda: more.update(after()))
+    assert len(few) == len(many) < 20
+
+
+def test_targets_that_differ_in_other_ways_have_plans_of_their_own(filled, repeated):
+    filled.update(before())
+    filled.update(after(), filled.targets[:1])
+    with at(filled.targets[1]):
+        filled.case.execute("CREATE INDEX by_hand ON shop_item (name)")
+    repeated.clear()
+    report = filled.update(after())
+    assert filled.statuses(report) == {"acme": "matches", "beta": "changed", "core": "changed", "delta": "changed"}
+    assert [shape.targets for shape in report.shapes.values()] == [["beta"], ["core", "delta"]]
+    assert repeated == ["delta"]
+    filled.assert_settled(after(), ["acme", "core", "delta"])
+
+
+class Refusing:
+    """Models that ask of rows what those of one target do not allow."""
+
+    @staticmethod
+    def unique():
+        return State(Shelf={"name": models.CharField(max_length=20, unique=True)}, Item=items())
+
+    @staticmethod
+    def check():
+        rule = models.CheckConstraint(condition=models.Q(name__lt="d"), name="early")
+        return State(Shelf={"name": NAME, "Meta": {"constraints": [rule]}}, Item=items())
+
+    @staticmethod
+    def narrower():
+        return State(Shelf={"name": models.CharField(max_length=6)}, Item=items())
+
+
+def items():
+    return {"name": NAME, "shelf": models.ForeignKey("Shelf", models.CASCADE)}
+
+
+@pytest.mark.parametrize("kind", ["unique", "check", "narrower"])
+def test_one_of_many_is_refused_by_its_rows(fleet, kind):
+    """The names of shelves are "acme 0", "acme 1" and so on."""
+    fleet.build(before())
+    fleet.fill(before())
+    with at(fleet.target("delta")):
+        fleet.case.execute("UPDATE shop_shelf SET name = 'delta twice'" if kind == "unique" else "SELECT 1")
+    state = getattr(Refusing, kind)()
+    rows = fleet.rows("shop_shelf", "name")
+    assert fleet.statuses(make_plan(targets=fleet.targets, apps=state.apps)) == {
+        **dict.fromkeys(NAMES, "differs"),
+        "delta": "refused",
+    }
+    report = fleet.update_and_fail(state)
+    assert fleet.statuses(report) == {**dict.fromkeys(NAMES, "changed"), "delta": "refused"}
+    assert list(report.reasons().values()) == [["delta"]]
+    assert fleet.rows("shop_shelf", "name") == rows
+    fleet.assert_settled(state, NAMES[:3])
+    with at(fleet.target("delta")):
+        assert is_actual(using=fleet.alias, apps=before().apps)
+
+
+def test_values_that_one_target_has_are_kept_there(fleet, repeated):
+    state = State(Shelf={"name": NAME, "note": models.CharField(max_length=9, null=True)}, Item=items())
+    fleet.build(state)
+    with at(fleet.target("core")):
+        state["Shelf"]._base_manager.using(fleet.alias).create(name="x", note="keep")
+    fleet.update(state)
+    report = fleet.update(before())
+    assert fleet.statuses(report) == {**dict.fromkeys(NAMES, "changed"), "core": "matches"}
+    assert [report.outcomes[name].kept for name in NAMES] == [0, 0, 1, 0]
+    with at(fleet.target("core")):
+        assert fleet.case.values("shop_shelf", "note") == [("keep",)]
+    fleet.assert_settled(before(), ["acme", "beta", "delta"])
+    assert is_actual(targets=fleet.targets, apps=before().apps)
+
+
+def test_a_call_for_each_row_is_made_for_each_row(filled):
+    numbers = iter(range(1000))
+    state = State(Shelf={"name": NAME, "number": models.IntegerField(default=lambda: next(numbers))}, Item=items())
+    filled.update(state)
+    drawn = [number for rows in filled.rows("shop_shelf", "number").values() for (number,) in rows]
+    assert len(set(drawn)) == len(drawn) == 8
+
+
+def test_first_targets_have_to_be_well(filled):
+    with at(filled.target("acme")):
+        filled.case.execute("UPDATE shop_shelf SET name = 'same'")
+    state = Refusing.unique()
+    report = filled.update_and_fail(state, first=1)
+    assert filled.statuses(report) == {
+        "acme": "refused",
+        "beta": "not begun",
+        "core": "not begun",
+        "delta": "not begun",
+    }
+    well = filled.update(state, filled.targets[1:], first="40%")
+    assert set(filled.statuses(well).values()) == {"changed"}
+
+
+@pytest.mark.parametrize("first", ["-1", "x", "5 %%", -3])
+def test_first_that_is_no_number(filled, first):
+    with pytest.raises(AutomigrateError, match="first"):
+        filled.update(after(), first=first)
+
+
+def test_end_after_so_many_failures(filled):
+    for name in ("beta", "core"):
+        with at(filled.target(name)):
+            filled.case.execute("UPDATE shop_shelf SET name = 'same'")
+    report = filled.update_and_fail(Refusing.unique(), max_failures=1)
+    assert filled.statuses(report) == {"acme": "changed", "beta": "refused", "core": "not begun", "delta": "not begun"}
+    filled.assert_settled(Refusing.unique(), ["acme"])
+
+
+def test_groups_are_done_in_order(filled, repeated):
+    order = []
+
+    def watch(progress):
+        order.append(progress.done)
+
+    targets = [filled.target(name, group=group) for name, group in zip(NAMES, "1212", strict=True)]
+    with at(targets[0]):
+        filled.case.execute("UPDATE shop_shelf SET name = 'same'")
+    with pytest.raises(TargetsFailed) as caught:
+        autoupdate(targets=targets, apps=Refusing.unique().apps, max_failures=1, progress=watch)
+    assert filled.statuses(caught.value.report) == {
+        "acme": "refused",
+        "core": "not begun",
+        "beta": "not begun",
+        "delta": "not begun",
+    }
+    assert order == [1]
+
+
+class TestAllOrNone:
+    def test_all(self, filled):
+        report = filled.update(after(), atomic=True)
+        assert set(filled.statuses(report).values()) == {"changed"}
+        filled.assert_settled(after())
+
+    def test_none(self, filled):
+        with at(filled.target("core")):
+            filled.case.execute("UPDATE shop_shelf SET name = 'same'")
+        rows = filled.rows("shop_shelf", "name")
+        report = filled.update_and_fail(Refusing.unique(), atomic=True)
+        assert filled.statuses(report) == {"acme": "undone", "beta": "undone", "core": "refused", "delta": "not begun"}
+        assert filled.rows("shop_shelf", "name") == rows
+        for target in filled.targets:
+            with at(target):
+                assert not filled.case.query("SELECT 1 FROM pg_class WHERE relname = 'automigrate_ext_owned'")
+                assert is_actual(using=filled.alias, apps=before().apps)
+
+    def test_more_locks_than_there_are(self, filled, monkeypatch):
+        monkeypatch.setattr("automigrate_ext.fleet.call.lock_budget", lambda alias: 20)
+        report = filled.update_and_fail(after(), atomic=True)
+        assert "max_locks_per_transaction" in next(iter(report.reasons()))
+        assert not report.names("changed")
+        with at(filled.targets[0]):
+            assert is_actual(using=filled.alias, apps=before().apps)
+
+    def test_several_databases(self, filled):
+        targets = [*filled.targets, Target(name="other", alias="default")]
+        with pytest.raises(UnknownTargets, match="one PostgreSQL database"):
+            autoupdate(targets=targets, apps=after().apps, atomic=True)
+
+    def test_several_processes(self, filled):
+        with pytest.raises(AutomigrateError, match="Leave out jobs"):
+            filled.update(after(), atomic=True, jobs=2)
+
+
+class TestMissing:
+    def test_passed_over(self, filled):
+        report = filled.update(after(), [*filled.targets, filled.target("nowhere")])
+        assert filled.statuses(report)["nowhere"] == "absent"
+        assert is_actual(targets=[*filled.targets, filled.target("nowhere")], apps=after().apps)
+
+    def test_all_missing(self, fleet):
+        report = fleet.update(after(), [fleet.target("nowhere"), fleet.target("neither")])
+        assert fleet.statuses(report) == {"nowhere": "absent", "neither": "absent"} and not report
+
+    def test_made(self, filled, repeated):
+        new = [filled.target(f"new{number}") for number in range(3)]
+        report = filled.update(after(), [*filled.targets, *new], create=True)
+        assert set(filled.statuses(report).values()) == {"changed"}
+        assert {"new1", "new2"} <= set(repeated)
+        filled.assert_settled(after(), [*NAMES, *(target.name for target in new)])
+
+    def test_dry_run_makes_none(self, filled):
+        report = make_plan(targets=[filled.target("nowhere")], apps=after().apps)
+        assert filled.statuses(report) == {"nowhere": "absent"}
+
+    def test_dropped_meanwhile(self, filled, monkeypatch):
+        run_stage = FleetRun.lead
+
+        def drop_first(self, shape, targets):
+            yield from run_stage(self, shape, targets)
+            filled.case.execute("DROP SCHEMA core CASCADE")
+
+        monkeypatch.setattr(FleetRun, "lead", drop_first)
+        report = filled.update_and_fail(after())
+        assert filled.statuses(report) == {**dict.fromkeys(NAMES, "changed"), "core": "failed"}
+        filled.assert_settled(after(), ["acme", "beta", "delta"])
+
+    def test_changed_by_hand_meanwhile(self, filled, monkeypatch):
+        """What a recipe was written for is no longer there: the target has a run of its own."""
+        lead = FleetRun.lead
+
+        def change_first(self, shape, targets):
+            yield from lead(self, shape, targets)
+            with at(filled.target("core")):
+                filled.case.execute("ALTER TABLE shop_shelf ADD size integer", "ALTER TABLE shop_item ADD note text")
+
+        monkeypatch.setattr(FleetRun, "lead", change_first)
+        report = filled.update(after())
+        assert filled.statuses(report) == dict.fromkeys(NAMES, "changed")
+        filled.assert_settled(after(), ["acme", "beta", "delta"])
+        assert is_actual(targets=filled.targets, apps=after().apps)
+
+
+class TestTwoRuns:
+    def test_run_of_the_database_keeps_out_runs_of_its_schemas(self, filled):
+        other = connections.create_connection(filled.alias)
+        try:
+            with transaction.atomic(using=filled.alias):
+                with other.cursor() as cursor:
+                    cursor.execute("BEGIN; SELECT pg_advisory_xact_lock(6171309204113)")
+                report = filled.update_and_fail(after(), lock_wait=0)
+        finally:
+            other.close()
+        assert set(filled.statuses(report).values()) == {"failed"}
+        assert "Another run" in next(iter(report.reasons()))
+
+    def test_runs_in_two_schemas_do_not_wait_for_each_other(self, filled):
+        with at(filled.targets[0]):
+            filled.update(after(), filled.targets[:1])
+            done = []
+
+            def run_elsewhere():
+                try:
+                    done.append(filled.update(after(), filled.targets[1:], lock_wait=0))
+                finally:
+                    connections[filled.alias].close()
+
+            thread = threading.Thread(target=run_elsewhere)
+            thread.start()
+            thread.join()
+        assert set(filled.statuses(done[0]).values()) == {"changed"}
+        filled.assert_settled(after())
+
+    def test_two_at_once(self, filled):
+        reports = []
+
+        def run():
+            try:
+                reports.append(filled.update(after()))
+            finally:
+                connections[filled.alias].close()
+
+        threads = [threading.Thread(target=run) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(reports) == 2
+        filled.assert_settled(after())
+
+
+def test_signals_are_sent_in_each(filled):
+    """A receiver of the project's sees the tables of the target that it is sent for."""
+    seen = []
+
+    def receive(using, **options):
+        with connections[using].cursor() as cursor:
+            cursor.execute("SELECT current_schema()")
+            seen.append(cursor.fetchone()[0])
+
+    post_migrate.connect(receive)
+    try:
+        filled.update(after())
+    finally:
+        post_migrate.disconnect(receive)
+    assert set(seen) == set(NAMES)
+
+
+def test_other_tables_of_the_same_name_in_public(filled):
+    """The tables of a target are those of its schema, whatever public has."""
+    filled.case.build(before())
+    filled.update(after())
+    filled.assert_settled(after())
+    assert is_actual(using=filled.alias, apps=before().apps)
+
+
+def test_names_that_need_quotes(postgresql):
+    fleet = Fleet(postgresql, ['Acme "Ltd."', "two words", "UPPER", "user"])
+    fleet.build(before())
+    fleet.fill(before())
+    fleet.update(after())
+    fleet.assert_settled(after())
+
+
+def test_tables_dropped_and_made_again(filled):
+    report = automigrate(targets=filled.targets, apps=after().apps)
+    assert set(filled.statuses(report).values()) == {"changed"}
+    filled.assert_settled(after())
+    assert not any(filled.rows("shop_item", "name").values())
+
+
+def test_search_path_is_as_before(filled):
+    query = "SELECT current_setting('search_path')"
+    path = filled.case.query(query)
+    filled.update(after())
+    assert filled.case.query(query) == path
+    filled.update_and_fail(State(Shelf={"name": models.CharField(max_length=2)}, Item=items()))
+    assert filled.case.query(query) == path
+
+
+def test_models_of_some_targets(filled):
+    """A target may have models of its own."""
+    targets = [filled.target("acme", models=("shop.Shelf",)), filled.target("beta")]
+    report = autoupdate(targets=targets, apps=after().apps)
+    assert set(filled.statuses(report).values()) == {"changed"}
+    with at(targets[0]):
+        assert is_actual("shop.Shelf", using=filled.alias, apps=after().apps)
+        assert not is_actual("shop.Label", using=filled.alias, apps=after().apps)
+    filled.assert_settled(after(), ["beta"])
+
+
+@pytest.mark.parametrize("options", [{"jobs": 2}, {"first": 1}, {"max_failures": 1}, {"atomic": True}, {"queue": True}])
+def test_options_of_targets_without_targets(options):
+    with pytest.raises(AutomigrateError, match=next(iter(options))):
+        autoupdate(**options)

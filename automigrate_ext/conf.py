@@ -127,6 +127,8 @@ def problems() -> Iterator[str]:
     yield from list_problems()
     if given.get(ON_START) is not None:
         yield from on_start_problems(given[ON_START])
+    if given.get(TARGETS) is not None and not (isinstance(given[TARGETS], str) or callable(given[TARGETS])):
+        yield f"AUTOMIGRATE['TARGETS'] has to be a function or the dotted path of one, and is {given[TARGETS]!r}."
     yield from alias_problems(f"AUTOMIGRATE[{TENANT_SCHEMAS!r}]", given.get(TENANT_SCHEMAS, []))
     if not is_seconds(given.get(WAIT_FOR_DB, 0)):
         yield f"AUTOMIGRATE['WAIT_FOR_DB'] has to be a number of seconds, 0 or more, and is {given[WAIT_FOR_DB]!r}."

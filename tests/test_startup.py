@@ -244,6 +244,7 @@ def test_without_handlers_of_logs_it_goes_to_stderr(sqlite, monkeypatch, capsys)
         ({"TENANT_SCHEMAS": ["default", "nowhere"]}, "['TENANT_SCHEMAS']: 'nowhere' is not in DATABASES"),
         ({"WAIT_FOR_DB": "5"}, "has to be a number of seconds"),
         ({"WAIT_FOR_DB": True}, "has to be a number of seconds"),
+        ({"TARGETS": ["acme"]}, "has to be a function or the dotted path of one"),
     ],
 )
 def test_malformed_setting_fails_the_system_check(setting, words):

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 
@@ -57,6 +57,20 @@ class Fingerprints(ABC):
                 return self.read(names, notes)
         except DatabaseError:
             return None
+
+    def database(self) -> str:
+        """Return a digest of what tables of all schemas depend on; "" for a database without schemas."""
+        return ""
+
+    def look_at(
+        self, schemas: Sequence[str], rest: Sequence[str], names: Collection[str], notes: Collection[str], database: str
+    ) -> dict[str, Look]:
+        """Return what is in each of these schemas, as far as they exist. Raises `DatabaseError`.
+
+        `rest` is the search path after each of them, `database` what the method of that name returned. By default
+        there are no schemas.
+        """
+        return {}
 
     @abstractmethod
     def read(self, names: Collection[str], notes: Collection[str]) -> Look | None:

@@ -146,6 +146,10 @@ class RunSession:
         """Cut the steps into as many transactions as the server needs; one, unless its locks run out."""
         return (tuple(steps),)
 
+    def lock_budget(self) -> int | None:
+        """Return how many locks one transaction may take; None where the server has no limit."""
+        return None
+
     def forbid_transaction(self) -> None:
         """Raise `ExecutionFailed` inside a transaction which changes of tables would commit."""
         if not self.backend.undoes_ddl and self.connection.in_atomic_block:

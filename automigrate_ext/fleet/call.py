@@ -19,6 +19,7 @@ from automigrate_ext.fleet.run import FleetRun, Watch
 from automigrate_ext.fleet.targets import Target, checked, named_targets, project_targets
 from automigrate_ext.fleet.work import Worker
 from automigrate_ext.run.options import Options
+from automigrate_ext.waiting import connect
 
 #: Targets as callers name them: all of the project's (True), some by name, or `Target` objects.
 Targets = bool | str | Iterable[str | Target]
@@ -115,7 +116,8 @@ def all_or_none(run: FleetRun) -> Iterator[None]:
         return
     (alias,) = aliases
     assert alias is not None
-    run.locks_left = lock_budget(alias)
+    connect(connections[alias])
+    run.locks_left = backend_for(alias).session.lock_budget()
     with transaction.atomic(using=alias):
         try:
             yield
@@ -123,16 +125,6 @@ def all_or_none(run: FleetRun) -> Iterator[None]:
             if run.report.failed or run.report.names(Status.NOT_BEGUN):
                 transaction.set_rollback(True, using=alias)
                 run.report.mark_undone()
-
-
-def lock_budget(alias: str) -> int:
-    """Return how many locks one transaction may take in a database of PostgreSQL."""
-    from automigrate_ext.backends.postgresql.session import PostgreSQLSession
-
-    session = backend_for(alias).session
-    assert isinstance(session, PostgreSQLSession)
-    connections[alias].ensure_connection()
-    return session.lock_budget()
 
 
 def rows_of_targets(targets: Sequence[Target], models: Models = None, apps: Apps | None = None) -> list[dict[str, int]]:

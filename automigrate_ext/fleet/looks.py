@@ -13,7 +13,6 @@ from django.db import connections
 from django.db.utils import DatabaseError, Error
 
 from automigrate_ext.backends.fingerprint import Look, short
-from automigrate_ext.backends.postgresql.fingerprint import PostgreSQLFingerprints
 from automigrate_ext.declared.selection import Models, Selection, select
 from automigrate_ext.exceptions import AutomigrateError
 from automigrate_ext.fleet.places import at
@@ -160,7 +159,7 @@ class Looks:
         """Return what is in each of the schemas that exist; nothing where that cannot be read but by comparing."""
         standing = family.standing
         fingerprints = standing.fingerprints
-        if not isinstance(fingerprints, PostgreSQLFingerprints):
+        if fingerprints is None:
             return {}
         notes = {standing.own_note, standing.whole_note}
         try:

@@ -150,6 +150,8 @@ class FleetRun:
         """Do the first target of a shape, and yield what is to be done with the others."""
         first, *others = targets
         creates = shape.startswith(ABSENT)
+        if not creates:
+            self.worker.ask_about(first)
         result = self.worker.alone(first, shape, creates=creates)
         if shape.startswith(UNKNOWN) and result.plan is not None:
             shape = planned_shape(result.plan)

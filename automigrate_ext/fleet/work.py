@@ -66,6 +66,21 @@ class Worker:
     dry_run: bool = False
     creates: bool = False
 
+    # Questions
+
+    def ask_about(self, target: Target) -> None:
+        """Ask the caller's `ask` about the plan of a target; the answers hold for all targets."""
+        while (ask := self.options.ask) is not None and not self.dry_run:
+            with suppress(*FAULTS), at(target):
+                update = self.update_in(target)
+                with update.backend.session.guarded():
+                    plan = update.plan()
+                if (answers := ask(plan)) and self.options.lacks(answers):
+                    self.options = evolve(self.options.answered(answers), ask=ask)
+                    self.looks.options = self.options
+                    continue
+            return
+
     # Each by itself
 
     def alone(self, target: Target, shape: str = "", *, creates: bool = False) -> Result:
@@ -111,12 +126,10 @@ class Worker:
         """Do the verb in a target; return the plan, what others can repeat of its run, and the locks that it took."""
         with self.created(target, creates=creates), at(target):
             family = self.family_in(target)
-            options = evolve(self.options, place=target.schema or "")
+            options = self.options_in(target)
             if self.command == "automigrate":
                 return rebuild_one(family.selection, options, dry_run=self.dry_run), None, 0
-            standing = Standing(family.selection, options)
-            standing.models = family.standing.models
-            update = LeadUpdate(family.selection, options, standing=standing)
+            update = self.update_in(target)
             with update.backend.session.guarded():
                 if self.dry_run:
                     return update.plan(), None, 0
@@ -124,6 +137,17 @@ class Worker:
                 plan = update.run()
                 recipe = update.recipe(before, record_rows(update)) if target.schema is not None else None
             return plan, recipe, update.locks
+
+    def update_in(self, target: Target) -> LeadUpdate:
+        """Return an `autoupdate` of the target in which the connection works."""
+        family, options = self.family_in(target), self.options_in(target)
+        standing = Standing(family.selection, options)
+        standing.models = family.standing.models
+        return LeadUpdate(family.selection, options, standing=standing)
+
+    def options_in(self, target: Target) -> Options:
+        """Return the options of a run in one target, of which nobody is asked any more."""
+        return evolve(self.options, place=target.schema or "", ask=None)
 
     @contextmanager
     def created(self, target: Target, *, creates: bool) -> Iterator[None]:

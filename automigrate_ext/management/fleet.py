@@ -13,7 +13,6 @@ from django.db import DEFAULT_DB_ALIAS
 
 from automigrate_ext.exceptions import InterruptedFleet, TargetsFailed
 from automigrate_ext.management.exit_status import DIFFERENT, FAILED, INTERRUPTED
-from automigrate_ext.plan.plan import comment
 
 if TYPE_CHECKING:
     from automigrate_ext.fleet.report import FleetProgress, FleetReport
@@ -83,6 +82,7 @@ class FleetCommand:
 
     def targets(self) -> tuple[Target, ...]:
         """Return the targets that the command line names. Raises `UnknownTargets`, `CommandError`."""
+        # Few runs have targets, here and below.
         from automigrate_ext.fleet.targets import matches, named_targets, schema_targets
 
         options = self.options
@@ -132,6 +132,7 @@ class FleetCommand:
 
     def status_without_doing(self, report: FleetReport) -> int:
         """Return the exit status of a check or dry run."""
+        # As above.
         from automigrate_ext.fleet.report import Status
 
         if report.names(Status.FAILED):
@@ -148,7 +149,7 @@ class FleetCommand:
         elif self.options["format"] == "sql":
             for shape in report.shapes.values():
                 if shape.plan:
-                    stdout.write(comment(report.heading(shape)), ending="")
+                    self.command.printer.write_comment(report.heading(shape))
                     stdout.write(shape.plan.sql(), ending="")
         elif verbosity:
             for line in report.text(verbosity=verbosity, done=done):

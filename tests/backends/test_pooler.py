@@ -9,6 +9,8 @@ from django.db import models
 from automigrate_ext import LockNotAvailable, automigrate, is_actual
 from tests.acceptance.helper import Case, State
 from tests.conftest import scratch
+from tests.fleet import schemas as fleets
+from tests.fleet.schemas import Fleet
 from tests.forks import forking
 from tests.pooler import PoolerUnavailable, pooler
 from tests.run.test_processes import HOLDING
@@ -105,3 +107,19 @@ def test_other_run_is_waited_for(pooled, processes):
     holder.send(signal.SIGKILL)
     holder.wait()
     case.run(before())
+
+
+def test_many_schemas(pooled):
+    """The search path of each target ends with its transaction, as the next one may have another session."""
+    fleet = Fleet(pooled)
+    fleet.build(fleets.before())
+    fleet.fill(fleets.before())
+    rows = fleet.rows("shop_item", "name")
+    report = fleet.update(fleets.after())
+    assert set(fleet.statuses(report).values()) == {"changed"}
+    assert fleet.rows("shop_item", "name") == rows
+    assert not fleet.update(fleets.after())
+    fleet.assert_settled(fleets.after())
+    with pooled.cursor() as cursor:
+        cursor.execute("SELECT current_schema()")
+        assert cursor.fetchone() == ("public",)

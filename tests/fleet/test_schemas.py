@@ -7,6 +7,7 @@ from django.db import connections, models, transaction
 from django.db.models.signals import post_migrate
 
 from automigrate_ext import (
+    Answers,
     AutomigrateError,
     Target,
     TargetsFailed,
@@ -16,6 +17,7 @@ from automigrate_ext import (
     is_actual,
     make_plan,
 )
+from automigrate_ext.backends.postgresql.session import PostgreSQLSession
 from automigrate_ext.fleet.places import at
 from automigrate_ext.fleet.run import FleetRun
 from automigrate_ext.fleet.work import Worker
@@ -224,7 +226,7 @@ class TestAllOrNone:
                 assert is_actual(using=filled.alias, apps=before().apps)
 
     def test_more_locks_than_there_are(self, filled, monkeypatch):
-        monkeypatch.setattr("automigrate_ext.fleet.call.lock_budget", lambda alias: 20)
+        monkeypatch.setattr(PostgreSQLSession, "lock_budget", lambda session: 20)
         report = filled.update_and_fail(after(), atomic=True)
         assert "max_locks_per_transaction" in next(iter(report.reasons()))
         assert not report.names("changed")
@@ -336,6 +338,39 @@ class TestTwoRuns:
             thread.join()
         assert len(reports) == 2
         filled.assert_settled(after())
+
+
+def test_renames_are_asked_about_once_for_all(filled):
+    asked = []
+
+    def ask(plan):
+        asked.append([likely.option for likely in plan.likely_renames])
+        return Answers(renames={"shop.Shelf.name": "title"})
+
+    state = State(Shelf={"title": NAME}, Item=items())
+    rows = filled.rows("shop_shelf", "name")
+    report = filled.update(state, ask=ask)
+    assert set(filled.statuses(report).values()) == {"changed"}
+    assert asked == [["shop.Shelf.name=title"], []]
+    assert filled.rows("shop_shelf", "title") == rows
+    filled.assert_settled(state)
+
+
+def test_renames_that_are_named(filled):
+    state = State(Shelf={"title": NAME}, Item=items())
+    rows = filled.rows("shop_shelf", "name")
+    filled.update(state, renames={"shop.Shelf.name": "title"})
+    assert filled.rows("shop_shelf", "title") == rows
+    filled.assert_settled(state)
+
+
+def test_value_for_rows_that_have_none(filled):
+    state = State(Shelf={"name": NAME, "number": models.IntegerField()}, Item=items())
+    report = filled.update_and_fail(state)
+    assert set(filled.statuses(report).values()) == {"refused"}
+    filled.update(state, defaults={"shop.Shelf.number": 7})
+    assert {value for rows in filled.rows("shop_shelf", "number").values() for value in rows} == {(7,)}
+    filled.assert_settled(state)
 
 
 def test_signals_are_sent_in_each(filled):

@@ -241,16 +241,11 @@ class PostgreSQLFingerprints(Fingerprints):
         )
 
     def database(self) -> str:
-        """Return a digest of what tables of all places depend on."""
         return self.ask(self.written(DATABASE_ROWS), None)[""]["database"][""]
 
     def look_at(
         self, schemas: Sequence[str], rest: Sequence[str], names: Collection[str], notes: Collection[str], database: str
     ) -> dict[str, Look]:
-        """Return what is in each of these schemas, as far as they exist. Raises `DatabaseError`.
-
-        `rest` is the search path after each of them, `database` what the method of that name returned.
-        """
         parameters = {**self.named(names), "schemas": list(schemas), "rest": list(rest)}
         found = self.ask(self.written(f"WITH {TABLES} {TABLE_ROWS}", MANY_PLACES), parameters)
         records = self.records(found, notes)

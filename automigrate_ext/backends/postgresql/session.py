@@ -234,7 +234,7 @@ class PostgreSQLSession(RunSession):
         return f"tables of database {self.connection.alias!r} that are in use{describe_sessions(users)}"
 
     def lock_budget(self) -> int:
-        """Return how many locks one transaction may take: half of what the server has room for."""
+        """Return half of what the server has room for, as others need some too."""
         with self.connection.cursor() as cursor:
             cursor.execute(LOCK_SPACE)
             return int(cursor.fetchone()[0]) // 2

@@ -54,12 +54,16 @@ class TargetStanding(Standing):
 class Family:
     """Targets of one database in which the routers let the same models in.
 
-    `rest` is what follows a schema on the search path, as the server reads it.
+    `names` are the tables to look at, `notes` those of the record that may hold a seal: the routers were asked for them
+    in a target, as elsewhere they may let in other models. `rest` is what follows a schema on the search path, as the
+    server reads it.
     """
 
     key: tuple[object, ...]
     selection: Selection
     standing: TargetStanding
+    names: tuple[str, ...]
+    notes: frozenset[str]
     rest: tuple[str, ...] = ()
 
 
@@ -157,13 +161,11 @@ class Looks:
 
     def look_at(self, schemas: Sequence[str], family: Family) -> dict[str, Look]:
         """Return what is in each of the schemas that exist; nothing where that cannot be read but by comparing."""
-        standing = family.standing
-        fingerprints = standing.fingerprints
+        fingerprints = family.standing.fingerprints
         if fingerprints is None:
             return {}
-        notes = {standing.own_note, standing.whole_note}
         try:
-            return fingerprints.look_at(schemas, family.rest, standing.names, notes, fingerprints.database())
+            return fingerprints.look_at(schemas, family.rest, family.names, family.notes, fingerprints.database())
         except DatabaseError:
             # Why it cannot be read is left to the comparisons, which report it for each target.
             return {}
@@ -193,7 +195,13 @@ class Looks:
             if facts not in self.digests:
                 self.digests[facts] = standing.models
             standing.models = self.digests[facts]
-        return Family(key=key, selection=selection, standing=standing)
+        return Family(
+            key=key,
+            selection=selection,
+            standing=standing,
+            names=tuple(standing.names),
+            notes=frozenset((standing.own_note, standing.whole_note)),
+        )
 
     def narrowed(self, labels: Sequence[str]) -> Models:
         """Return what was asked for, as far as a target has it, of which these are the labels."""

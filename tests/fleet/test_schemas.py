@@ -422,6 +422,27 @@ def test_search_path_is_as_before(filled):
     assert filled.case.query(query) == path
 
 
+class ByPlace:
+    """A router that asks where the connection works, as those of packages for tenants do."""
+
+    def allow_migrate(self, db, app_label, model_name=None, **hints):
+        with connections["postgresql_scratch"].cursor() as cursor:
+            cursor.execute("SELECT current_schema()")
+            (place,) = cursor.fetchone()
+        return (place == "public") == (model_name == "shelf")
+
+
+def test_router_that_asks_where_it_is(filled, repeated, settings):
+    settings.DATABASE_ROUTERS = [ByPlace()]
+    state = State(Shelf={"name": NAME}, Item={"name": NAME, "price": models.IntegerField(null=True)})
+    report = filled.update(state)
+    assert set(filled.statuses(report).values()) == {"changed"}
+    with at(filled.targets[0]):
+        assert is_actual(using=filled.alias, apps=state.apps, fingerprint=False)
+    repeated.clear()
+    assert not filled.update(state) and not repeated
+
+
 def test_models_of_some_targets(filled):
     """A target may have models of its own."""
     targets = [filled.target("acme", models=("shop.Shelf",)), filled.target("beta")]

@@ -77,7 +77,6 @@ class Outcome:
     reason: str = ""
     changes: int = 0
     kept: int = 0
-    rows: int = 0
 
     def as_dict(self) -> dict[str, Any]:
         """Return the outcome as plain values."""

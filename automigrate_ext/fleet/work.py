@@ -28,6 +28,7 @@ from automigrate_ext.run.record import Record
 from automigrate_ext.run.record_table import TABLE as RECORD_TABLE
 from automigrate_ext.run.record_table import RecordTable
 from automigrate_ext.run.standing import Standing
+from automigrate_ext.words import plural
 
 logger = logging.getLogger("automigrate_ext")
 
@@ -119,7 +120,7 @@ class Worker:
         if outcome.reason:
             logger.warning("Target %s %s: %s", outcome.target, outcome.status, outcome.reason)
         else:
-            logger.info("Target %s %s, %d changes", outcome.target, outcome.status, outcome.changes)
+            logger.info("Target %s %s, %s", outcome.target, outcome.status, plural(outcome.changes, "change"))
         return result
 
     def run(self, target: Target, *, creates: bool) -> tuple[Plan, Recipe | None, int]:

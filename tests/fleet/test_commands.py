@@ -12,6 +12,8 @@ from django.test import override_settings
 from automigrate_ext import Target, autoupdate, is_actual
 from automigrate_ext.fleet.places import at
 from automigrate_ext.fleet.report import FleetProgress
+from automigrate_ext.management.commands.autoupdate import Command
+from automigrate_ext.management.fleet import FleetCommand
 from tests.fleet.schemas import Fleet
 from tests.several import databases
 
@@ -183,3 +185,15 @@ class TestAutomigrate:
 )
 def test_progress_in_words(progress, words):
     assert progress.describe(10) == words
+
+
+def test_progress_is_one_line_that_is_written_over(monkeypatch):
+    command = Command(stderr=io.StringIO())
+    work = FleetCommand(command, {})
+    work.watch(FleetProgress(done=1, failed=0, total=9))
+    assert command.bare_stderr.getvalue() == "", "a short run shows nothing"
+    work.began -= 60
+    work.watch(FleetProgress(done=2, failed=1, total=9))
+    work.watch(FleetProgress(done=3, failed=1, total=9))
+    work.watch(FleetProgress(done=9, failed=1, total=9))
+    assert command.bare_stderr.getvalue() == "\r\x1b[K2 of 9 targets done, 1 failed, 0:03:30 left\r\x1b[K"

@@ -3,6 +3,7 @@
 import threading
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.db import connections, models, transaction
 from django.db.models.signals import post_migrate
 
@@ -12,12 +13,15 @@ from automigrate_ext import (
     Target,
     TargetsFailed,
     UnknownTargets,
+    aautoupdate,
+    ais_actual,
     automigrate,
     autoupdate,
     is_actual,
     make_plan,
 )
 from automigrate_ext.backends.postgresql.session import PostgreSQLSession
+from automigrate_ext.exceptions import InterruptedFleet
 from automigrate_ext.fleet.places import at
 from automigrate_ext.fleet.run import FleetRun
 from automigrate_ext.fleet.work import Worker
@@ -458,3 +462,65 @@ def test_models_of_some_targets(filled):
 def test_options_of_targets_without_targets(options):
     with pytest.raises(AutomigrateError, match=next(iter(options))):
         autoupdate(**options)
+
+
+def test_a_line_of_the_log_for_each_target(filled, caplog):
+    with at(filled.target("core")):
+        filled.case.execute("UPDATE shop_shelf SET name = 'same'")
+    with caplog.at_level("INFO", logger="automigrate_ext"):
+        filled.update_and_fail(Refusing.unique())
+    lines = [(record.levelname, record.getMessage()) for record in caplog.records if "Target" in record.getMessage()]
+    assert [level for level, _ in lines] == ["INFO", "INFO", "WARNING", "INFO"]
+    assert lines[0][1] == "Target acme changed, 2 changes" and lines[2][1].startswith("Target core refused: ")
+
+
+def test_ctrl_c_reports_what_was_done(filled, monkeypatch):
+    alone = Worker.alone
+
+    def interrupted(self, target, shape="", *, creates=False):
+        if target.name == "core":
+            raise KeyboardInterrupt
+        return alone(self, target, shape, creates=creates)
+
+    monkeypatch.setattr(Worker, "alone", interrupted)
+    state = State(Shelf={"name": models.CharField(max_length=30)}, Item=items())
+    with pytest.raises(InterruptedFleet) as caught:
+        filled.update(state)
+    assert filled.statuses(caught.value.report) == {
+        "acme": "changed",
+        "beta": "changed",
+        "core": "not begun",
+        "delta": "not begun",
+    }
+    monkeypatch.undo()
+    assert set(filled.statuses(filled.update(state)).values()) == {"changed", "matches"}
+    filled.assert_settled(state)
+
+
+def test_async_twins(filled):
+    assert not async_to_sync(ais_actual)(targets=filled.targets, apps=after().apps)
+    report = async_to_sync(aautoupdate)(targets=filled.targets, apps=after().apps)
+    assert len(report.names("changed")) == 4
+    assert async_to_sync(ais_actual)(targets=filled.targets, apps=after().apps)
+
+
+def test_role_that_may_only_read(filled):
+    """Each target fails with the way out; a look needs no right to write."""
+    filled.update(before())
+    filled.case.execute(
+        "DROP ROLE IF EXISTS fleet_reader",
+        "CREATE ROLE fleet_reader",
+        *(f"GRANT USAGE ON SCHEMA {name} TO fleet_reader" for name in NAMES),
+        *(f"GRANT SELECT ON ALL TABLES IN SCHEMA {name} TO fleet_reader" for name in NAMES),
+        "SET ROLE fleet_reader",
+    )
+    try:
+        assert is_actual(targets=filled.targets, apps=before().apps)
+        assert set(filled.statuses(filled.update(before())).values()) == {"matches"}
+        report = filled.update_and_fail(after())
+    finally:
+        filled.case.execute("RESET ROLE", "DROP OWNED BY fleet_reader", "DROP ROLE fleet_reader")
+    assert set(filled.statuses(report).values()) == {"failed"}
+    assert "fleet_reader" in next(iter(report.reasons()))
+    with at(filled.targets[1]):
+        assert is_actual(using=filled.alias, apps=before().apps)

@@ -36,51 +36,70 @@ JOIN pg_class c ON c.oid = {OWN_TABLE.format(quoted="wanted.quoted")}
 LEFT JOIN pg_tablespace t ON t.oid = c.reltablespace
 """
 
+# Each table is looked up by itself, by indexes, so that no catalog of ten thousand schemas is read as a whole: the
+# server does not merge a subquery that has an OFFSET with the query around it, and does not hash one that gives an
+# array or a single value. Of an array that comes from a subquery it expects ten elements, so that the plan is the same
+# for any number of tables, and no time goes into compiling it (jit). Source: estimate_array_length() in selfuncs.c.
+GIVEN = "unnest((SELECT %s::oid[])) AS given (oid)"
+
 # A serial column is one whose default reads a sequence that depends on it (deptype 'a'); Django before
 # 4.1 made such columns, and they are treated as identity columns ("by default").
-COLUMNS = """
+COLUMNS = f"""
 SELECT a.attrelid, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
-       a.attnotnull AND {not_null_not_valid},
-       pg_get_expr(d.adbin, d.adrelid), a.attgenerated, a.attidentity,
-       CASE WHEN a.attcollation <> ty.typcollation THEN co.collname END, a.attcollation <> 0,
-       col_description(a.attrelid, a.attnum), serial.objid::regclass::text, a.attnum, a.attinhcount > 0
-FROM pg_attribute a
-JOIN pg_type ty ON ty.oid = a.atttypid
-LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
-LEFT JOIN pg_collation co ON co.oid = a.attcollation
-LEFT JOIN LATERAL (
-    SELECT own.objid
-    FROM pg_depend own
-    JOIN pg_depend uses ON uses.classid = 'pg_attrdef'::regclass AND uses.objid = d.oid
-                       AND uses.refclassid = 'pg_class'::regclass AND uses.refobjid = own.objid
-    WHERE own.classid = 'pg_class'::regclass AND own.refclassid = 'pg_class'::regclass
-      AND own.refobjid = a.attrelid AND own.refobjsubid = a.attnum AND own.deptype = 'a'
-    LIMIT 1
-) serial ON a.atthasdef AND a.attgenerated = ''
-WHERE a.attrelid = ANY(%s::oid[]) AND a.attnum > 0 AND NOT a.attisdropped
+       a.attnotnull AND a.attnum = ANY(wanted.not_valid),
+       CASE WHEN a.atthasdef THEN (SELECT pg_get_expr(d.adbin, d.adrelid) FROM pg_attrdef d
+                                   WHERE d.adrelid = a.attrelid AND d.adnum = a.attnum) END,
+       a.attgenerated, a.attidentity,
+       (SELECT co.collname FROM pg_type ty JOIN pg_collation co ON co.oid = a.attcollation
+        WHERE ty.oid = a.atttypid AND ty.typcollation <> a.attcollation),
+       a.attcollation <> 0,
+       (SELECT d.description FROM pg_description d
+        WHERE d.objoid = a.attrelid AND d.classoid = 'pg_class'::regclass AND d.objsubid = a.attnum),
+       CASE WHEN a.atthasdef AND a.attgenerated = '' THEN (
+           SELECT own.objid::regclass::text
+           FROM pg_attrdef d
+           JOIN pg_depend uses ON uses.classid = 'pg_attrdef'::regclass AND uses.objid = d.oid
+                              AND uses.refclassid = 'pg_class'::regclass
+           JOIN pg_depend own ON own.classid = 'pg_class'::regclass AND own.objid = uses.refobjid
+                             AND own.refclassid = 'pg_class'::regclass AND own.refobjid = a.attrelid
+                             AND own.refobjsubid = a.attnum AND own.deptype = 'a'
+           WHERE d.adrelid = a.attrelid AND d.adnum = a.attnum
+           LIMIT 1
+       ) END,
+       a.attnum, a.attinhcount > 0
+FROM (SELECT given.oid, {{not_null_not_valid}} FROM {GIVEN} OFFSET 0) AS wanted (oid, not_valid)
+CROSS JOIN LATERAL (
+    SELECT * FROM pg_attribute WHERE attrelid = wanted.oid AND attnum > 0 AND NOT attisdropped OFFSET 0
+) AS a
 ORDER BY a.attrelid, a.attnum
 """
 
-NOT_NULL_NOT_VALID = """(a.attrelid, a.attnum) IN (SELECT n.conrelid, n.conkey[1] FROM pg_constraint n
-                                               WHERE n.contype = 'n' AND NOT n.convalidated)"""
+NOT_NULL_NOT_VALID = """ARRAY(SELECT n.conkey[1] FROM pg_constraint n
+                              WHERE n.conrelid = given.oid AND n.contype = 'n' AND NOT n.convalidated)"""
 
-GENERATED_FROM = """
-SELECT d.adrelid, d.adnum, dep.refobjsubid
-FROM pg_attrdef d
-JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum AND a.attgenerated <> ''
-JOIN pg_depend dep ON dep.classid = 'pg_attrdef'::regclass AND dep.objid = d.oid
-                  AND dep.refclassid = 'pg_class'::regclass AND dep.refobjid = d.adrelid
-                  AND dep.refobjsubid NOT IN (0, d.adnum)
-WHERE d.adrelid = ANY(%s::oid[])
+GENERATED_FROM = f"""
+SELECT d.adrelid, d.adnum, reads.number
+FROM {GIVEN}
+CROSS JOIN LATERAL (
+    SELECT d.oid, d.adrelid, d.adnum
+    FROM pg_attrdef d JOIN pg_attribute a ON a.attrelid = d.adrelid AND a.attnum = d.adnum
+    WHERE d.adrelid = given.oid AND a.attgenerated <> '' OFFSET 0
+) AS d
+CROSS JOIN LATERAL (
+    SELECT refobjsubid FROM pg_depend
+    WHERE classid = 'pg_attrdef'::regclass AND objid = d.oid AND refclassid = 'pg_class'::regclass
+      AND refobjid = d.adrelid AND refobjsubid NOT IN (0, d.adnum) OFFSET 0
+) AS reads (number)
+ORDER BY d.adrelid, d.adnum, reads.number
 """
 
 # A foreign key that points at a partitioned table has a twin for each partition, and is itself its parent.
-CONSTRAINTS = """
+CONSTRAINTS = f"""
 SELECT k.conrelid, k.contype, k.conname, k.conkey, k.confrelid, k.confkey, k.confdeltype,
        k.condeferrable, k.condeferred,
        CASE k.contype WHEN 'c' THEN pg_get_expr(k.conbin, k.conrelid, true) END,
        CASE WHEN k.contype IN ('x', 'f', 'c', 'u', 'p') THEN pg_get_constraintdef(k.oid) END,
-       {nulls_not_distinct}, i.indnkeyatts, i.indkey::int2[], t.spcname,
+       i.nulls_not_distinct, i.indnkeyatts, i.indkey::int2[], i.spcname,
        CASE k.contype WHEN 'x' THEN ARRAY(SELECT pg_get_indexdef(k.conindid, n, true)
                                           FROM generate_series(1, cardinality(k.conexclop)) n) END,
        CASE k.contype WHEN 'x' THEN ARRAY(SELECT format('OPERATOR(%%I.%%s)', n.nspname, o.oprname)
@@ -88,26 +107,32 @@ SELECT k.conrelid, k.contype, k.conname, k.conkey, k.confrelid, k.confkey, k.con
                                           JOIN pg_operator o ON o.oid = e.oid
                                           JOIN pg_namespace n ON n.oid = o.oprnamespace
                                           ORDER BY e.position) END,
-       CASE k.contype WHEN 'x' THEN pg_get_expr(x.indpred, x.indrelid, true) END, k.coninhcount > 0,
-       k.convalidated, k.confupdtype,
-       {enforced},
+       CASE k.contype WHEN 'x' THEN (SELECT pg_get_expr(x.indpred, x.indrelid, true) FROM pg_index x
+                                     WHERE x.indexrelid = k.conindid) END,
+       k.coninhcount > 0, k.convalidated, k.confupdtype,
+       {{enforced}},
        CASE k.contype WHEN 'x' THEN ARRAY(SELECT DISTINCT dep.refobjsubid::int2 FROM pg_depend dep
                                           WHERE dep.classid = 'pg_class'::regclass AND dep.objid = k.conindid
                                             AND dep.refclassid = 'pg_class'::regclass AND dep.refobjid = k.conrelid
                                             AND dep.refobjsubid > 0) END
-FROM pg_constraint k
-LEFT JOIN pg_index i ON i.indexrelid = k.conindid AND k.contype IN ('p', 'u')
-LEFT JOIN pg_index x ON x.indexrelid = k.conindid AND k.contype = 'x'
-LEFT JOIN pg_class ic ON ic.oid = i.indexrelid
-LEFT JOIN pg_tablespace t ON t.oid = ic.reltablespace
-WHERE k.conrelid = ANY(%s::oid[]) AND k.contype IN ('p', 'u', 'c', 'x', 'f')
-  AND NOT EXISTS (SELECT 1 FROM pg_constraint whole WHERE whole.oid = k.conparentid AND whole.conrelid = k.conrelid)
+FROM {GIVEN}
+CROSS JOIN LATERAL (
+    SELECT * FROM pg_constraint WHERE conrelid = given.oid AND contype IN ('p', 'u', 'c', 'x', 'f') OFFSET 0
+) AS k
+LEFT JOIN LATERAL (
+    SELECT {{nulls_not_distinct}}, i.indnkeyatts, i.indkey, (
+        SELECT t.spcname FROM pg_class ic JOIN pg_tablespace t ON t.oid = ic.reltablespace WHERE ic.oid = i.indexrelid
+    )
+    FROM pg_index i WHERE i.indexrelid = k.conindid OFFSET 0
+) AS i (nulls_not_distinct, indnkeyatts, indkey, spcname) ON k.contype IN ('p', 'u')
+WHERE k.conparentid = 0
+   OR (SELECT whole.conrelid FROM pg_constraint whole WHERE whole.oid = k.conparentid) IS DISTINCT FROM k.conrelid
 ORDER BY k.conrelid, k.conname
 """
 
 # The parts of an index are read one by one, because pg_get_indexdef() prints the table's schema. In the statement that
 # makes it again the table is named as the search path finds it, with its partitions.
-INDEXES = """
+INDEXES = f"""
 SELECT i.indrelid, ic.relname, am.amname, i.indisunique, i.indnkeyatts, i.indkey::int2[],
        ARRAY(SELECT pg_get_indexdef(i.indexrelid, n, true) FROM generate_series(1, i.indnkeyatts) n),
        ARRAY(SELECT CASE WHEN NOT oc.opcdefault OR ia.attoptions IS NOT NULL
@@ -125,28 +150,35 @@ SELECT i.indrelid, ic.relname, am.amname, i.indisunique, i.indnkeyatts, i.indkey
              LEFT JOIN pg_collation co ON co.oid = i.indcollation[n - 1]
              ORDER BY n),
        i.indoption::int2[], pg_get_expr(i.indpred, i.indrelid, true), ic.reloptions, t.spcname,
-       i.indisvalid, {nulls_not_distinct},
+       i.indisvalid, {{nulls_not_distinct}},
        format('CREATE %%sINDEX %%I ON %%s', kind.words, ic.relname, i.indrelid::regclass)
        || substr(pg_get_indexdef(i.indexrelid), 1 + length(
-              format('CREATE %%sINDEX %%I ON %%s%%I.%%I', kind.words, ic.relname, kind.only_, n.nspname, c.relname))),
+              format('CREATE %%sINDEX %%I ON %%s%%I.%%I', kind.words, ic.relname, kind.only_, c.nspname, c.relname))),
        ARRAY(SELECT DISTINCT dep.refobjsubid::int2 FROM pg_depend dep
              WHERE dep.classid = 'pg_class'::regclass AND dep.objid = i.indexrelid
                AND dep.refclassid = 'pg_class'::regclass AND dep.refobjid = i.indrelid
                AND dep.refobjsubid > 0),
        ic.relispartition
-FROM pg_index i
-JOIN pg_class ic ON ic.oid = i.indexrelid
-JOIN pg_class c ON c.oid = i.indrelid
-JOIN pg_namespace n ON n.oid = c.relnamespace
+FROM {GIVEN}
+CROSS JOIN LATERAL (
+    SELECT c.oid, c.relname, (SELECT nspname FROM pg_namespace WHERE oid = c.relnamespace), ARRAY(
+        SELECT k.conindid FROM pg_constraint k WHERE k.conrelid = c.oid AND k.contype IN ('p', 'u', 'x')
+    )
+    FROM pg_class c WHERE c.oid = given.oid OFFSET 0
+) AS c (oid, relname, nspname, of_constraints)
+CROSS JOIN LATERAL (
+    SELECT * FROM pg_index WHERE indrelid = c.oid AND indexrelid <> ALL (c.of_constraints) OFFSET 0
+) AS i
+CROSS JOIN LATERAL (
+    SELECT relname, relam, relkind, relispartition, reloptions, reltablespace FROM pg_class
+    WHERE oid = i.indexrelid OFFSET 0
+) AS ic
 CROSS JOIN LATERAL (
     SELECT CASE WHEN i.indisunique THEN 'UNIQUE ' ELSE '' END AS words,
            CASE ic.relkind WHEN 'I' THEN 'ONLY ' ELSE '' END AS only_
 ) kind
 JOIN pg_am am ON am.oid = ic.relam
 LEFT JOIN pg_tablespace t ON t.oid = ic.reltablespace
-WHERE i.indrelid = ANY(%s::oid[])
-  AND NOT EXISTS (SELECT 1 FROM pg_constraint k
-                  WHERE k.conindid = i.indexrelid AND k.contype IN ('p', 'u', 'x'))
 ORDER BY i.indrelid, ic.relname
 """
 
@@ -292,7 +324,7 @@ def versioned(connection: BaseDatabaseWrapper, sql: str) -> str:
     version: Any = connection.pg_version  # type: ignore[attr-defined]
     return (
         sql.replace("{nulls_not_distinct}", "i.indnullsnotdistinct" if version >= 15_00_00 else "false")
-        .replace("{not_null_not_valid}", NOT_NULL_NOT_VALID if version >= 18_00_00 else "false")
+        .replace("{not_null_not_valid}", NOT_NULL_NOT_VALID if version >= 18_00_00 else "'{}'::int2[]")
         .replace("{enforced}", "k.conenforced" if version >= 18_00_00 else "true")
     )
 

@@ -9,12 +9,25 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 
 from automigrate_ext.backends.work import Dependent, Part
 
+# No index of pg_constraint has the tables that foreign keys point at. A foreign key depends on each column that it
+# points at; source: CreateConstraintEntry() in PostgreSQL's pg_constraint.c.
 REFERENCES = """
+WITH wanted (oid) AS MATERIALIZED (
+    SELECT to_regclass(quoted)::oid FROM unnest((SELECT %s::text[])) AS named (quoted)
+    WHERE to_regclass(quoted) IS NOT NULL
+)
 SELECT DISTINCT k.conrelid
-FROM unnest(%s::text[]) AS wanted (quoted)
-JOIN pg_constraint k ON k.confrelid = to_regclass(wanted.quoted) AND k.contype = 'f' AND k.conparentid = 0
-WHERE k.conrelid <> ALL (ARRAY(SELECT to_regclass(q)::oid FROM unnest(%s::text[]) q
-                               WHERE to_regclass(q) IS NOT NULL))
+FROM wanted
+CROSS JOIN LATERAL (
+    SELECT DISTINCT d.objid FROM pg_depend d
+    WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid = wanted.oid AND d.classid = 'pg_constraint'::regclass
+    OFFSET 0
+) AS d
+CROSS JOIN LATERAL (
+    SELECT conrelid FROM pg_constraint
+    WHERE oid = d.objid AND confrelid = wanted.oid AND contype = 'f' AND conparentid = 0 OFFSET 0
+) AS k
+WHERE k.conrelid <> ALL (ARRAY(SELECT oid FROM wanted))
 """
 REFERRING_NAMES = """
 SELECT CASE n.nspname WHEN current_schema() THEN c.relname::text ELSE format('"%%s"."%%s"', n.nspname, c.relname) END
@@ -119,7 +132,7 @@ def referring(connection: BaseDatabaseWrapper, names: Collection[str]) -> list[s
     """Return the names of the other tables whose foreign keys point at these."""
     quoted = list(map(connection.ops.quote_name, names))
     with connection.cursor() as cursor:
-        cursor.execute(REFERENCES, [quoted, quoted])
+        cursor.execute(REFERENCES, [quoted])
         oids = [oid for (oid,) in cursor.fetchall()]
         if not oids:
             return []

@@ -24,11 +24,12 @@ if TYPE_CHECKING:
 # takes the sequences of serial columns from the live table, and makes those of identity columns for bigint; and
 # pg_get_indexdef() prints the live table, in a form that ruleutils.c of PostgreSQL makes of its parts. Foreign keys of
 # temporary tables point at such tables only. Tables with columns that hold rows of a table as values keep it from being
-# rewritten.
+# rewritten; they are found by what depends on the type of the rows, since no index has the types of columns. The server
+# expects ten elements of an array that comes from a subquery, as in `introspection.GIVEN`, and looks each table up.
 COPIES = """
 WITH wanted AS (
-    SELECT w.number, w.altered, c.oid, c.relname, c.relkind, n.nspname
-    FROM unnest(%s::text[], %s::boolean[]) WITH ORDINALITY AS w (quoted, altered, number)
+    SELECT w.number, w.altered, c.oid, c.relname, c.relkind, c.reltype, n.nspname
+    FROM unnest((SELECT %s::text[]), (SELECT %s::boolean[])) WITH ORDINALITY AS w (quoted, altered, number)
     JOIN pg_class c ON c.oid = to_regclass(w.quoted) AND c.relkind IN ('r', 'p')
     JOIN pg_namespace n ON n.oid = c.relnamespace
 )
@@ -68,12 +69,13 @@ SELECT 4, number, x.oid, format('CREATE %%sINDEX %%I ON pg_temp.%%I', uniq, x.re
               format('CREATE %%sINDEX %%I ON %%s%%I.%%I', uniq, x.relname, only_, w.nspname, w.relname)))
 FROM wanted w
 JOIN pg_index i ON i.indrelid = w.oid AND (w.altered OR i.indisunique)
-JOIN pg_class x ON x.oid = i.indexrelid
+CROSS JOIN LATERAL (SELECT oid, relname, relkind FROM pg_class WHERE oid = i.indexrelid OFFSET 0) AS x
 CROSS JOIN LATERAL (
     SELECT CASE WHEN i.indisunique THEN 'UNIQUE ' ELSE '' END AS uniq,
            CASE x.relkind WHEN 'I' THEN 'ONLY ' ELSE '' END AS only_, pg_get_indexdef(x.oid) AS definition
 ) parts
-WHERE NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = x.oid AND k.contype IN ('p', 'u', 'x'))
+WHERE x.oid <> ALL (ARRAY(SELECT k.conindid FROM pg_constraint k
+                          WHERE k.conrelid = w.oid AND k.contype IN ('p', 'u', 'x')))
 UNION ALL
 SELECT CASE k.contype WHEN 'f' THEN 6 ELSE 5 END, number, k.oid,
        format('ALTER TABLE pg_temp.%%I ADD CONSTRAINT %%I %%s', w.relname, k.conname, pg_get_constraintdef(k.oid))
@@ -86,8 +88,13 @@ SELECT 7, number, u.oid, format(
     CASE a.atttypid WHEN t.typarray THEN '[]' ELSE '' END
 )
 FROM wanted w
-JOIN pg_type t ON t.typrelid = w.oid
-JOIN pg_attribute a ON a.atttypid IN (t.oid, t.typarray) AND NOT a.attisdropped
+JOIN pg_type t ON t.oid = w.reltype
+CROSS JOIN LATERAL (
+    SELECT DISTINCT d.objid, d.objsubid FROM pg_depend d
+    WHERE d.refclassid = 'pg_type'::regclass AND d.refobjid IN (t.oid, t.typarray) AND d.classid = 'pg_class'::regclass
+    OFFSET 0
+) AS d
+JOIN pg_attribute a ON a.attrelid = d.objid AND a.attnum = d.objsubid AND a.atttypid IN (t.oid, t.typarray)
 JOIN pg_class u ON u.oid = a.attrelid AND u.relkind IN ('r', 'p', 'm') AND u.oid NOT IN (SELECT oid FROM wanted)
 WHERE w.altered
 ORDER BY 1, 2, 3

@@ -90,11 +90,11 @@ SELECT 7, number, u.oid, format(
 FROM wanted w
 JOIN pg_type t ON t.oid = w.reltype
 CROSS JOIN LATERAL (
-    SELECT DISTINCT d.objid, d.objsubid FROM pg_depend d
-    WHERE d.refclassid = 'pg_type'::regclass AND d.refobjid IN (t.oid, t.typarray) AND d.classid = 'pg_class'::regclass
-    OFFSET 0
+    SELECT DISTINCT d.classid, d.objid, d.objsubid FROM pg_depend d
+    WHERE d.refclassid = 'pg_type'::regclass AND d.refobjid IN (t.oid, t.typarray) OFFSET 0
 ) AS d
-JOIN pg_attribute a ON a.attrelid = d.objid AND a.attnum = d.objsubid AND a.atttypid IN (t.oid, t.typarray)
+JOIN pg_attribute a ON d.classid = 'pg_class'::regclass AND a.attrelid = d.objid AND a.attnum = d.objsubid
+                   AND a.atttypid IN (t.oid, t.typarray)
 JOIN pg_class u ON u.oid = a.attrelid AND u.relkind IN ('r', 'p', 'm') AND u.oid NOT IN (SELECT oid FROM wanted)
 WHERE w.altered
 ORDER BY 1, 2, 3

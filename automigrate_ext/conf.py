@@ -23,7 +23,8 @@ TARGETS = "TARGETS"
 TENANT_SCHEMAS = "TENANT_SCHEMAS"
 WAIT_FOR_DB = "WAIT_FOR_DB"
 FINGERPRINT = "FINGERPRINT"
-KEYS = (RENAMES, *LISTS, ON_START, TARGETS, TENANT_SCHEMAS, WAIT_FOR_DB, FINGERPRINT)
+ASK = "ASK"
+KEYS = (RENAMES, *LISTS, ON_START, TARGETS, TENANT_SCHEMAS, WAIT_FOR_DB, FINGERPRINT, ASK)
 
 #: The verbs for the start of a server, and the ways to go on if they fail.
 VERBS = ("autoupdate", "automigrate")
@@ -111,6 +112,11 @@ def fingerprint() -> bool:
     return value(FINGERPRINT, True) is not False
 
 
+def asks() -> bool:
+    """Return whether `autoupdate` asks at a terminal before it changes anything: only where the setting is True."""
+    return value(ASK, False) is True
+
+
 # Problems
 
 
@@ -132,8 +138,9 @@ def problems() -> Iterator[str]:
     yield from alias_problems(f"AUTOMIGRATE[{TENANT_SCHEMAS!r}]", given.get(TENANT_SCHEMAS, []))
     if not is_seconds(given.get(WAIT_FOR_DB, 0)):
         yield f"AUTOMIGRATE['WAIT_FOR_DB'] has to be a number of seconds, 0 or more, and is {given[WAIT_FOR_DB]!r}."
-    if not isinstance(given.get(FINGERPRINT, True), bool):
-        yield f"AUTOMIGRATE['FINGERPRINT'] has to be True or False, and is {given[FINGERPRINT]!r}."
+    for key, default in ((FINGERPRINT, True), (ASK, False)):
+        if not isinstance(given.get(key, default), bool):
+            yield f"AUTOMIGRATE[{key!r}] has to be True or False, and is {given[key]!r}."
 
 
 def rename_problems(given: object) -> Iterator[str]:

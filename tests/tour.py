@@ -21,7 +21,7 @@ COLUMNS, WIDTH = 88, 720
 #: Which questions of `autoupdate` are answered how in the pictures of a terminal.
 ANSWERS = {
     "rename.svg": (("[y/N] ", "y"),),
-    "require.svg": (("option: ", "1"), (">>> ", "3")),
+    "require.svg": (("urgency = ", "3"),),
 }
 
 STEP = re.compile(

@@ -84,5 +84,5 @@ def dependent_hazard(part: Part, dependents: Sequence[Dependent]) -> Hazard:
     return Hazard(
         code=HazardCode.DEPENDENT,
         message=f"{part.describe()} cannot be {part.verb}, because {names} {depends} on it",
-        remedy="Drop what depends on it first, and make that again afterwards.",
+        advice="Drop what depends on it first, and make that again afterwards.",
     )

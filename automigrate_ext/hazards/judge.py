@@ -17,7 +17,7 @@ from automigrate_ext.hazards.links import Retargeting, pointing, remake, retarge
 from automigrate_ext.hazards.values import COUNT_ON, refuse_computed, refuse_values
 from automigrate_ext.hazards.withholding import is_withheld, keeping, pointed_at_from_outside
 from automigrate_ext.plan.codes import HazardCode
-from automigrate_ext.plan.plan import Hazard, Judgement, Verdict, refused_for
+from automigrate_ext.plan.plan import ACCEPT_DATA_LOSS, Hazard, Judgement, Verdict, refused_for
 from automigrate_ext.schema.changes import (
     AddColumn,
     AddConstraint,
@@ -44,7 +44,7 @@ from automigrate_ext.schema.nouns import (
 )
 from automigrate_ext.words import plural
 
-ACCEPT = "Pass --accept-data-loss (accept_data_loss=True) to allow it."
+GIVE_DEFAULT = "Give the field a default, a db_default or null=True."
 BY_HAND = "Make this change by hand, and run this again."
 UNLINK = (
     "If a model was renamed, say so with --rename; else pass --accept-data-loss (accept_data_loss=True) to make the "
@@ -175,7 +175,7 @@ class Judge:
         """Return the hazard of a change that the backend has no way to make, or None."""
         reason = self.backend.unable(change, self.current)
         return (
-            Hazard(code=HazardCode.UNABLE, message=f"{change.describe()}: {reason}", remedy=BY_HAND) if reason else None
+            Hazard(code=HazardCode.UNABLE, message=f"{change.describe()}: {reason}", advice=BY_HAND) if reason else None
         )
 
     def now(self, change: Change) -> Source:
@@ -191,16 +191,19 @@ class Judge:
 
     def not_counted(self, change: Change) -> Hazard:
         message = f"{change.describe()}: the rows of {change.table} that do not allow it were not counted in time"
-        return Hazard(code=HazardCode.NOT_COUNTED, message=message, remedy=COUNT_ON)
+        return Hazard(code=HazardCode.NOT_COUNTED, message=message, advice=COUNT_ON)
 
     def refuse(self, change: Change, *hazards: Hazard) -> Judgement:
         return Judgement(change=change, verdict=Verdict.REFUSE, hazards=hazards)
 
-    def hazard(self, question: Question, code: HazardCode, message: str, rows: int | None, remedy: str) -> Hazard:
+    def hazard(
+        self, question: Question, code: HazardCode, message: str, rows: int | None, advice: str, option: str = ""
+    ) -> Hazard:
         """Return a hazard with the keys of some of the rows."""
         table = self.current.tables[question.source.table]
         samples = self.backend.rows.sample(question)
-        return Hazard(code=code, message=message, rows=rows, remedy=remedy, key=key_columns(table), samples=samples)
+        key = key_columns(table)
+        return Hazard(code=code, message=message, rows=rows, advice=advice, option=option, key=key, samples=samples)
 
     def field_name(self, table: str, column: str) -> str:
         owner = self.owners.get(table)
@@ -222,7 +225,7 @@ class Judge:
             if not withheld:
                 return Judgement(change=change, hazards=(Hazard(code=code, message=message, rows=answer.counted),))
             kept = f"{message}: kept, allowing NULL" if keeping(change) else f"{message}: kept"
-            hazard = Hazard(code=code, message=kept, rows=answer.counted, remedy=ACCEPT)
+            hazard = Hazard(code=code, message=kept, rows=answer.counted, option=ACCEPT_DATA_LOSS)
             return Judgement(change=change, verdict=Verdict.WITHHOLD, hazards=(hazard,))
 
         return Inquiry(change=change, question=question, conclude=conclude)
@@ -230,7 +233,7 @@ class Judge:
     def withhold_referenced(self, change: DropTable) -> Judgement:
         pointing = ", ".join(sorted(self.pointed_at[change.table]))
         message = f"{change.describe()}, at which foreign keys of {pointing} point: kept"
-        hazard = Hazard(code=HazardCode.REFERENCED, message=message, remedy="Drop those foreign keys first.")
+        hazard = Hazard(code=HazardCode.REFERENCED, message=message, advice="Drop those foreign keys first.")
         # A table that is to be made again cannot be kept besides.
         verdict = Verdict.REFUSE if change.table in self.retargeted else Verdict.WITHHOLD
         return Judgement(change=change, verdict=verdict, hazards=(hazard,))
@@ -252,7 +255,7 @@ class Judge:
             link = "links" if answer.rows == 1 else "link"
             message = f"{change.table} has {rows} that {link} to {retargeting.old}, and is to link to {retargeting.new}"
             return self.refuse(
-                change, Hazard(code=HazardCode.RETARGETED, message=message, rows=answer.rows, remedy=UNLINK)
+                change, Hazard(code=HazardCode.RETARGETED, message=message, rows=answer.rows, advice=UNLINK)
             )
 
         return Inquiry(change=change, question=self.backend.rows.every_row(self.now(change)), conclude=conclude)
@@ -277,10 +280,14 @@ class Judge:
             message = f"Column {change.table}.{new.name} is required and the table has {rows} without a value for it"
             if retargeting := self.retargeted.get(change.table):
                 message += f": it links to {retargeting.old}, and is to link to {retargeting.new}"
-            remedy = self.ways_to_fill(change.table, new.name)
-            return self.refuse(
-                change, Hazard(code=HazardCode.REQUIRED_COLUMN, message=message, rows=answer.rows, remedy=remedy)
+            owner = self.owners.get(change.table)
+            # A many-to-many table has no option for a value.
+            option = f"--default {owner}.{new.name}=VALUE" if owner else ""
+            advice = GIVE_DEFAULT if owner else UNLINK
+            hazard = Hazard(
+                code=HazardCode.REQUIRED_COLUMN, message=message, rows=answer.rows, advice=advice, option=option
             )
+            return self.refuse(change, hazard)
 
         return Inquiry(change=change, question=self.backend.rows.every_row(self.now(change)), conclude=conclude)
 
@@ -291,13 +298,6 @@ class Judge:
         if fill is not None and not fill.draw:
             self.fills[key] = fill
             self.defaulted.add(key)
-
-    def ways_to_fill(self, table: str, column: str) -> str:
-        """Return how rows can get a value in a new required column; a many-to-many table has no option for that."""
-        owner = self.owners.get(table)
-        if owner is None:
-            return UNLINK
-        return f"Give the field a default or db_default, allow NULL, or pass --default {owner}.{column}=VALUE."
 
     def inquire_altered_column(self, change: AlterColumn) -> Inquiry:
         old, new = change.old, change.new
@@ -326,7 +326,8 @@ class Judge:
                 hazard = Hazard(code=HazardCode.OVERWRITES_COLUMN, message=message, rows=answer.counted)
                 return Judgement(change=change, hazards=(hazard,))
             return self.refuse(
-                change, self.hazard(question, HazardCode.OVERWRITES_COLUMN, message, answer.counted, ACCEPT)
+                change,
+                self.hazard(question, HazardCode.OVERWRITES_COLUMN, message, answer.counted, "", ACCEPT_DATA_LOSS),
             )
 
         return Inquiry(change=change, question=question, conclude=conclude)
@@ -347,7 +348,8 @@ class Judge:
             HazardCode.NULL_VALUES,
             f"Column {change.table}.{change.new.name} is to forbid NULL, and it is NULL in {plural(nulls, 'row')}",
             nulls,
-            f"Give the field a default or db_default, fill the rows, or pass --default {name}=VALUE.",
+            "Give the field a default or db_default, or fill these rows.",
+            f"--default {name}=VALUE",
         )
 
     def loss_hazards(self, change: AlterColumn) -> tuple[Hazard, ...]:
@@ -357,13 +359,13 @@ class Judge:
         key = key_columns(self.current.tables[change.table])
         if loss.error:
             message = f"Cannot change {words}: {loss.error}"
-            remedy = "Change the values first."
+            advice = "Change the values first."
             return (
                 Hazard(
                     code=HazardCode.CAST_FAILS,
                     message=message,
                     rows=loss.rows,
-                    remedy=remedy,
+                    advice=advice,
                     key=key,
                     samples=loss.samples,
                 ),
@@ -372,15 +374,15 @@ class Judge:
             return ()
         if loss.rows is None:
             message = f"Changing {words} would alter values that were not counted in time"
-            return (Hazard(code=HazardCode.NOT_COUNTED, message=message, remedy=f"{COUNT_ON} {ACCEPT}"),)
+            return (Hazard(code=HazardCode.NOT_COUNTED, message=message, advice=COUNT_ON, option=ACCEPT_DATA_LOSS),)
         message = f"Changing {words} would alter {plural(loss.rows, 'value')}"
-        remedy = f"Change the values first. {ACCEPT}"
         return (
             Hazard(
                 code=HazardCode.ALTERS_VALUES,
                 message=message,
                 rows=loss.rows,
-                remedy=remedy,
+                advice="Change the values first.",
+                option=ACCEPT_DATA_LOSS,
                 key=key,
                 samples=loss.samples,
             ),
@@ -390,7 +392,7 @@ class Judge:
         """Refuse a change that alters values, unless that is accepted and possible."""
         if hazards and not (self.accept_data_loss and all(hazard.code != HazardCode.CAST_FAILS for hazard in hazards)):
             return self.refuse(change, *hazards)
-        accepted = tuple(evolve(hazard, remedy="", key=(), samples=()) for hazard in hazards)
+        accepted = tuple(evolve(hazard, advice="", option="", key=(), samples=()) for hazard in hazards)
         return Judgement(change=change, hazards=accepted)
 
     # Keys, constraints, indexes
@@ -486,8 +488,8 @@ class Judge:
                 return Judgement(change=change)
             groups = plural(answer.rows, "group")
             message = f"{change.table} has {groups} of rows with the same values for its {words}"
-            remedy = "Make the values distinct first."
-            return self.refuse(change, self.hazard(question, HazardCode.DUPLICATES, message, answer.rows, remedy))
+            advice = "Make the values distinct first."
+            return self.refuse(change, self.hazard(question, HazardCode.DUPLICATES, message, answer.rows, advice))
 
         return Inquiry(change=change, question=question, conclude=conclude)
 
@@ -520,8 +522,8 @@ class Judge:
                 return Judgement(change=change)
             rows = f"{plural(answer.rows, 'row')} that point{'s' if answer.rows == 1 else ''}"
             message = f"{change.table} has {rows} at nothing through its {foreign_key.describe()}"
-            remedy = "Delete or repair them first, or give the field db_constraint=False."
-            return self.refuse(change, self.hazard(question, HazardCode.ORPHANS, message, answer.rows, remedy))
+            advice = "Delete or repair them first, or give the field db_constraint=False."
+            return self.refuse(change, self.hazard(question, HazardCode.ORPHANS, message, answer.rows, advice))
 
         return Inquiry(change=change, question=question, conclude=conclude)
 

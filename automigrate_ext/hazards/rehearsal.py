@@ -61,7 +61,7 @@ def refuse_unaccepted(
         message = f"{change.describe()}: {backend.connection.display_name} does not accept that: {objection.words}"
         if objection.sql:
             message = f"{message.removesuffix('.')}. It was asked for: {objection.sql}"
-        hazard = Hazard(code=HazardCode.NOT_ACCEPTED, message=message, remedy=BY_HAND)
+        hazard = Hazard(code=HazardCode.NOT_ACCEPTED, message=message, advice=BY_HAND)
         against[id(judgement_of(change, judgements))].append(hazard)
     return tuple(refused_for(judgement, against[id(judgement)]) for judgement in judgements)
 

@@ -129,14 +129,14 @@ def misfit(table: str, column: Column, words: str) -> Hazard:
     return Hazard(
         code=HazardCode.CAST_FAILS,
         message=f"Column {table}.{column.name}, which is {column.type}, does not take what a row gives for it: {words}",
-        remedy="Change the values first, or give the field another output_field.",
+        advice="Change the values first, or give the field another output_field.",
     )
 
 
 def not_computed(table: str, column: Column) -> Hazard:
     """Return the hazard of a generated column whose values were not computed within the time."""
     message = f"Whether {table}.{column.name} takes what each row gives for it was not found out in time"
-    return Hazard(code=HazardCode.NOT_COUNTED, message=message, remedy=COUNT_ON)
+    return Hazard(code=HazardCode.NOT_COUNTED, message=message, advice=COUNT_ON)
 
 
 def refuse(judgement: Judgement, faults: Mapping[TableColumn, str], field_name: Callable[[str, str], str]) -> Judgement:
@@ -147,6 +147,7 @@ def refuse(judgement: Judgement, faults: Mapping[TableColumn, str], field_name: 
     hazard = Hazard(
         code=HazardCode.BAD_DEFAULT,
         message=faults[change.table, change.new.name],
-        remedy=f"Correct it in the model, or pass --default {field_name(change.table, change.new.name)}=VALUE.",
+        advice="Correct it in the model.",
+        option=f"--default {field_name(change.table, change.new.name)}=VALUE",
     )
     return refused_for(judgement, [hazard])

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import IO, TYPE_CHECKING, Any, cast
 
-from django.core.management.base import CommandError
+from django.core.management.base import CommandError, OutputWrapper
 
 from automigrate_ext.exceptions import AutomigrateError, Interrupted, Refused
 from automigrate_ext.management.exit_status import FAILED
@@ -23,30 +23,33 @@ class PlanPrinter:
         self.command = command
         self.stdout, self.stderr = command.stdout, command.stderr
 
-    def show(self, plan: Plan, options: dict[str, Any], *, done: bool, seconds: float | None = None) -> None:
-        """Print the plan in the format asked for."""
+    def show(
+        self, plan: Plan, options: dict[str, Any], *, done: bool, seconds: float | None = None, seen: bool = False
+    ) -> None:
+        """Print the plan in the format asked for; with `seen` its lines stand on the same terminal already."""
         if options["format"] == "json":
             self.command.write_json(plan.as_dict())
         elif options["format"] == "sql":
             self.stdout.write(plan.sql(), ending="")
         elif options["verbosity"]:
-            self.print_plan(plan, options["verbosity"], done=done)
+            if not (seen and self.stdout.isatty() and self.stderr.isatty()):
+                self.print_plan(plan, options["verbosity"], done=done, stream=self.stdout)
             self.stdout.write(text.summary(plan, done=done, seconds=seconds))
             for note in plan.notes:
                 self.stderr.write(note, self.command.style.NOTICE)
             if not plan.tables and not plan.notes:
                 self.stderr.write(f"No model that was named or found has its table in database {plan.alias!r}.")
 
-    def print_plan(self, plan: Plan, verbosity: int, *, done: bool) -> None:
-        """Print the plan line by line, or as a tree in colours where the terminal has them."""
-        if self.command.has_colours(self.stdout):
+    def print_plan(self, plan: Plan, verbosity: int, *, done: bool, stream: OutputWrapper) -> None:
+        """Print the plan on a stream, line by line, or as a tree in colours where that is a terminal that has them."""
+        if self.command.has_colours(stream):
             # rich takes longer to load than most runs take.
             from automigrate_ext.management.rich_output import print_plan
 
-            print_plan(plan, cast(IO[str], self.stdout), verbosity=verbosity, done=done)
+            print_plan(plan, cast(IO[str], stream._out), verbosity=verbosity, done=done)
         else:
             for line in text.lines(plan, verbosity=verbosity, done=done):
-                self.stdout.write(str(line))
+                stream.write(str(line), str)
 
     def exit_refused(self, plan: Plan, options: dict[str, Any]) -> None:
         """Raise `CommandError` because of what the plan refuses; in text, the reasons were shown with the plan."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from dataclasses import replace as evolve
 from typing import TYPE_CHECKING, Any
 
 from django.db import connections
@@ -18,7 +19,7 @@ from automigrate_ext.run.options import Options
 from automigrate_ext.run.several import set_aside, why_left_alone
 
 if TYPE_CHECKING:
-    from automigrate_ext.plan.plan import Plan
+    from automigrate_ext.plan.plan import MissingValue, Plan
 
 #: Seconds that a query to the rows may take while somebody waits for the page.
 COUNT_TIMEOUT = 10.0
@@ -50,7 +51,8 @@ class Mismatch:
     """A database that does not match the models.
 
     `plan` is what would be done, and `losing` what would be done if data might be lost, where that is more. Where the
-    two cannot be compared there is no plan. `error` is why they cannot, or what is wrong with the answers in `reply`.
+    two cannot be compared there is no plan. `error` is why they cannot, or what is wrong with the answers in `reply`;
+    `faults` are what is wrong with values in it, by the labels of their fields.
     """
 
     alias: str
@@ -58,6 +60,7 @@ class Mismatch:
     losing: Plan | None = None
     error: str = ""
     reply: Reply = field(default_factory=Reply)
+    faults: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def renames(self) -> tuple[RenameQuestion, ...]:
@@ -67,14 +70,15 @@ class Mismatch:
         return tuple(RenameQuestion(old=old, new=tuple(pair.new for pair in likely if pair.old == old)) for old in olds)
 
     @property
-    def values(self) -> tuple[str, ...]:
-        """The labels of fields for which rows still lack a value, once no rename is left to answer."""
+    def values(self) -> tuple[MissingValue, ...]:
+        """The values that rows still lack, once no rename is left to answer; with what is wrong with those given."""
         if self.plan is None or self.renames:
             return ()
-        # Each reload of a server loads this module, and mostly nothing differs.
-        from automigrate_ext.run.questions import fields_without_value, label_of
-
-        return tuple(label_of(lacking) for _, lacking in fields_without_value(self.plan))
+        given = self.reply.defaults
+        return tuple(
+            evolve(missing, fault=self.faults.get(missing.field) or (missing.fault if missing.field in given else ""))
+            for missing in self.plan.missing_values
+        )
 
     @property
     def fingerprint(self) -> tuple[object, ...]:
@@ -118,8 +122,10 @@ def find_mismatch(selection: Selection, replies: Mapping[str, Reply]) -> Mismatc
 
 def plan_mismatch(selection: Selection, reply: Reply) -> Mismatch | None:
     """Return the plans for a database that differs. Raises `AutomigrateError` where it cannot be compared at all."""
+    faults = faults_in(reply)
+    sound = evolve(reply, defaults={field: value for field, value in reply.defaults.items() if field not in faults})
     try:
-        plan = make_plan_with(selection, reply)
+        plan = make_plan_with(selection, sound)
     except AutomigrateError as error:
         if reply == Reply():
             raise
@@ -127,10 +133,20 @@ def plan_mismatch(selection: Selection, reply: Reply) -> Mismatch | None:
         return Mismatch(alias=selection.alias, plan=make_plan_with(selection, Reply()), error=str(error), reply=reply)
     if not plan:
         return None
-    losing = make_plan_with(selection, reply, accept_data_loss=True) if plan.withheld or plan.refused else None
+    losing = make_plan_with(selection, sound, accept_data_loss=True) if plan.withheld or plan.refused else None
     if losing and (losing.refused or losing.changes == plan.changes):
         losing = None
-    return Mismatch(alias=selection.alias, plan=plan, losing=losing, reply=reply)
+    return Mismatch(alias=selection.alias, plan=plan, losing=losing, reply=reply, faults=faults)
+
+
+def faults_in(reply: Reply) -> dict[str, str]:
+    """Return why fields do not take the values in a reply, by their labels."""
+    if not reply.defaults:
+        return {}
+    # Each reload of a server loads this module, and mostly nothing differs.
+    from automigrate_ext.run.questions import fault_of
+
+    return {label: fault for label, text in reply.defaults.items() if (fault := fault_of(label, text))}
 
 
 def make_plan_with(selection: Selection, reply: Reply, *, accept_data_loss: bool = False) -> Plan:
@@ -150,7 +166,7 @@ def apply_plan(values: Mapping[str, Any]) -> Plan:
 
     Raises `UnusablePlan` where it does not, and what `autoupdate` raises.
     """
-    # As in `Mismatch.values`.
+    # As in `faults_in`.
     from automigrate_ext.plan.saved import read_plan
 
     saved = read_plan(values)

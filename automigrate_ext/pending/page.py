@@ -5,20 +5,22 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+import shlex
 from collections.abc import Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from django.db import DEFAULT_DB_ALIAS
 from django.http import HttpRequest, HttpResponse
 from django.template import Context, Engine
 from django.utils.cache import add_never_cache_headers
 from django.utils.safestring import mark_safe
 
 from automigrate_ext.pending import forms
-from automigrate_ext.pending.mismatches import Mismatch, Reply
+from automigrate_ext.pending.mismatches import Mismatch
 from automigrate_ext.plan import text
-from automigrate_ext.plan.plan import Plan, Verdict
+from automigrate_ext.plan.plan import ACCEPT_DATA_LOSS, Plan, Verdict
 from automigrate_ext.run.questions import find_field, find_model
 from automigrate_ext.words import plural
 
@@ -103,30 +105,38 @@ def template() -> Any:
 def section(mismatch: Mismatch) -> dict[str, Any]:
     """Return what the page shows about one database."""
     plan = mismatch.plan
+    asked = mismatch.values
     return {
         "alias": mismatch.alias,
         "error": mismatch.error,
-        "answers": list(answers(mismatch.reply)),
+        "answers": list(answers(mismatch)),
+        "command": command(mismatch),
         "hints": [hint for old, new in mismatch.reply.renames.items() if (hint := rename_hint(old, new))],
         "renames": [
             {"field": f"{forms.RENAME}{asked.old}", "old": asked.old, "new": asked.new} for asked in mismatch.renames
         ],
         "values": [
-            {"field": f"{forms.DEFAULT}{label}", "label": label, "value": mismatch.reply.defaults.get(label, "")}
-            for label in mismatch.values
+            {
+                "field": f"{forms.DEFAULT}{missing.field}",
+                "label": missing.field,
+                "wants": missing.wants,
+                "value": mismatch.reply.defaults.get(missing.field, ""),
+                "fault": missing.fault,
+            }
+            for missing in asked
         ],
         "given": given_answers(mismatch),
-        **(plan_section(plan) if plan else {}),
+        **(plan_section(plan, loses=mismatch.losing is not None) if plan else {}),
         **(buttons(plan, mismatch.losing) if plan and not mismatch.renames and not mismatch.error else {}),
     }
 
 
-def plan_section(plan: Plan) -> dict[str, Any]:
-    """Return what the page shows about a plan."""
+def plan_section(plan: Plan, *, loses: bool) -> dict[str, Any]:
+    """Return what the page shows about a plan; `loses` is whether it has a button for the plan that loses data."""
     return {
         "counts": list(counts(plan)),
         "branches": [
-            {"heading": branch.heading, "lines": [*map(line_parts, branch.lines)]}
+            {"heading": branch.heading, "lines": [line_parts(line, loses=loses) for line in branch.lines]}
             for branch in (*text.branches(plan), *text.migration_branch(plan))
         ],
         "notes": plan.notes,
@@ -135,10 +145,16 @@ def plan_section(plan: Plan) -> dict[str, Any]:
     }
 
 
-def line_parts(line: text.Line) -> dict[str, Any]:
-    """Return one line of a plan with the word for its sign; options are apart, because no line break may cut them."""
+def line_parts(line: text.Line, *, loses: bool) -> dict[str, Any]:
+    """Return one line of a plan with the word for its sign.
+
+    Options for which the page has a field or a button are left out; others are apart, because no line break may cut
+    them.
+    """
     word, kind = SIGNS[line.sign]
-    remedy = OPTION.split(line.remedy) if line.remedy else []
+    has_control = line.option.startswith("--default ") or (loses and line.option == ACCEPT_DATA_LOSS)
+    words = line.advice if has_control else line.remedy
+    remedy = OPTION.split(words) if words else []
     return {"sign": line.sign, "word": word, "class": kind, "text": line.text, "remedy": remedy}
 
 
@@ -173,11 +189,23 @@ def counts(plan: Plan) -> Iterator[dict[str, str]]:
             yield {"class": word.rpartition(" ")[2], "text": f"{number} {word}"}
 
 
-def answers(reply: Reply) -> Iterator[str]:
-    """Yield the answers in words."""
+def answers(mismatch: Mismatch) -> Iterator[str]:
+    """Yield the answers in words, but for values that are asked for again."""
+    reply, again = mismatch.reply, {missing.field for missing in mismatch.values}
     yield from (f"{old} was renamed to {new}" for old, new in reply.renames.items())
     yield from (f"{old} was not renamed" for old in sorted(reply.declined))
-    yield from (f"{label} is {value} where rows have no value" for label, value in reply.defaults.items())
+    values = ((label, value) for label, value in reply.defaults.items() if label not in again)
+    yield from (f"{label} is {value} where rows have no value" for label, value in values)
+
+
+def command(mismatch: Mismatch) -> str:
+    """Return the command that has the answers as options, "" where there are none that it could have."""
+    again = {missing.field for missing in mismatch.values}
+    defaults = {label: value for label, value in mismatch.reply.defaults.items() if label not in again}
+    options = text.as_options(mismatch.reply.renames, defaults)
+    database = [] if mismatch.alias == DEFAULT_DB_ALIAS else ["--database", mismatch.alias]
+    words = ["python", "manage.py", "autoupdate", *database, *options]
+    return shlex.join(words) if options and not mismatch.error else ""
 
 
 def rename_hint(old: str, new: str) -> str:
@@ -192,15 +220,11 @@ def given_answers(mismatch: Mismatch) -> list[tuple[str, str]]:
     """Return the answers that a form sends besides those that it asks for; none after an error."""
     if mismatch.error:
         return []
-    reply = mismatch.reply
+    reply, again = mismatch.reply, {missing.field for missing in mismatch.values}
     return [
         *((f"{forms.RENAME}{old}", new) for old, new in reply.renames.items()),
         *((f"{forms.RENAME}{old}", "") for old in sorted(reply.declined)),
-        *(
-            (f"{forms.DEFAULT}{label}", value)
-            for label, value in reply.defaults.items()
-            if label not in mismatch.values
-        ),
+        *((f"{forms.DEFAULT}{label}", value) for label, value in reply.defaults.items() if label not in again),
     ]
 
 

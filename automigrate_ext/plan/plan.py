@@ -17,6 +17,11 @@ from automigrate_ext.schema.nouns import Schema, TablesOnDemand, canonical
 VERSION = 1
 
 
+ACCEPT_DATA_LOSS = "--accept-data-loss"
+#: Options with their names in Python, where these are not plain from the option.
+IN_PYTHON = {ACCEPT_DATA_LOSS: " (accept_data_loss=True)"}
+
+
 class Verdict(enum.StrEnum):
     """What a run does about a difference: one of three."""
 
@@ -30,18 +35,25 @@ class Hazard:
     """The effect of a change on existing rows, with the number of these rows and a remedy.
 
     `code` is one of `HazardCode`. `samples` are the primary keys of up to five of the rows, `key` the columns
-    of the primary key.
+    of the primary key. `advice` is what to do about the rows or the models, `option` the option of the command that
+    resolves it as well, such as "--default todo.Todo.priority=VALUE"; either may be "".
     """
 
     code: str
     message: str
     rows: int | None = None
-    remedy: str = ""
+    advice: str = ""
+    option: str = ""
     key: tuple[str, ...] = ()
     samples: tuple[tuple[object, ...], ...] = ()
 
     def __str__(self) -> str:
         return f"{self.reason.removesuffix('.')}. {self.remedy}" if self.remedy else self.reason
+
+    @property
+    def remedy(self) -> str:
+        """The way out: the advice with the option, as sentences; "" where there is neither."""
+        return way_out(self.advice, self.option)
 
     @property
     def reason(self) -> str:
@@ -56,6 +68,14 @@ class Hazard:
         texts = keys if len(self.key) == 1 else [f"({key})" for key in keys]
         columns = self.key[0] if len(self.key) == 1 else f"({', '.join(self.key)})"
         return f"{columns} {', '.join([*texts, *(['...'] if more else [])])}"
+
+
+def way_out(advice: str, option: str) -> str:
+    """Return an advice with the option that resolves the same, as sentences; either may be ""."""
+    if not option:
+        return advice
+    passed = f"{option}{IN_PYTHON.get(option, '')}"
+    return f"{advice.removesuffix('.')}, or pass {passed}." if advice else f"Pass {passed}."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -119,6 +139,25 @@ class LikelyRename:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class MissingValue:
+    """A value that rows lack in a column, and that `defaults` or `--default` can give them.
+
+    `field` is the field as these take it, `wants` the kind of value in words, `rows` the number of rows if it is known.
+    `fault` is what is wrong with the value that they would get now; "" where they would get none.
+    """
+
+    field: str
+    wants: str
+    rows: int | None = None
+    fault: str = ""
+
+    @property
+    def option(self) -> str:
+        """The option with a placeholder in the place of the value."""
+        return f"--default {self.field}=VALUE"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HookStep:
     """An entry of AUTOMIGRATE["BEFORE"] or ["AFTER"] that a run executes.
 
@@ -159,10 +198,11 @@ class Plan:
     True if a run of the plan would do something. `schema` is the current schema of which the plan was made;
     `foreign` lists objects that came from nobody's model and are left alone; `notes` are remarks on models left out
     of one of several databases, and on renames that have nothing left to do; `likely_renames` are renames that
-    nobody asked for; `tables` counts the tables of the models; `opening` and `closing` are the statements with which
-    a script of the plan begins and ends; `remarks` describe the cost for tables with rows; `hooks` are the entries of
-    the setting AUTOMIGRATE that are due; `request` holds the command and options for which the plan was made;
-    `migrations` are those that do more than change tables, of the apps whose tables are made from nothing.
+    nobody asked for, `missing_values` values without which rows are in the way; `tables` counts the tables of the
+    models; `opening` and `closing` are the statements with which a script of the plan begins and ends; `remarks`
+    describe the cost for tables with rows; `hooks` are the entries of the setting AUTOMIGRATE that are due; `request`
+    holds the command and options for which the plan was made; `migrations` are those that do more than change tables,
+    of the apps whose tables are made from nothing.
     """
 
     alias: str
@@ -173,6 +213,7 @@ class Plan:
     foreign: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     likely_renames: tuple[LikelyRename, ...] = ()
+    missing_values: tuple[MissingValue, ...] = ()
     opening: tuple[str, ...] = ()
     closing: tuple[str, ...] = ()
     tables: int = 0
@@ -305,6 +346,7 @@ def judgement_dict(judgement: Judgement) -> dict[str, object]:
                 "message": hazard.message,
                 "rows": hazard.rows,
                 "remedy": hazard.remedy,
+                "option": hazard.option,
                 "key": list(hazard.key),
                 "samples": [list(map(plain, key)) for key in hazard.samples],
             }

@@ -6,9 +6,10 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
+from typing import Any
 
 from automigrate_ext.plan.cost import Remark
-from automigrate_ext.plan.plan import CodedMigration, Hazard, Judgement, Plan, Verdict
+from automigrate_ext.plan.plan import CodedMigration, Hazard, Judgement, Plan, Verdict, way_out
 from automigrate_ext.plan.progress import RunProgress
 from automigrate_ext.schema.changes import CreateExtension, CreateTable, DropTable
 from automigrate_ext.words import plural
@@ -30,17 +31,23 @@ class Line:
 
     `sign` is "+" for an addition, "-" for a removal, "~" for a change, "=" for an object that is kept, "!" for a
     refusal, "?" for a question, "#" for a cost, ">" for code that is run, "*" for a migration that is not, and "" for a
-    heading. `remedy` follows the text.
+    heading. A remedy follows the text, made of `advice`, what to do, and `option`, the option that resolves the same.
     """
 
     sign: str
     text: str
-    remedy: str = ""
+    advice: str = ""
+    option: str = ""
 
     @property
     def words(self) -> str:
         """The text with the remedy, if there is one."""
-        return f"{self.text} {self.remedy}" if self.remedy else self.text
+        return f"{self.text} {self.remedy}".rstrip()
+
+    @property
+    def remedy(self) -> str:
+        """The advice with the option, as sentences; "" where there is neither."""
+        return way_out(self.advice, self.option)
 
     def __str__(self) -> str:
         return f"  {self.sign} {self.words}" if self.sign else self.words
@@ -160,7 +167,7 @@ def judgement_lines(judgement: Judgement) -> Iterator[Line]:
 def hazard_line(sign: str, hazard: Hazard) -> Line:
     """Return the line of one reason for a verdict, with the remedy if there is one."""
     reason = f"{hazard.reason}." if hazard.remedy else hazard.reason
-    return Line(sign=sign, text=reason, remedy=hazard.remedy)
+    return Line(sign=sign, text=reason, advice=hazard.advice, option=hazard.option)
 
 
 def summary(plan: Plan, *, done: bool, seconds: float | None = None) -> str:
@@ -188,6 +195,12 @@ def why_refused(plan: Plan) -> str:
     reasons += [f"- {hazard}" for judgement in plan.refused for hazard in judgement.hazards]
     reasons += [f"? {likely.question()}" for likely in plan.likely_renames]
     return "\n".join(reasons)
+
+
+def as_options(renames: Mapping[str, str], defaults: Mapping[str, Any]) -> list[str]:
+    """Return answers as the words of a command line: `--rename` and `--default`, each followed by OLD=NEW."""
+    pairs = [("--rename", renames), ("--default", defaults)]
+    return [word for option, values in pairs for old, new in values.items() for word in (option, f"{old}={new}")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,7 +22,7 @@ from automigrate_ext.backends.work import Step
 from automigrate_ext.declared.selection import Selection, labels_from_nothing
 from automigrate_ext.exceptions import Interrupted
 from automigrate_ext.plan.cost import Remark
-from automigrate_ext.plan.plan import CodedMigration, HookStep, Judgement, LikelyRename, Plan, Verdict
+from automigrate_ext.plan.plan import CodedMigration, HookStep, Judgement, LikelyRename, MissingValue, Plan, Verdict
 from automigrate_ext.run import basis, hooks
 from automigrate_ext.run.desired import Desired, read_desired
 from automigrate_ext.run.hooks import Hook
@@ -262,6 +262,7 @@ class Run(ABC):
         foreign: Iterable[str] = (),
         remarks: Iterable[Remark] = (),
         likely_renames: Iterable[LikelyRename] = (),
+        missing_values: Iterable[MissingValue] = (),
         after: Sequence[Hook] = (),
     ) -> Plan:
         """Return a plan with what the run does besides its steps; one that is refused has no statements."""
@@ -281,6 +282,7 @@ class Run(ABC):
             foreign=tuple(foreign),
             notes=(*self.selection.notes, *self.backend.notes, *self.backend.rehearsal.notes, *state.notes),
             likely_renames=tuple(likely_renames),
+            missing_values=tuple(missing_values),
             opening=self.backend.opening if statements else (),
             closing=self.backend.closing if statements else (),
             tables=len(self.desired.schema),

@@ -19,6 +19,7 @@ from automigrate_ext.backends.work import Fill
 from automigrate_ext.declared.blueprint import Blueprint, draw, kept_name, kept_table_name
 from automigrate_ext.declared.editor import SchemaEditor, collecting_editor
 from automigrate_ext.declared.values import as_sql, called, shown
+from automigrate_ext.declared.wanted import cleaned
 from automigrate_ext.exceptions import AutomigrateError, UnusableValue
 from automigrate_ext.schema.nouns import Schema
 
@@ -53,7 +54,7 @@ class Desired:
     def value_of(self, model_field: Field[Any, Any], *one_off: Any) -> Fill | None:
         """Return the fill of a field, with the one-off value if there is one. Raises `UnusableValue`."""
         if one_off:
-            return self.constant_fill(model_field, f"The value of --default {model_field}", lambda: one_off[0])
+            return self.constant_fill(model_field, f"The value for {model_field}", lambda: one_off[0])
         if model_field.has_db_default():
             return self.database_default(model_field)
         if isinstance(model_field, OrderWrt):
@@ -222,17 +223,6 @@ def forbid_shared_names(blueprint: Blueprint) -> None:
 def cut_alike(one: str, other: str) -> str:
     """Return why two different names are one to the server, or "" where they are equal."""
     return "" if one == other else f", because the server cuts {one!r} and {other!r} off at the same characters"
-
-
-def cleaned(model_field: Any, value: Any) -> Any:
-    """Return a value as the field has it. Raises `ValidationError`.
-
-    Whether there is a row for a reference to point at is asked once rows need the value: the table may not exist yet,
-    and Django asks the database from which the routers let the target be read.
-    """
-    if model_field.remote_field:
-        return model_field.to_python(value)
-    return model_field.clean(value, None)
 
 
 def one_off_values(blueprints: Iterable[Blueprint], defaults: Mapping[str, Any]) -> dict[tuple[str, str], tuple[Any]]:

@@ -20,10 +20,14 @@ COUNT_TIMEOUT = 60.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answers:
-    """What somebody answered when asked about a plan: `renames` and `defaults` as `autoupdate` takes them."""
+    """What somebody answered when asked about a plan: `renames` and `defaults` as `autoupdate` takes them.
+
+    With `exactly` and no other answers, the run carries out the plan that was shown, or raises `UnusablePlan`.
+    """
 
     renames: Mapping[str, str] = field(default_factory=dict)
     defaults: Mapping[str, Any] = field(default_factory=dict)
+    exactly: bool = False
 
 
 Ask = Callable[["Plan"], Answers | None]
@@ -64,7 +68,7 @@ class Options:
     def lacks(self, answers: Answers) -> bool:
         """Return whether the answers hold something that the options do not."""
         known = answers.renames.items() <= self.renames.items()
-        return not known or not answers.defaults.keys() <= self.defaults.keys()
+        return not known or not answers.defaults.items() <= self.defaults.items()
 
     def answered(self, answers: Answers) -> Options:
         """Return the options as if the answers had been given with them, so that nobody is asked again."""

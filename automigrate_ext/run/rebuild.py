@@ -89,7 +89,7 @@ class Rebuild(Run):
             code=HazardCode.REFERENCED,
             message=f"{target} would be dropped, and {plural(rows, 'row')} of {reference.table} would point at nothing",
             rows=rows,
-            remedy=f"Name the model of {reference.table} too, or delete these rows first.",
+            advice=f"Name the model of {reference.table} too, or delete these rows first.",
         )
 
     def going_along(self, dependent: Dependent) -> Hazard | None:
@@ -98,7 +98,7 @@ class Rebuild(Run):
         return Hazard(
             code=HazardCode.DEPENDENT,
             message=f"The {dependent.kind} {dependent.name} would go along with {dependent.table}",
-            remedy="Pass --cascade (cascade=True) to let it go, and make it again afterwards.",
+            advice="Pass --cascade (cascade=True) to let it go, and make it again afterwards.",
         )
 
     def announce(self, prepared: Prepared) -> None:

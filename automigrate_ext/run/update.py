@@ -16,8 +16,8 @@ from automigrate_ext.declared.selection import Selection
 from automigrate_ext.hazards.judge import Judge, Verdicts
 from automigrate_ext.hazards.rehearsal import refuse_unaccepted
 from automigrate_ext.hazards.withholding import keeping, place_of, unsettled
-from automigrate_ext.plan.plan import Judgement, Plan, Verdict, digest
-from automigrate_ext.plan.saved import ANYTHING, Expected, SavedPlan, forbid_outdated
+from automigrate_ext.plan.plan import Judgement, MissingValue, Plan, Verdict, digest
+from automigrate_ext.plan.saved import ANYTHING, Expected, SavedPlan, forbid_outdated, read_plan
 from automigrate_ext.renames.content_types import rename_content_types
 from automigrate_ext.renames.guess import likely_renames
 from automigrate_ext.renames.requested import OutstandingRenames, origins
@@ -25,9 +25,10 @@ from automigrate_ext.run import basis
 from automigrate_ext.run.base import Run
 from automigrate_ext.run.compare import Comparer
 from automigrate_ext.run.execute import execute
-from automigrate_ext.run.options import Options
+from automigrate_ext.run.options import Answers, Options
 from automigrate_ext.run.own_options import options_for
 from automigrate_ext.run.prerequisites import Prerequisites
+from automigrate_ext.run.questions import missing_values
 from automigrate_ext.run.standing import Place, Standing
 from automigrate_ext.run.state import Prepared, State, identify
 from automigrate_ext.schema.adopt import silent_attributes
@@ -143,10 +144,20 @@ class Update(Run):
         return unsettled(self.backend, state.current, state.changes, accept_data_loss=accept_data_loss)
 
     def answered(self, made: Prerequisites | None) -> Update:
-        """Return this update, or one with the answers of the caller's `ask`, called until they hold nothing new."""
-        update = self
-        while (ask := self.options.ask) and (answers := ask(update.plan(made))) and update.options.lacks(answers):
-            update = Update(self.selection, update.options.answered(answers), self.saved, self.standing)
+        """Return this update, or one with the answers of the caller's `ask`, called until they hold nothing new.
+
+        Where the last ones ask for the plan as it was shown, the update returned carries out that plan or nothing.
+        """
+        ask, update = self.options.ask, self
+        while ask:
+            plan = update.plan(made)
+            answers = ask(plan) or Answers()
+            if update.options.lacks(answers):
+                update = Update(self.selection, update.options.answered(answers), self.saved, self.standing)
+            elif answers.exactly:
+                return Update(self.selection, update.options.answered(answers), read_plan(plan), self.standing)
+            else:
+                break
         return update
 
     # Where nothing differs
@@ -242,10 +253,15 @@ class Update(Run):
             foreign=self.left_alone(state),
             remarks=self.backend.cost.remarks(work, verdicts.filled) if steps else (),
             likely_renames=likely_renames(judgements, state.current, state.ownership, self.desired.fields),
+            missing_values=self.missing_values(judgements) if refused else (),
             after=after,
         )
         withheld = frozenset(identify(j.change) for j in judgements if j.verdict is Verdict.WITHHOLD)
         return Prepared(plan=plan, state=state, steps=steps, work=work, after=after, withheld=withheld)
+
+    def missing_values(self, judgements: Iterable[Judgement]) -> tuple[MissingValue, ...]:
+        """Return the values without which rows are in the way."""
+        return missing_values(judgements, self.desired.fields, self.desired.one_off, self.backend.connection)
 
     def work_of(self, state: State, verdicts: Verdicts, changes: Sequence[Change]) -> Work:
         """Return what it takes to carry out some of the changes that were judged."""

@@ -457,10 +457,11 @@ def test_questions_of_autoupdate_name_the_database(several, answers, monkeypatch
         "INSERT INTO todo_todo (list_id) VALUES (1)",
     )
     monkeypatch.setattr("sys.stdin", type("Terminal", (), {"isatty": lambda self: True})())
-    answers += ["2"] * 9
+    answers += [""] * 9
     execute("logs", "DROP TABLE django_session")
     _out, err, status = both()
     assert status == 2
-    assert "[default] Column todo_todo.title is required" in err
-    assert "[default] Nothing was done." in err
+    assert "[default] todo_todo\n[default]   ! Column todo_todo.title is required" in err
+    assert "[default] 1 row needs a value of todo.Todo.title. It takes a text of at most 200 characters." in err
+    assert "[default] Nothing was done, because the database does not allow all of it:" in err
     assert tables("logs") == ["django_session"]

@@ -140,13 +140,12 @@ def test_questions_are_asked_at_a_terminal(tmp_path):
         assert project.execute("SELECT name FROM shelf_book") == [("Emma",)]
 
         project.models.write_text(f"{renamed}    pages = models.IntegerField()\n")
-        terminal.read_until("Column shelf_book.pages is required and the table has 1 row without a value for it.")
-        terminal.read_until("Select an option: ")
-        terminal.type("1\n")
-        terminal.read_until(">>> ")
+        terminal.read_until("1 row needs a value of shelf.Book.pages. It takes a whole number.")
+        terminal.read_until("shelf.Book.pages = ")
         terminal.type("474\n")
         terminal.read_until(WAITING, 3)
         assert project.execute("SELECT name, pages FROM shelf_book") == [("Emma", 474)]
+        assert "autoupdate --default shelf.Book.pages=474" in terminal.shown
 
         project.models.write_text(f"{renamed}    leaves = models.IntegerField()\n")
         terminal.read_until("Was shelf.Book.pages renamed")

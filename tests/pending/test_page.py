@@ -30,6 +30,7 @@ from todo_demo.todo.models import Todo, TodoList
 urlpatterns = []
 
 NOWHERE = {"elsewhere"}
+INVALID = 'aria-invalid="true"'
 
 
 @pytest.fixture
@@ -216,13 +217,58 @@ def test_value_is_asked_for_where_rows_have_none(built):
     drift("ALTER TABLE todo_todo DROP COLUMN title")
     visitor = Visitor()
     page = visitor.get()
-    assert "1 refused" in page.words and not page.has_form("Apply")
+    assert "1 refused" in page.words and not page.has_form("Apply") and INVALID not in page.text
+    assert "It takes a text of at most 200 characters." in page.words
+    assert "--default" not in page.words and "Give the field a default, a db_default or null=True." in page.words
     wrong = visitor.submit(page.form("Value of"), **{"default:todo.Todo.title": "x" * 201})
-    assert "at most 200 characters" in wrong.words and not wrong.has_form("Apply")
+    assert not wrong.has_form("Apply") and "As you answered" not in wrong.words
+    field = wrong.form("Value of").html
+    assert f'value="{"x" * 201}"' in field and INVALID in field and "has at most 200 characters" in field
     answered = visitor.submit(wrong.form("Value of"), **{"default:todo.Todo.title": "<b>"})
     assert "todo.Todo.title is <b> where rows have no value" in answered.words and "<b>" not in answered.text
+    assert "python manage.py autoupdate --default 'todo.Todo.title=<b>'" in answered.words
     assert visitor.submit(answered.form("Apply 1 change")).status == 303
     assert Todo.objects.get().title == "<b>"
+
+
+def test_wrong_value_stands_at_its_field_and_the_others_are_kept(on_sqlite, monkeypatch):
+    drift("ALTER TABLE todo_todo DROP COLUMN title")
+    monkeypatch.setattr(Todo._meta.get_field("todo_list"), "null", False)
+    drift("UPDATE todo_todo SET todo_list_id = NULL")
+    visitor = Visitor()
+    answers = {"default:todo.Todo.title": "Milk", "default:todo.Todo.todo_list": "seven"}
+    wrong = visitor.submit(visitor.get().form("Value of"), **answers)
+    assert wrong.text.count(INVALID) == 1 and "“seven” value must be an integer." in wrong.form("Value of").html
+    assert "todo.Todo.title is Milk where rows have no value" in wrong.words
+    nowhere = visitor.submit(wrong.form("Value of"), **{"default:todo.Todo.todo_list": "77"})
+    assert nowhere.text.count(INVALID) == 1 and "at nothing through" in nowhere.form("Value of").html
+    right = visitor.submit(nowhere.form("Value of"), **{"default:todo.Todo.todo_list": str(TodoList.objects.get().pk)})
+    assert "--default todo.Todo.title=Milk --default todo.Todo.todo_list=" in right.words
+    assert visitor.submit(right.form("Apply")).status == 303
+    assert Todo.objects.values_list("title", "todo_list__title").get() == ("Milk", "Home")
+
+
+def test_value_is_asked_for_beside_what_no_answer_resolves(built, monkeypatch):
+    Todo.objects.create(title="Buy milk")
+    distinct = models.UniqueConstraint(fields=["title"], name="distinct_titles")
+    monkeypatch.setattr(Todo._meta, "constraints", [distinct])
+    drift("ALTER TABLE todo_todolist DROP COLUMN title")
+    page = Visitor().get()
+    assert "2 refused" in page.words and "Value of todo.TodoList.title" in page.words
+    answered = Visitor().submit(page.form("Value of"), **{"default:todo.TodoList.title": "Home"})
+    assert "todo.TodoList.title is Home where rows have no value" in answered.words and not answered.has_form("Apply")
+    assert "--default todo.TodoList.title=Home" in answered.words
+
+
+def test_options_are_named_only_where_the_page_has_no_button_for_them(on_sqlite, monkeypatch):
+    add_legacy()
+    monkeypatch.setattr(TodoList._meta.get_field("color"), "max_length", 3)
+    page = Visitor().get()
+    assert page.has_form("lose data") and "--accept-data-loss" not in page.words
+    monkeypatch.setattr(Todo._meta.get_field("todo_list"), "null", False)
+    drift("UPDATE todo_todo SET todo_list_id = NULL")
+    page = Visitor().get()
+    assert not page.has_form("lose data") and "--accept-data-loss" in page.words
 
 
 def test_value_is_asked_for_after_the_rename_is_settled(built):

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any
 from django.core.management.base import CommandError
 from django.utils.autoreload import get_child_arguments
 
+from automigrate_ext import conf
 from automigrate_ext.api import autoupdate, make_plan
 from automigrate_ext.declared.selection import Models, Selection
 from automigrate_ext.management.base import SchemaCommand
 from automigrate_ext.management.exit_status import DIFFERENT, FAILED
+from automigrate_ext.management.several import Declined
 from automigrate_ext.process import is_watched
 from automigrate_ext.run.options import COUNT_TIMEOUT
 from automigrate_ext.waiting import ignore_message
@@ -35,11 +37,15 @@ DECIDED_BY_PLAN = {
     "--default": "default",
     "--accept-data-loss": "accept_data_loss",
     "--prune": "prune",
+    "--ask": "ask",
 }
 
 
 class Command(SchemaCommand):
-    """Parses, calls the library, prints, exits."""
+    """Parses, asks, calls the library, prints, exits."""
+
+    #: What asks the questions of a run, where somebody is there to answer them.
+    questioner: TerminalQuestioner | None = None
 
     help = "Changes the tables in place until they match the models, and keeps the data."
     examples = """
@@ -48,6 +54,7 @@ examples:
   manage.py autoupdate todo                   one app
   manage.py autoupdate todo.Todo TodoList     two models
   manage.py autoupdate --dry-run              show the changes and do nothing
+  manage.py autoupdate --ask                  show the changes and ask first
   manage.py autoupdate --dry-run --format sql > changes.sql    a script
   manage.py autoupdate --dry-run --format json > plan.json     a plan to review
   manage.py autoupdate --plan plan.json       exactly that, or nothing
@@ -59,13 +66,18 @@ examples:
   manage.py autoupdate --rename todo.Todo.title=name     the values move along
   manage.py autoupdate --default todo.Todo.priority=0    for rows that have none
 
-exit status: 0 done or nothing to do, 1 --check found differences,
+exit status: 0 done, nothing to do or answered with no, 1 --check found differences,
   2 refused or failed, 130 interrupted
 """
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
         parser.add_argument("--check", action="store_true", help="Exit with status 1 if anything differs; do nothing.")
+        parser.add_argument(
+            "--ask",
+            action="store_true",
+            help="Show the plan, and ask before anything is changed. As AUTOMIGRATE['ASK'] says if left out.",
+        )
         parser.add_argument(
             "--rename",
             action="append",
@@ -123,7 +135,24 @@ exit status: 0 done or nothing to do, 1 --check found differences,
     def handle(self, *args: Any, **options: Any) -> None:
         if options["watch"] and not is_watched():
             sys.exit(self.watch(options))
-        super().handle(*args, **options)
+        self.questioner = self.make_questioner(options)
+        try:
+            super().handle(*args, **options)
+        except CommandError as error:
+            if not (repetition := self.repetition(options)):
+                raise
+            raise CommandError(f"{error}\n{repetition}", returncode=error.returncode) from error
+        if repetition := self.repetition(options):
+            self.stderr.write(repetition, str)
+
+    @property
+    def is_typed(self) -> bool:
+        """Whether the command was called from a command line, and not by a program."""
+        return bool(getattr(self, "_called_from_command_line", False))
+
+    def repetition(self, options: dict[str, Any]) -> str:
+        """Return the command that repeats the answers that were given, or ""."""
+        return self.questioner.repetition(options) if self.questioner else ""
 
     def watch(self, options: dict[str, Any]) -> int:
         """Run this command line in one process after the other, as files are saved; return the exit status."""
@@ -131,7 +160,7 @@ exit status: 0 done or nothing to do, 1 --check found differences,
         beside += ["--format"] if options["format"] != "text" else []
         if beside:
             raise CommandError(f"--watch goes on for ever: leave out {', '.join(beside)}.", returncode=FAILED)
-        if not getattr(self, "_called_from_command_line", False):
+        if not self.is_typed:
             raise CommandError("--watch is for the command line.", returncode=FAILED)
         # Few runs watch.
         from automigrate_ext.management.watch import watch
@@ -155,19 +184,20 @@ exit status: 0 done or nothing to do, 1 --check found differences,
             labels,
             targets=targets,
             **{**arguments, **self.run_options(options), **work.arguments()},
-            ask=self.questioner(options),
+            ask=self.questioner,
         )
         call.keywords["progress"] = work.watch if self.shows_progress(options) else None
-        return work.finish(call, done=True)
+        try:
+            return work.finish(call, done=True)
+        except Declined:
+            self.stderr.write("Cancelled; no further target was changed.")
+            return 0
 
     def handle_database(self, alias: str, models: Models | Selection, options: dict[str, Any]) -> int:
         arguments = {"using": alias, **self.arguments(options)}
         if options["check"] or options["dry_run"]:
             return self.dry_run(models, arguments, options)
-        started = time.perf_counter()
-        plan = autoupdate(models, **arguments, **self.run_options(options), ask=self.questioner(options))
-        self.printer.show(plan, options, done=True, seconds=time.perf_counter() - started)
-        return 0
+        return self.update(models, {**arguments, **self.run_options(options)}, options)
 
     def arguments(self, options: dict[str, Any]) -> dict[str, Any]:
         """Return the options that decide what is done, as the API takes them."""
@@ -180,15 +210,43 @@ exit status: 0 done or nothing to do, 1 --check found differences,
             "fingerprint": options["fingerprint"],
         }
 
-    def questioner(self, options: dict[str, Any]) -> TerminalQuestioner | None:
-        """Return what asks questions, where somebody is there to answer them."""
+    def update(self, models: Models | Selection, arguments: dict[str, Any], options: dict[str, Any]) -> int:
+        """Change the tables, print what was done, and return the exit status. The time does not count the questions."""
+        questioner = self.questioner
+        if questioner is None:
+            started = time.perf_counter()
+            plan = autoupdate(models, **arguments)
+            self.printer.show(plan, options, done=True, seconds=time.perf_counter() - started)
+            return 0
+        started = time.perf_counter() - questioner.seconds
+        try:
+            plan = autoupdate(models, **arguments, ask=questioner)
+        except Declined:
+            self.stderr.write("Cancelled; no table was changed.")
+            return 0
+        seconds = time.perf_counter() - started - questioner.seconds
+        self.printer.show(plan, options, done=True, seconds=seconds, seen=questioner.has_shown(plan))
+        return 0
+
+    def make_questioner(self, options: dict[str, Any]) -> TerminalQuestioner | None:
+        """Return what asks questions, or None where nobody is there to answer them.
+
+        Raises `CommandError` where --ask is given then: what nobody has agreed to is not done.
+        """
         asks = options["interactive"] and options["format"] == "text" and sys.stdin is not None and sys.stdin.isatty()
-        if not asks:
+        changes = not (options["check"] or options["dry_run"] or options["plan"] is not None)
+        if options["ask"] and changes and not asks:
+            raise CommandError(
+                "--ask: there is nobody to answer, because stdin is not a terminal, or --noinput or another --format "
+                "than text is given. Leave it out, or look first with --dry-run. Nothing was done.",
+                returncode=FAILED,
+            )
+        if not asks or not changes:
             return None
         # Where nobody is asked, plans may not be needed either.
         from automigrate_ext.management.questioner import TerminalQuestioner
 
-        return TerminalQuestioner(self.bare_stderr)
+        return TerminalQuestioner(self, confirms=options["ask"] or conf.asks(), verbosity=options["verbosity"])
 
     def run_saved_plans(self, options: dict[str, Any]) -> int:
         """Carry out a saved plan, or the plans of several databases."""

@@ -133,7 +133,7 @@ class Judge:
             if judgement.verdict is Verdict.APPLY:
                 applied.append(judgement.change)
             elif judgement.verdict is Verdict.WITHHOLD:
-                applied.extend(keeping(judgement.change))
+                applied.extend(judgement.instead)
         casts = {key: loss.using for key, loss in self.forecast.losses.items() if loss.using}
         return Verdicts(
             judgements=judgements,
@@ -217,25 +217,27 @@ class Judge:
         def conclude(answer: Answer) -> Judgement:
             holds = answer.counted != 0
             withheld = is_withheld(change, self.pointed_at, holds=holds, accept_data_loss=self.accept_data_loss)
-            if refusal := next(filter(None, map(self.unable, keeping(change) if withheld else [change])), None):
+            instead = tuple(keeping(change)) if withheld else ()
+            if refusal := next(filter(None, map(self.unable, instead if withheld else [change])), None):
                 return self.refuse(change, refusal)
             if not holds:
                 return Judgement(change=change)
-            message = f"{change.describe()}, which still holds {answer.words(noun)}"
             if not withheld:
+                message = f"Lose {answer.words(noun)} of {dropped(change)}"
                 return Judgement(change=change, hazards=(Hazard(code=code, message=message, rows=answer.counted),))
-            kept = f"{message}: kept, allowing NULL" if keeping(change) else f"{message}: kept"
-            hazard = Hazard(code=code, message=kept, rows=answer.counted, option=ACCEPT_DATA_LOSS)
-            return Judgement(change=change, verdict=Verdict.WITHHOLD, hazards=(hazard,))
+            message = f"Keep {dropped(change)} ({answer.words(noun)}{', now nullable' if instead else ''})"
+            hazard = Hazard(code=code, message=message, rows=answer.counted, option=ACCEPT_DATA_LOSS)
+            return Judgement(change=change, verdict=Verdict.WITHHOLD, hazards=(hazard,), instead=instead)
 
         return Inquiry(change=change, question=question, conclude=conclude)
 
     def withhold_referenced(self, change: DropTable) -> Judgement:
-        pointing = ", ".join(sorted(self.pointed_at[change.table]))
-        message = f"{change.describe()}, at which foreign keys of {pointing} point: kept"
-        hazard = Hazard(code=HazardCode.REFERENCED, message=message, advice="Drop those foreign keys first.")
+        pointing = f"at which foreign keys of {', '.join(sorted(self.pointed_at[change.table]))} point"
         # A table that is to be made again cannot be kept besides.
-        verdict = Verdict.REFUSE if change.table in self.retargeted else Verdict.WITHHOLD
+        refused = change.table in self.retargeted
+        message = f"{change.describe()}, {pointing}" if refused else f"Keep {dropped(change)}, {pointing}"
+        hazard = Hazard(code=HazardCode.REFERENCED, message=message, advice="Drop those foreign keys first.")
+        verdict = Verdict.REFUSE if refused else Verdict.WITHHOLD
         return Judgement(change=change, verdict=verdict, hazards=(hazard,))
 
     # Links
@@ -526,6 +528,11 @@ class Judge:
             return self.refuse(change, self.hazard(question, HazardCode.ORPHANS, message, answer.rows, advice))
 
         return Inquiry(change=change, question=question, conclude=conclude)
+
+
+def dropped(change: DropColumn | DropTable) -> str:
+    """Return what a change would drop: "column todo_todo.legacy" or "table todo_old"."""
+    return f"column {change.table}.{change.old.name}" if isinstance(change, DropColumn) else f"table {change.table}"
 
 
 def judged(judgement: Judgement) -> Inquiry:

@@ -24,6 +24,7 @@ from automigrate_ext.plan.text import (
     Line,
     abridged,
     branches,
+    footer,
     how_far,
     migration_branch,
     questions,
@@ -63,6 +64,8 @@ def print_plan(plan: Plan, stream: IO[str], *, verbosity: int, done: bool) -> No
         print_branch(console, branch.heading, branch.lines)
     if more:
         console.print(Text(more, style="dim"))
+    for line in footer(plan):
+        console.print(Text(line.text))
     print_branch(console, "", questions(plan, done=done))
     for branch in migration_branch(plan):
         print_branch(console, branch.heading, branch.lines)

@@ -42,6 +42,8 @@ class SavedPlans:
                 return self.run_plan(values)
             saved = read_plans(values)
             selections = select_saved(saved)
+        if not selections and self.options["format"] == "text" and self.options["verbosity"]:
+            self.command.stdout.write("Nothing to do: the plans have no statements.")
         jobs = {alias: partial(self.run_one, saved[alias], selection) for alias, selection in selections.items()}
         return SeveralDatabases(self.command, self.options, {}).run(jobs)
 

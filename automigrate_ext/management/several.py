@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 from django.core.management.base import CommandError
 
-from automigrate_ext.management.exit_status import FAILED
+from automigrate_ext.management.exit_status import FAILED, worst
 from automigrate_ext.words import plural
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ class SeveralDatabases:
             raise CommandError(
                 f"Failed or refused: {len(failed)} of {number} ({', '.join(failed)}).", returncode=FAILED
             )
-        return max(self.statuses.values(), default=0)
+        return worst(self.statuses.values())
 
     def run_one(self, alias: str, job: Callable[[], int]) -> int:
         """Run the job of one database; return its exit status."""

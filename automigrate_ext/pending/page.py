@@ -139,6 +139,7 @@ def plan_section(plan: Plan, *, loses: bool) -> dict[str, Any]:
             {"heading": branch.heading, "lines": [line_parts(line, loses=loses) for line in branch.lines]}
             for branch in (*text.branches(plan), *text.migration_branch(plan))
         ],
+        "footer": [line.text for line in text.footer(plan) if not loses],
         "notes": plan.notes,
         "statements": plural(len(plan.statements), "statement") if plan.statements else "",
         "sql": plan.sql(),
@@ -175,10 +176,10 @@ def buttons(plan: Plan, losing: Plan | None) -> dict[str, Any]:
 
 
 def button_label(plan: Plan) -> str:
-    """Return what a button does: so many changes and hooks, or only what the kept columns need."""
+    """Return what a button does: so many changes and hooks, or only what kept columns need."""
     numbers = [plural(len(plan.changes), "change")] if plan.changes else []
     numbers += [plural(len(plan.hooks), "hook")] if plan.hooks else []
-    return f"Apply {' and '.join(numbers)}" if numbers else "Keep the values, allowing NULL"
+    return f"Apply {' and '.join(numbers)}" if numbers else "Make the kept columns nullable"
 
 
 def counts(plan: Plan) -> Iterator[dict[str, str]]:

@@ -80,11 +80,15 @@ def way_out(advice: str, option: str) -> str:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """A change, the verdict on it and the reasons."""
+    """A change, the verdict on it and the reasons.
+
+    `instead` are the changes that a run makes in the place of one that it withholds, so that the rest can work.
+    """
 
     change: Change
     verdict: Verdict = Verdict.APPLY
     hazards: tuple[Hazard, ...] = ()
+    instead: tuple[Change, ...] = ()
 
 
 def refused_for(judgement: Judgement, hazards: Iterable[Hazard]) -> Judgement:
@@ -254,8 +258,9 @@ class Plan:
 
         Comments list what is withheld, what is refused, and what the plan costs.
         """
-        verdicts = [f"{j.verdict.name}: {hazard}" for j in (*self.refused, *self.withheld) for hazard in j.hazards]
-        comments = map(comment, (*verdicts, *(f"{remark.table}: {remark}" for remark in self.remarks)))
+        refused = [f"Refuse: {hazard}" for judgement in self.refused for hazard in judgement.hazards]
+        kept = [hazard.reason for judgement in self.withheld for hazard in judgement.hazards]
+        comments = map(comment, (*refused, *kept, *(f"{remark.table}: {remark}" for remark in self.remarks)))
         framed = (*self.opening, *self.statements, *self.closing) if self.statements else ()
         statements = (f"{statement.rstrip().rstrip(';')};" for statement in framed)
         return "".join(f"{line}\n" for line in (*comments, *statements))
@@ -270,6 +275,8 @@ class Plan:
             "version": VERSION,
             "database": self.alias,
             "vendor": self.vendor,
+            "actual": not self,
+            "questions": [*rename_dicts(self.likely_renames), *map(value_dict, self.missing_values)],
             "digest": self.digest,
             "request": self.request.as_dict(),
             "changes": [judgement_dict(judgement) for judgement in self.judgements],
@@ -352,6 +359,41 @@ def judgement_dict(judgement: Judgement) -> dict[str, object]:
             }
             for hazard in judgement.hazards
         ],
+    }
+
+
+def rename_dicts(renames: Sequence[LikelyRename]) -> Iterator[dict[str, object]]:
+    """Yield the questions whether something was renamed as plain values, one for each old name."""
+    for old in dict.fromkeys(likely.old for likely in renames):
+        new = [likely.new for likely in renames if likely.old == old]
+        wants = f"{' or '.join(new)}, if {old} has this name now"
+        yield question_dict("rename", old, wants, f"--rename {old}=VALUE", choices=new)
+
+
+def value_dict(missing: MissingValue) -> dict[str, object]:
+    """Return the question for a value as plain values."""
+    return question_dict("value", missing.field, missing.wants, missing.option, rows=missing.rows, fault=missing.fault)
+
+
+def question_dict(
+    kind: str,
+    subject: str,
+    wants: str,
+    option: str,
+    *,
+    choices: Sequence[str] = (),
+    rows: int | None = None,
+    fault: str = "",
+) -> dict[str, object]:
+    """Return a question of a plan as plain values; `option` has VALUE in the place of the answer."""
+    return {
+        "kind": kind,
+        "subject": subject,
+        "wants": wants,
+        "choices": list(choices),
+        "rows": rows,
+        "fault": fault,
+        "option": option,
     }
 
 

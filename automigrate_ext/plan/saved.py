@@ -66,16 +66,13 @@ def read_plan(plan: Plan | Mapping[str, Any] | str) -> SavedPlan:
     values = parse(values) if isinstance(values, str) else values
     if is_several(values):
         raise UnusablePlan("These are the plans of several databases: run_plans takes them.")
-    saved = read_values(values)
-    if not saved.statements:
-        raise UnusablePlan("The plan has nothing to do.")
-    return saved
+    return read_values(values)
 
 
 def read_plans(plans: Plans | Mapping[str, Any] | str) -> dict[str, SavedPlan]:
     """Read the plans of several databases, by alias; those that do nothing are among them.
 
-    Raises `UnusablePlan` where one of them cannot be run, or all of them do nothing.
+    Raises `UnusablePlan` where one of them cannot be run.
     """
     values = plans.as_dict() if isinstance(plans, Plans) else plans
     values = parse(values) if isinstance(values, str) else values
@@ -91,8 +88,6 @@ def read_plans(plans: Plans | Mapping[str, Any] | str) -> dict[str, SavedPlan]:
         if plan.alias in saved:
             raise UnusablePlan(f"The database {plan.alias!r} has two plans.")
         saved[plan.alias] = plan
-    if not any(plan.statements for plan in saved.values()):
-        raise UnusablePlan("The plans have nothing to do.")
     return saved
 
 

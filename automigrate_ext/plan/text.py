@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from dataclasses import replace as evolve
 from itertools import chain
 from typing import Any
 
 from automigrate_ext.plan.cost import Remark
-from automigrate_ext.plan.plan import CodedMigration, Hazard, Judgement, Plan, Verdict, way_out
+from automigrate_ext.plan.plan import ACCEPT_DATA_LOSS, CodedMigration, Hazard, Judgement, Plan, Verdict, way_out
 from automigrate_ext.plan.progress import RunProgress
 from automigrate_ext.schema.changes import CreateExtension, CreateTable, DropTable
 from automigrate_ext.words import plural
@@ -20,6 +21,8 @@ WHOLE = (CreateExtension, CreateTable, DropTable)
 #: The number of tables that a terminal shows although nothing of them is withheld, refused or lost. Lists of the rows
 #: that tables lose end after as many.
 TABLES_SHOWN = 25
+#: The last line of a plan that keeps something: its lines do not each name the option.
+DROPS_KEPT = f"autoupdate {ACCEPT_DATA_LOSS} drops what is kept."
 LEFT_ALONE = "Left alone (--prune drops it)"
 #: The heading of the migrations that do more than change tables, of apps whose tables are made from nothing.
 NOT_RUN = "Not run: what these migrations do besides changing tables"
@@ -72,6 +75,7 @@ def lines(plan: Plan, *, verbosity: int = 1, done: bool = False) -> Iterator[Lin
         if branch.heading:
             yield Line(sign="", text=branch.heading)
         yield from branch.lines
+    yield from footer(plan)
     yield from questions(plan, done=done)
     for branch in migration_branch(plan):
         yield Line(sign="", text=branch.heading)
@@ -100,6 +104,12 @@ def branches(plan: Plan) -> Iterator[Branch]:
 def questions(plan: Plan, *, done: bool) -> Iterator[Line]:
     """Yield the questions about changes that look like renames."""
     yield from (Line(sign="?", text=likely.question(done=done)) for likely in plan.likely_renames)
+
+
+def footer(plan: Plan) -> Iterator[Line]:
+    """Yield the line about the option that drops what is kept, if it would drop something."""
+    if any(hazard.option == ACCEPT_DATA_LOSS for judgement in plan.withheld for hazard in judgement.hazards):
+        yield Line(sign="", text=DROPS_KEPT)
 
 
 def migration_branch(plan: Plan) -> Iterator[Branch]:
@@ -157,11 +167,16 @@ def hook_branch(plan: Plan, when: str) -> Iterator[Branch]:
 
 
 def judgement_lines(judgement: Judgement) -> Iterator[Line]:
-    """Yield the lines of one change: the change itself if it is applied, and its hazards."""
+    """Yield the lines of one change: the change itself if it is applied, and its hazards.
+
+    What is kept names no option: see `footer`.
+    """
     if judgement.verdict is Verdict.APPLY:
         yield Line(sign=judgement.change.sign, text=judgement.change.describe())
-    sign = "=" if judgement.verdict is Verdict.WITHHOLD else "!"
-    yield from (hazard_line(sign, hazard) for hazard in judgement.hazards)
+    if judgement.verdict is Verdict.WITHHOLD:
+        yield from (hazard_line("=", evolve(hazard, option="")) for hazard in judgement.hazards)
+    else:
+        yield from (hazard_line("!", hazard) for hazard in judgement.hazards)
 
 
 def hazard_line(sign: str, hazard: Hazard) -> Line:
@@ -174,14 +189,23 @@ def summary(plan: Plan, *, done: bool, seconds: float | None = None) -> str:
     """Return a line that counts the changes that were made, or would be."""
     if plan.refused:
         return f"Refused: {len(plan.refused)} of {plural(len(plan.judgements), 'change')}; nothing was done."
-    withheld = f"{plural(len(plan.withheld), 'change')} withheld" if plan.withheld else ""
     if not plan:
-        return f"{NOTHING_TO_DO} {withheld}.".replace(" .", "")
+        return f"Database {plan.alias!r} matches the models; {kept(plan)}." if plan.withheld else NOTHING_TO_DO
     applied = f"{plural(len(plan.changes), 'change')} {'applied' if done else 'to apply'}" if plan.changes else ""
+    optional = sum(bool(judgement.instead) for judgement in plan.withheld)
+    nullable = f"{plural(optional, 'column')} {'made' if done else 'to make'} nullable" if optional else ""
     hooks = f"{plural(len(plan.hooks), 'hook')} {'run' if done else 'to run'}" if plan.hooks else ""
     took = f" in {seconds:.2f} s" if seconds is not None else ""
-    words = ", ".join(filter(None, (applied, hooks, withheld)))
+    words = ", ".join(filter(None, (applied, nullable, hooks, kept(plan))))
     return f"Database {plan.alias!r}: {words}{took}."
+
+
+def kept(plan: Plan) -> str:
+    """Return how many columns and tables a plan keeps: "2 columns and 1 table kept"; "" where it keeps none."""
+    tables = sum(isinstance(judgement.change, DropTable) for judgement in plan.withheld)
+    columns = len(plan.withheld) - tables
+    numbers = [plural(number, noun) for number, noun in ((columns, "column"), (tables, "table")) if number]
+    return f"{' and '.join(numbers)} kept" if numbers else ""
 
 
 def report(plan: Plan) -> str:

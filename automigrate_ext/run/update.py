@@ -113,7 +113,7 @@ class Update(Run):
         answered = self.answered(made) if has_work else self
         if answered is not self:
             return answered.proceed(made)
-        if has_work or self.saved is not None:
+        if has_work or (self.saved is not None and self.saved.statements):
             return execute(self, self.at_stake(state), made)
         self.settle_unchanged(state, made)
         return self.as_plan((), (), state, foreign=self.left_alone(state))

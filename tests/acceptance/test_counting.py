@@ -131,7 +131,7 @@ def test_what_would_go_and_is_not_counted_in_time_is_kept(case):
     many(case, before, 60_000)
     plan = case.run(item(name=NAME), count_timeout=0.001)
     (judgement,) = plan.withheld
-    assert "values that were not counted in time: kept" in str(judgement.hazards[0])
+    assert "(values that were not counted in time)" in str(judgement.hazards[0])
     assert len(case.values("shop_item", "size")) == 60_000
 
 

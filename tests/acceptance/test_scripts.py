@@ -227,7 +227,7 @@ def test_costs_and_withheld_are_comments(case):
         "mysql": "-- shop_item: copies the table while writes wait (2 rows)\n",
     }
     assert costs[case.vendor] in script
-    assert script.startswith("-- WITHHOLD: Drop column shop_item.size, which still holds 2 values: kept. ")
+    assert script.startswith("-- Keep column shop_item.size (2 values)\n")
 
 
 def test_refused_script_is_nothing_but_comments(case):

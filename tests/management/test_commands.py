@@ -12,6 +12,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.test import override_settings
 
+from automigrate_ext.management.exit_status import worst
 from tests.features import has
 
 pytestmark = pytest.mark.django
@@ -80,6 +81,34 @@ def test_check_says_by_its_status_whether_anything_differs(connection, alias):
     assert "todo_todo" not in connection.introspection.table_names()
     run("autoupdate", database=alias)
     assert run("autoupdate", check=True, database=alias)[2] == 0
+
+
+def test_strict_check_has_a_status_of_its_own_for_what_is_kept(connection, alias):
+    assert run("autoupdate", check=True, strict=True, database=alias)[2] == 1
+    run("autoupdate", "todo", database=alias)
+    assert run("autoupdate", "todo", check=True, strict=True, database=alias)[2] == 0
+    add_row(connection)
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE todo_todolist ADD COLUMN legacy integer NULL")
+        cursor.execute("UPDATE todo_todolist SET legacy = 1")
+        cursor.execute("DELETE FROM automigrate_ext_owned")
+    assert run("autoupdate", "todo", database=alias)[2] == 0
+    out, _, status = run("autoupdate", "todo", check=True, strict=True, database=alias)
+    assert status == 3
+    assert out.splitlines()[-3:] == [
+        "  = Keep column todo_todolist.legacy (1 value)",
+        "autoupdate --accept-data-loss drops what is kept.",
+        f"Database '{alias}' matches the models; 1 column kept.",
+    ]
+    assert run("autoupdate", "todo", check=True, database=alias)[2] == 0
+    out, _, status = run("autoupdate", "todo", check=True, strict=True, format="json", database=alias)
+    assert (json.loads(out)["actual"], json.loads(out)["questions"], status) == (True, [], 3)
+    _, err, status = run("autoupdate", strict=True, database=alias)
+    assert (status, "--strict goes with --check" in err) == (2, True)
+
+
+def test_worst_status_is_that_of_several_databases():
+    assert [worst(each) for each in ([], [0, 3, 0], [3, 1, 0], [1, 3, 2, 0])] == [0, 3, 1, 2]
 
 
 @pytest.mark.parametrize("label", ["todo", "todo.TodoList", "todo.todolist"])

@@ -55,6 +55,15 @@ def test_second_time(file):
     assert "The plan no longer holds" in err and "no longer: Create table todo_todo" in err
 
 
+def test_plan_with_nothing_to_do_is_a_success(file, tmp_path, alias):
+    run("autoupdate", plan=str(file))
+    out, _, status = run("autoupdate", "todo", dry_run=True, format="json", database=alias)
+    empty = tmp_path / "empty.json"
+    empty.write_text(out)
+    out, err, status = run("autoupdate", plan=str(empty))
+    assert (out, err, status) == ("Nothing to do: the database matches the models.\n", "", 0)
+
+
 @pytest.mark.parametrize(
     ("options", "named"),
     [

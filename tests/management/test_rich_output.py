@@ -66,7 +66,10 @@ def test_plan_is_a_tree_in_colours_that_keeps_within_the_terminal(filled):
     assert f"{ESCAPE}1;32m+" in text and f"{ESCAPE}1;31m!" in text
     lines = plain(text).splitlines()
     assert "├── + Add column todo_todo.due date" in lines
-    assert "└── = Drop column todo_todolist.color, which still holds 1" in lines
+    assert "└── = Keep column todo_todolist.color (1 value, now" in lines and "      nullable)" in lines
+    assert [line for line in lines if "--accept-data-loss" in line] == [
+        "autoupdate --accept-data-loss drops what is kept."
+    ]
     assert max(map(len, lines)) <= 60
 
 

@@ -116,7 +116,7 @@ def test_saves_are_followed_by_a_run(watched):
     assert "Column shelf_book.author is required" in said and "Nothing was done" in said
 
     project.execute("UPDATE shelf_book SET pages = 474")
-    assert "Drop column shelf_book.pages, which still holds 1 value: kept" in project.save(MODELS)
+    assert "= Keep column shelf_book.pages (1 value)" in project.save(MODELS)
     assert project.execute("SELECT pages FROM shelf_book") == [(474,)]
 
     # As a terminal does it; the next process is loading libraries.

@@ -127,7 +127,7 @@ def test_what_holds_values_is_kept_until_the_box_is_ticked(built):
     drift("ALTER TABLE todo_todo DROP COLUMN is_complete")
     visitor = Visitor()
     page = visitor.get()
-    assert "= Is kept: Drop column todo_todo.legacy, which still holds 1 value: kept." in page.words
+    assert "= Is kept: Keep column todo_todo.legacy (1 value)" in page.words
     assert "1 to apply 1 kept" in page.words
     losing = page.form("Apply 2 changes and lose data")
     unticked = visitor.submit(losing)
@@ -535,7 +535,7 @@ def test_programs_get_the_facts_as_text(on_sqlite, accept, method):
     assert page.status == 503 and page.response["Content-Type"].startswith("text/plain")
     assert not visitor.served and not page.response.cookies
     assert "  + Add column todo_todo.is_complete bool not null\n" in page.text
-    assert "which still holds 1 value" in page.text and "1 change to apply, 1 change withheld" in page.text
+    assert "= Keep column todo_todo.legacy (1 value)" in page.text and "1 change to apply, 1 column kept." in page.text
 
 
 def test_form_that_was_not_sent_on_leads_back_to_its_page(on_sqlite):

@@ -1,13 +1,14 @@
 """The JSON Schema itself; every acceptance case checks that its plans agree with it."""
 
 import json
+from dataclasses import replace as evolve
 
 import pytest
 from jsonschema import Draft202012Validator, ValidationError
 
 from automigrate_ext import Hazard, HookStep, Judgement, LikelyRename, Plan, Plans, Verdict
 from automigrate_ext.plan.cost import Remark, Size
-from automigrate_ext.plan.plan import CodedMigration, failure_dict, several_dict
+from automigrate_ext.plan.plan import CodedMigration, MissingValue, failure_dict, several_dict
 from automigrate_ext.schema.changes import RenameTable
 from automigrate_ext.schema.nouns import Schema
 from tests.plan_shape import SCHEMA, STRICT, VALIDATOR
@@ -74,6 +75,23 @@ def test_keys_are_those_of_a_plan():
     assert sorted(map(sorted, listed)) == sorted(map(sorted, real))
     for values in (PLAN.as_dict(), failed, several, Plans([PLAN]).as_dict()):
         STRICT.validate(values)
+
+
+def test_questions_have_what_it_takes_to_answer_them():
+    several = [LikelyRename(old="todo.Todo.a", new="b"), LikelyRename(old="todo.Todo.a", new="c")]
+    missing = MissingValue(field="todo.Todo.d", wants="a whole number", rows=2, fault="It is too large.")
+    plan = evolve(PLAN, likely_renames=(*several, LikelyRename(old="todo.Note", new="Memo")), missing_values=(missing,))
+    values = plan.as_dict()
+    STRICT.validate(values)
+    assert [(each["subject"], each["choices"], each["option"]) for each in values["questions"]] == [
+        ("todo.Todo.a", ["b", "c"], "--rename todo.Todo.a=VALUE"),
+        ("todo.Note", ["Memo"], "--rename todo.Note=VALUE"),
+        ("todo.Todo.d", [], "--default todo.Todo.d=VALUE"),
+    ]
+    assert [each["kind"] for each in values["questions"]] == ["rename", "rename", "value"]
+    assert values["questions"][2]["wants"] == "a whole number"
+    assert (values["questions"][2]["rows"], values["questions"][2]["fault"]) == (2, "It is too large.")
+    assert values["actual"] and not evolve(plan, statements=("SELECT 1",)).as_dict()["actual"]
 
 
 @pytest.mark.parametrize("key", ["version", "databases", "left_alone"])

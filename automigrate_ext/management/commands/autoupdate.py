@@ -16,7 +16,7 @@ from automigrate_ext import conf
 from automigrate_ext.api import autoupdate, make_plan
 from automigrate_ext.declared.selection import Models, Selection
 from automigrate_ext.management.base import SchemaCommand
-from automigrate_ext.management.exit_status import DIFFERENT, FAILED
+from automigrate_ext.management.exit_status import DIFFERENT, FAILED, KEPT
 from automigrate_ext.management.several import Declined
 from automigrate_ext.process import is_watched
 from automigrate_ext.run.options import COUNT_TIMEOUT
@@ -32,6 +32,7 @@ DECIDED_BY_PLAN = {
     "--database": "database",
     "--all-databases": "all_databases",
     "--check": "check",
+    "--strict": "strict",
     "--dry-run": "dry_run",
     "--rename": "rename",
     "--default": "default",
@@ -67,12 +68,17 @@ examples:
   manage.py autoupdate --default todo.Todo.priority=0    for rows that have none
 
 exit status: 0 done, nothing to do or answered with no, 1 --check found differences,
-  2 refused or failed, 130 interrupted
+  2 refused or failed, 3 --check --strict found only what is kept, 130 interrupted
 """
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
         parser.add_argument("--check", action="store_true", help="Exit with status 1 if anything differs; do nothing.")
+        parser.add_argument(
+            "--strict",
+            action="store_true",
+            help="With --check, exit with status 3 if the tables match the models but something else is kept.",
+        )
         parser.add_argument(
             "--ask",
             action="store_true",
@@ -133,6 +139,8 @@ exit status: 0 done, nothing to do or answered with no, 1 --check found differen
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
+        if options["strict"] and not options["check"]:
+            raise CommandError("--strict goes with --check: pass both.", returncode=FAILED)
         if options["watch"] and not is_watched():
             sys.exit(self.watch(options))
         self.questioner = self.make_questioner(options)
@@ -264,7 +272,7 @@ exit status: 0 done, nothing to do or answered with no, 1 --check found differen
         plan = make_plan(models, **arguments)
         self.printer.show(plan, options, done=False)
         if options["check"]:
-            return DIFFERENT if plan else 0
+            return DIFFERENT if plan else KEPT if plan.withheld and options["strict"] else 0
         if plan.refused:
             self.printer.exit_refused(plan, options)
         return 0

@@ -79,6 +79,7 @@ DOORS = {
     "managers": {"starts.first_query"},
     "middleware": {"pending.page"},
     "pending.mismatches": {"plan.saved", "run.questions"},
+    "plan.plan": {"plan.text"},
     "renames.hints": {"renames.requested"},
     "run.basis": {"importlib.metadata"},
     "run.migrations": {"django.db.migrations.loader"},

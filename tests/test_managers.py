@@ -14,7 +14,15 @@ from django.db import connections, models, transaction
 from django.db.migrations.state import ModelState, ProjectState
 from django.test.utils import CaptureQueriesContext
 
-from automigrate_ext import ExecutionFailed, LockNotAvailable, Refused, autoupdate, is_actual, managers
+from automigrate_ext import (
+    AutomigrateError,
+    ExecutionFailed,
+    LockNotAvailable,
+    Refused,
+    autoupdate,
+    is_actual,
+    managers,
+)
 from automigrate_ext.managers import (
     AutoUpdateManager,
     AutoUpdateManagerMixin,
@@ -162,7 +170,10 @@ def test_refused_plan_raises_with_its_reasons_until_it_can_be_done(connection):
     for _ in range(2):
         with pytest.raises(Refused, match=r"shop_item\.size is required") as refused:
             items(state, connection).count()
-        assert "first query of shop.Item" in refused.value.__notes__[0]
+        assert refused.value.__notes__ == ["This was for the first query of shop.Item in this process."]
+    with pytest.raises(AutomigrateError) as within, transaction.atomic(connection.alias):
+        items(state, connection).count()
+    assert "Within atomic() not all can be done" in within.value.__notes__[0]
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM shop_item")
     assert items(state, connection).count() == 0

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from dataclasses import replace as evolve
 from typing import Any
@@ -15,6 +14,7 @@ from django.db import connections, router
 from django.db.models import Model
 
 from automigrate_ext.exceptions import UnknownModels
+from automigrate_ext.words import did_you_mean
 
 Label = str | type[Model]
 
@@ -83,7 +83,7 @@ def select_each(wanted: Mapping[str, Models], apps: Apps) -> dict[str, Selection
     forbid(wrong, f"databases {', '.join(map(repr, wanted))}")
     selections: dict[str, Selection] = {}
     for alias, (selection, left_out) in sorted_out.items():
-        notes = [f"{label} is left out of database {alias!r}: {why}." for label, why in left_out.items()]
+        notes = [f"{label} is left out of database {alias!r}: {problem.why}." for label, problem in left_out.items()]
         notes += [
             f"No model of {app_label} has its table in database {alias!r}."
             for app_label in sorted(selection.app_labels)
@@ -126,14 +126,32 @@ def is_same_database(one: str, other: str) -> bool:
     return first == second
 
 
-def forbid(problems: Mapping[str, str], where: str) -> None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Problem:
+    """Why a label names no model of a database, in words; `hint` is a question with what may have been meant.
+
+    `is_unknown` is set where nothing has the name.
+    """
+
+    why: str
+    hint: str = ""
+    is_unknown: bool = False
+
+    def sentence(self, label: str, where: str) -> str:
+        """Return the problem as a sentence; `where` names the databases."""
+        if self.is_unknown:
+            return f"There is no {self.why} {label!r}.{self.hint}"
+        return f"{label} cannot be used in {where}: {self.why}."
+
+
+def forbid(problems: Mapping[str, Problem], where: str) -> None:
     """Raise `UnknownModels` with the problems of all labels, if there are any."""
     if problems:
-        reasons = "; ".join(f"{label} ({why})" for label, why in problems.items())
-        raise UnknownModels(f"Cannot migrate models not attached to {where}: {reasons}. Nothing was done.")
+        sentences = " ".join(problem.sentence(label, where) for label, problem in problems.items())
+        raise UnknownModels(f"{sentences} Nothing was done.")
 
 
-def sort_out(models: Models, alias: str, apps: Apps) -> tuple[Selection, dict[str, str]]:
+def sort_out(models: Models, alias: str, apps: Apps) -> tuple[Selection, dict[str, Problem]]:
     """Return the selection of the named models, and the problems of labels that name none in this database."""
     attached = [model for model in models_of(apps) if is_attached(model, alias)]
     if models is None:
@@ -141,7 +159,7 @@ def sort_out(models: Models, alias: str, apps: Apps) -> tuple[Selection, dict[st
     chosen: dict[type[Model], None] = {}
     app_labels = set()
     kept: list[str] = []
-    problems: dict[str, str] = {}
+    problems: dict[str, Problem] = {}
     labels: Iterable[Any] = (models,) if isinstance(models, (str, type)) else models
     for label in labels:
         name = written(label)
@@ -252,28 +270,22 @@ def find(label: Label, apps: Apps) -> list[type[Model]]:
     ]
 
 
-def explain(label: Any, found: Sequence[type[Model]], alias: str, apps: Apps) -> str:
-    """Return the problem of a label, or "" where it names one model of the database."""
+def explain(label: Any, found: Sequence[type[Model]], alias: str, apps: Apps) -> Problem | None:
+    """Return the problem of a label, or None where it names one model of the database."""
     if not isinstance(label, (str, type)):
-        return "neither a label nor a model"
+        return Problem(why="it is neither a label nor a model")
     if not found:
-        return "; ".join(("no such app or model", *suggestions(written(label), apps)))
+        return Problem(why="app or model", hint=did_you_mean(written(label), known_labels(apps)), is_unknown=True)
     if len(found) > 1:
-        return f"ambiguous: {', '.join(sorted(model._meta.label for model in found))}"
-    return why_detached(found[0], alias)
+        return Problem(why=f"it is ambiguous: {', '.join(sorted(model._meta.label for model in found))}")
+    why = why_detached(found[0], alias)
+    return Problem(why=why) if why else None
 
 
-def suggestions(name: str, apps: Apps) -> Iterator[str]:
-    """Yield a question with the labels that look most like an unknown one, if any do."""
+def known_labels(apps: Apps) -> list[str]:
+    """Return all that a label may be: apps, models, and the names of models without their app."""
     models = models_of(apps)
-    known = [
-        *apps.app_configs,
-        *(model._meta.label for model in models),
-        *(model.__name__ for model in models),
-    ]
-    close = difflib.get_close_matches(name, dict.fromkeys(known), n=3)
-    if close:
-        yield f"did you mean {' or '.join(close)}?"
+    return [*(model.__name__ for model in models), *(model._meta.label for model in models), *apps.app_configs]
 
 
 def why_detached(model: type[Model], alias: str) -> str:

@@ -10,7 +10,7 @@ from argparse import ArgumentParser
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, TextIO, cast
+from typing import TYPE_CHECKING, Any, NoReturn, TextIO, cast
 
 from django.core.checks import Tags
 from django.core.exceptions import ImproperlyConfigured
@@ -32,10 +32,11 @@ from automigrate_ext.exceptions import AutomigrateError, Interrupted, Refused
 from automigrate_ext.management import fleet
 from automigrate_ext.management.exit_status import FAILED, INTERRUPTED
 from automigrate_ext.management.progress_display import ProgressDisplay
-from automigrate_ext.management.several import LeftAlone, SeveralDatabases, describe_databases
+from automigrate_ext.management.several import LeftAlone, SeveralDatabases, describe_databases, without_traceback
 from automigrate_ext.process import run_under_way
 from automigrate_ext.run.several import set_aside, why_left_alone
 from automigrate_ext.waiting import await_database, connect, ignore_message
+from automigrate_ext.words import did_you_mean
 
 if TYPE_CHECKING:
     from automigrate_ext.fleet.targets import Target
@@ -44,6 +45,20 @@ if TYPE_CHECKING:
 #: The tags of the system checks that run before a command. Django's others concern what serves requests: those of URLs,
 #: of the admin and of templates import the project's URL configuration, and with it most of its code.
 CHECKED = (Tags.models, Tags.database, conf.CHECKS_TAG)
+
+
+class Parser(CommandParser):
+    """Reports what is wrong with a command line in one line, without the list of all options."""
+
+    def error(self, message: str) -> NoReturn:
+        """Print the message with a guess at what was meant, and exit; for a caller in Python raise `CommandError`."""
+        unknown = message.partition("unrecognized arguments: ")[2].split()
+        options = [option for option in self._option_string_actions if option.startswith("--")]
+        hint = did_you_mean(unknown[0].partition("=")[0], options) if unknown else ""
+        text = f"{message.removesuffix('.')}.{hint}"
+        if not self.called_from_command_line:
+            super().error(text)
+        self.exit(FAILED, f"{self.prog}: {text} --help lists all options.\n")
 
 
 class ExampleFormatter(DjangoHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -60,9 +75,12 @@ class SchemaCommand(BaseCommand):
     progress_display: ProgressDisplay
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
-        return super().create_parser(
+        parser = super().create_parser(
             prog_name, subcommand, formatter_class=ExampleFormatter, epilog=self.examples, **kwargs
         )
+        # Django has no place for another class of parsers.
+        parser.__class__ = Parser
+        return parser
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
@@ -74,7 +92,8 @@ class SchemaCommand(BaseCommand):
         parser.add_argument(
             "--database",
             action="append",
-            choices=tuple(connections),
+            type=database,
+            metavar="ALIAS",
             help='The database to work on, "default" if left out; may be repeated.',
         )
         parser.add_argument(
@@ -101,13 +120,13 @@ class SchemaCommand(BaseCommand):
         )
         parser.add_argument(
             "--lock-wait",
-            type=float,
+            type=seconds,
             metavar="SECONDS",
             help="How long to wait for another run on the database: 0 is not at all, without end if left out.",
         )
         parser.add_argument(
             "--lock-timeout",
-            type=float,
+            type=seconds,
             metavar="SECONDS",
             help="How long to wait for sessions that use the tables: 0 is not at all, as the database is set up if "
             "left out.",
@@ -136,7 +155,8 @@ class SchemaCommand(BaseCommand):
             self.handle_fleet(fleet.FleetCommand(self, options), options)
             return
         aliases, left_alone = self.databases(options)
-        with self.convert_errors(options["format"], describe_databases(aliases)):
+        where = describe_databases(aliases)
+        with self.convert_errors(options["format"], where), without_traceback(where):
             self.await_databases(aliases, options)
             if not options["skip_checks"]:
                 self.run_checks(aliases)
@@ -324,6 +344,14 @@ class SchemaCommand(BaseCommand):
         return int(options["verbosity"]) if options["format"] == "text" else 0
 
 
+def database(text: str) -> str:
+    """Return the alias of a database that an option was given. Raises `ArgumentTypeError`."""
+    if text in tuple(connections):
+        return text
+    hint = did_you_mean(text, connections) or f" There are {', '.join(map(repr, connections))}."
+    raise argparse.ArgumentTypeError(f"there is no database {text!r} in DATABASES.{hint}")
+
+
 def seconds(text: str) -> float:
     """Return the seconds that an option was given. Raises `ArgumentTypeError`."""
     try:
@@ -331,7 +359,7 @@ def seconds(text: str) -> float:
             return number
     except ValueError:
         pass
-    raise argparse.ArgumentTypeError(f"expected a number of seconds, 0 or more, and not {text!r}")
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds, 0 or more")
 
 
 def is_dumb() -> bool:

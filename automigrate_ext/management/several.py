@@ -6,8 +6,11 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TextIO
 
+from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import CommandError
+from django.db.utils import Error as DatabaseError
 
+from automigrate_ext.exceptions import AutomigrateError
 from automigrate_ext.management.exit_status import FAILED, worst
 from automigrate_ext.words import plural
 
@@ -26,6 +29,21 @@ class Declined(Exception):
 def describe_databases(aliases: Sequence[str]) -> str:
     """Return some databases as messages name them."""
     return f"{'Database' if len(aliases) == 1 else 'Databases'} {', '.join(map(repr, aliases))}"
+
+
+@contextmanager
+def without_traceback(where: str) -> Iterator[None]:
+    """Turn an error of the project's own code, such as a receiver of `post_migrate`, into one line.
+
+    `where` names the databases. Errors that have a message of their own pass.
+    """
+    try:
+        yield
+    except (AutomigrateError, CommandError, DatabaseError, ImproperlyConfigured, BrokenPipeError, LeftAlone):
+        raise
+    except Exception as error:
+        words = " ".join(f"{type(error).__name__}: {error}".split())
+        raise CommandError(f"{where}: {words}. --traceback shows where.", returncode=FAILED) from error
 
 
 class SeveralDatabases:
@@ -66,7 +84,8 @@ class SeveralDatabases:
         self.print_heading(alias)
         with self.labelled(alias):
             try:
-                with self.command.convert_errors(self.format, describe_databases([alias])):
+                where = describe_databases([alias])
+                with self.command.convert_errors(self.format, where), without_traceback(where):
                     return job()
             except LeftAlone as reason:
                 self.leave_alone(alias, str(reason))

@@ -229,6 +229,12 @@ class Plan:
     def __bool__(self) -> bool:
         return bool(self.statements or self.refused)
 
+    def __str__(self) -> str:
+        # The text is made of plans: its module imports this one.
+        from automigrate_ext.plan import text
+
+        return "\n".join([*map(str, text.lines(self)), text.summary(self, done=False)])
+
     @property
     def digest(self) -> str:
         """A short text that identifies the schema of which the plan was made."""
@@ -315,6 +321,9 @@ class Plans(Mapping[str, Plan]):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({list(self.values())})"
+
+    def __str__(self) -> str:
+        return "\n".join(f"Database {alias!r}\n{plan}" for alias, plan in self.items())
 
     def as_json(self) -> str:
         """Return the plans as JSON, see docs/reference.md."""

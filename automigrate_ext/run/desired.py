@@ -22,6 +22,7 @@ from automigrate_ext.declared.values import as_sql, called, shown
 from automigrate_ext.declared.wanted import cleaned
 from automigrate_ext.exceptions import AutomigrateError, UnusableValue
 from automigrate_ext.schema.nouns import Schema
+from automigrate_ext.words import did_you_mean
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,17 +230,20 @@ def one_off_values(blueprints: Iterable[Blueprint], defaults: Mapping[str, Any])
     """Return the one-off values by table and column, cleaned by their fields. Raises `AutomigrateError`."""
     if not defaults:
         return {}
+    blueprints = list(blueprints)
     known = {
         f"{blueprint.model._meta.label}.{name}".lower(): (blueprint.name, column)
         for blueprint in blueprints
         for column in blueprint.columns
         for name in (column.name, column.field.name)
     }
+    written = [f"{blueprint.model._meta.label}.{c.field.name}" for blueprint in blueprints for c in blueprint.columns]
     values = {}
     for label, value in defaults.items():
         if label.lower() not in known:
             raise AutomigrateError(
-                f"--default {label}: no such field in the models of this run. Write app.Model.field=VALUE."
+                f"--default {label}: the models of this run have no such field."
+                f"{did_you_mean(label, written) or ' Write app.Model.field=VALUE.'}"
             )
         table, column = known[label.lower()]
         try:

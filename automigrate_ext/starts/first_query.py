@@ -71,15 +71,22 @@ def bring_up_to_date(model: type[Model], alias: str, *, lock_wait: float, lock_t
         try:
             changed = update(model, alias, lock_wait, lock_timeout)
         except Exception as error:
-            error.add_note(
-                f"This was for the first query of {model._meta.label} in this process. Within atomic() not all can be "
-                f"done: query outside of it first, or let AUTOMIGRATE['ON_START'] do it."
-            )
+            error.add_note(note_on(model, connections[alias].in_atomic_block))
             raise
         if changed or waiting:
             connections[alias].on_commit(remember)
         else:
             remember()
+
+
+def note_on(model: type[Model], in_transaction: bool) -> str:
+    """Return what an error of an update is told about: the query that came first, and what a transaction has to do."""
+    words = f"This was for the first query of {model._meta.label} in this process."
+    if not in_transaction:
+        return words
+    return (
+        f"{words} Within atomic() not all can be done: query outside of it first, or let AUTOMIGRATE['ON_START'] do it."
+    )
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from django.utils.autoreload import get_child_arguments
 from automigrate_ext import conf
 from automigrate_ext.api import autoupdate, make_plan
 from automigrate_ext.declared.selection import Models, Selection
-from automigrate_ext.management.base import SchemaCommand
+from automigrate_ext.management.base import SchemaCommand, seconds
 from automigrate_ext.management.exit_status import DIFFERENT, FAILED, KEPT
 from automigrate_ext.management.several import Declined
 from automigrate_ext.process import is_watched
@@ -106,7 +106,7 @@ exit status: 0 done, nothing to do or answered with no, 1 --check found differen
         )
         parser.add_argument(
             "--count-timeout",
-            type=float,
+            type=seconds,
             default=COUNT_TIMEOUT,
             metavar="SECONDS",
             help="How long counting rows may take, for each question (60 if left out, 0 for no limit), before what is "

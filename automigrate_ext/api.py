@@ -12,10 +12,11 @@ from django.apps import apps as global_apps
 from django.apps.registry import Apps
 from django.db import DEFAULT_DB_ALIAS, connections
 
+from automigrate_ext import conf
 from automigrate_ext.declared.selection import Models, Selection, select, select_each
 from automigrate_ext.exceptions import AutomigrateError, TargetsFailed, UnusablePlan
 from automigrate_ext.run.one import is_one_actual, new_update, rebuild_one, rows_of, update_one
-from automigrate_ext.run.options import COUNT_TIMEOUT, Ask, Options
+from automigrate_ext.run.options import BATCH_SIZE, COUNT_TIMEOUT, REWRITE_LIMIT, Ask, Options
 from automigrate_ext.run.several import on_each
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ class LookOptions(TypedDict, total=False):
     count_timeout: float | None
     prune: bool
     fingerprint: bool
+    online: bool | None
+    rewrite_limit: int
 
 
 class FleetOptions(TypedDict, total=False):
@@ -69,6 +72,8 @@ class UpdateOptions(LookOptions, RunOptions, FleetOptions, total=False):
     """The options of `autoupdate`."""
 
     ask: Ask | None
+    batch_size: int
+    batch_pause: float
 
 
 class RebuildOptions(RunOptions, FleetOptions, total=False):
@@ -101,6 +106,10 @@ def autoupdate(
     count_timeout: float | None = COUNT_TIMEOUT,
     prune: bool = False,
     fingerprint: bool = True,
+    online: bool | None = None,
+    rewrite_limit: int = REWRITE_LIMIT,
+    batch_size: int = BATCH_SIZE,
+    batch_pause: float = 0.0,
     dry_run: bool = False,
     record_migrations: bool = False,
     verbosity: int = 0,
@@ -131,6 +140,11 @@ def autoupdate(
     more than a second. `progress` is called with a `RunProgress` before each statement and after each batch of rows; an
     exception from it ends and undoes the run. `ask` is shown the plan before a run that would do something, and its
     answers are added to `renames` and `defaults`. Returns the plan that was carried out, or with `dry_run` would be.
+
+    With `online` (as AUTOMIGRATE["ONLINE"] says, if left out) others use the tables meanwhile: the run consists of many
+    short transactions, of which those that have ended stay done. What would keep others from a table of more than
+    `rewrite_limit` rows for as long as it takes is refused. Rows get values `batch_size` at a time, with a pause of
+    `batch_pause` seconds after each batch.
 
     `using` is an alias, or a list or tuple of these: then every database is dealt with by itself and the `Plans` of
     all are returned; a model is left out where it does not belong, and where any database fails or refuses,
@@ -163,6 +177,9 @@ def autoupdate(
         notify=notify,
         progress=progress if targets is None else None,
         ask=ask,
+        rewrite_limit=rewrite_limit,
+        batch_size=batch_size,
+        batch_pause=batch_pause,
     )
     fleet: FleetOptions = {
         "jobs": jobs,
@@ -173,9 +190,10 @@ def autoupdate(
         "queue": queue,
     }
     if targets is not None:
+        forbid_online(online)
         return on_targets(targets, using, models, apps, options, dry_run=dry_run, watch=progress, **fleet)
     forbid_without_targets(fleet)
-    return on(using, models, apps, lambda selection: update_one(selection, options, dry_run=dry_run))
+    return on(using, models, apps, lambda found: update_one(found, for_one(found, options, online), dry_run=dry_run))
 
 
 @overload
@@ -202,6 +220,8 @@ def make_plan(
     prune: bool = False,
     fingerprint: bool = True,
     targets: Targets | None = None,
+    online: bool | None = None,
+    rewrite_limit: int = REWRITE_LIMIT,
 ) -> Plan | Plans | FleetReport:
     """Return the plan that `autoupdate` would carry out, and change nothing. See `autoupdate` for the arguments.
 
@@ -214,10 +234,26 @@ def make_plan(
         count_timeout=count_timeout,
         prune=prune,
         fingerprint=fingerprint,
+        rewrite_limit=rewrite_limit,
     )
     if targets is not None:
+        forbid_online(online)
         return on_targets(targets, using, models, apps, options, dry_run=True, raises=False)
-    return on(using, models, apps, lambda selection: update_one(selection, options, dry_run=True))
+    return on(using, models, apps, lambda found: update_one(found, for_one(found, options, online), dry_run=True))
+
+
+def for_one(selection: Selection, options: Options, online: bool | None) -> Options:
+    """Return the options for one database: the setting decides whether the run is online if the caller does not."""
+    return evolve(options, online=conf.online(selection.alias) if online is None else online)
+
+
+def forbid_online(online: bool | None) -> None:
+    """Raise `AutomigrateError` for targets, each of which has one transaction."""
+    if online:
+        raise AutomigrateError(
+            "online and targets: each target is changed in one transaction, and an online run has many. Leave out one "
+            "of them. Nothing was done."
+        )
 
 
 def run_plan(
@@ -233,6 +269,8 @@ def run_plan(
     lock_timeout: float | None = None,
     notify: Callable[[str], None] | None = None,
     progress: Watch | None = None,
+    batch_size: int = BATCH_SIZE,
+    batch_pause: float = 0.0,
 ) -> Plan:
     """Carry out a plan of `autoupdate` that was made before, if it is still what `autoupdate` would do.
 
@@ -254,6 +292,8 @@ def run_plan(
         lock_timeout=lock_timeout,
         notify=notify,
         progress=progress,
+        batch_size=batch_size,
+        batch_pause=batch_pause,
     )
     return carry_out(saved, select(saved.request.models, saved.alias, apps or global_apps), options)
 
@@ -271,6 +311,8 @@ def run_plans(
     lock_timeout: float | None = None,
     notify: Callable[[str], None] | None = None,
     progress: Watch | None = None,
+    batch_size: int = BATCH_SIZE,
+    batch_pause: float = 0.0,
 ) -> Plans:
     """Carry out the plans of several databases that were made before, each as `run_plan` does.
 
@@ -293,6 +335,8 @@ def run_plans(
         lock_timeout=lock_timeout,
         notify=notify,
         progress=progress,
+        batch_size=batch_size,
+        batch_pause=batch_pause,
     )
     selections = select_saved(saved, apps)
     return Plans(on_each(selections, lambda found: carry_out(saved[found.alias], found, options)).values())
@@ -315,6 +359,8 @@ def carry_out(saved: SavedPlan, selection: Selection, options: Options) -> Plan:
         defaults=request.defaults,
         accept_data_loss=request.accept_data_loss,
         prune=request.prune,
+        online=request.online,
+        rewrite_limit=options.rewrite_limit if request.rewrite_limit is None else request.rewrite_limit,
     )
     update = new_update(selection, decided, saved)
     with update.backend.session.guarded():

@@ -24,7 +24,8 @@ TENANT_SCHEMAS = "TENANT_SCHEMAS"
 WAIT_FOR_DB = "WAIT_FOR_DB"
 FINGERPRINT = "FINGERPRINT"
 ASK = "ASK"
-KEYS = (RENAMES, *LISTS, ON_START, TARGETS, TENANT_SCHEMAS, WAIT_FOR_DB, FINGERPRINT, ASK)
+ONLINE = "ONLINE"
+KEYS = (RENAMES, *LISTS, ON_START, TARGETS, TENANT_SCHEMAS, WAIT_FOR_DB, FINGERPRINT, ASK, ONLINE)
 
 #: The verbs for the start of a server, and the ways to go on if they fail.
 VERBS = ("autoupdate", "automigrate")
@@ -101,6 +102,12 @@ def has_tenant_schemas(alias: str) -> bool:
     return is_list_of_names(given) and alias in given
 
 
+def online(alias: str) -> bool:
+    """Return whether `autoupdate` works on a database beside others if nothing else is said."""
+    given = value(ONLINE, False)
+    return given is True or (is_list_of_names(given) and alias in given)
+
+
 def wait_for_db() -> float:
     """Return for how many seconds to wait for a database that cannot be reached; 0 where the setting is malformed."""
     given: Any = value(WAIT_FOR_DB, 0)
@@ -136,6 +143,8 @@ def problems() -> Iterator[str]:
     if given.get(TARGETS) is not None and not (isinstance(given[TARGETS], str) or callable(given[TARGETS])):
         yield f"AUTOMIGRATE['TARGETS'] has to be a function or the dotted path of one, and is {given[TARGETS]!r}."
     yield from alias_problems(f"AUTOMIGRATE[{TENANT_SCHEMAS!r}]", given.get(TENANT_SCHEMAS, []))
+    if not isinstance(given.get(ONLINE, False), bool):
+        yield from alias_problems(f"AUTOMIGRATE[{ONLINE!r}]", given[ONLINE])
     if not is_seconds(given.get(WAIT_FOR_DB, 0)):
         yield f"AUTOMIGRATE['WAIT_FOR_DB'] has to be a number of seconds, 0 or more, and is {given[WAIT_FOR_DB]!r}."
     for key, default in ((FINGERPRINT, True), (ASK, False)):

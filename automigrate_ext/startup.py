@@ -187,7 +187,7 @@ def update_databases(wanted: OnStart, wait_for_db: float) -> None:
 
 def update(selection: Selection, wanted: OnStart) -> Plan:
     """Run `autoupdate` on one database."""
-    return update_one(selection, Options(notify=warn), dry_run=False)
+    return update_one(selection, Options(notify=warn, online=conf.online(selection.alias)), dry_run=False)
 
 
 def rebuild(selection: Selection, wanted: OnStart) -> Plan:

@@ -16,6 +16,7 @@ from automigrate_ext.backends.extensions import Extensions
 from automigrate_ext.backends.faults import Faults
 from automigrate_ext.backends.filler import Filler
 from automigrate_ext.backends.naming import is_generated_name
+from automigrate_ext.backends.online import Online
 from automigrate_ext.backends.rehearsal import Rehearsal
 from automigrate_ext.backends.rows import Rows, Source
 from automigrate_ext.backends.session import RunSession
@@ -34,7 +35,7 @@ class Backend(ABC):
     """Everything that differs between databases, for one connection.
 
     The parts are made from their classes in this order, so that each finds those before it: `faults`, `session`,
-    `rows`, `filler`, `extensions`, `cost`, `rehearsal`.
+    `rows`, `filler`, `extensions`, `cost`, `rehearsal`, `online`.
     """
 
     faults_class: ClassVar[type[Faults]] = Faults
@@ -44,6 +45,8 @@ class Backend(ABC):
     extensions_class: ClassVar[type[Extensions]] = Extensions
     cost_class: ClassVar[type[Cost]] = Cost
     rehearsal_class: ClassVar[type[Rehearsal]] = Rehearsal
+    #: What carries out changes while others use the tables; None where nothing does.
+    online_class: ClassVar[type[Online] | None] = None
 
     type_rules = TypeRules()
     #: The first and last lines of a script of a plan's statements, so that a shell runs it all or not at all.
@@ -73,6 +76,7 @@ class Backend(ABC):
         self.extensions = self.extensions_class(self.session)
         self.cost = self.cost_class(self)
         self.rehearsal = self.rehearsal_class(self)
+        self.online = self.online_class(self) if self.online_class else None
 
     # Reading
 

@@ -75,6 +75,11 @@ class Cost:
         return {}
 
 
+def firing(triggers: Sequence[str]) -> tuple[str, ...]:
+    """Return in words that triggers fire; nothing where there are none."""
+    return (FIRES.format(triggers=listed(triggers)),) if triggers else ()
+
+
 def listed(triggers: Sequence[str]) -> str:
     """Return names of triggers in words."""
     *others, last = triggers

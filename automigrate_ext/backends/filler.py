@@ -48,7 +48,12 @@ class Filler:
     def written_out(self, steps: Sequence[Step]) -> Iterator[str]:
         """Yield the statements of the steps, with the values of rows that get one each, if they are not too many."""
         for step in steps:
-            if step.fill is None or self.rows.count_rows(step.fill.table) > ROWS_WRITTEN_OUT:
+            if (
+                step.fill is None
+                or step.fill.value
+                or step.fill.late
+                or self.rows.count_rows(step.fill.table) > ROWS_WRITTEN_OUT
+            ):
                 yield step.sql
             else:
                 yield from self.fill_statements(step.fill)
@@ -71,15 +76,17 @@ class Filler:
         """Return the condition that a row has no value, or "" where none has."""
         return "" if fill.everywhere else f"{self.rows.quote(fill.column)} IS NULL"
 
-    def keys_to_fill(self, fill: RowFill, last: tuple[str, ...] | None) -> list[tuple[Any, ...]]:
-        """Return the keys of the next rows without a value, after the last ones."""
+    def keys_to_fill(
+        self, fill: RowFill, last: tuple[str, ...] | None, limit: int = ROWS_A_STATEMENT
+    ) -> list[tuple[Any, ...]]:
+        """Return the keys of the next rows without a value, after the last ones, so many at most."""
         key = ", ".join(map(self.rows.quote, fill.key))
         terms = [self.unfilled(fill), f"({key}) > ({', '.join(last)})" if last else ""]
         sql = KEYS_TO_FILL.format(
             key=key,
             table=self.rows.relation(fill.table),
             condition=" AND ".join(filter(None, terms)) or "1 = 1",
-            limit=self.connection.ops.limit_offset_sql(0, ROWS_A_STATEMENT),
+            limit=self.connection.ops.limit_offset_sql(0, limit),
         )
         with self.connection.cursor() as cursor:
             cursor.execute(sql)

@@ -10,6 +10,7 @@ from itertools import chain
 from typing import Any
 
 from automigrate_ext.exceptions import AutomigrateError
+from automigrate_ext.plan.online import Manner
 from automigrate_ext.schema.changes import AddConstraint, Change
 from automigrate_ext.schema.nouns import Column, ForeignKey, Schema, Table
 
@@ -25,6 +26,9 @@ class RowFill:
 
     `key` are the columns that tell the rows apart. With `everywhere` the column is new, so that no row has a value.
         `kept` are columns that the server would set to the present time in each row that changes.
+    `value` is the SQL of the value of all rows, where they get the same. With `shared` others write to the table
+    meanwhile, and what they have written stays; a `late` fill is for the rows that they have put in since an earlier
+    one. With `quiet` no trigger fires.
     """
 
     table: str
@@ -35,6 +39,10 @@ class RowFill:
     draw: Callable[[], str]
     everywhere: bool = False
     kept: tuple[str, ...] = ()
+    value: str = ""
+    shared: bool = False
+    late: bool = False
+    quiet: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +52,8 @@ class Step:
     With `makes_table` the statement belongs to a table that this run makes, so that it may be sent together with
     others: no row is concerned, and the server's message names the object. With `fill` the step stands for as many
     statements as it takes to give each row a value of its own, and `sql` is a comment that announces them. `at_stake`
-    are the changes by which the step would lose values that were not there when they were counted.
+    are the changes by which the step would lose values that were not there when they were counted. `manner` is how the
+    step of an online plan runs.
     """
 
     sql: str
@@ -53,6 +62,7 @@ class Step:
     makes_table: bool = False
     fill: RowFill | None = None
     at_stake: tuple[Change, ...] = ()
+    manner: Manner | None = None
 
     @property
     def updates_rows(self) -> bool:

@@ -29,6 +29,7 @@ from automigrate_ext.schema.changes import (
     DropConstraint,
     DropIndex,
     DropTable,
+    ValidateConstraint,
 )
 from automigrate_ext.schema.nouns import (
     Check,
@@ -167,7 +168,7 @@ class Judge:
                 return self.inquire_new_column(change)
             case AlterColumn():
                 return self.inquire_altered_column(change)
-            case AlterPrimaryKey() | AddConstraint() | AddIndex():
+            case AlterPrimaryKey() | AddConstraint() | AddIndex() | ValidateConstraint():
                 return self.inquire_rule(change, change.new) or judged(Judgement(change=change))
         return judged(Judgement(change=change))
 

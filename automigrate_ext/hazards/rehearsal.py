@@ -24,6 +24,7 @@ from automigrate_ext.schema.changes import (
     DropConstraint,
     DropIndex,
     DropTable,
+    ValidateConstraint,
 )
 
 BY_HAND = "Change the model or what stands in the way in the table, or make this change by hand, and run this again."
@@ -40,6 +41,7 @@ ORDER: tuple[type[Change], ...] = (
     AlterPrimaryKey,
     DropColumn,
     AddConstraint,
+    ValidateConstraint,
     AddIndex,
 )
 

@@ -27,6 +27,7 @@ from automigrate_ext.plan.text import (
     footer,
     how_far,
     migration_branch,
+    online_branch,
     questions,
     refusals,
 )
@@ -42,6 +43,7 @@ STYLES = {
     "?": ("bold magenta", ""),
     ">": ("bold cyan", ""),
     "*": ("bold cyan", ""),
+    "%": ("dim", ""),
 }
 #: An option of a command that resolves what is refused, with its argument.
 OPTION = r"--[a-z][a-z-]*(?: [\w.]+=[\w.]*\w)?"
@@ -67,7 +69,7 @@ def print_plan(plan: Plan, stream: IO[str], *, verbosity: int, done: bool) -> No
     for line in footer(plan):
         console.print(Text(line.text))
     print_branch(console, "", questions(plan, done=done))
-    for branch in migration_branch(plan):
+    for branch in (*online_branch(plan, done=done), *migration_branch(plan)):
         print_branch(console, branch.heading, branch.lines)
     if verbosity > 1:
         print_more(console, plan)

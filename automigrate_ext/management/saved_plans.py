@@ -51,13 +51,16 @@ class SavedPlans:
         """Carry out the saved plan of one database."""
         saved = read_plan(values)
         with self.command.convert_errors(self.options["format"], describe_databases([saved.alias])):
-            options = self.command.run_options(self.options)
-            return self.run_and_show(partial(run_plan, values, count_timeout=self.options["count_timeout"], **options))
+            return self.run_and_show(partial(run_plan, values, **self.run_options()))
 
     def run_one(self, saved: SavedPlan, selection: Selection) -> int:
         """Carry out the saved plan of one of several databases."""
-        run = Options(count_timeout=self.options["count_timeout"], **self.command.run_options(self.options))
-        return self.run_and_show(partial(carry_out, saved, selection, run))
+        return self.run_and_show(partial(carry_out, saved, selection, Options(**self.run_options())))
+
+    def run_options(self) -> dict[str, Any]:
+        """Return the options of a run that a saved plan leaves open."""
+        names = ("count_timeout", "batch_size", "batch_pause")
+        return {**self.command.run_options(self.options), **{name: self.options[name] for name in names}}
 
     def run_and_show(self, run: Callable[[], Plan]) -> int:
         """Carry out one saved plan and show it."""

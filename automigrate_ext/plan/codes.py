@@ -25,3 +25,4 @@ class HazardCode(enum.StrEnum):
     DEPENDENT = "dependent"
     RETARGETED = "retargeted"
     NOT_ACCEPTED = "not-accepted"
+    REWRITES_TABLE = "rewrites-table"

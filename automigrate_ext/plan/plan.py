@@ -10,11 +10,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from automigrate_ext.plan.cost import Remark
+from automigrate_ext.plan.online import OnlineStep, framed
 from automigrate_ext.schema.changes import Change, subject_of
 from automigrate_ext.schema.nouns import Schema, TablesOnDemand, canonical
 
 #: The version of the JSON; every change that could break a reader increases it.
 VERSION = 1
+#: The line by which psql runs no further statement after one that failed.
+STOP_AT_ERRORS = r"\set ON_ERROR_STOP on"
 
 
 ACCEPT_DATA_LOSS = "--accept-data-loss"
@@ -111,6 +114,8 @@ class Request:
     accept_data_loss: bool = False
     prune: bool = False
     cascade: bool = False
+    online: bool = False
+    rewrite_limit: int | None = None
 
     def as_dict(self) -> dict[str, object]:
         """Return the request as plain values; values that JSON does not have become text."""
@@ -122,6 +127,8 @@ class Request:
             "accept_data_loss": self.accept_data_loss,
             "prune": self.prune,
             "cascade": self.cascade,
+            "online": self.online,
+            "rewrite_limit": self.rewrite_limit,
         }
 
 
@@ -206,7 +213,8 @@ class Plan:
     models; `opening` and `closing` are the statements with which a script of the plan begins and ends; `remarks`
     describe the cost for tables with rows; `hooks` are the entries of the setting AUTOMIGRATE that are due; `request`
     holds the command and options for which the plan was made; `migrations` are those that do more than change tables,
-    of the apps whose tables are made from nothing.
+    of the apps whose tables are made from nothing; `online` are the statements for the tables, each with how it runs,
+    where the plan is one of an online run.
     """
 
     alias: str
@@ -225,6 +233,7 @@ class Plan:
     hooks: tuple[HookStep, ...] = ()
     request: Request = field(default_factory=Request)
     migrations: tuple[CodedMigration, ...] = ()
+    online: tuple[OnlineStep, ...] = ()
 
     def __bool__(self) -> bool:
         return bool(self.statements or self.refused)
@@ -267,9 +276,18 @@ class Plan:
         refused = [f"Refuse: {hazard}" for judgement in self.refused for hazard in judgement.hazards]
         kept = [hazard.reason for judgement in self.withheld for hazard in judgement.hazards]
         comments = map(comment, (*refused, *kept, *(f"{remark.table}: {remark}" for remark in self.remarks)))
-        framed = (*self.opening, *self.statements, *self.closing) if self.statements else ()
-        statements = (f"{statement.rstrip().rstrip(';')};" for statement in framed)
-        return "".join(f"{line}\n" for line in (*comments, *statements))
+        lines = (*self.opening, *self.in_transactions(), *self.closing) if self.statements else ()
+        statements = (f"{statement.rstrip().rstrip(';')};" for statement in lines)
+        stop = (STOP_AT_ERRORS,) if self.online else ()
+        return "".join(f"{line}\n" for line in (*comments, *stop, *statements))
+
+    def in_transactions(self) -> tuple[str, ...]:
+        """Return the statements, those of an online plan with what begins and ends their transactions."""
+        if not self.online:
+            return self.statements
+        after = sum(hook.when == "after" for hook in self.hooks)
+        first = len(self.statements) - len(self.online) - after
+        return (*self.statements[:first], *framed(self.online), *self.statements[len(self.statements) - after :])
 
     def as_json(self) -> str:
         """Return the plan as JSON, see docs/reference.md."""
@@ -289,6 +307,7 @@ class Plan:
             "remarks": [remark_dict(remark) for remark in self.remarks],
             "hooks": [hook_dict(hook) for hook in self.hooks],
             "statements": list(self.statements),
+            "online": [step.as_dict() for step in self.online],
             "foreign": list(self.foreign),
             "notes": list(self.notes),
             "migrations": [migration_dict(migration) for migration in self.migrations],

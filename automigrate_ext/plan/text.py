@@ -10,6 +10,7 @@ from itertools import chain
 from typing import Any
 
 from automigrate_ext.plan.cost import Remark
+from automigrate_ext.plan.online import OnlineStep
 from automigrate_ext.plan.plan import ACCEPT_DATA_LOSS, CodedMigration, Hazard, Judgement, Plan, Verdict, way_out
 from automigrate_ext.plan.progress import RunProgress
 from automigrate_ext.schema.changes import CreateExtension, CreateTable, DropTable
@@ -23,6 +24,9 @@ WHOLE = (CreateExtension, CreateTable, DropTable)
 TABLES_SHOWN = 25
 #: The last line of a plan that keeps something: its lines do not each name the option.
 DROPS_KEPT = f"autoupdate {ACCEPT_DATA_LOSS} drops what is kept."
+#: The heading of the steps of an online plan, and the number of characters that are shown of one.
+ONE_BY_ONE = "Transactions, one after the other"
+LONGEST_STEP = 160
 LEFT_ALONE = "Left alone (--prune drops it)"
 #: The heading of the migrations that do more than change tables, of apps whose tables are made from nothing.
 NOT_RUN = "Not run: what these migrations do besides changing tables"
@@ -33,8 +37,9 @@ class Line:
     """One line of a plan.
 
     `sign` is "+" for an addition, "-" for a removal, "~" for a change, "=" for an object that is kept, "!" for a
-    refusal, "?" for a question, "#" for a cost, ">" for code that is run, "*" for a migration that is not, and "" for a
-    heading. A remedy follows the text, made of `advice`, what to do, and `option`, the option that resolves the same.
+    refusal, "?" for a question, "#" for a cost, ">" for code that is run, "*" for a migration that is not, "%" for a
+    statement of an online run, and "" for a heading. A remedy follows the text, made of `advice`, what to do, and
+    `option`, the option that resolves the same.
     """
 
     sign: str
@@ -77,7 +82,7 @@ def lines(plan: Plan, *, verbosity: int = 1, done: bool = False) -> Iterator[Lin
         yield from branch.lines
     yield from footer(plan)
     yield from questions(plan, done=done)
-    for branch in migration_branch(plan):
+    for branch in (*online_branch(plan, done=done), *migration_branch(plan)):
         yield Line(sign="", text=branch.heading)
         yield from branch.lines
     if verbosity < 2:
@@ -110,6 +115,19 @@ def footer(plan: Plan) -> Iterator[Line]:
     """Yield the line about the option that drops what is kept, if it would drop something."""
     if any(hazard.option == ACCEPT_DATA_LOSS for judgement in plan.withheld for hazard in judgement.hazards):
         yield Line(sign="", text=DROPS_KEPT)
+
+
+def online_branch(plan: Plan, *, done: bool) -> Iterator[Branch]:
+    """Yield a branch with the steps of an online plan that is still to be carried out."""
+    if plan.online and not done:
+        yield Branch(heading=ONE_BY_ONE, lines=tuple(map(online_line, plan.online)))
+
+
+def online_line(step: OnlineStep) -> Line:
+    """Return the line of one step of an online plan; of a long statement the beginning."""
+    sql = " ".join(step.sql.split())
+    sql = sql if len(sql) <= LONGEST_STEP else f"{sql[:LONGEST_STEP]}..."
+    return Line(sign="%", text=f"{step.manner.transaction}. {step.describe()}: {sql}")
 
 
 def migration_branch(plan: Plan) -> Iterator[Branch]:

@@ -18,10 +18,12 @@ from automigrate_ext import conf, signals
 from automigrate_ext.backends import backend_for
 from automigrate_ext.backends.base import Backend
 from automigrate_ext.backends.fingerprint import Look
+from automigrate_ext.backends.online import Online
 from automigrate_ext.backends.work import Step
 from automigrate_ext.declared.selection import Selection, labels_from_nothing
 from automigrate_ext.exceptions import Interrupted
 from automigrate_ext.plan.cost import Remark
+from automigrate_ext.plan.online import OnlineStep
 from automigrate_ext.plan.plan import CodedMigration, HookStep, Judgement, LikelyRename, MissingValue, Plan, Verdict
 from automigrate_ext.run import basis, hooks
 from automigrate_ext.run.desired import Desired, read_desired
@@ -70,6 +72,8 @@ class Run(ABC):
         #: The tables of all models of the registry: nobody else's, whatever the run is of.
         self.claimed = basis.claimed_tables(selection.apps)
         self.backend.known_names = frozenset(filter(self.backend.has_other_names, self.claimed))
+        #: What carries the run out beside the work of others; None where nobody asked for that.
+        self.online: Online | None = None
         self.record = Record(self.backend)
         self.before = hooks.load(conf.BEFORE, selection.alias)
         self.after = hooks.load(conf.AFTER, selection.alias)
@@ -271,6 +275,7 @@ class Run(ABC):
         judgements = (*extensions, *judgements)
         refused = any(judgement.verdict is Verdict.REFUSE for judgement in judgements)
         entries = () if refused else as_steps((*prerequisites.hooks, *after), self.selection.alias)
+        steps = tuple(steps)
         statements = () if refused else self.with_entries((step.sql for step in steps), prerequisites, entries)
         return Plan(
             alias=self.selection.alias,
@@ -283,13 +288,23 @@ class Run(ABC):
             notes=(*self.selection.notes, *self.backend.notes, *self.backend.rehearsal.notes, *state.notes),
             likely_renames=tuple(likely_renames),
             missing_values=tuple(missing_values),
-            opening=self.backend.opening if statements else (),
-            closing=self.backend.closing if statements else (),
+            opening=self.opening if statements else (),
+            closing=() if self.online else self.backend.closing if statements else (),
             tables=len(self.desired.schema),
             remarks=tuple(remarks),
             request=request_of(self.command, self.selection, self.options),
             migrations=() if refused else tuple(self.unrun_migrations(judgements)),
+            online=() if refused else self.as_online(steps),
         )
+
+    @property
+    def opening(self) -> tuple[str, ...]:
+        """The statements with which a script of the plan begins."""
+        return self.online.opening if self.online else self.backend.opening
+
+    def as_online(self, steps: Iterable[Step]) -> tuple[OnlineStep, ...]:
+        """Return the steps of an online plan; none of another one."""
+        return tuple(OnlineStep(sql=step.sql, table=step.table, manner=step.manner) for step in steps if step.manner)
 
     def unrun_migrations(self, judgements: Iterable[Judgement]) -> Iterator[CodedMigration]:
         """Yield the migrations that do more than change tables, of the project's apps that are made from nothing."""

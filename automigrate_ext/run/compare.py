@@ -32,6 +32,7 @@ from automigrate_ext.schema.nouns import Schema
 from automigrate_ext.schema.ownership import (
     Ownership,
     as_taken_off,
+    constraints_to_validate,
     foreign_keys_to_restore,
     respelled,
     with_recorded_digits,
@@ -174,6 +175,7 @@ class Comparer:
         prune = self.run.options.prune
         changes = tuple(as_taken_off(diff(current, desired, ownership, prune=prune), ownership))
         changes = (*changes, *self.narrowed(current, desired, changes))
+        changes = (*changes, *constraints_to_validate(current, desired, ownership, changes))
         if not prune:
             changes = (*changes, *foreign_keys_to_restore(current, desired, ownership))
         if is_renamed or (changes and not self.backend.frees_names):

@@ -10,6 +10,7 @@ from itertools import chain
 from django.db.utils import Error
 
 from automigrate_ext.backends.base import Backend
+from automigrate_ext.backends.online import Online
 from automigrate_ext.backends.work import Step
 from automigrate_ext.exceptions import AutomigrateError, Interrupted, NotConverged, Refused
 from automigrate_ext.plan import text
@@ -17,6 +18,7 @@ from automigrate_ext.plan.plan import Plan
 from automigrate_ext.plan.progress import Meter
 from automigrate_ext.run.base import Run
 from automigrate_ext.run.prerequisites import Prerequisites
+from automigrate_ext.run.stages import Stages
 from automigrate_ext.run.state import Prepared
 from automigrate_ext.schema.changes import AddConstraint, Change, CreateTable, DropTable
 from automigrate_ext.schema.nouns import ForeignKey
@@ -96,9 +98,11 @@ def execute(run: Run, at_stake: frozenset[str], made: Prerequisites | None) -> P
     when the database still differs afterwards; the transaction is undone in each case. Ctrl-C raises `Interrupted`
     where something stays done.
     """
-    completed = Completed(undoes_ddl=run.backend.undoes_ddl)
+    completed = Completed(undoes_ddl=run.backend.undoes_ddl and run.online is None)
     with forgetting_types(run):
         try:
+            if run.online is not None:
+                return carry_out_online(run, run.online, made, completed)
             return carry_out(run, at_stake, made, completed)
         except Error as error:
             failure = run.backend.faults.failure(error, completed.outcome(), run.backend.faults.advice(error))
@@ -152,6 +156,30 @@ def carry_out(run: Run, at_stake: frozenset[str], made: Prerequisites | None, co
     with backend.exclusive():
         run_steps(backend, prepared, last, meter)
         conclude(run, prepared)
+    return prepared.plan
+
+
+def carry_out_online(run: Run, online: Online, made: Prerequisites | None, completed: Completed) -> Plan:
+    """Do the work of `execute` beside the work of others: no table is locked for longer than one statement takes.
+
+    What ends stays done. From before the first statement the record has what the next run needs if this one does not
+    reach its end.
+    """
+    backend = run.backend
+    with online.held():
+        with backend.exclusive():
+            made = run.make_prerequisites() if made is None else made
+        with backend.exclusive():
+            prepared = run.prepare(made)
+            completed.plan = prepared.plan
+            if prepared.plan.refused:
+                raise Refused(prepared.plan, text.why_refused(prepared.plan))
+            completed.meter = meter_of(run, prepared)
+            completed.batches = (prepared.steps,)
+            run.announce(prepared)
+        Stages(backend=backend, online=online, options=run.options, meter=completed.meter).run(prepared.steps)
+        with backend.exclusive():
+            conclude(run, prepared)
     return prepared.plan
 
 

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 #: Seconds that a question to the rows may take if nothing else is said.
 COUNT_TIMEOUT = 60.0
+#: Up to how many rows an online run rewrites a table, or reads it while others wait, if nothing else is said.
+REWRITE_LIMIT = 10_000
+#: How many rows a batch of an online run fills, if nothing else is said.
+BATCH_SIZE = 1_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,9 +62,17 @@ class Options:
     fingerprint: bool = True
     seals: bool = True
     place: str = ""
+    online: bool = False
+    rewrite_limit: int = REWRITE_LIMIT
+    batch_size: int = BATCH_SIZE
+    batch_pause: float = 0.0
 
     def __post_init__(self) -> None:
-        for name in ("count_timeout", "lock_wait", "lock_timeout"):
+        if self.batch_size < 1:
+            raise AutomigrateError(
+                f"batch_size={self.batch_size}: expected a number of rows, 1 or more. Nothing was done."
+            )
+        for name in ("count_timeout", "lock_wait", "lock_timeout", "batch_pause"):
             limit = getattr(self, name)
             if limit is not None and not limit >= 0:
                 raise AutomigrateError(f"{name}={limit}: expected a number of seconds, 0 or more. Nothing was done.")

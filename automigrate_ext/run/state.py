@@ -48,15 +48,16 @@ class State:
 class Prepared:
     """A plan with all that it takes to carry it out.
 
-    `state` is what it was made from, `work` what `steps` carry out. `after` are the entries of AUTOMIGRATE["AFTER"]
-    that end the run, `withheld` the changes that are expected to be left over. Of what another run has done in the
-    meantime (`is_done`), nothing is left to compare, record or send.
+    `state` is what it was made from, `work` what `steps` carry out, `used` the tables of these that have rows. `after`
+    are the entries of AUTOMIGRATE["AFTER"] that end the run, `withheld` the changes that are expected to be left over.
+    Of what another run has done in the meantime (`is_done`), nothing is left to compare, record or send.
     """
 
     plan: Plan
     state: State
     steps: tuple[Step, ...] = ()
     work: Work | None = None
+    used: frozenset[str] = frozenset()
     after: tuple[Hook, ...] = ()
     withheld: frozenset[str] = frozenset()
     is_done: bool = False

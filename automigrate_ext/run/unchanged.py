@@ -38,4 +38,6 @@ def request_of(command: str, selection: Selection, options: Options) -> Request:
         accept_data_loss=options.accept_data_loss,
         prune=options.prune,
         cascade=options.cascade,
+        online=options.online,
+        rewrite_limit=options.rewrite_limit if options.online else None,
     )

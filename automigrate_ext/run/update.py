@@ -11,11 +11,16 @@ from typing import Any
 from django.db.utils import Error
 
 from automigrate_ext import signals
-from automigrate_ext.backends.work import Fill, Work
+from automigrate_ext.backends.cost import firing
+from automigrate_ext.backends.online import Owed
+from automigrate_ext.backends.work import Fill, Step, Work
 from automigrate_ext.declared.selection import Selection
+from automigrate_ext.hazards.blocking import refuse_blocking
 from automigrate_ext.hazards.judge import Judge, Verdicts
 from automigrate_ext.hazards.rehearsal import refuse_unaccepted
 from automigrate_ext.hazards.withholding import keeping, place_of, unsettled
+from automigrate_ext.plan.cost import Remark
+from automigrate_ext.plan.online import effects_on
 from automigrate_ext.plan.plan import Judgement, MissingValue, Plan, Verdict, digest
 from automigrate_ext.plan.saved import ANYTHING, Expected, SavedPlan, forbid_outdated, read_plan
 from automigrate_ext.renames.content_types import rename_content_types
@@ -25,10 +30,12 @@ from automigrate_ext.run import basis
 from automigrate_ext.run.base import Run
 from automigrate_ext.run.compare import Comparer
 from automigrate_ext.run.execute import execute
+from automigrate_ext.run.online import online_for
 from automigrate_ext.run.options import Answers, Options
 from automigrate_ext.run.own_options import options_for
 from automigrate_ext.run.prerequisites import Prerequisites
 from automigrate_ext.run.questions import missing_values
+from automigrate_ext.run.stages import written_out
 from automigrate_ext.run.standing import Place, Standing
 from automigrate_ext.run.state import Prepared, State, identify
 from automigrate_ext.schema.adopt import silent_attributes
@@ -63,6 +70,7 @@ class Update(Run):
         super().__init__(selection, options_for(options, selection), standing)
         self.backend.rows.limit = options.count_timeout
         self.saved = saved
+        self.online = online_for(self.backend, self.options)
         self.comparer = Comparer(self)
 
     # Without doing anything
@@ -87,9 +95,11 @@ class Update(Run):
             prepared = self.judge(state)
             if prepared.plan.refused:
                 return prepared.plan
-            written_out = self.backend.filler.written_out(prepared.steps)
-            statements = self.with_entries(written_out, state.prerequisites, prepared.plan.hooks)
-            return evolve(prepared.plan, statements=statements)
+            filler = self.backend.filler
+            online = tuple(written_out(filler, prepared.steps)) if self.online else ()
+            shown = (step.sql for step in online) if self.online else filler.written_out(prepared.steps)
+            statements = self.with_entries(shown, state.prerequisites, prepared.plan.hooks)
+            return evolve(prepared.plan, statements=statements, online=online)
 
     # A run, in its order
 
@@ -244,20 +254,54 @@ class Update(Run):
         if steps:
             work_of = partial(self.work_of, state, verdicts)
             judgements = refuse_unaccepted(self.backend, work_of, work, steps, judgements)
-            steps = () if is_refused(judgements) else steps
+            if self.online:
+                judgements = refuse_blocking(
+                    self.backend, self.online, work, verdicts.filled, judgements, self.options.rewrite_limit
+                )
+            steps = () if is_refused(judgements) else self.compile(work, verdicts.filled)
         after = self.due_after(tables_change=bool(steps))
         plan = self.as_plan(
             judgements,
             steps,
             state,
             foreign=self.left_alone(state),
-            remarks=self.backend.cost.remarks(work, verdicts.filled) if steps else (),
+            remarks=self.remarks(work, verdicts.filled, steps) if steps else (),
             likely_renames=likely_renames(judgements, state.current, state.ownership, self.desired.fields),
             missing_values=self.missing_values(judgements) if refused else (),
             after=after,
         )
         withheld = frozenset(identify(j.change) for j in judgements if j.verdict is Verdict.WITHHOLD)
-        return Prepared(plan=plan, state=state, steps=steps, work=work, after=after, withheld=withheld)
+        return Prepared(
+            plan=plan,
+            state=state,
+            steps=steps,
+            work=work,
+            used=verdicts.filled,
+            after=after,
+            withheld=withheld,
+        )
+
+    def compile(self, work: Work, used: frozenset[str]) -> tuple[Step, ...]:
+        """Return the statements of the run; `used` are the tables with rows."""
+        return self.online.compile(work, used) if self.online else self.backend.compile(work)
+
+    def remarks(self, work: Work, used: frozenset[str], steps: Sequence[Step]) -> tuple[Remark, ...]:
+        """Return what the run costs; of an online one, what its statements do with the rows."""
+        remarks = self.backend.cost.remarks(work, used)
+        if not self.online:
+            return remarks
+        online = self.as_online(steps)
+        loud = {step.table for step in steps if step.fill and not step.fill.quiet}
+        fired = self.backend.cost.triggers(work, loud) if loud else {}
+        found = [
+            evolve(
+                remark,
+                effects=(*effects_on(remark.table, online), *firing(fired.get(remark.table, ()))),
+                fires=tuple(fired.get(remark.table, ())),
+            )
+            for remark in remarks
+        ]
+        return tuple(remark for remark in found if remark.effects)
 
     def missing_values(self, judgements: Iterable[Judgement]) -> tuple[MissingValue, ...]:
         """Return the values without which rows are in the way."""
@@ -333,16 +377,19 @@ class Update(Run):
         )
         extensions = map(self.backend.extensions.create_statement, prepared.state.prerequisites.extensions)
         made = [Expected(sql=sql) for sql in extensions]
-        return (*made, *first, *(self.expected_steps(work) if work.changes else ()), *last)
+        return (*made, *first, *(self.expected_steps(work, prepared.used) if work.changes else ()), *last)
 
-    def expected_steps(self, work: Work) -> tuple[Expected, ...]:
+    def expected_steps(self, work: Work, used: frozenset[str]) -> tuple[Expected, ...]:
         """Return the statements that change tables as a saved plan has them."""
         fills = {
             key: Fill(sql=ANYTHING) if not fill.draw and self.desired.is_momentary(*key) else fill
             for key, fill in work.fills.items()
         }
-        steps = self.backend.compile(evolve(work, fills=fills))
-        each_row = [self.backend.filler.row_statement(step.fill, ANYTHING) if step.fill else "" for step in steps]
+        steps = self.compile(evolve(work, fills=fills), used)
+        each_row = [
+            self.backend.filler.row_statement(step.fill, ANYTHING) if step.fill and not step.fill.value else ""
+            for step in steps
+        ]
         return tuple(Expected(sql=step.sql, each_row=each) for step, each in zip(steps, each_row, strict=True))
 
     def announce(self, prepared: Prepared) -> None:
@@ -356,6 +403,8 @@ class Update(Run):
         assert work is not None
         known = state.ownership.tables
         added = {(change.table, change.new.name) for change in work.changes if isinstance(change, AddColumn)}
+        owed = self.online.owed(work, prepared.used) if self.online else Owed()
+        defaulted = {*(added & work.fills.keys()), *owed.defaulted}
         declared = {table.name: table.foreign_keys for table in state.desired}
         off = self.backend.taken_off(work)
         made_by_hand = [(table, key) for table, key in off if key.on_update or key not in declared[table]]
@@ -363,8 +412,9 @@ class Update(Run):
             owned_during_run(
                 owned,
                 known.get(owned.name),
-                filled=[column for table, column in added & work.fills.keys() if table == owned.name],
+                filled=[column for table, column in defaulted if table == owned.name],
                 taken_off=[key for table, key in made_by_hand if table == owned.name],
+                unproven=[name for table, name in owed.unproven if table == owned.name],
             )
             for owned in self.owned_tables(state)
         ]

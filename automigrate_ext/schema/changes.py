@@ -229,6 +229,15 @@ class RenameConstraint(Alteration[Constraint]):
         return f"Rename {self.old.kind} {self.old.name} of {self.table} to {self.new.name}"
 
 
+class ValidateConstraint(Alteration[Constraint]):
+    """Ask a constraint of the rows that were there before it, which a run that ended too early has not done."""
+
+    __slots__ = ()
+
+    def describe(self) -> str:
+        return f"Validate {self.old.describe()} of {self.table}: {self.old.name}"
+
+
 class AddIndex(Addition[Index]):
     """Add an index."""
 
@@ -278,6 +287,8 @@ def subject_of(change: Change) -> Subject:
             return Subject(name=change.new_name, old_name=change.old_name, columns=(change.new_name,))
         case AddColumn(new=column) | DropColumn(old=column) | AlterColumn(new=column):
             return Subject(name=column.name, columns=(column.name,))
+        case ValidateConstraint(old=noun):
+            return Subject(name=noun.name or None, columns=columns_of(noun))
         case RenameConstraint() | RenameIndex():
             return Subject(name=change.new.name, old_name=change.old.name, columns=columns_of(change.new))
         case AddConstraint(new=noun) | DropConstraint(old=noun) | AddIndex(new=noun) | DropIndex(old=noun):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from dataclasses import replace as evolve
 
-from automigrate_ext.schema.changes import AddConstraint, Change
+from automigrate_ext.schema.changes import AddConstraint, Change, DropConstraint, ValidateConstraint
 from automigrate_ext.schema.matching import match_objects
 from automigrate_ext.schema.nouns import Column, Constraint, ForeignKey, Index, Schema, Table
 
@@ -15,6 +15,8 @@ Attributes = tuple[str, ...]
 TableObject = Constraint | Index
 #: The beginning of the attribute under which the digits of a column are recorded.
 DIGITS = "digits "
+#: The attribute of a constraint that a run adds as NOT VALID, until the rows have been asked.
+UNPROVEN = "unproven"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,19 +148,26 @@ def kept_table(owned: OwnedTable) -> OwnedTable:
 
 
 def owned_during_run(
-    after: OwnedTable, before: OwnedTable | None, filled: Iterable[str], taken_off: Iterable[ForeignKey]
+    after: OwnedTable,
+    before: OwnedTable | None,
+    filled: Iterable[str],
+    taken_off: Iterable[ForeignKey],
+    unproven: Iterable[str] = (),
 ) -> OwnedTable:
     """Return the record for the time of a run that the server cannot undo: all that was or will be owned.
 
     The `filled` columns have a database default during the run, which the run itself adds. The foreign keys
-    `taken_off` are missing for a part of the run.
+    `taken_off` are missing for a part of the run. `unproven` are the names of constraints that the run adds before it
+    asks them of the rows, and of indexes that it makes constraints of.
     """
     columns = {**(before.columns if before else {}), **after.columns}
     columns |= {name: tuple(dict.fromkeys((*columns.get(name, ()), "default"))) for name in filled}
+    objects = {**(before.objects if before else {}), **after.objects}
+    objects |= {name: tuple(dict.fromkeys((*objects.get(name, ()), UNPROVEN))) for name in unproven}
     return evolve(
         after,
         columns=columns,
-        objects={**(before.objects if before else {}), **after.objects},
+        objects=objects,
         attributes=tuple(dict.fromkeys((*(before.attributes if before else ()), *after.attributes))),
         taken_off=tuple(dict.fromkeys((*(before.taken_off if before else ()), *taken_off))),
     )
@@ -176,6 +185,22 @@ def foreign_keys_to_restore(current: Schema, desired: Schema, ownership: Ownersh
                 continue
             if not comes_with(key, declared):
                 yield AddConstraint(table=table.name, new=key)
+
+
+def constraints_to_validate(
+    current: Schema, desired: Schema, ownership: Ownership, changes: Iterable[Change]
+) -> Iterator[ValidateConstraint]:
+    """Yield the constraints that an interrupted run added, and that the rows have not been asked yet.
+
+    Those that `changes` drop are left out, and so are those that somebody else has made not valid.
+    """
+    dropped = {(change.table, change.old.name) for change in changes if isinstance(change, DropConstraint)}
+    for table in current:
+        owned = ownership.tables.get(table.name)
+        for constraint in table.constraints if owned and desired.get(table.name) else ():
+            is_owed = owned is not None and UNPROVEN in owned.objects.get(constraint.identity, ())
+            if is_owed and not constraint.valid and (table.name, constraint.name) not in dropped:
+                yield ValidateConstraint(table=table.name, old=constraint, new=constraint)
 
 
 def comes_with(key: ForeignKey, others: Iterable[ForeignKey]) -> bool:

@@ -34,6 +34,7 @@ from automigrate_ext.backends.postgresql.extensions import PostgreSQLExtensions
 from automigrate_ext.backends.postgresql.faults import PostgreSQLFaults
 from automigrate_ext.backends.postgresql.filler import PostgreSQLFiller
 from automigrate_ext.backends.postgresql.names import IS_BARE, OWN_TABLE, own_names
+from automigrate_ext.backends.postgresql.online_session import PostgreSQLOnline
 from automigrate_ext.backends.postgresql.rehearsal import PostgreSQLRehearsal
 from automigrate_ext.backends.postgresql.session import PostgreSQLSession
 from automigrate_ext.backends.rows import Source
@@ -130,6 +131,7 @@ class PostgreSQLBackend(Backend):
     extensions_class = PostgreSQLExtensions
     cost_class = PostgreSQLCost
     rehearsal_class = PostgreSQLRehearsal
+    online_class = PostgreSQLOnline
     session: PostgreSQLSession
 
     type_rules = TypeRules(widths=INTEGER_WIDTHS)
@@ -252,13 +254,17 @@ class PostgreSQLBackend(Backend):
     def compile(self, work: Work) -> tuple[Step, ...]:
         return tuple(self.compiler(work).steps())
 
+    def taken_off(self, work: Work) -> tuple[tuple[str, ForeignKey], ...]:
+        return self.compiler(work).detach().back
+
     def compiler(self, work: Work) -> schema.Compiler:
         """Return the compiler of the work; the last one is kept, so that the server is asked once."""
         if self.compiled is None or self.compiled[0] is not work:
             self.compiled = work, self.new_compiler(work)
         return self.compiled[1]
 
-    def new_compiler(self, work: Work) -> schema.Compiler:
+    def new_compiler(self, work: Work, kind: type[schema.Compiler] = schema.Compiler) -> schema.Compiler:
+        """Return a compiler of the work, of this class."""
         touched = {change.table for change in work.changes if work.current.get(change.table)}
         references = self.references(touched) if touched else ()
         managed = {table.name for table in work.current}
@@ -266,7 +272,7 @@ class PostgreSQLBackend(Backend):
         casts = {**work.casts, **dict(self.casts_of_nothing(work))}
         if any(isinstance(change, CreateTable) for change in work.changes):
             self.forbid_hidden_schemas()
-        return schema.Compiler(
+        return kind(
             collecting_editor(self.connection),
             evolve(work, casts=casts),
             outside,

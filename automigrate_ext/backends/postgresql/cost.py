@@ -26,6 +26,7 @@ from automigrate_ext.schema.changes import (
     AlterTable,
     Change,
     RenameIndex,
+    ValidateConstraint,
 )
 from automigrate_ext.schema.nouns import Check, Column, Exclusion, ForeignKey, Generated, Unique
 
@@ -34,7 +35,10 @@ if TYPE_CHECKING:
 
 PROBE = "pg_temp.automigrate_ext_probe"
 CREATE_PROBE = "CREATE TEMPORARY TABLE automigrate_ext_probe ({columns})"
-FILE_OF_PROBE = f"SELECT pg_relation_filenode('{PROBE}')"
+INDEX_PROBE = f"CREATE INDEX automigrate_ext_probe_index ON {PROBE} ({{columns}})"
+FILES_OF_PROBE = f"""
+SELECT pg_relation_filenode('{PROBE}'), pg_relation_filenode(to_regclass('pg_temp.automigrate_ext_probe_index'))
+"""
 
 REWRITES = "rewrites the table"
 MOVES = "moves the table to another tablespace"
@@ -91,7 +95,7 @@ class Prober:
 
     def __init__(self, connection: BaseDatabaseWrapper) -> None:
         self.connection = connection
-        self.known: dict[tuple[str, str], bool] = {}
+        self.known: dict[tuple[str, ...], bool] = {}
 
     def rewrites(self, column: str, definition: str | None, clause: str) -> bool:
         """Return whether a clause about a quoted column, which has a definition or is new, rewrites its table."""
@@ -100,13 +104,22 @@ class Prober:
             self.known[alike] = self.ask(f"{column} {definition}" if definition else "", clause)
         return self.known[alike]
 
-    def ask(self, columns: str, clause: str) -> bool:
+    def rebuilds(self, column: str, definition: str, clause: str) -> bool:
+        """Return whether a clause about a quoted column rebuilds an index of it; one that cannot be asked about may."""
+        alike = "index", definition, clause.replace(column, "")
+        if alike not in self.known:
+            self.known[alike] = self.ask(f"{column} {definition}", clause, index=column)
+        return self.known[alike]
+
+    def ask(self, columns: str, clause: str, index: str = "") -> bool:
         try:
             with transaction.atomic(using=self.connection.alias), self.connection.cursor() as cursor:
                 cursor.execute(CREATE_PROBE.format(columns=columns))
-                before = self.file(cursor)
+                if index:
+                    cursor.execute(INDEX_PROBE.format(columns=index))
+                before = self.files(cursor)
                 cursor.execute(ALTER_TABLE.format(table=PROBE, clauses=clause))
-                changed = self.file(cursor) != before
+                changed = self.files(cursor) != before
                 transaction.set_rollback(True, using=self.connection.alias)
         except DatabaseError as error:
             if faults.is_fault(error):
@@ -115,9 +128,9 @@ class Prober:
             return True
         return changed
 
-    def file(self, cursor: Any) -> int:
-        cursor.execute(FILE_OF_PROBE)
-        return int(cursor.fetchone()[0])
+    def files(self, cursor: Any) -> list[Any]:
+        cursor.execute(FILES_OF_PROBE)
+        return list(cursor.fetchall())
 
 
 def effects(connection: BaseDatabaseWrapper, compiler: Compiler, tables: Collection[str]) -> dict[str, tuple[str, ...]]:
@@ -181,6 +194,8 @@ def checks_rows(change: Change) -> bool:
     """Return whether rows are read to verify NOT NULL or a check."""
     match change:
         case AlterColumn(old=Column(null=True), new=Column(null=False)) | AddConstraint(new=Check()):
+            return True
+        case ValidateConstraint():
             return True
     return False
 

@@ -27,7 +27,13 @@ class PostgreSQLFiller(Filler):
             column=quote(fill.column),
             values=", ".join(f"({', '.join(row)})" for row in rows),
             names=", ".join((*names, "value")),
-            joined=" AND ".join(f"filled.{quote(column)} = given.{name}" for column, name in pairs),
+            joined=" AND ".join(
+                (
+                    *(f"filled.{quote(column)} = given.{name}" for column, name in pairs),
+                    # What others have written meanwhile stays.
+                    *([f"filled.{quote(fill.column)} IS NULL"] if fill.shared else []),
+                )
+            ),
         )
 
     def row_statement(self, fill: RowFill, anything: str) -> str:

@@ -42,6 +42,14 @@ STRONG_HOLDERS = f"""{SESSION}
   )
 ORDER BY 1
 """
+# Sessions with a transaction that sees the database as it was, or has changed it, for which CONCURRENTLY waits.
+OLD_TRANSACTIONS = """
+SELECT a.pid, a.usename::text, a.application_name, a.backend_type, a.state,
+       to_char(a.xact_start, 'YYYY-MM-DD HH24:MI:SSOF'), a.query
+FROM pg_stat_activity a
+WHERE a.datname = current_database() AND a.pid <> pg_backend_pid() AND a.xact_start IS NOT NULL
+ORDER BY a.xact_start, 1
+"""
 
 
 def sessions(connection: BaseDatabaseWrapper, sql: str, *params: Any) -> tuple[Session, ...]:

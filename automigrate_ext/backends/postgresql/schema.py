@@ -36,6 +36,7 @@ from automigrate_ext.schema.changes import (
     RenameIndex,
     RenameSequence,
     RenameTable,
+    ValidateConstraint,
 )
 from automigrate_ext.schema.nouns import (
     Check,
@@ -64,6 +65,7 @@ ALTER_SEQUENCE_TYPE = "ALTER SEQUENCE {sequence} AS {type}"
 SET_SCHEMA = "ALTER TABLE {table} SET SCHEMA {schema}"
 RENAME_SEQUENCE = "ALTER SEQUENCE {old} RENAME TO {new}"
 NOT_VALID = " NOT VALID"
+VALIDATE = "VALIDATE CONSTRAINT {name}"
 DROP_SEQUENCE = "DROP SEQUENCE IF EXISTS {sequence}"
 # is_called = false where no number is positive, so that numbering starts at 1.
 RESTART_IDENTITY = (
@@ -522,6 +524,7 @@ class TableCompiler(BaseTableCompiler):
             AlterPrimaryKey: self.alter_primary_key,
             AddConstraint: self.add_constraint,
             DropConstraint: self.drop_constraint,
+            ValidateConstraint: self.validate_constraint,
             AlterTable: self.alter_whole,
         }
         for change in self.changes:
@@ -640,6 +643,9 @@ class TableCompiler(BaseTableCompiler):
         if not isinstance(change.old, ForeignKey) and not self.compiler.is_in_the_way(change.old):
             self.drops.append(self.compiler.drop_clause(change.old.name))
 
+    def validate_constraint(self, change: ValidateConstraint) -> None:
+        self.adds.append(VALIDATE.format(name=self.quote(self.under_new_name(change.old).name)))
+
     def alter_column(self, change: AlterColumn) -> None:
         old, new = change.old, change.new
         if old.generated and not new.generated:
@@ -679,11 +685,17 @@ class TableCompiler(BaseTableCompiler):
         }
         if change.old.type == new.type:
             return sql
-        value = self.compiler.work.casts.get((self.name, new.name), f"{column}::{new.type}")
+        return f"{sql} USING {self.converted_value(new)}"
+
+    def converted_value(self, new: Column) -> str:
+        """Return the value of a column of another type, as SQL, with that of rows which have none."""
+        value = self.cast_value(new)
         fill = self.fill(new)
-        if fill and fill.sql:
-            value = f"coalesce({value}, {fill.sql})"
-        return f"{sql} USING {value}"
+        return f"coalesce({value}, {fill.sql})" if fill and fill.sql else value
+
+    def cast_value(self, new: Column) -> str:
+        """Return the value of a column of another type, as SQL."""
+        return self.compiler.work.casts.get((self.name, new.name), f"{self.quote(new.name)}::{new.type}")
 
     def alter_null(self, change: AlterColumn) -> None:
         old, new = change.old, change.new

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 import time
 from argparse import ArgumentParser
@@ -19,7 +20,7 @@ from automigrate_ext.management.base import SchemaCommand, seconds
 from automigrate_ext.management.exit_status import DIFFERENT, FAILED, KEPT
 from automigrate_ext.management.several import Declined
 from automigrate_ext.process import is_watched
-from automigrate_ext.run.options import COUNT_TIMEOUT
+from automigrate_ext.run.options import BATCH_SIZE, COUNT_TIMEOUT, REWRITE_LIMIT
 from automigrate_ext.waiting import ignore_message
 
 if TYPE_CHECKING:
@@ -39,6 +40,7 @@ DECIDED_BY_PLAN = {
     "--accept-data-loss": "accept_data_loss",
     "--prune": "prune",
     "--ask": "ask",
+    "--online": "online",
 }
 
 
@@ -123,6 +125,35 @@ exit status: 0 done, nothing to do or answered with no, 1 --check found differen
             "--plan",
             metavar="FILE",
             help='Carry out a plan that --dry-run --format json printed, if it still holds; "-" reads it from stdin.',
+        )
+
+        parser.add_argument(
+            "--online",
+            action=argparse.BooleanOptionalAction,
+            help="Work while others use the tables, in many short transactions, of which those that end stay done. As "
+            "AUTOMIGRATE['ONLINE'] says if left out. For PostgreSQL.",
+        )
+        parser.add_argument(
+            "--rewrite-limit",
+            type=int,
+            default=REWRITE_LIMIT,
+            metavar="ROWS",
+            help="With --online: up to how many rows a table may have that others wait for while it is rewritten "
+            f"({REWRITE_LIMIT:,} if left out).",
+        )
+        parser.add_argument(
+            "--batch-size",
+            type=int,
+            default=BATCH_SIZE,
+            metavar="ROWS",
+            help=f"With --online: how many rows get values in one transaction ({BATCH_SIZE:,} if left out).",
+        )
+        parser.add_argument(
+            "--batch-pause",
+            type=float,
+            default=0.0,
+            metavar="SECONDS",
+            help="With --online: how long to wait after each batch of rows (not at all if left out).",
         )
 
         parser.add_argument(
@@ -216,10 +247,13 @@ exit status: 0 done, nothing to do or answered with no, 1 --check found differen
             "count_timeout": options["count_timeout"],
             "prune": options["prune"],
             "fingerprint": options["fingerprint"],
+            "online": options["online"],
+            "rewrite_limit": options["rewrite_limit"],
         }
 
     def update(self, models: Models | Selection, arguments: dict[str, Any], options: dict[str, Any]) -> int:
         """Change the tables, print what was done, and return the exit status. The time does not count the questions."""
+        arguments |= {"batch_size": options["batch_size"], "batch_pause": options["batch_pause"]}
         questioner = self.questioner
         if questioner is None:
             started = time.perf_counter()

@@ -1,0 +1,98 @@
+"""Runs beside the work of others: what a database does to carry out changes while its tables are in use."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from django.db.utils import Error
+
+from automigrate_ext.backends.work import RowFill, Step, Work
+from automigrate_ext.schema.changes import Change
+
+if TYPE_CHECKING:
+    from automigrate_ext.backends.base import Backend
+
+#: The key of a row, as SQL.
+Key = tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Owed:
+    """What a run that ends too early leaves for the next one, each after its table.
+
+    `unproven` are constraints that the rows have not been asked, and indexes that are to become constraints,
+    `defaulted` columns with a default for the time of a fill.
+    """
+
+    unproven: tuple[tuple[str, str], ...] = ()
+    defaulted: tuple[tuple[str, str], ...] = ()
+
+
+class Online(ABC):
+    """Carries out changes while others use the tables."""
+
+    #: The statements with which a script begins.
+    opening: tuple[str, ...] = ()
+
+    def __init__(self, backend: Backend) -> None:
+        self.backend = backend
+        self.connection = backend.connection
+        #: How many rows a batch of a fill has at most.
+        self.batch_size = 1000
+
+    @abstractmethod
+    def compile(self, work: Work, used: Collection[str]) -> tuple[Step, ...]:
+        """Return the statements that carry out the changes, each with its manner; `used` are the tables with rows."""
+
+    @abstractmethod
+    def blocking(self, work: Work, used: Collection[str]) -> tuple[tuple[Change, str], ...]:
+        """Return the changes during which others wait for as long as the table is large, each with the reason."""
+
+    @abstractmethod
+    def owed(self, work: Work, used: Collection[str]) -> Owed:
+        """Return what is owed from the first of the statements to the last."""
+
+    @abstractmethod
+    def held(self) -> AbstractContextManager[bool]:
+        """Keep other runs out while the block runs, through any number of transactions; give whether there was a wait.
+
+        Raises `LockNotAvailable`, and `ExecutionFailed` inside a transaction.
+        """
+
+    @abstractmethod
+    def make_sure(self) -> None:
+        """Raise `ExecutionFailed` where the session is no longer the one that keeps other runs out."""
+
+    @abstractmethod
+    def transaction(self, seconds: float) -> AbstractContextManager[None]:
+        """Return a transaction whose statements wait for locks no longer than that."""
+
+    @abstractmethod
+    def alone(self, seconds: float) -> AbstractContextManager[None]:
+        """Return a block for a statement outside of transactions, which waits for others no longer than `seconds`."""
+
+    @abstractmethod
+    def forbid_losses(self, steps: Sequence[Step]) -> None:
+        """Raise `ExecutionFailed` where the steps, in the transaction around, would lose what others have written.
+
+        Nobody else writes to their tables until the transaction ends.
+        """
+
+    @abstractmethod
+    def is_locked_out(self, error: Error) -> bool:
+        """Return whether a statement failed because a lock could not be had in time."""
+
+    @abstractmethod
+    def in_the_way(self, step: Step) -> str:
+        """Return the sessions that keep a step from its locks, in brackets; "" where none can be seen any more."""
+
+    @abstractmethod
+    def fill_batch(self, fill: RowFill, after: Key | None) -> tuple[Key | None, int]:
+        """Give the rows after a key their values, in the transaction around; return the last one's key, and how many.
+
+        The key is None once there are no more rows.
+        """

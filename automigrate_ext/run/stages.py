@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from dataclasses import replace as evolve
+from functools import partial
 from itertools import groupby
 from typing import TypeVar
 
@@ -63,24 +64,32 @@ class Stages:
                 # The column is there by now.
                 self.fill(first, evolve(first.fill, everywhere=False), begun)
         elif first.manner and first.manner.alone:
-            self.attempt(first, lambda: self.run_alone(first))
+            self.attempt(first, lambda again: self.run_alone(first, again=again))
         else:
-            self.attempt(first, lambda: self.run_together(stage))
+            self.attempt(first, lambda again: self.run_together(stage))
 
     def run_together(self, stage: Sequence[Step]) -> None:
         with self.online.transaction(self.seconds):
             self.online.forbid_losses(stage)
             self.backend.run(stage)
 
-    def run_alone(self, step: Step) -> None:
-        """Run a statement outside of transactions; remove what it leaves where it fails."""
+    def run_alone(self, step: Step, *, again: bool) -> None:
+        """Run a statement outside of transactions; remove what it left where it failed before, and where it fails."""
+        if again:
+            self.remove_remnant(step)
         try:
             with self.online.alone(self.seconds):
                 self.backend.run([step])
-        except Error:
-            if step.manner and step.manner.undo:
-                self.backend.session.execute(step.manner.undo)
+        except Error as error:
+            # What keeps the statement from its locks would keep this from them too.
+            if not self.online.is_locked_out(error):
+                self.remove_remnant(step)
             raise
+
+    def remove_remnant(self, step: Step) -> None:
+        if step.manner and step.manner.undo:
+            with self.online.alone(self.seconds):
+                self.backend.session.execute(step.manner.undo)
 
     def fill(self, step: Step, fill: RowFill, begun: RunProgress) -> None:
         """Give rows their values, a batch a transaction."""
@@ -89,23 +98,26 @@ class Stages:
         done = 0
         while True:
             self.meter.report(evolve(begun, rows=max(rows, done), rows_done=done))
-            after, number = self.attempt(step, lambda after=after: self.fill_batch(fill, after))  # type: ignore[misc]
+            after, number = self.attempt(step, partial(self.fill_batch, fill, after))
             if after is None:
                 return
             done += number
             time.sleep(self.options.batch_pause)
 
-    def fill_batch(self, fill: RowFill, after: Key | None) -> tuple[Key | None, int]:
+    def fill_batch(self, fill: RowFill, after: Key | None, again: bool) -> tuple[Key | None, int]:
         with self.online.transaction(self.seconds):
             return self.online.fill_batch(fill, after)
 
-    def attempt(self, step: Step, work: Callable[[], T]) -> T:
-        """Do the work; where it does not get its locks, do it again after a pause that grows."""
+    def attempt(self, step: Step, work: Callable[[bool], T]) -> T:
+        """Do the work; where it does not get its locks, do it again after a pause that grows.
+
+        `work` is told whether it is done again.
+        """
         finished, under_way = self.meter.finished, self.meter.under_way
-        for pause in (*PAUSES, None):
+        for number, pause in enumerate((*PAUSES, None)):
             self.online.make_sure()
             try:
-                return work()
+                return work(number > 0)
             except Error as error:
                 if not self.online.is_locked_out(error):
                     raise

@@ -81,6 +81,8 @@ def test_all_options_are_in_it(filled):
         "accept_data_loss": True,
         "prune": True,
         "cascade": False,
+        "online": False,
+        "rewrite_limit": None,
     }
     run(filled, text, after)
     filled.assert_settled(after)

@@ -29,6 +29,7 @@ from automigrate_ext.schema.changes import (
     DropConstraint,
     DropIndex,
     DropTable,
+    FillColumn,
     ValidateConstraint,
 )
 from automigrate_ext.schema.nouns import (
@@ -164,7 +165,7 @@ class Judge:
         if change.table not in self.forecast.filled:
             return judged(Judgement(change=change))
         match change:
-            case AddColumn():
+            case AddColumn() | FillColumn():
                 return self.inquire_new_column(change)
             case AlterColumn():
                 return self.inquire_altered_column(change)
@@ -265,16 +266,17 @@ class Judge:
 
     # Columns
 
-    def inquire_new_column(self, change: AddColumn) -> Inquiry:
+    def inquire_new_column(self, change: AddColumn | FillColumn) -> Inquiry:
         new = change.new
         if new.generated or new.identity:
             return judged(Judgement(change=change))
         if new.default is not None:
             self.expect_default(change)
             return judged(Judgement(change=change))
-        fill = self.forecast.fills.get((change.table, new.name))
+        key = change.table, new.name
+        fill = self.forecast.fills.get(key) if isinstance(change, AddColumn) else self.fill(*key)
         if fill is not None:
-            self.fills[change.table, new.name] = fill
+            self.fills[key] = fill
         if fill is not None or new.null:
             return judged(Judgement(change=change))
 
@@ -294,7 +296,7 @@ class Judge:
 
         return Inquiry(change=change, question=self.backend.rows.every_row(self.now(change)), conclude=conclude)
 
-    def expect_default(self, change: AddColumn) -> None:
+    def expect_default(self, change: AddColumn | FillColumn) -> None:
         """Note the default of the database that all rows get as the column is added."""
         key = change.table, change.new.name
         fill = self.fill(*key)

@@ -25,13 +25,14 @@ from automigrate_ext.run.migrations import TABLE as MIGRATIONS_TABLE
 from automigrate_ext.run.record_table import TABLE as RECORD_TABLE
 from automigrate_ext.run.state import Followers, State
 from automigrate_ext.schema.adopt import adopt
-from automigrate_ext.schema.changes import AddColumn, AlterColumn, Change, RenameColumn
+from automigrate_ext.schema.changes import AddColumn, AlterColumn, Change, FillColumn, RenameColumn
 from automigrate_ext.schema.collations import targets_outside, with_one_collation
 from automigrate_ext.schema.diff import diff, names_in_the_way
 from automigrate_ext.schema.nouns import Schema
 from automigrate_ext.schema.ownership import (
     Ownership,
     as_taken_off,
+    columns_to_fill,
     constraints_to_validate,
     foreign_keys_to_restore,
     respelled,
@@ -115,7 +116,9 @@ class Comparer:
 
     def compare_again(self, before: State) -> State:
         """Read the tables again, and compare them as they are after a run that began with `before`."""
-        return self.with_followers(self.compare_once((), before.renames, before.followers), ())
+        state = self.with_followers(self.compare_once((), before.renames, before.followers), ())
+        # The record has it until the end of the run that columns are to be filled, which the run has done by now.
+        return evolve(state, changes=tuple(change for change in state.changes if not isinstance(change, FillColumn)))
 
     def with_followers(self, state: State, pending: tuple[Change, ...]) -> State:
         """Return the comparison with all columns that follow a key whose type changes, and what follows these."""
@@ -176,6 +179,7 @@ class Comparer:
         changes = tuple(as_taken_off(diff(current, desired, ownership, prune=prune), ownership))
         changes = (*changes, *self.narrowed(current, desired, changes))
         changes = (*changes, *constraints_to_validate(current, desired, ownership, changes))
+        changes = (*changes, *columns_to_fill(current, desired, ownership))
         if not prune:
             changes = (*changes, *foreign_keys_to_restore(current, desired, ownership))
         if is_renamed or (changes and not self.backend.frees_names):

@@ -415,6 +415,7 @@ class Update(Run):
                 filled=[column for table, column in defaulted if table == owned.name],
                 taken_off=[key for table, key in made_by_hand if table == owned.name],
                 unproven=[name for table, name in owed.unproven if table == owned.name],
+                unfilled=[column for table, column in owed.unfilled if table == owned.name],
             )
             for owned in self.owned_tables(state)
         ]

@@ -133,6 +133,16 @@ class AddColumn(Addition[Column]):
         return f"Add column {self.table}.{self.new.name} {column_words(self.new)}"
 
 
+class FillColumn(Addition[Column]):
+    """Give rows the values in a column that allows NULL which a run that ended too early has not given them."""
+
+    __slots__ = ()
+    sign: ClassVar[str] = "~"
+
+    def describe(self) -> str:
+        return f"Fill column {self.table}.{self.new.name}"
+
+
 class DropColumn(Removal[Column]):
     """Drop a column and the values in it."""
 
@@ -285,7 +295,7 @@ def subject_of(change: Change) -> Subject:
             return Subject(name=change.new_name, old_name=change.old_name)
         case RenameColumn():
             return Subject(name=change.new_name, old_name=change.old_name, columns=(change.new_name,))
-        case AddColumn(new=column) | DropColumn(old=column) | AlterColumn(new=column):
+        case AddColumn(new=column) | FillColumn(new=column) | DropColumn(old=column) | AlterColumn(new=column):
             return Subject(name=column.name, columns=(column.name,))
         case ValidateConstraint(old=noun):
             return Subject(name=noun.name or None, columns=columns_of(noun))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from dataclasses import replace as evolve
 
-from automigrate_ext.schema.changes import AddConstraint, Change, DropConstraint, ValidateConstraint
+from automigrate_ext.schema.changes import AddConstraint, Change, DropConstraint, FillColumn, ValidateConstraint
 from automigrate_ext.schema.matching import match_objects
 from automigrate_ext.schema.nouns import Column, Constraint, ForeignKey, Index, Schema, Table
 
@@ -17,6 +17,8 @@ TableObject = Constraint | Index
 DIGITS = "digits "
 #: The attribute of a constraint that a run adds as NOT VALID, until the rows have been asked.
 UNPROVEN = "unproven"
+#: The attribute of a column whose rows a run gives values, until all have one.
+UNFILLED = "unfilled"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -153,15 +155,18 @@ def owned_during_run(
     filled: Iterable[str],
     taken_off: Iterable[ForeignKey],
     unproven: Iterable[str] = (),
+    unfilled: Iterable[str] = (),
 ) -> OwnedTable:
     """Return the record for the time of a run that the server cannot undo: all that was or will be owned.
 
     The `filled` columns have a database default during the run, which the run itself adds. The foreign keys
     `taken_off` are missing for a part of the run. `unproven` are the names of constraints that the run adds before it
-    asks them of the rows, and of indexes that it makes constraints of.
+    asks them of the rows, and of indexes that it makes constraints of; `unfilled` are columns that allow NULL and whose
+    rows it gives values.
     """
     columns = {**(before.columns if before else {}), **after.columns}
     columns |= {name: tuple(dict.fromkeys((*columns.get(name, ()), "default"))) for name in filled}
+    columns |= {name: tuple(dict.fromkeys((*columns.get(name, ()), UNFILLED))) for name in unfilled}
     objects = {**(before.objects if before else {}), **after.objects}
     objects |= {name: tuple(dict.fromkeys((*objects.get(name, ()), UNPROVEN))) for name in unproven}
     return evolve(
@@ -201,6 +206,16 @@ def constraints_to_validate(
             is_owed = owned is not None and UNPROVEN in owned.objects.get(constraint.identity, ())
             if is_owed and not constraint.valid and (table.name, constraint.name) not in dropped:
                 yield ValidateConstraint(table=table.name, old=constraint, new=constraint)
+
+
+def columns_to_fill(current: Schema, desired: Schema, ownership: Ownership) -> Iterator[FillColumn]:
+    """Yield the columns that allow NULL, and that an interrupted run has added and not filled."""
+    for table in current:
+        owned, wanted = ownership.tables.get(table.name), desired.get(table.name)
+        for column in table.columns if owned and wanted else ():
+            new = wanted.column(column.name) if wanted else None
+            if owned and new and new.null and UNFILLED in owned.columns.get(column.name, ()):
+                yield FillColumn(table=table.name, new=new)
 
 
 def comes_with(key: ForeignKey, others: Iterable[ForeignKey]) -> bool:

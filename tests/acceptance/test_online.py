@@ -240,6 +240,8 @@ AFTER_ALL = State(
         "code": models.CharField(max_length=10),
         "key": models.UUIDField(default=uuid.uuid4, unique=True),
         "chance": models.FloatField(db_default=Random()),
+        "maybe": models.UUIDField(default=uuid.uuid4, null=True),
+        "perhaps": models.FloatField(db_default=Random(), null=True),
         "group": models.ForeignKey("Group", models.CASCADE),
         "Meta": {
             "constraints": [
@@ -312,7 +314,8 @@ def test_next_run_finishes_what_was_interrupted(postgresql, online, when):
             break
         pg.run(AFTER_ALL, online=online)
         assert pg.query(REMNANTS) == [], number
-        assert len({key for (key,) in pg.values("shop_item", "key")}) == 5
+        for column in ("key", "chance", "maybe", "perhaps"):
+            assert len({value for (value,) in pg.values("shop_item", column)} - {None}) == 5, (number, column)
         pg.assert_settled(AFTER_ALL)
         pg.drop(AFTER_ALL)
         pg.execute("DROP TABLE automigrate_ext_owned")

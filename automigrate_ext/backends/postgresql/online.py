@@ -41,6 +41,7 @@ from automigrate_ext.schema.changes import (
     DropColumn,
     DropConstraint,
     DropTable,
+    FillColumn,
     RenameConstraint,
     RenameIndex,
     ValidateConstraint,
@@ -147,7 +148,7 @@ class OnlineCompiler(Compiler):
 
     `used` are those tables. `unproven` collects the constraints that the statements add as NOT VALID, and the indexes
     that become constraints, each after its table: the next run has to find them if this one ends too early. `defaulted`
-    collects the columns that have a default while rows are filled, `filling` all that are filled.
+    collects the columns that have a default while rows are filled, `unfilled` those that allow NULL and are filled.
     """
 
     used: frozenset[str] = frozenset()
@@ -159,6 +160,7 @@ class OnlineCompiler(Compiler):
         self.facts = facts
         self.unproven: dict[tuple[str, str], None] = {}
         self.defaulted: dict[tuple[str, str], None] = {}
+        self.unfilled: dict[tuple[str, str], None] = {}
         return self
 
     # The whole
@@ -218,20 +220,22 @@ class OnlineCompiler(Compiler):
         table = OnlineTableCompiler(self, name)
         found = [(change, why) for change in self.by_table[name] if (why := self.why_blocking(table, change))]
         fills = [change for change in self.by_table[name] if self.fills_batches(table, change)]
-        unproven = [c for c in table.current.constraints if isinstance(c, Check) and c.enforced and not c.valid]
+        checks = [noun for noun in table.current.constraints if isinstance(noun, Check) and noun.enforced]
+        unproven = [check for check in checks if not check.valid and (name, check.name) not in self.settled_checks]
         if fills and not found:
             key = table.current.primary_key
             if key is None:
                 found.append((fills[0], "fills the rows in one statement, as the table has no primary key"))
-            elif unproven and not all((name, check.name) in self.dropped_checks for check in unproven):
+            elif unproven:
                 names = ", ".join(check.name for check in unproven)
                 found.append((fills[0], f"fills the rows in one transaction, as rows may violate {names} (NOT VALID)"))
         return found
 
     @cached_property
-    def dropped_checks(self) -> frozenset[tuple[str, str]]:
-        """The constraints, by table, that are dropped."""
-        return frozenset((change.table, change.old.name) for change in self.of(DropConstraint))
+    def settled_checks(self) -> frozenset[tuple[str, str]]:
+        """The constraints, by table, that are dropped, or that the rows satisfy according to the plan."""
+        changes: list[DropConstraint | ValidateConstraint] = [*self.of(DropConstraint), *self.of(ValidateConstraint)]
+        return frozenset((change.table, change.old.name) for change in changes)
 
     def why_blocking(self, table: TableCompiler, change: Change) -> str:
         """Return why a change cannot be made beside others; "" where it can."""
@@ -286,6 +290,8 @@ class OnlineCompiler(Compiler):
     def fills_batches(self, table: TableCompiler, change: Change) -> bool:
         """Return whether a change gives rows values that are there, a batch at a time."""
         match change:
+            case FillColumn():
+                return True
             case AddColumn(new=new):
                 return draws(table, change) or self.is_volatile(table, change)
             case AlterColumn(old=old, new=new):
@@ -542,15 +548,28 @@ class OnlineTableCompiler(TableCompiler):
         self.add_bare_column(new)
         self.after.append(self.alter(SET_DEFAULT.format(column=self.quote(new.name), value=default)))
         self.fills.append(self.row_fill(new, value=default))
-        if not new.null:
+        self.require_or_note(new)
+
+    def require_or_note(self, new: Column) -> None:
+        """Forbid NULL in a new column that is filled; where it is allowed, the next run has to know of the fill."""
+        if new.null:
+            self.compiler.unfilled[self.name, new.name] = None
+        else:
             self.require(new, new)
+
+    def fill_column(self, change: FillColumn) -> None:
+        new, fill = change.new, self.fill(change.new)
+        if fill and fill.draw:
+            self.fills.append(evolve(self.row_fill(new), draw=fill.draw))
+        elif value := fill.sql if fill else new.default_sql or new.default:
+            self.fills.append(self.row_fill(new, value=value))
+        self.compiler.unfilled[self.name, new.name] = None
 
     def add_column_and_draw(self, new: Column, draw: Callable[[], str]) -> None:
         """Add a column without values, and give each row its own."""
         self.add_bare_column(new)
         self.fills.append(evolve(self.row_fill(new), draw=draw, everywhere=True))
-        if not new.null:
-            self.require(new, new)
+        self.require_or_note(new)
 
     def add_bare_column(self, new: Column) -> None:
         collation = f" COLLATE {self.quote(new.collation)}" if new.collation else ""

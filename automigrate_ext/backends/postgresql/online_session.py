@@ -90,7 +90,11 @@ class PostgreSQLOnline(Online):
     def owed(self, work: Work, used: Collection[str]) -> Owed:
         compiler = self.compiler(work, used)
         tuple(compiler.steps())
-        return Owed(unproven=tuple(compiler.unproven), defaulted=tuple(compiler.defaulted))
+        return Owed(
+            unproven=tuple(compiler.unproven),
+            defaulted=tuple(compiler.defaulted),
+            unfilled=tuple(compiler.unfilled),
+        )
 
     # Locks
 

@@ -31,6 +31,7 @@ from automigrate_ext.schema.changes import (
     DropConstraint,
     DropIndex,
     DropTable,
+    FillColumn,
     RenameColumn,
     RenameConstraint,
     RenameIndex,
@@ -447,7 +448,7 @@ class Compiler(BaseCompiler):
     def fills_rows(self) -> bool:
         """Return whether rows are changed before their table is altered, so that deferred triggers may be pending."""
         altered = any((change.table, change.new.name) in self.work.fills for change in self.of(AlterColumn))
-        return altered or any(fill.draw for fill in self.work.fills.values())
+        return altered or bool(self.of(FillColumn)) or any(fill.draw for fill in self.work.fills.values())
 
     @cached_property
     def triggers(self) -> Mapping[str, Sequence[Trigger]]:
@@ -525,6 +526,7 @@ class TableCompiler(BaseTableCompiler):
             AddConstraint: self.add_constraint,
             DropConstraint: self.drop_constraint,
             ValidateConstraint: self.validate_constraint,
+            FillColumn: self.fill_column,
             AlterTable: self.alter_whole,
         }
         for change in self.changes:
@@ -539,6 +541,7 @@ class TableCompiler(BaseTableCompiler):
         The server checks the whole row in an UPDATE, whichever of its columns is filled.
         """
         gone = {change.old.name for change in self.changes if isinstance(change, DropConstraint)}
+        proven = {change.old.name for change in self.changes if isinstance(change, ValidateConstraint)}
         off, back = [], []
         for check in self.current.constraints:
             if not isinstance(check, Check) or check.valid or not check.enforced or check.inherited:
@@ -547,7 +550,11 @@ class TableCompiler(BaseTableCompiler):
             clause = self.compiler.drop_clause(now.name)
             off.append(clause)
             self.drops = [other for other in self.drops if other != clause]
-            if check.name not in gone:
+            if check.name in proven:
+                # As it is added, the rows are asked.
+                self.adds.remove(self.validate_clause(now))
+                back.append(self.clause_again(evolve(now, valid=True)))
+            elif check.name not in gone:
                 again_clause = self.clause_again(now)
                 self.adds = [other for other in self.adds if other != again_clause]
                 back.append(again_clause)
@@ -590,6 +597,17 @@ class TableCompiler(BaseTableCompiler):
             assert new
             self.column_drops.insert(0, f"DROP COLUMN {self.quote(name)}")
             self.generated_adds.append(self.add_clause(new))
+
+    def fill_column(self, change: FillColumn) -> None:
+        """Give the rows of a column that allows NULL the values that they still lack."""
+        new, fill = change.new, self.fill(change.new)
+        if fill and fill.draw:
+            self.before.append(row_fill(self.current, new, fill.draw, everywhere=False))
+        elif value := fill.sql if fill else new.default_sql or new.default:
+            names = {"table": self.quote(self.name), "column": self.quote(new.name)}
+            self.before.append(self.step(FILL_NULLS.format(**names, value=value)))
+        if self.before:
+            self.before.append(self.step(CHECK_NOW))
 
     def add_clause(self, column: Column, suffix: str = "") -> str:
         definition = column.sql or generated_definition(column)
@@ -644,7 +662,11 @@ class TableCompiler(BaseTableCompiler):
             self.drops.append(self.compiler.drop_clause(change.old.name))
 
     def validate_constraint(self, change: ValidateConstraint) -> None:
-        self.adds.append(VALIDATE.format(name=self.quote(self.under_new_name(change.old).name)))
+        self.adds.append(self.validate_clause(self.under_new_name(change.old)))
+
+    def validate_clause(self, constraint: Constraint) -> str:
+        """Return the clause that asks a constraint of the rows that were there before it."""
+        return VALIDATE.format(name=self.quote(constraint.name))
 
     def alter_column(self, change: AlterColumn) -> None:
         old, new = change.old, change.new

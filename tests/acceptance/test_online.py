@@ -297,8 +297,7 @@ def test_every_kind_of_change_at_once(pg):
     pg.assert_settled(AFTER_ALL)
 
 
-@pytest.mark.parametrize("online", [True, False], ids=["online", "ordinary"])
-@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize(("when", "online"), [("before", True), ("after", False)], ids=["online", "ordinary"])
 def test_next_run_finishes_what_was_interrupted(postgresql, online, when):
     pg = Case(postgresql, "automigrate")
     number = 0

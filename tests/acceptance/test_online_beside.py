@@ -18,6 +18,7 @@ from tests.acceptance.test_online import (
     AFTER_ALL,
     BEFORE_ALL,
     CASES,
+    CHANGES,
     NAME,
     PLAIN,
     REMNANTS,
@@ -272,6 +273,42 @@ def test_rows_that_violate_what_an_interrupted_run_has_added(case):
     case.run(CHECKED)
     assert case.query(REMNANTS) == []
     case.assert_settled(CHECKED)
+
+
+@pytest.mark.timeout(300)
+def test_session_that_ends_at_any_statement(case):
+    """The next run finishes, as after `kill -9`: the server undoes what was not committed, and lets go of the locks."""
+    number, is_over = 0, False
+    while not is_over:
+        number += 1
+        recorded(case, BEFORE_ALL)
+        case.insert(BEFORE_ALL, ROWS_ALL)
+        sent = []
+
+        def end_session(execute, sql, params, many, context, sent=sent, number=number):
+            if sql.startswith(CHANGES) and "pg_temp" not in sql and "automigrate_ext" not in sql:
+                sent.append(sql)
+                if len(sent) == number:
+                    with another(case, autocommit=True) as other:
+                        pid = case.connection.connection.info.backend_pid
+                        other.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+            return execute(sql, params, many, context)
+
+        try:
+            with case.connection.execute_wrapper(end_session):
+                case.run(AFTER_ALL, online=True, batch_size=2)
+            is_over = True
+        except ExecutionFailed as error:
+            assert "connection" in str(error)
+            case.connection.close()
+        case.run(AFTER_ALL, online=True)
+        assert case.query(REMNANTS) == [], number
+        for column in ("key", "chance", "maybe", "perhaps"):
+            assert len({value for (value,) in case.values("shop_item", column)} - {None}) == 5, (number, column)
+        case.assert_settled(AFTER_ALL)
+        case.drop(AFTER_ALL)
+        case.execute("DROP TABLE automigrate_ext_owned")
+    assert number > 20
 
 
 # Made by hand

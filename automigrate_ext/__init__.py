@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from automigrate_ext.fleet.report import FleetProgress, FleetReport, Outcome
     from automigrate_ext.fleet.targets import Target
     from automigrate_ext.plan.cost import Remark
+    from automigrate_ext.plan.online import OnlineStep
     from automigrate_ext.plan.plan import (
         CodedMigration,
         Hazard,
@@ -72,6 +73,7 @@ __all__ = [
     "LockNotAvailable",
     "MissingTarget",
     "NotConverged",
+    "OnlineStep",
     "Outcome",
     "Plan",
     "Plans",

@@ -502,7 +502,7 @@ def test_saved_plan(case):
     case.insert(BEFORE_ALL, ROWS_ALL)
     saved = json.loads(make_plan(using=case.alias, apps=AFTER_ALL.apps, online=True).as_json())
     assert saved["request"]["online"] is True
-    plan = run_plan(saved, apps=AFTER_ALL.apps)
+    plan = run_plan(saved, apps=AFTER_ALL.apps, batch_size=2)
     assert plan.online
     assert case.query(REMNANTS) == []
     case.assert_settled(AFTER_ALL)

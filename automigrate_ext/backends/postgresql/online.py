@@ -76,6 +76,8 @@ ADD_NULL_CHECK = "ADD CONSTRAINT {name} CHECK ({column} IS NULL) NOT VALID"
 SET_DEFAULT = "ALTER COLUMN {column} SET DEFAULT {value}"
 DEFERRABLE = {None: "", "deferred": " DEFERRABLE INITIALLY DEFERRED", "immediate": " DEFERRABLE"}
 
+#: How many rows a batch of a script has; a run has its own number, so that a saved plan is the same for all.
+BATCH_OF_SCRIPT = 1000
 # The batches of a fill as one statement, for scripts: a run sends them one by one.
 FILL = """DO {tag}
 DECLARE
@@ -121,10 +123,9 @@ class Facts:
     partitioned: frozenset[str] = frozenset()
     unproven: Mapping[tuple[str, str], str] = field(default_factory=dict)
     holds_back: bool = False
-    batch_size: int = 1000
 
 
-def read_facts(connection: BaseDatabaseWrapper, tables: Collection[str], batch_size: int) -> Facts:
+def read_facts(connection: BaseDatabaseWrapper, tables: Collection[str]) -> Facts:
     """Ask the server about the tables."""
     version: int = connection.pg_version  # type: ignore[attr-defined]
     names = list(tables)
@@ -139,7 +140,6 @@ def read_facts(connection: BaseDatabaseWrapper, tables: Collection[str], batch_s
         partitioned=frozenset(name for name, is_partitioned, _ in rows if is_partitioned),
         unproven={(name, column): found for name, _, names in rows for column, found in names.items()},
         holds_back=holds_back,
-        batch_size=batch_size,
     )
 
 
@@ -661,11 +661,11 @@ class OnlineTableCompiler(TableCompiler):
             template = LATE_ROWS if fill.late else EACH_ROW
             sql = template.format(table=fill.table, column=fill.column)
         else:
-            sql = fill_script(fill, [self.quote(name) for name in fill.key], self.facts.batch_size, **names)
+            sql = fill_script(fill, [self.quote(name) for name in fill.key], **names)
         return Step(sql=sql, table=self.name, fill=fill, manner=Manner(lock=WRITES_ROWS, effect=Effect.ROWS))
 
 
-def fill_script(fill: RowFill, key: Sequence[str], size: int, *, table: str, column: str) -> str:
+def fill_script(fill: RowFill, key: Sequence[str], *, table: str, column: str) -> str:
     """Return the one statement that fills all rows, a batch a transaction."""
     tag = "$fill$"
     while tag in fill.value:
@@ -675,7 +675,7 @@ def fill_script(fill: RowFill, key: Sequence[str], size: int, *, table: str, col
         table=table,
         column=column,
         value=fill.value,
-        size=size,
+        size=BATCH_OF_SCRIPT,
         key=", ".join(key),
         backwards=", ".join(f"{name} DESC" for name in key),
         low=", ".join(f"automigrate_low.{name}" for name in key),

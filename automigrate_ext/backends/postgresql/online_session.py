@@ -80,7 +80,7 @@ class PostgreSQLOnline(Online):
         key = frozenset(used)
         if self.compiled is None or self.compiled[0] is not work or self.compiled[1] != key:
             compiler = cast(OnlineCompiler, self.backend.new_compiler(work, OnlineCompiler))
-            facts = read_facts(self.connection, key, self.batch_size)
+            facts = read_facts(self.connection, key)
             self.compiled = work, key, compiler.beside(key, facts)
         return self.compiled[2]
 

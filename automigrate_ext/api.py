@@ -15,6 +15,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 from automigrate_ext import conf
 from automigrate_ext.declared.selection import Models, Selection, select, select_each
 from automigrate_ext.exceptions import AutomigrateError, TargetsFailed, UnusablePlan
+from automigrate_ext.run.log import logged
 from automigrate_ext.run.one import is_one_actual, new_update, rebuild_one, rows_of, update_one
 from automigrate_ext.run.options import BATCH_SIZE, COUNT_TIMEOUT, REWRITE_LIMIT, Ask, Options
 from automigrate_ext.run.several import on_each
@@ -364,7 +365,7 @@ def carry_out(saved: SavedPlan, selection: Selection, options: Options) -> Plan:
     )
     update = new_update(selection, decided, saved)
     with update.backend.session.guarded():
-        return update.run()
+        return logged(update.run, alias=selection.alias, command=update.command)
 
 
 def forbid_unknown_alias(saved: SavedPlan) -> None:

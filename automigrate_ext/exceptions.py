@@ -62,6 +62,10 @@ class UnusablePlan(AutomigrateError):
     """A saved plan that is malformed, or no longer what a run would do. Nothing was touched."""
 
 
+class Declined(AutomigrateError):
+    """Somebody was asked whether to carry out a plan, and answered with no. No table was changed."""
+
+
 class NotConverged(AutomigrateError):
     """After the run the database still differed from the models; the run was undone where DDL can be."""
 

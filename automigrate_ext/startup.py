@@ -226,14 +226,12 @@ def close_connection(alias: str) -> None:
 
 
 def logged(plan: Plan) -> Plan:
-    """Log what was done, and return the plan."""
-    # As in `rebuild`.
-    from automigrate_ext.plan import text
+    """Print on stderr, a server's own log, what was done, where the project has no handler for it; return the plan."""
+    if plan.judgements and not logger.hasHandlers():
+        # As in `rebuild`.
+        from automigrate_ext.plan import text
 
-    if plan.judgements:
-        log(logging.INFO, text.report(plan))
-    else:
-        logger.debug(text.report(plan))
+        print(text.report(plan), file=sys.stderr, flush=True)
     return plan
 
 

@@ -85,7 +85,7 @@ def test_workers_start_together_and_one_updates(project, server, workers, option
     with project.serving(server, *options, ON_START="autoupdate") as served:
         answers = served.workers(workers)
     assert {answer.split()[1] for answer in answers} == {"0"}
-    (worker,) = re.findall(r"^(\d+) Database 'default': 13 changes applied", served.output, re.MULTILINE)
+    (worker,) = re.findall(r"^(\d+) autoupdate of database 'default': 13 changes applied", served.output, re.MULTILINE)
     assert (worker in {answer.split()[0] for answer in answers}) == ("--preload" not in options)
 
 
@@ -94,7 +94,7 @@ def test_runserver_updates_in_the_process_that_serves(project):
     with project.serving("runserver", ON_START={"VERB": "autoupdate", "MODELS": ["todo"]}) as served:
         status, text = served.await_answer()
         assert (status, text.split()[1]) == (200, "0")
-    assert f"{text.split()[0]} Database 'default': 3 changes applied." in served.output
+    assert f"{text.split()[0]} autoupdate of database 'default': 3 changes applied in " in served.output
 
 
 @pytest.mark.parametrize(
@@ -183,8 +183,13 @@ def test_application_is_made_after_the_update_and_a_second_one_does_nothing(conn
     with override_settings(AUTOMIGRATE={"ON_START": setting}):
         assert isinstance(wsgi.get_wsgi_application(), wsgi.WSGIHandler)
         assert isinstance(asgi.get_asgi_application(), asgi.ASGIHandler)
-    (record,) = caplog.records
-    assert "Create table todo_todo" in record.message and "3 changes applied" in record.message
+    *changes, run = [record.message for record in caplog.records]
+    assert [words.partition(" (")[0].split()[-1] for words in changes] == [
+        "todo_todolist",
+        "todo_todo",
+        "todo_todolistimage",
+    ]
+    assert run.startswith(f"autoupdate of database '{connection.alias}': 3 changes applied in ")
     assert is_actual("todo", using=connection.alias)
 
 
@@ -208,7 +213,7 @@ def test_verb_where_an_event_loop_runs(connection):
 def test_failure_is_logged_if_so_wanted(connection, caplog):
     make_refused(connection)
     startup.autoupdate(**TODO, using=connection.alias, on_failure="log")
-    (record,) = caplog.records
+    *_, record = caplog.records
     assert record.levelname == "ERROR"
     assert record.message.startswith("The server starts although autoupdate failed")
     assert "Column todo_todolist.title is to forbid NULL" in record.message

@@ -72,15 +72,20 @@ class Worker:
     def ask_about(self, target: Target) -> None:
         """Ask the caller's `ask` about the plan of a target; the answers hold for all targets."""
         while (ask := self.options.ask) is not None and not self.dry_run:
-            with suppress(*FAULTS), at(target):
-                update = self.update_in(target)
-                with update.backend.session.guarded():
-                    plan = update.plan()
-                if (answers := ask(plan)) and self.options.lacks(answers):
-                    self.options = evolve(self.options.answered(answers), ask=ask)
-                    self.looks.options = self.options
-                    continue
-            return
+            plan = self.plan_of(target)
+            answers = ask(plan) if plan else None
+            if not answers or not self.options.lacks(answers):
+                return
+            self.options = evolve(self.options.answered(answers), ask=ask)
+            self.looks.options = self.options
+
+    def plan_of(self, target: Target) -> Plan | None:
+        """Return the plan of a target; None where there is none, for a reason that its run reports."""
+        with suppress(*FAULTS), at(target):
+            update = self.update_in(target)
+            with update.backend.session.guarded():
+                return update.plan()
+        return None
 
     # Each by itself
 

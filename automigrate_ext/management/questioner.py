@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import CommandError
 
+from automigrate_ext.exceptions import Declined
 from automigrate_ext.management.exit_status import FAILED
-from automigrate_ext.management.several import Declined
 from automigrate_ext.plan.plan import LikelyRename, MissingValue, Plan
 from automigrate_ext.plan.text import as_options
 from automigrate_ext.run.options import Answers
@@ -66,7 +66,7 @@ class TerminalQuestioner:
             return None
         self.show(plan)
         if not self.agrees(f"{apply_words(plan)} [y/N]"):
-            raise Declined
+            raise Declined("Cancelled; no table was changed.")
         return Answers(exactly=True)
 
     def has_shown(self, plan: Plan) -> bool:

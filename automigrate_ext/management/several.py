@@ -22,10 +22,6 @@ class LeftAlone(Exception):
     """Nothing is to be done in a database, for the reason given."""
 
 
-class Declined(Exception):
-    """Somebody was asked whether to carry out a plan, and answered with no."""
-
-
 def describe_databases(aliases: Sequence[str]) -> str:
     """Return some databases as messages name them."""
     return f"{'Database' if len(aliases) == 1 else 'Databases'} {', '.join(map(repr, aliases))}"

@@ -209,13 +209,17 @@ def summary(plan: Plan, *, done: bool, seconds: float | None = None) -> str:
         return f"Refused: {len(plan.refused)} of {plural(len(plan.judgements), 'change')}; nothing was done."
     if not plan:
         return f"Database {plan.alias!r} matches the models; {kept(plan)}." if plan.withheld else NOTHING_TO_DO
+    return f"Database {plan.alias!r}: {counts_of(plan, done=done, seconds=seconds)}."
+
+
+def counts_of(plan: Plan, *, done: bool, seconds: float | None = None) -> str:
+    """Return how many changes, hooks and kept things a plan has, in words, with the time that it took."""
     applied = f"{plural(len(plan.changes), 'change')} {'applied' if done else 'to apply'}" if plan.changes else ""
     optional = sum(bool(judgement.instead) for judgement in plan.withheld)
     nullable = f"{plural(optional, 'column')} {'made' if done else 'to make'} nullable" if optional else ""
     hooks = f"{plural(len(plan.hooks), 'hook')} {'run' if done else 'to run'}" if plan.hooks else ""
     took = f" in {seconds:.2f} s" if seconds is not None else ""
-    words = ", ".join(filter(None, (applied, nullable, hooks, kept(plan))))
-    return f"Database {plan.alias!r}: {words}{took}."
+    return ", ".join(filter(None, (applied, nullable, hooks, kept(plan)))) + took
 
 
 def kept(plan: Plan) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING
 
 from automigrate_ext.backends import backend_for
 from automigrate_ext.declared.selection import Selection
+from automigrate_ext.run.log import logged
 from automigrate_ext.run.options import Options
 from automigrate_ext.run.standing import Standing
 
@@ -45,6 +47,14 @@ def new_update(
 
 def update_one(selection: Selection, options: Options, *, dry_run: bool) -> Plan:
     """Run `autoupdate` on one database; return its plan."""
+    if dry_run:
+        return update_or_plan(selection, options, dry_run=True)
+    run = partial(update_or_plan, selection, options, dry_run=False)
+    return logged(run, alias=selection.alias, command="autoupdate", is_asked=options.ask is not None)
+
+
+def update_or_plan(selection: Selection, options: Options, *, dry_run: bool) -> Plan:
+    """Do the work of `update_one`, which logs it."""
     standing = Standing(selection, options)
     seal = standing.find()
     # The values that keep something are counted in a plan.
@@ -65,7 +75,9 @@ def rebuild_one(selection: Selection, options: Options, *, dry_run: bool) -> Pla
 
     rebuild = Rebuild(selection, options)
     with rebuild.backend.session.guarded():
-        return rebuild.plan() if dry_run else rebuild.run()
+        if dry_run:
+            return rebuild.plan()
+        return logged(rebuild.run, alias=selection.alias, command=rebuild.command)
 
 
 def rows_of(selection: Selection) -> dict[str, int]:

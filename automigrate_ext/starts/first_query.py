@@ -119,11 +119,7 @@ def update(model: type[Model], alias: str, lock_wait: float, lock_timeout: float
     if is_one_actual(selection):
         return False
     options = Options(lock_wait=lock_wait, lock_timeout=lock_timeout, notify=logger.warning)
-    plan = update_one(selection, options, dry_run=False)
-    # Most processes find nothing to do.
-    from automigrate_ext.plan import text
-
-    logger.info(text.report(plan))
+    update_one(selection, options, dry_run=False)
     return True
 
 

@@ -10,6 +10,7 @@ from django.db.models.signals import post_migrate
 from automigrate_ext import (
     Answers,
     AutomigrateError,
+    Declined,
     Target,
     TargetsFailed,
     UnknownTargets,
@@ -358,6 +359,15 @@ def test_renames_are_asked_about_once_for_all(filled):
     assert asked == [["shop.Shelf.name=title"], []]
     assert filled.rows("shop_shelf", "title") == rows
     filled.assert_settled(state)
+
+
+def test_answered_with_no(filled):
+    def decline(plan):
+        raise Declined
+
+    with pytest.raises(Declined):
+        filled.update(after(), ask=decline)
+    assert is_actual(targets=filled.targets, apps=before().apps)
 
 
 def test_renames_that_are_named(filled):

@@ -16,9 +16,9 @@ from django.utils.autoreload import get_child_arguments
 from automigrate_ext import conf
 from automigrate_ext.api import autoupdate, make_plan
 from automigrate_ext.declared.selection import Models, Selection
+from automigrate_ext.exceptions import Declined
 from automigrate_ext.management.base import SchemaCommand, seconds
 from automigrate_ext.management.exit_status import DIFFERENT, FAILED, KEPT
-from automigrate_ext.management.several import Declined
 from automigrate_ext.process import is_watched
 from automigrate_ext.run.options import BATCH_SIZE, COUNT_TIMEOUT, REWRITE_LIMIT
 from automigrate_ext.waiting import ignore_message
@@ -263,8 +263,8 @@ exit status: 0 done, nothing to do or answered with no, 1 --check found differen
         started = time.perf_counter() - questioner.seconds
         try:
             plan = autoupdate(models, **arguments, ask=questioner)
-        except Declined:
-            self.stderr.write("Cancelled; no table was changed.")
+        except Declined as answer:
+            self.stderr.write(str(answer))
             return 0
         seconds = time.perf_counter() - started - questioner.seconds
         self.printer.show(plan, options, done=True, seconds=seconds, seen=questioner.has_shown(plan))

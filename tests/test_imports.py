@@ -104,6 +104,7 @@ BY_NAME = {
     "run.hooks": "functions that the settings name",
     "run.migrations": "the project's migrations",
     "signals": "the apps' modules in which they connect receivers",
+    "tenants": "what settings name",
     "testing": "the public names",
 }
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)

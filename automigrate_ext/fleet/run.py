@@ -44,7 +44,9 @@ class FleetRun:
 
     `first` is how many of them have to be well before the others are begun, 0 for no such stage; `max_failures` is the
     number of failures at which no further target is begun, None for no limit. `do` works on batches, by default in this
-    process. `locks_left` is how many locks all of them may take, where they share one transaction.
+    process. `locks_left` is how many locks all of them may take, where they share one transaction. `relist` lists the
+    targets once more when those are done that the others share: tables that these have got may decide which others
+    there are.
     """
 
     targets: Sequence[Target]
@@ -55,6 +57,7 @@ class FleetRun:
     watch: Watch | None = None
     do: Do | None = None
     locks_left: int | None = None
+    relist: Callable[[], Sequence[Target]] | None = None
     report: FleetReport = field(init=False)
 
     def __post_init__(self) -> None:
@@ -81,17 +84,28 @@ class FleetRun:
                 self.report.add(Outcome(target=target.name, status=Status.NOT_BEGUN))
 
     def stages(self) -> Iterator[Sequence[Target]]:
-        """Yield the targets that are begun once those before them are done: the first ones, then group by group."""
+        """Yield the targets that are begun once those before them are done: shared, first ones, then group by group."""
+        if shared := [target for target in self.targets if target.shared]:
+            yield shared
+            if self.report.failed:
+                return
+            self.list_again()
+        others = [target for target in self.targets if not target.shared]
         if self.first:
-            yield self.targets[: self.first]
+            yield others[: self.first]
             if self.report.failed:
                 return
         order = {group: number for number, group in enumerate(dict.fromkeys(target.group for target in self.targets))}
-        rest = sorted(self.targets[self.first :], key=lambda target: order[target.group])
+        rest = sorted(others[self.first :], key=lambda target: order[target.group])
         for _, group in groupby(rest, lambda target: target.group):
             if self.is_enough():
                 return
             yield list(group)
+
+    def list_again(self) -> None:
+        """List the targets once more, as far as that is asked for, and those that are done can have changed which."""
+        if self.relist is not None and not self.worker.dry_run:
+            self.targets = self.relist()
 
     def is_enough(self) -> bool:
         """Return whether so many targets have failed that no further one is begun."""

@@ -29,7 +29,8 @@ class Target:
     PostgreSQL, None where the connection makes tables already where they belong, and `path` what follows the schema on
     the search path. Targets are run in the order of the first mention of their `group`. `settings` are an entry of
     DATABASES for an alias that the settings do not have; `models` are labels of the models that live there, None where
-    the routers decide. `kind` is the same for targets in which the routers let the same models in.
+    the routers decide. `kind` is the same for targets in which the routers let the same models in. `shared` is whether
+    the others use its tables: it comes before them, and they are begun only once it is well.
     """
 
     name: str
@@ -40,6 +41,7 @@ class Target:
     settings: Mapping[str, Any] | None = None
     models: tuple[str, ...] | None = None
     kind: str = ""
+    shared: bool = False
 
     def as_dict(self) -> dict[str, Any]:
         """Return the target as plain values, for a task that another process carries out."""

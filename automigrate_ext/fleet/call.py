@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from math import ceil
 
 from django.apps import apps as global_apps
@@ -64,6 +65,7 @@ def run_targets(
         first=number_of(first, len(targets)),
         max_failures=1 if atomic else max_failures,
         watch=watch,
+        relist=partial(project_targets, strict=True) if are_all(targets) else None,
     )
     forbid_together(jobs=jobs, queue=queue, atomic=atomic)
     if atomic and not dry_run:
@@ -74,6 +76,11 @@ def run_targets(
     if run.report.failed:
         raise TargetsFailed(run.report)
     return run.report
+
+
+def are_all(targets: Sequence[Target]) -> bool:
+    """Return whether the targets are all that a project has, of which others share one."""
+    return any(target.shared for target in targets) and tuple(targets) == project_targets()
 
 
 def number_of(first: int | str, total: int) -> int:

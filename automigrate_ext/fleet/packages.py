@@ -27,11 +27,11 @@ PUBLIC = "public"
 TYPE = "type "
 
 
-def targets() -> list[dict[str, Any]] | None:
+def targets(*, strict: bool = False) -> list[dict[str, Any]] | None:
     """Return the tenants of the package that the project has, as fields of `Target`; None where it has none.
 
     Where the public schema has to be updated before its tenants can be listed, it stands there alone, and a warning is
-    logged.
+    logged; with `strict` that raises the server's `DatabaseError`.
     """
     if apps.is_installed(DJANGO_TENANTS):
         public, tenants = target_of_django_tenants(public_of_django_tenants()), tenants_of_django_tenants
@@ -42,6 +42,8 @@ def targets() -> list[dict[str, Any]] | None:
     try:
         return [public, *tenants()]
     except DatabaseError as error:
+        if strict:
+            raise
         logger.warning("Tenants cannot be listed before schema %s is updated: %s", public["schema"], error)
         return [public]
 

@@ -55,14 +55,15 @@ def from_dict(values: Mapping[str, Any]) -> Target:
     return Target(**{**values, "path": tuple(values["path"]), "models": models})
 
 
-def project_targets() -> tuple[Target, ...]:
+def project_targets(*, strict: bool = False) -> tuple[Target, ...]:
     """Return the targets of the project: those of AUTOMIGRATE["TARGETS"], or the tenants of a package that has them.
 
-    Raises `UnknownTargets` where there is neither, where one is no `Target`, and where two have the same name.
+    With `strict` it is an error where tenants cannot be listed; else only what they share is returned. Raises
+    `UnknownTargets` where there is neither, where one is no `Target`, and where two have the same name.
     """
     given = conf.value(conf.TARGETS, None)
     if given is None:
-        found = packages.targets()
+        found = packages.targets(strict=strict)
         if found is None:
             raise UnknownTargets(
                 'Nothing names the targets: set AUTOMIGRATE["TARGETS"] to a function that returns them, or name '

@@ -20,9 +20,10 @@ from django.db import connection, transaction  # noqa: E402
 from django_tenants.signals import schema_migrated, schema_pre_migration  # noqa: E402
 from django_tenants.utils import schema_context, schema_exists  # noqa: E402
 
-from automigrate_ext import Refused, is_actual  # noqa: E402
+from automigrate_ext import AutomigrateError, autoupdate, is_actual  # noqa: E402
 from automigrate_ext.exceptions import TargetsFailed  # noqa: E402
 from automigrate_ext.fleet.recipe import LeadUpdate  # noqa: E402
+from automigrate_ext.fleet.targets import project_targets  # noqa: E402
 from automigrate_ext.tenants.recipes import RECIPES_HERE  # noqa: E402
 
 OBJECTS = """
@@ -202,7 +203,7 @@ def refused() -> None:
     assert objects("beta") == before and actual("acme") and actual("gamma") and not actual("beta")
     # A new tenant that cannot be made leaves nothing, as with migrations.
     with mock.patch.object(RECIPES_HERE, "find", return_value=None), mock.patch.object(LeadUpdate, "run") as run:
-        run.side_effect = Refused(mock.Mock(), "no")
+        run.side_effect = AutomigrateError("no")
         try:
             Client(schema_name="delta").save(verbosity=0)
         except CommandError as error:
@@ -291,6 +292,29 @@ def cloned() -> None:
 def cloned_after() -> None:
     Client(schema_name="clone").save(verbosity=0)
     assert actual("clone") and not actual("template")
+
+
+def listed() -> None:
+    """Make two tenants, of which one has no schema, and the targets of the project are known in their order."""
+    make("beta", "acme")
+    Client.objects.bulk_create([Client(schema_name="gone")])
+    with schema_context("acme"):
+        assert [target.name for target in project_targets()] == ["public", "acme", "beta", "gone"]
+        report = autoupdate(targets=True)
+        assert connection.schema_name == "acme"
+    assert report.names("matches") == ["public", "acme", "beta"] and report.names("absent") == ["gone"], report
+
+
+def listed_after() -> None:
+    """The order of the tenants depends on a column that the public schema gets first."""
+    with mock.patch("logging.Logger.warning") as warning:
+        assert [target.name for target in project_targets()] == ["public"]
+        assert "rank" in str(warning.call_args), warning.call_args
+        assert not is_actual(targets=True)
+        report = autoupdate(targets=True)
+    assert set(report.outcomes) == {"public", "gone", "beta", "acme"}, report.outcomes
+    assert [target.name for target in project_targets()] == ["public", "gone", "acme", "beta"]
+    assert actual("acme") and actual("beta") and is_actual(targets=True)
 
 
 if __name__ == "__main__":

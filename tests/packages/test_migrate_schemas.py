@@ -109,3 +109,18 @@ def test_clones(project):
     case("two")
     case("cloned")
     case("cloned_after", SIZE)
+
+
+@pytest.mark.parametrize("limit", ["", LIMIT])
+def test_tenants_are_listed_once_public_is_done(project, tmp_path, limit):
+    case = project(EXECUTOR + limit)
+    case("listed")
+    path = tmp_path / "project" / "customers" / "models.py"
+    column = (
+        "    rank = models.GeneratedField(\n        expression=0 - models.F('id'), output_field=models.IntegerField(), "
+    )
+    column += "db_persist=True\n    )\n"
+    path.write_text(path.read_text().replace("    auto_create", f"{column}    auto_create"))
+    with (tmp_path / "project" / "project.py").open("a") as settings:
+        settings.write('TENANT_MIGRATION_ORDER = ["rank"]\n')
+    case("listed_after", SIZE)

@@ -23,10 +23,12 @@ pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs a 
 SETTINGS = "todo_demo/settings.py"
 PRIORITY = ((MODELS, IS_COMPLETE, IS_COMPLETE + "    priority = models.PositiveSmallIntegerField()\n"),)
 NULLABLE = ((MODELS, IS_COMPLETE, IS_COMPLETE + "    priority = models.IntegerField(null=True)\n"),)
+#: What is about packages that need not be installed; tests/packages plays these.
+NOT_INSTALLED = ("Use packages that bring triggers or views", "Use django-tenants", "Use django-pgschemas")
 HOW_TO = {
     heading: found
     for heading, text in sections(ROOT / "docs" / "how-to.md").items()
-    if (found := blocks(text)) and heading != "Use packages that bring triggers or views"  # which are not installed
+    if (found := blocks(text)) and heading not in NOT_INSTALLED
 }
 WALKS = {}
 

@@ -91,6 +91,14 @@ DOORS = {
     "startup": {"plan.plan", "plan.text", "schema.nouns"},
     "testing.bootstrap": {"run.make", "run.options", "run.record", "run.update", "schema.changes", "seeds"},
     "testing.fixtures": {"testing.tables"},
+    "testing.tenants": {
+        "exceptions",
+        "fleet.looks",
+        "fleet.run",
+        "fleet.targets",
+        "fleet.work",
+        "run.options",
+    },
     "testing.report": {"plan.text", "schema.changes"},
     "testing.pytest_plugin": {"backends", "django.db", "pytest_django.plugin", "testing.creation", "waiting"},
 }
@@ -106,6 +114,7 @@ BY_NAME = {
     "signals": "the apps' modules in which they connect receivers",
     "tenants": "what settings name",
     "testing": "the public names",
+    "testing.tenants": "packages that the project may have",
 }
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 

@@ -15,12 +15,13 @@ from automigrate_ext import signals
 from automigrate_ext.backends import backend_for, ours
 from automigrate_ext.backends.fingerprint import short
 from automigrate_ext.declared.selection import Selection, select
-from automigrate_ext.exceptions import ExecutionFailed, NotConverged, Refused
+from automigrate_ext.exceptions import ExecutionFailed, NotConverged, Refused, TargetsFailed
 from automigrate_ext.run import basis, migrations
 from automigrate_ext.testing import stamp
 from automigrate_ext.testing.database import TestDatabase
 from automigrate_ext.testing.report import DatabaseReport
 from automigrate_ext.testing.stamp import Stamp
+from automigrate_ext.testing.tenants import update_schemas
 
 if TYPE_CHECKING:
     from automigrate_ext.plan.plan import Plan
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 KNOWN_RECEIVERS = ("django.contrib.", "automigrate_ext.")
 
 #: The errors of an update after which an empty database is made instead.
-UPDATE_ERRORS = (Refused, NotConverged, ExecutionFailed)
+UPDATE_ERRORS = (Refused, NotConverged, ExecutionFailed, TargetsFailed)
 
 
 class Bootstrap:
@@ -68,6 +69,7 @@ class Bootstrap:
                 return
             self.database.recreate(self.remade)
         self.make()
+        update_schemas(self.alias, verbosity=self.verbosity)
 
     def bring_up_to_date(self) -> str:
         """Bring a kept database up to date. Return why that cannot be done, or ""."""
@@ -76,6 +78,7 @@ class Bootstrap:
             return "the run before was killed while it used it"
         try:
             self.update_what_differs()
+            update_schemas(self.alias, verbosity=self.verbosity)
         except UPDATE_ERRORS as error:
             return reason(error)
         return "" if self.restore_rows() else "rows are gone that belong to it"

@@ -10,7 +10,7 @@ import json
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from dataclasses import replace as evolve
 from functools import partial
@@ -35,6 +35,7 @@ from automigrate_ext.testing.bootstrap import Bootstrap, load_soon
 from automigrate_ext.testing.database import TestDatabase, is_in_memory
 from automigrate_ext.testing.report import DatabaseReport
 from automigrate_ext.testing.stamp import Stamp
+from automigrate_ext.testing.tenants import tenants_from_models
 
 if TYPE_CHECKING:
     from automigrate_ext.backends.sqlite3.copies import SQLiteCopies
@@ -55,7 +56,8 @@ class TestRun:
     `identifier` is the same in all processes of the run. `worker` is the name of this process among several, by which
     the names of its databases end; `shared` is a directory that all of them see. `stays` is whether databases exist
     after the run, also where they are made again first. `outcomes` are reports in the order in which databases were
-    made. `used` are the databases that are marked as in use until `release` is called.
+    made. `used` are the databases that are marked as in use until `release` is called, and `lasting` is what else lasts
+    until then.
     """
 
     __test__ = False
@@ -66,6 +68,7 @@ class TestRun:
     stays: bool = False
     outcomes: list[DatabaseReport] = field(default_factory=list)
     used: list[TestDatabase] = field(default_factory=list)
+    lasting: ExitStack = field(default_factory=ExitStack)
     modules: Modules = field(default_factory=lambda: settings.MIGRATION_MODULES)
 
     def template_of(self, name: str) -> str:
@@ -89,8 +92,13 @@ class TestRun:
             stamp.mark(database.alias)
             self.used.append(database)
 
+    def begin(self) -> None:
+        """Have packages for tenants make their schemas from the models, as tests ask for it, until `release`."""
+        self.lasting.enter_context(tenants_from_models())
+
     def release(self) -> None:
         """Remove the marks from the kept databases: their tests have ended in good order."""
+        self.lasting.close()
         for database in self.used:
             # Tests, or another run of them, may have dropped it.
             if database.copies.exists(database.name):

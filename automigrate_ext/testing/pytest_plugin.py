@@ -101,6 +101,7 @@ class Databases:
         run = self.new_run(request)
         with bootstrapping(run):
             result = yield
+        run.begin()
         fixturedef.addfinalizer(lambda: self.release(run))
         self.lines += lines_of(run, self.config.option.verbose)
         return result

@@ -19,6 +19,7 @@ class AutomigrateRunnerMixin:
         with bootstrapping() as run:
             old_config: list[tuple[Any, str, bool]] = super().setup_databases(**kwargs)  # type: ignore[misc]
         self.log_outcomes(run)
+        run.begin()
         self.test_run = run
         return old_config
 

@@ -4,7 +4,7 @@ from functools import partial
 
 import pytest
 
-from tests.packages.playing import play
+from tests.packages.playing import ROOT, play
 from tests.packages.tenancy import make_project
 
 EXECUTOR = 'GET_EXECUTOR_FUNCTION = "automigrate_ext.tenants.get_executor"\n'
@@ -49,6 +49,11 @@ def play_case(directory, case, models=THING, customers=""):
     text = path.read_text().partition("\nclass Note")[0]
     path.write_text(text + customers)
     return play(directory, models, "play_migrate_schemas", case)
+
+
+@pytest.mark.parametrize("setting", [EXECUTOR, COMMAND])
+def test_settings_are_those_of_the_page(setting):
+    assert setting in (ROOT / "docs" / "how-to.md").read_text()
 
 
 @pytest.mark.parametrize("limit", ["", LIMIT])

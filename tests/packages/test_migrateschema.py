@@ -2,12 +2,12 @@
 
 import pytest
 
-from tests.packages.playing import play
+from tests.packages.playing import ROOT, play
 from tests.packages.tenancy import make_project
 
 LIMIT = "PGSCHEMAS_LIMIT_SET_CALLS = True\n"
+APP = 'INSTALLED_APPS = ["automigrate_ext.tenants.pgschemas", *INSTALLED_APPS]\n'
 SCHEMAS = """
-INSTALLED_APPS = ["automigrate_ext.tenants.pgschemas", *INSTALLED_APPS]
 TENANTS["www"] = {"APPS": ["django.contrib.contenttypes", "shop"], "URLCONF": "urls", "DOMAINS": ["www"]}
 TENANTS["default"]["CLONE_REFERENCE"] = "sample"
 """
@@ -19,10 +19,14 @@ class Thing(models.Model):
 """
 
 
+def test_setting_is_that_of_the_page():
+    assert APP in (ROOT / "docs" / "how-to.md").read_text()
+
+
 @pytest.mark.parametrize("limit", ["", LIMIT])
 def test_schemas(postgresql, tmp_path, limit):
     directory = tmp_path / "project"
-    make_project("django-pgschemas", directory, postgresql.settings_dict, more=SCHEMAS + limit, create=True)
+    make_project("django-pgschemas", directory, postgresql.settings_dict, more=APP + SCHEMAS + limit, create=True)
     # Clones are made of the reference by functions of its own in the place of a run, but not in tests.
     with (directory / "project.py").open("a") as settings:
         settings.write("from django.core import mail\nmail.outbox = []\n")

@@ -33,7 +33,9 @@ FUNCTIONS = ("autoupdate", "automigrate", "make_plan", "run_plan", "run_plans", 
 OTHER_PROGRAMS = {"grep", "gunicorn", "uvicorn", "pip", "pytest", "git", "psql", "venv", "benchmarks", "createdb"}
 
 #: Commands of other packages that the pages speak of.
-OTHER_COMMANDS = {"clear_pgviews", "pgtrigger", "sync_pgviews"}
+OTHER_COMMANDS = {"clear_pgviews", "migrate_schemas", "migrateschema", "pgtrigger", "sync_pgviews"}
+#: Options of theirs that the pages speak of by themselves.
+OTHER_OPTIONS = {"--executor", "--fake", "--no-create-schemas", "--parallel", "--schema"}
 
 LINK = re.compile(r"(?<!!)\[[^\]]*\]\(([^)\s]+)\)")
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
@@ -112,7 +114,7 @@ def options_of_tests():
 
 @pytest.mark.parametrize("page", [page for page in PAGES if page.name != "CONTRIBUTING.md"], ids=lambda page: page.name)
 def test_options_exist(page):
-    ours = options_of("autoupdate") | options_of("automigrate") | options_of_tests()
+    ours = options_of("autoupdate") | options_of("automigrate") | options_of_tests() | OTHER_OPTIONS
     for code in code_of(page):
         for found in OPTION.finditer(code):
             program = program_before(code[: found.start()])

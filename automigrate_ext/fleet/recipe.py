@@ -7,9 +7,12 @@ has a run of its own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
+
+from django.apps import apps
 
 from automigrate_ext import signals
 from automigrate_ext.backends.fingerprint import FINGERPRINT, Look
@@ -36,6 +39,12 @@ HARMLESS = (AddColumn, AddConstraint, AddIndex, CreateExtension, CreateTable, Dr
 #: table of long texts and the index of that.
 LOCKS_OF_A_RUN = 6
 
+#: The models of which receivers of Django's own write rows.
+WRITTEN = (("contenttypes", "ContentType"), ("auth", "Permission"), ("sites", "Site"))
+
+#: What the modules of receivers begin with that a project has not written.
+KNOWN_RECEIVERS = ("django.contrib.", "automigrate_ext.")
+
 Rows = Mapping[str, tuple[str, str]]
 
 
@@ -43,9 +52,10 @@ Rows = Mapping[str, tuple[str, str]]
 class Recipe:
     """What makes one target of a shape like the first one.
 
-    `rows` are rows of the record that are new or have changed, `gone` those that went. `sends` is whether receivers
-    of `pre_migrate` and `post_migrate` have something to do. `note` is the name of the note that holds the seal, and
-    `seal` its text, which has what there is to be in the end.
+    `rows` are rows of the record that are new or have changed, `gone` those that went. `written` is what receivers of
+    `post_migrate` executed where that is the same in each target; else `sends` is whether receivers of both signals
+    have something to do. `note` is the name of the note that holds the seal, and `seal` its text, which has what there
+    is to be in the end.
     """
 
     statements: tuple[str, ...]
@@ -55,6 +65,7 @@ class Recipe:
     note: str
     seal: str
     changes: int
+    written: tuple[str, ...] = ()
 
     def reaches(self, look: Look) -> bool:
         """Return whether what was found in a target is what the first one had in the end."""
@@ -80,17 +91,38 @@ class Recipe:
 def from_dict(values: Mapping[str, Any]) -> Recipe:
     """Return a recipe from plain values, in which tuples may have become lists."""
     rows = {name: tuple(row) for name, row in values["rows"].items()}
-    return Recipe(**{**values, "rows": rows, "statements": tuple(values["statements"]), "gone": tuple(values["gone"])})
+    texts = {name: tuple(values[name]) for name in ("statements", "gone", "written")}
+    return Recipe(**{**values, **texts, "rows": rows})
 
 
 class LeadUpdate(Update):
     """The `autoupdate` of the first target of a shape, which keeps what it has prepared last."""
 
     prepared: Prepared | None = None
+    #: What receivers of `post_migrate` have executed.
+    written: tuple[str, ...] = ()
 
     def prepare(self, made: Prerequisites | None) -> Prepared:
         self.prepared = super().prepare(made)
         return self.prepared
+
+    def send_post_migrate(self) -> None:
+        if not self.is_from_nothing():
+            super().send_post_migrate()
+            return
+        with written_down(self.backend.connection) as written:
+            super().send_post_migrate()
+        # What names the schema of this target is not for others.
+        self.written = () if any(self.options.place in text for text in written) else tuple(written)
+
+    def is_from_nothing(self) -> bool:
+        """Return whether receivers do the same in any empty schema: Django's own do, if the run makes what they use."""
+        if not self.options.place:
+            return False
+        changes = self.prepared.plan.changes if self.prepared else ()
+        made = {change.table for change in changes if isinstance(change, CreateTable)}
+        models = [model._meta.db_table for model in self.selection.models]
+        return bool(made) and made.issuperset((*models, *tables_of_receivers())) and not has_own_receivers()
 
     def recipe(self, before: Rows, after: Rows) -> Recipe | None:
         """Return what the run did, None where it cannot be repeated; these are the rows of the record."""
@@ -99,15 +131,17 @@ class LeadUpdate(Update):
         if seal is None or seal.kept or not self.is_repeatable():
             return None
         changes = self.prepared.plan.changes if self.prepared else ()
+        creates = any(isinstance(change, CreateTable) for change in changes)
         changed = {name: row for name, row in after.items() if before.get(name) != row}
         return Recipe(
             statements=tuple(step.sql for step in self.prepared.steps) if self.prepared else (),
             rows={name: row for name, row in changed.items() if not name.startswith(FINGERPRINT)},
             gone=tuple(name for name in before if name not in after and not name.startswith(FINGERPRINT)),
-            sends=any(isinstance(change, CreateTable) for change in changes) or has_own_receivers(),
+            sends=not self.written and (creates or has_own_receivers()),
             note=note,
             seal=after[note][1],
             changes=len(changes),
+            written=self.written,
         )
 
     @property
@@ -135,9 +169,37 @@ class LeadUpdate(Update):
         return fill.draw is None and not self.desired.is_momentary(*place)
 
 
-def has_own_receivers() -> bool:
-    """Return whether others than Django's own apps receive `pre_migrate` or `post_migrate`.
+def tables_of_receivers() -> Iterator[str]:
+    """Yield the tables into which receivers of Django's own write."""
+    for label, name in WRITTEN:
+        if apps.is_installed(f"django.contrib.{label}"):
+            yield apps.get_model(label, name)._meta.db_table
 
-    Django's own write rows for models and permissions that are new, and for nothing else.
+
+@contextmanager
+def written_down(connection: Any) -> Iterator[list[str]]:
+    """Yield a list of what is executed while the block runs, with its values, as the server gets it.
+
+    What the engine of a package for tenants executes by itself, whenever it opens a cursor, is left out.
     """
-    return any(not str(receiver.__module__).startswith("django.contrib.") for receiver in signals.receivers())
+    texts: list[str] = []
+
+    def note(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        texts.extend(connection.ops.compose_sql(sql, values) for values in (params if many else [params]))
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(note):
+        with connection.cursor():
+            by_itself = set(texts)
+        texts.clear()
+        yield texts
+    texts[:] = [text for text in texts if text not in by_itself]
+
+
+def has_own_receivers() -> bool:
+    """Return whether others than Django's own apps and this package receive `pre_migrate` or `post_migrate`.
+
+    Django's own write rows for models and permissions that are new, and for nothing else; this package's does nothing
+    in a run.
+    """
+    return any(not str(receiver.__module__).startswith(KNOWN_RECEIVERS) for receiver in signals.receivers())

@@ -225,8 +225,8 @@ class Worker:
         """Do what a recipe has in the target in which the connection works, under the lock of a run."""
         if recipe.sends:
             signals.send_pre_migrate(backend, family.selection.apps, **QUIET)
-        if recipe.statements:
-            backend.session.execute(";\n".join(recipe.statements))
+        if recipe.statements or recipe.written:
+            backend.session.execute(";\n".join((*recipe.statements, *recipe.written)))
         record = Record(backend)
         if recipe.rows:
             if not record.exists():

@@ -240,6 +240,11 @@ class Run(ABC):
         if self.options.send_signals:
             signals.send_pre_migrate(self.backend, self.selection.apps, **self.signal_options())
 
+    def send_post_migrate(self) -> None:
+        """Send `post_migrate` as `migrate` does, unless the caller wants no signals."""
+        if self.options.send_signals:
+            signals.send_post_migrate(self.backend, self.selection.apps, **self.signal_options())
+
     def signal_options(self) -> dict[str, Any]:
         """Return the arguments that `migrate` gives to its signals."""
         options = self.options
@@ -350,8 +355,7 @@ class Run(ABC):
             if kept:
                 self.backend.session.patience.notify(NOT_IN_MIGRATIONS.format(kept=", ".join(kept)))
         if send_signals:
-            if self.options.send_signals:
-                signals.send_post_migrate(self.backend, self.selection.apps, **self.signal_options())
+            self.send_post_migrate()
             self.record.settle_signals()
 
     def finish(self, prepared: Prepared) -> None:

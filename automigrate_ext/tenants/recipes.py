@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 
+from django.core.signals import setting_changed
 from django.db import connections
 
 from automigrate_ext import signals
@@ -49,3 +50,13 @@ def key_of(shape: str, family: Family) -> str:
 
 #: The recipes of this process.
 RECIPES_HERE = Recipes()
+#: Digests of what models declare, which do not change while the process runs; see `Looks`.
+DIGESTS: dict[tuple[object, ...], dict[str, str]] = {}
+
+
+def forget(**options: object) -> None:
+    """Forget the digests where a test changes a setting: settings decide what some fields declare."""
+    DIGESTS.clear()
+
+
+setting_changed.connect(forget)

@@ -20,7 +20,7 @@ from automigrate_ext.fleet.work import Result, Worker
 from automigrate_ext.management.exit_status import FAILED
 from automigrate_ext.plan import text
 from automigrate_ext.run.options import Options
-from automigrate_ext.tenants.recipes import RECIPES_HERE, key_of
+from automigrate_ext.tenants.recipes import DIGESTS, RECIPES_HERE, key_of
 from automigrate_ext.waiting import ignore_message
 from automigrate_ext.words import plural
 
@@ -141,7 +141,7 @@ def bring_up(targets: Sequence[Target], wanted: Asked, listeners: Listeners) -> 
     Raises `CommandError` where any failed or was refused, with each reason once.
     """
     options = wanted.options(lambda message: listeners.say("", message))
-    looks = Looks(wanted.models, apps, options)
+    looks = Looks(wanted.models, apps, options, digests=DIGESTS)
     worker = TenantWorker(looks=looks, options=options, dry_run=wanted.dry_run, listeners=listeners)
     report = TenantRun(targets=targets, worker=worker).run()
     if report.failed:

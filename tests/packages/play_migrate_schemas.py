@@ -51,6 +51,13 @@ def tables(schema: str) -> set[object]:
     return {name for (name,) in query(TABLES, schema)}
 
 
+def written(schema: str) -> list[list[object]]:
+    """Return the rows that receivers have written into a schema."""
+    with schema_context(schema):
+        kinds = ContentType.objects.order_by("pk").values_list()
+        return [list(kinds), list(Permission.objects.order_by("pk").values_list())]
+
+
 def actual(schema: str, tenant_type: str | None = None) -> bool:
     with schema_context("public"):
         connection.set_schema(schema, tenant_type=tenant_type)
@@ -119,10 +126,11 @@ def saved() -> None:
     with mock.patch.object(LeadUpdate, "run", side_effect=AssertionError("compiled again")):
         Client(schema_name="beta").save(verbosity=0)
     assert objects("beta") == objects("acme") and actual("beta")
-    for schema in ("acme", "beta"):
-        with schema_context(schema):
-            assert ContentType.objects.get(model="thing").app_label == "shop"
-            assert Permission.objects.filter(codename="add_thing", content_type__model="thing").count() == 1
+    assert written("acme") == written("beta") and len(written("beta")[1]) > 20
+    with schema_context("beta"):
+        assert ContentType.objects.get(model="thing").app_label == "shop"
+        assert Permission.objects.filter(codename="add_thing", content_type__model="thing").count() == 1
+        assert ContentType.objects.create(app_label="shop", model="more").pk == ContentType.objects.count()
     assert "matches" in migrate(schema_name="beta")
     # What is kept is of use for schemas that were found alike, and for no others.
     with connection.cursor() as cursor:

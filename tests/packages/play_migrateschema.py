@@ -12,6 +12,7 @@ os.environ["DJANGO_SETTINGS_MODULE"] = "project"
 django.setup()
 
 from customers.models import Client  # noqa: E402
+from django.contrib.contenttypes.models import ContentType  # noqa: E402
 from django.core.management import CommandError, call_command  # noqa: E402
 from django.db import connection  # noqa: E402
 from django_pgschemas.schema import Schema, get_current_schema, push  # noqa: E402
@@ -36,6 +37,11 @@ def query(sql: str, schema: str) -> list[tuple[object, ...]]:
 
 def tables(schema: str) -> set[object]:
     return {name for (name,) in query(TABLES, schema)}
+
+
+def kinds(schema: str) -> list[str]:
+    with Schema.create(schema):
+        return [f"{kind.app_label}.{kind.model}" for kind in ContentType.objects.order_by("pk")]
 
 
 def actual(schema: str) -> bool:
@@ -73,6 +79,7 @@ def everything() -> None:
         Client.objects.bulk_create([Client(schema_name="gamma")])
         create_schema("gamma", verbosity=0)
     assert query(COLUMNS, "acme") == query(COLUMNS, "beta") == query(COLUMNS, "gamma") == query(COLUMNS, "sample")
+    assert kinds("acme") == kinds("beta") and "shop.thing" in kinds("beta"), kinds("beta")
     assert "shop_thing" in tables("acme") and "shop_thing" not in tables("public")
     assert "auth_permission" not in tables("www") and "shop_thing" in tables("www")
     assert migrate().count("matches the models") == 6

@@ -28,7 +28,7 @@ class MigrateCommand(BaseCommand):
         connection: Any = connections[options["database"]]
         tenant_type = connection.tenant.get_tenant_type() if has_multi_type_tenants() else ""
         values = target_of_django_tenants(connection.schema_name, tenant_type, options["database"])
-        report = bring_up([Target(**values)], wanted, Listeners(say=self.say if wanted.verbosity >= 1 else ignore))
+        report = bring_up([Target(**values)], wanted, Listeners(say=self.say) if wanted.verbosity >= 1 else Listeners())
         self.stdout.write("".join(f"{line}\n" for line in report_lines(report, wanted)), ending="")
         if options.get("check_unapplied") and report:
             sys.exit(DIFFERENT)
@@ -36,7 +36,3 @@ class MigrateCommand(BaseCommand):
     def say(self, schema: str, text: str) -> None:
         """Print what became of the schema; django-tenants puts its name before each line."""
         self.stdout.write(text)
-
-
-def ignore(schema: str, text: str) -> None:
-    """Print nothing."""

@@ -15,9 +15,7 @@ from automigrate_ext.fleet.packages import target_of_django_tenants
 from automigrate_ext.fleet.report import FleetReport
 from automigrate_ext.fleet.targets import Target
 from automigrate_ext.management.exit_status import DIFFERENT
-from automigrate_ext.tenants.run import Asked, Listeners, asked, bring_up, report_lines, without_clone
-
-CODENAME = "autoupdate"
+from automigrate_ext.tenants.run import CODENAME, Asked, Listeners, asked, bring_up, line, report_lines, without_clone
 
 
 def get_executor(codename: str | None = None) -> type[Any]:
@@ -58,8 +56,8 @@ def run_in_tenants(targets: list[Target], wanted: Asked, *, check: bool) -> Flee
     true and any differs.
     """
     report = bring_up(targets, wanted, listeners(wanted))
-    for line in report_lines(report, wanted):
-        wanted.stdout.write(f"{line}\n")
+    for text in report_lines(report, wanted):
+        wanted.stdout.write(f"{text}\n")
     if check and report:
         sys.exit(DIFFERENT)
     return report
@@ -70,9 +68,9 @@ def listeners(wanted: Asked) -> Listeners:
 
     def say(schema: str, text: str) -> None:
         if wanted.verbosity >= 1:
-            line = f"[{CODENAME}:{schema}] {text}"
-            schema_migrate_message.send(base.run_migrations, message=line)
-            wanted.stdout.write(f"{line}\n")
+            message = line(schema, text)
+            schema_migrate_message.send(base.run_migrations, message=message)
+            wanted.stdout.write(f"{message}\n")
 
     return Listeners(
         say=say,

@@ -24,6 +24,8 @@ from automigrate_ext.tenants.recipes import DIGESTS, RECIPES_HERE, key_of
 from automigrate_ext.waiting import ignore_message
 from automigrate_ext.words import plural
 
+#: What stands before the name of a schema in the lines of a run, and the name of the executor.
+CODENAME = "autoupdate"
 #: Options of `migrate` that speak of migrations, by their names, with what they are called in messages.
 FORBIDDEN = {"migration_name": "the name of a migration", "fake": "--fake", "prune": "--prune"}
 #: The ends of targets in which nothing was done.
@@ -70,11 +72,18 @@ def without_clone(options: Mapping[str, Any]) -> Mapping[str, Any]:
     return {**options, "fake": False} if from_clone else options
 
 
+def ignore_line(schema: str, text: str) -> None:
+    """Print nothing about a schema."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listeners:
-    """Who is told of a run: `before` and `after` get the name of each schema, `say` lines about it to print."""
+    """Who is told of a run: `before` and `after` get the name of each schema.
 
-    say: Callable[[str, str], None]
+    `say` gets lines to print, each with the schema that it is about, "" for what is about none.
+    """
+
+    say: Callable[[str, str], None] = ignore_line
     before: Callable[[str], None] = ignore_message
     after: Callable[[str], None] = ignore_message
 
@@ -158,6 +167,11 @@ def report_lines(report: FleetReport, wanted: Asked) -> Iterator[str]:
         if shape.plan:
             yield f"{plural(len(shape.targets), 'schema')}, such as {shape.targets[0]}:"
             yield from map(str, text.lines(shape.plan))
+
+
+def line(schema: str, text: str) -> str:
+    """Return a line about a schema as the commands print it."""
+    return f"[{CODENAME}:{schema}] {text}" if schema else f"[{CODENAME}] {text}"
 
 
 def described(outcome: Outcome) -> str:

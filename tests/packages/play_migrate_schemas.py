@@ -238,6 +238,30 @@ def looks() -> None:
     assert actual("acme") and actual("beta")
 
 
+def dropped() -> None:
+    """Somebody drops a schema just before its turn: the others are done, and nothing is made elsewhere for it."""
+    before = objects("public")
+
+    def drop(schema_name: str, **options: object) -> None:
+        if schema_name == "beta":
+            with connection.cursor() as cursor:
+                cursor.execute("DROP SCHEMA beta CASCADE")
+
+    schema_pre_migration.connect(drop)
+    try:
+        migrate()
+    except CommandError as error:
+        assert "beta: Schema 'beta' of database 'default' is not there" in str(error), error
+    else:
+        raise AssertionError("done without a schema")
+    assert not schema_exists("beta")
+    assert actual("acme") and actual("gamma") and objects("public") == before
+    schema_pre_migration.disconnect(drop)
+    assert "[autoupdate:beta] there is no such schema: passed over" in migrate()
+    call_command("create_missing_schemas", stdout=StringIO())
+    assert actual("beta") and objects("beta") == objects("acme")
+
+
 def two() -> None:
     make("acme", "beta")
 

@@ -9,6 +9,7 @@ from tests.packages.tenancy import make_project
 
 EXECUTOR = 'GET_EXECUTOR_FUNCTION = "automigrate_ext.tenants.get_executor"\n'
 COMMAND = 'TENANT_BASE_MIGRATE_COMMAND = "automigrate_ext.tenants.MigrateCommand"\n'
+EXTRA = 'PG_EXTRA_SEARCH_PATHS = ["extensions"]\n'
 LIMIT = "TENANT_LIMIT_SET_CALLS = True\n"
 TYPES = """\
 HAS_MULTI_TYPE_TENANTS, MULTI_TYPE_DATABASE_FIELD = True, "type"
@@ -56,7 +57,7 @@ def test_settings_are_those_of_the_page(setting):
     assert setting in (ROOT / "docs" / "how-to.md").read_text()
 
 
-@pytest.mark.parametrize("limit", ["", LIMIT])
+@pytest.mark.parametrize("limit", ["", LIMIT, EXTRA])
 @pytest.mark.parametrize("case", ["everything", "saved", "spoilt"])
 def test_case(project, case, limit):
     project(EXECUTOR + limit)(case)
@@ -79,6 +80,12 @@ def test_refused_by_the_rows_of_one(project, limit):
     case = project(EXECUTOR + limit)
     case("rows")
     case("refused", REQUIRED)
+
+
+def test_dropped_meanwhile(project):
+    case = project()
+    case("rows")
+    case("dropped", SIZE)
 
 
 def test_looking_only(project):

@@ -11,7 +11,7 @@ from django_pgschemas.management.commands import migrateschema
 from automigrate_ext.fleet.packages import PUBLIC, target_of_django_pgschemas
 from automigrate_ext.fleet.targets import Target
 from automigrate_ext.management.exit_status import DIFFERENT
-from automigrate_ext.tenants.run import Asked, Listeners, asked, bring_up, report_lines
+from automigrate_ext.tenants.run import Asked, Listeners, asked, bring_up, line, report_lines
 
 #: The options by which schemas are chosen; without any of them, all are.
 CHOOSING = ("schemas", "all_schemas", "static_schemas", "dynamic_schemas", "tenant_schemas")
@@ -36,14 +36,14 @@ class Command(migrateschema.MigrateSchemaCommand):  # type: ignore[misc]
     def run_in(self, schemas: Iterable[str], wanted: Asked) -> bool:
         """Run over schemas; return whether there was anything to do."""
         targets = [Target(**target_of_django_pgschemas(name)) for name in schemas]
-        report = bring_up(targets, wanted, Listeners(say=self.say if wanted.verbosity >= 1 else ignore))
-        for line in report_lines(report, wanted):
-            self.stdout.write(line)
+        report = bring_up(targets, wanted, Listeners(say=self.say) if wanted.verbosity >= 1 else Listeners())
+        for text in report_lines(report, wanted):
+            self.stdout.write(text)
         return bool(report)
 
     def say(self, schema: str, text: str) -> None:
         """Print what became of a schema."""
-        self.stdout.write(f"[autoupdate:{schema}] {text}")
+        self.stdout.write(line(schema, text))
 
 
 def is_public_chosen(options: dict[str, Any]) -> bool:
@@ -53,7 +53,3 @@ def is_public_chosen(options: dict[str, Any]) -> bool:
     is_any_chosen = any(options.get(name) for name in CHOOSING)
     by_kind = any(options.get(name) for name in CHOOSING_PUBLIC)
     return not is_any_chosen or by_kind or PUBLIC in (options.get("schemas") or ())
-
-
-def ignore(schema: str, text: str) -> None:
-    """Print nothing."""

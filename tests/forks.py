@@ -90,11 +90,14 @@ class Parent:
 
 
 @contextmanager
-def forking(database_url: str, directory: Path) -> Iterator[Parent]:
-    """A process that forks others, which work on the demo project in that database."""
+def forking(database_url: str, directory: Path, **changed: str) -> Iterator[Parent]:
+    """A process that forks others, which work on the demo project in that database.
+
+    `changed` are variables of their environment.
+    """
     process = subprocess.Popen(
         [sys.executable, __file__],
-        env=environment(database_url),
+        env={**environment(database_url), **changed},
         cwd=ROOT,
         text=True,
         stdin=subprocess.PIPE,

@@ -14,9 +14,10 @@ from django.db import connections, transaction
 from automigrate_ext.backends import backend_for
 from automigrate_ext.declared.selection import Models
 from automigrate_ext.exceptions import AutomigrateError, TargetsFailed, UnknownTargets
+from automigrate_ext.fleet.jobs import do_by_jobs
 from automigrate_ext.fleet.looks import Looks
 from automigrate_ext.fleet.report import FleetReport, Status
-from automigrate_ext.fleet.run import FleetRun, Watch
+from automigrate_ext.fleet.run import Do, FleetRun, Watch
 from automigrate_ext.fleet.targets import Target, checked, named_targets, project_targets
 from automigrate_ext.fleet.work import Worker
 from automigrate_ext.run.options import Options
@@ -68,6 +69,7 @@ def run_targets(
         relist=partial(project_targets, strict=True) if are_all(targets) else None,
     )
     forbid_together(jobs=jobs, queue=queue, atomic=atomic)
+    run.do = who_does(worker, targets, jobs=jobs)
     if atomic and not dry_run:
         with all_or_none(run):
             run.run()
@@ -81,6 +83,11 @@ def run_targets(
 def are_all(targets: Sequence[Target]) -> bool:
     """Return whether the targets are all that a project has, of which others share one."""
     return any(target.shared for target in targets) and tuple(targets) == project_targets()
+
+
+def who_does(worker: Worker, targets: Sequence[Target], *, jobs: int) -> Do | None:
+    """Return what does the batches of a run, None for the process that is called. Raises `AutomigrateError`."""
+    return do_by_jobs(worker, jobs, targets) if jobs > 1 else None
 
 
 def number_of(first: int | str, total: int) -> int:
@@ -99,6 +106,8 @@ def forbid_together(*, jobs: int, queue: bool, atomic: bool) -> None:
     """Raise `AutomigrateError` for options of which one leaves no room for another."""
     if jobs < 1:
         raise AutomigrateError(f"jobs={jobs}: expected a number of processes, 1 or more. Nothing was done.")
+    if queue and jobs > 1:
+        raise AutomigrateError("jobs and queue: the workers of the queue are the processes. Leave out one of them.")
     if atomic and (queue or jobs > 1):
         raise AutomigrateError(
             "atomic: one transaction is one connection, which several processes cannot share. Leave out jobs and "

@@ -116,12 +116,22 @@ class FleetRun:
     def run_stage(self, targets: Sequence[Target]) -> None:
         """Do the work on the targets of one stage."""
         batches: list[Batch] = []
+        without_lead: set[str] = set()
+        is_first = True
         for shape, alike in self.by_shape(targets).items():
             if self.is_enough():
                 return
-            batches += self.lead(shape, alike)
+            is_unknown = shape.startswith(UNKNOWN)
+            if is_unknown and not is_first and self.do is not None:
+                # Each has a shape of its own, and nothing to learn from others.
+                batches.append(Batch(targets=tuple(alike), shape=shape))
+                without_lead.update(target.name for target in alike)
+            else:
+                batches += self.lead(shape, alike)
+            is_first = is_first and not is_unknown
         for result in (self.do or self.do_here)(self.while_well(batches)):
-            self.add(result)
+            name = result.outcome.target
+            self.add(self.shaped(result, [name]) if name in without_lead else result)
 
     def while_well(self, batches: Iterable[Batch]) -> Iterator[Batch]:
         """Yield the batches until too many targets have failed."""
@@ -167,11 +177,8 @@ class FleetRun:
         if not creates:
             self.worker.ask_about(first)
         result = self.worker.alone(first, shape, creates=creates)
-        if shape.startswith(UNKNOWN) and result.plan is not None:
-            shape = planned_shape(result.plan)
-            result = evolve(result, outcome=evolve(result.outcome, shape=shape))
-        found = self.report.shapes.setdefault(shape, Shape(digest=shape, plan=result.plan))
-        found.targets += [target.name for target in targets]
+        result = self.shaped(result, [target.name for target in targets])
+        shape = result.outcome.shape
         self.add(result)
         if self.locks_left is not None:
             self.locks_left -= result.locks * len(targets)
@@ -184,6 +191,15 @@ class FleetRun:
             return
         for chunk in chunks(others, TARGETS_A_BATCH):
             yield Batch(targets=tuple(chunk), shape=shape, recipe=result.recipe, creates=creates)
+
+    def shaped(self, result: Result, names: Sequence[str]) -> Result:
+        """Add targets to their shape, that of the plan where nothing else is known of it; return the result with it."""
+        shape = result.outcome.shape
+        if shape.startswith(UNKNOWN) and result.plan is not None:
+            shape = planned_shape(result.plan)
+        found = self.report.shapes.setdefault(shape, Shape(digest=shape, plan=result.plan))
+        found.targets += names
+        return evolve(result, outcome=evolve(result.outcome, shape=shape))
 
     def add(self, result: Result) -> None:
         """Add what became of a target, and show how far the run has come."""

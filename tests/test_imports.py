@@ -70,6 +70,7 @@ DOORS = {
     "apps": {"seeds", "startup", "starts.checks"},
     "backends": {"importlib.metadata"},
     "backends.mysql.copies": {"backends.mysql.spelling"},
+    "fleet.queue": {"django.tasks", "django.tasks.exceptions", "fleet.tasks"},
     "management.base": {"management.plan_printer"},
     "management.commands.automigrate": {"fleet.call", "management.rich_output", "plan.text"},
     "management.commands.autoupdate": {"management.questioner", "management.saved_plans", "management.watch"},

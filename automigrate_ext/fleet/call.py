@@ -16,6 +16,7 @@ from automigrate_ext.declared.selection import Models
 from automigrate_ext.exceptions import AutomigrateError, TargetsFailed, UnknownTargets
 from automigrate_ext.fleet.jobs import do_by_jobs
 from automigrate_ext.fleet.looks import Looks
+from automigrate_ext.fleet.queue import do_by_queue
 from automigrate_ext.fleet.report import FleetReport, Status
 from automigrate_ext.fleet.run import Do, FleetRun, Watch
 from automigrate_ext.fleet.targets import Target, checked, named_targets, project_targets
@@ -69,7 +70,7 @@ def run_targets(
         relist=partial(project_targets, strict=True) if are_all(targets) else None,
     )
     forbid_together(jobs=jobs, queue=queue, atomic=atomic)
-    run.do = who_does(worker, targets, jobs=jobs)
+    run.do = who_does(worker, targets, jobs=jobs, queue=queue)
     if atomic and not dry_run:
         with all_or_none(run):
             run.run()
@@ -85,8 +86,10 @@ def are_all(targets: Sequence[Target]) -> bool:
     return any(target.shared for target in targets) and tuple(targets) == project_targets()
 
 
-def who_does(worker: Worker, targets: Sequence[Target], *, jobs: int) -> Do | None:
+def who_does(worker: Worker, targets: Sequence[Target], *, jobs: int, queue: bool) -> Do | None:
     """Return what does the batches of a run, None for the process that is called. Raises `AutomigrateError`."""
+    if queue:
+        return do_by_queue(worker)
     return do_by_jobs(worker, jobs, targets) if jobs > 1 else None
 
 

@@ -53,7 +53,6 @@ class FleetRun:
     worker: Worker
     first: int = 0
     max_failures: int | None = None
-    check: bool = False
     watch: Watch | None = None
     do: Do | None = None
     locks_left: int | None = None

@@ -198,13 +198,15 @@ class Worker:
     def concluded(self, targets: Sequence[Target], shape: str, recipe: Recipe) -> Iterator[Result]:
         """Look at targets in which a recipe was repeated, and yield what became of each."""
         proven = self.proven(targets, recipe)
+        status = Status.CHANGED if recipe.statements else Status.MATCHES
         for target in targets:
+            repeated = Outcome(target=target.name, status=status, shape=shape, changes=recipe.changes)
             if target.name in proven:
-                status = Status.CHANGED if recipe.statements else Status.MATCHES
-                outcome = Outcome(target=target.name, status=status, shape=shape, changes=recipe.changes)
-                yield self.logged(Result(outcome=outcome))
-            else:
-                yield self.alone(target, shape)
+                yield self.logged(Result(outcome=repeated))
+                continue
+            result = self.alone(target, shape)
+            is_well = result.outcome.status is Status.MATCHES
+            yield evolve(result, outcome=evolve(repeated, kept=result.outcome.kept)) if is_well else result
 
     def repeat(self, target: Target, recipe: Recipe, *, creates: bool) -> bool:
         """Do in a target what was done in the first of its shape, in one transaction; return whether that succeeded.

@@ -297,6 +297,22 @@ class TestMissing:
         assert is_actual(targets=filled.targets, apps=after().apps)
 
 
+    def test_changed_by_hand_before_it_is_looked_at_again(self, filled, repeated, monkeypatch):
+        """What was repeated is done, and the target is compared, as it is not what the first one is."""
+        proven = Worker.proven
+
+        def change_first(self, targets, recipe):
+            with at(filled.target("core")):
+                filled.case.execute("ALTER TABLE shop_item ADD note text")
+            return proven(self, targets, recipe)
+
+        monkeypatch.setattr(Worker, "proven", change_first)
+        report = filled.update(after())
+        assert filled.statuses(report) == dict.fromkeys(NAMES, "changed") and "core" in repeated
+        filled.assert_settled(after(), ["acme", "beta", "delta"])
+        assert is_actual(targets=filled.targets, apps=after().apps)
+
+
 class TestTwoRuns:
     def test_run_of_the_database_keeps_out_runs_of_its_schemas(self, filled):
         other = connections.create_connection(filled.alias)

@@ -192,6 +192,7 @@ def start_several(found):
 @walk("Update a database that is in use")
 def update_in_use(found):
     found.run()
+    found.run()
 
 
 @walk("Keep a column, or drop it")

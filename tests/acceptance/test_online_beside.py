@@ -31,7 +31,7 @@ from tests.acceptance.test_online import (
 )
 from tests.acceptance.test_scripts import psql
 
-pytestmark = pytest.mark.timeout(60)
+pytestmark = pytest.mark.timeout(180)
 
 INDEXED = with_index(models.Index(fields=["size"], name="i"))
 CHECKED = with_constraint(models.CheckConstraint(condition=Q(size__gt=0), name="c"))
@@ -275,7 +275,7 @@ def test_rows_that_violate_what_an_interrupted_run_has_added(case):
     case.assert_settled(CHECKED)
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_session_that_ends_at_any_statement(case):
     """The next run finishes, as after `kill -9`: the server undoes what was not committed, and lets go of the locks."""
     number, is_over = 0, False

@@ -4,6 +4,8 @@ import threading
 
 import pytest
 from asgiref.sync import async_to_sync
+from django.contrib.postgres.fields import HStoreField
+from django.contrib.postgres.indexes import GinIndex
 from django.db import connections, models, transaction
 from django.db.models.signals import post_migrate
 
@@ -296,7 +298,6 @@ class TestMissing:
         filled.assert_settled(after(), ["acme", "beta", "delta"])
         assert is_actual(targets=filled.targets, apps=after().apps)
 
-
     def test_changed_by_hand_before_it_is_looked_at_again(self, filled, repeated, monkeypatch):
         """What was repeated is done, and the target is compared, as it is not what the first one is."""
         proven = Worker.proven
@@ -426,6 +427,33 @@ def test_other_tables_of_the_same_name_in_public(filled):
     filled.update(after())
     filled.assert_settled(after())
     assert is_actual(using=filled.alias, apps=before().apps)
+
+
+def test_extension_that_the_models_need(filled, repeated):
+    """It is made once, by the first target, and found by the others in the schema that all share."""
+    state = State(
+        Shelf={"name": NAME, "facts": HStoreField(null=True)},
+        Item={**items(), "Meta": {"indexes": [GinIndex(fields=["name"], name="trigrams", opclasses=["gin_trgm_ops"])]}},
+    )
+    report = filled.update(state)
+    assert set(filled.statuses(report).values()) == {"changed"} and len(repeated) == 3
+    places = filled.case.query("SELECT extname, extnamespace::regnamespace::text FROM pg_extension ORDER BY 1")
+    assert {("hstore", "public"), ("pg_trgm", "public")} <= set(places)
+    filled.assert_settled(state)
+    assert not filled.update(state)
+
+
+def test_type_of_another_schema(filled, repeated):
+    """What a type is called in a schema that all share is the same for all."""
+    filled.case.execute('CREATE COLLATION shared_c FROM "C"')
+    state = State(
+        Shelf={"name": NAME, "code": models.CharField(max_length=9, null=True, db_collation="shared_c")}, Item=items()
+    )
+    filled.update(state)
+    assert len(repeated) == 3
+    filled.assert_settled(state)
+    filled.case.execute("ALTER COLLATION shared_c RENAME TO other_c")
+    assert not is_actual(targets=filled.targets, apps=state.apps)
 
 
 def test_names_that_need_quotes(postgresql):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace as evolve
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypedDict, Unpack, overload
+from typing import TYPE_CHECKING, Any, TypedDict, Unpack, cast, overload
 
 from asgiref.sync import sync_to_async
 from django.apps import apps as global_apps
@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from automigrate_ext.plan.saved import SavedPlan
 
 Aliases = list[str] | tuple[str, ...]
+
+#: What the options of runs over targets are where they are not given.
+UNSET: Mapping[str, object] = {"jobs": 1, "first": 0, "atomic": False, "create": False, "queue": False}
 
 
 class LookOptions(TypedDict, total=False):
@@ -182,14 +185,7 @@ def autoupdate(
         batch_size=batch_size,
         batch_pause=batch_pause,
     )
-    fleet: FleetOptions = {
-        "jobs": jobs,
-        "first": first,
-        "max_failures": max_failures,
-        "atomic": atomic,
-        "create": create,
-        "queue": queue,
-    }
+    fleet = fleet_of(jobs, first, max_failures, atomic, create, queue)
     if targets is not None:
         forbid_online(online)
         return on_targets(targets, using, models, apps, options, dry_run=dry_run, watch=progress, **fleet)
@@ -447,14 +443,7 @@ def automigrate(
         notify=notify,
         progress=progress if targets is None else None,
     )
-    fleet: FleetOptions = {
-        "jobs": jobs,
-        "first": first,
-        "max_failures": max_failures,
-        "atomic": atomic,
-        "create": create,
-        "queue": queue,
-    }
+    fleet = fleet_of(jobs, first, max_failures, atomic, create, queue)
     if targets is not None:
         command = "automigrate"
         return on_targets(
@@ -504,19 +493,25 @@ def on_targets(
         return failed.report
 
 
+def fleet_of(
+    jobs: int, first: int | str, max_failures: int | None, atomic: bool, create: bool, queue: bool
+) -> FleetOptions:
+    """Return the options of runs over targets, without those that were not given."""
+    given: FleetOptions = {
+        "jobs": jobs,
+        "first": first,
+        "max_failures": max_failures,
+        "atomic": atomic,
+        "create": create,
+        "queue": queue,
+    }
+    return cast("FleetOptions", {name: value for name, value in given.items() if value not in (UNSET.get(name), None)})
+
+
 def forbid_without_targets(fleet: FleetOptions) -> None:
     """Raise `AutomigrateError` for options of runs over targets where no targets are given."""
-    unset: FleetOptions = {
-        "jobs": 1,
-        "first": 0,
-        "max_failures": None,
-        "atomic": False,
-        "create": False,
-        "queue": False,
-    }
-    given = [name for name, value in fleet.items() if value != unset.get(name)]
-    if given:
-        raise AutomigrateError(f"{', '.join(given)}: only runs over targets have this. Pass targets= with it.")
+    if fleet:
+        raise AutomigrateError(f"{', '.join(fleet)}: only runs over targets have this. Pass targets= with it.")
 
 
 def select_all(models: Models | Selection, aliases: Iterable[str], apps: Apps | None = None) -> dict[str, Selection]:

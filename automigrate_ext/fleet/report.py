@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 import json
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from dataclasses import replace as evolve
 from typing import Any
@@ -232,8 +232,3 @@ class FleetReport:
 def outcome_from(values: dict[str, Any]) -> Outcome:
     """Return an outcome from plain values."""
     return Outcome(**{**values, "status": Status(values["status"])})
-
-
-def as_outcomes(dicts: Iterable[dict[str, Any]]) -> Iterator[Outcome]:
-    """Yield outcomes from plain values."""
-    yield from map(outcome_from, dicts)

@@ -107,10 +107,11 @@ class Looks:
 
     def see(self, targets: Iterable[Target]) -> Iterator[Seen]:
         """Yield what is in each of the targets, in their order."""
+        databases: dict[str, str] = {}
         for key, family in groupby(targets, family_key):
             if key[-1]:
                 for schemas in chunks(family, SCHEMAS_A_LOOK):
-                    yield from self.see_schemas(key, schemas)
+                    yield from self.see_schemas(key, schemas, databases)
             else:
                 yield from map(self.see_database, family)
 
@@ -127,8 +128,10 @@ class Looks:
         except FAULTS as error:
             return Seen(target=target, error=error)
 
-    def see_schemas(self, key: tuple[object, ...], targets: Sequence[Target]) -> Iterator[Seen]:
-        """Yield what is in schemas of one database."""
+    def see_schemas(
+        self, key: tuple[object, ...], targets: Sequence[Target], databases: dict[str, str]
+    ) -> Iterator[Seen]:
+        """Yield what is in schemas of one database; see `look_at` for `databases`."""
         try:
             there = self.existing(targets)
             first = next((target for target in targets if target.schema in there), None)
@@ -136,7 +139,7 @@ class Looks:
         except FAULTS as error:
             yield from (Seen(target=target, error=error) for target in targets)
             return
-        looks = self.look_at([target.schema or "" for target in targets], family) if family else {}
+        looks = self.look_at([target.schema or "" for target in targets], family, databases) if family else {}
         for target in targets:
             if family is None or target.schema not in there:
                 yield Seen(target=target, is_absent=True)
@@ -159,13 +162,21 @@ class Looks:
             cursor.execute(EXISTING, [[target.schema for target in targets]])
             return frozenset(name for (name,) in cursor.fetchall())
 
-    def look_at(self, schemas: Sequence[str], family: Family) -> dict[str, Look]:
-        """Return what is in each of the schemas that exist; nothing where that cannot be read but by comparing."""
+    def look_at(
+        self, schemas: Sequence[str], family: Family, databases: dict[str, str] | None = None
+    ) -> dict[str, Look]:
+        """Return what is in each of the schemas that exist; nothing where that cannot be read but by comparing.
+
+        `databases` are the digests of what all schemas of a database depend on, by alias; missing ones are added.
+        """
         fingerprints = family.standing.fingerprints
         if fingerprints is None:
             return {}
+        alias, known = family.selection.alias, {} if databases is None else databases
         try:
-            return fingerprints.look_at(schemas, family.rest, family.names, family.notes, fingerprints.database())
+            if alias not in known:
+                known[alias] = fingerprints.database()
+            return fingerprints.look_at(schemas, family.rest, family.names, family.notes, known[alias])
         except DatabaseError:
             # Why it cannot be read is left to the comparisons, which report it for each target.
             return {}

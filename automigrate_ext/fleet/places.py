@@ -90,7 +90,12 @@ def forbid_other_place(connection: BaseDatabaseWrapper, target: Target) -> None:
 def search_path(connection: BaseDatabaseWrapper, target: Target) -> str:
     """Return the search path of a target as the setting has it."""
     names = (target.schema or "", *(name for name in target.path if name != target.schema))
-    return ", ".join('"{}"'.format(name.replace('"', '""')) for name in names)
+    return ", ".join(map(quoted, names))
+
+
+def quoted(name: str) -> str:
+    """Return the name of a schema as it is written in SQL."""
+    return '"{}"'.format(name.replace('"', '""'))
 
 
 @contextmanager

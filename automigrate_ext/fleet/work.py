@@ -17,7 +17,7 @@ from automigrate_ext.backends import backend_for
 from automigrate_ext.backends.base import Backend
 from automigrate_ext.exceptions import LockNotAvailable, MissingTarget, Refused
 from automigrate_ext.fleet.looks import FAULTS, Family, Looks, family_key
-from automigrate_ext.fleet.places import at
+from automigrate_ext.fleet.places import at, quoted
 from automigrate_ext.fleet.recipe import LeadUpdate, Recipe
 from automigrate_ext.fleet.report import Outcome, Status
 from automigrate_ext.fleet.targets import Target
@@ -251,11 +251,6 @@ class Worker:
                 record = f"{quoted(target.schema or '')}.{quote(RECORD_TABLE)}"
                 cursor.execute(SEAL.format(record=record), [recipe.note, recipe.seal])
         return frozenset(target.name for target in proven)
-
-
-def quoted(name: str) -> str:
-    """Return the name of a schema as it is written in SQL."""
-    return '"{}"'.format(name.replace('"', '""'))
 
 
 def reason_of(plan: Plan) -> str:

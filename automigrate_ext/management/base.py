@@ -157,24 +157,27 @@ class SchemaCommand(BaseCommand):
         aliases, left_alone = self.databases(options)
         where = describe_databases(aliases)
         with self.convert_errors(options["format"], where), without_traceback(where):
-            self.await_databases(aliases, options)
-            if not options["skip_checks"]:
-                self.run_checks(aliases)
+            self.make_sure(aliases, options)
             status = self.handle_databases(aliases, left_alone, options)
         if status:
             sys.exit(status)
 
     def handle_fleet(self, work: fleet.FleetCommand, options: dict[str, Any]) -> None:
         """Do the command's work on many targets; exit with the status of all."""
-        with self.convert_errors(options["format"], "The targets"):
+        where = "The targets"
+        with self.convert_errors(options["format"], where), without_traceback(where):
             targets = work.targets()
             aliases = list(dict.fromkeys(target.alias for target in targets if target.settings is None))
-            self.await_databases(aliases, options)
-            if not options["skip_checks"]:
-                self.run_checks(aliases)
+            self.make_sure(aliases, options)
             status = self.handle_targets(work, targets, options)
         if status:
             sys.exit(status)
+
+    def make_sure(self, aliases: Sequence[str], options: dict[str, Any]) -> None:
+        """Wait for the databases and run the system checks. Raises as these do."""
+        self.await_databases(aliases, options)
+        if not options["skip_checks"]:
+            self.run_checks(aliases)
 
     def handle_targets(self, work: fleet.FleetCommand, targets: Sequence[Target], options: dict[str, Any]) -> int:
         """Do the command's work on many targets; return the exit status."""

@@ -7,8 +7,7 @@ from django.db import connections, models
 
 from automigrate_ext import FleetReport, Target, TargetsFailed, autoupdate, is_actual, make_plan
 from automigrate_ext.backends import backend_for
-from automigrate_ext.fleet.places import at
-from automigrate_ext.fleet.work import quoted
+from automigrate_ext.fleet.places import at, quoted
 from automigrate_ext.schema.nouns import canonical
 from tests.acceptance.helper import Case, State, create_models
 

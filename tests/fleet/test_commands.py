@@ -7,6 +7,7 @@ import re
 import pytest
 from django.core.management import CommandError, call_command
 from django.db import connections
+from django.db.models.signals import post_migrate
 from django.test import override_settings
 
 from automigrate_ext import Target, autoupdate, is_actual
@@ -147,6 +148,18 @@ def test_schemas_of_a_database_that_has_none(sqlite, django_db_blocker):
     with databases(django_db_blocker, {"default": sqlite.settings_dict}):
         _, err = run("autoupdate", schemas=["shop_*"], status=2)
     assert "only PostgreSQL does" in err
+
+
+def test_error_of_the_projects_own_code_is_one_line(changed):
+    def fail(**options):
+        raise ValueError("out of ink")
+
+    post_migrate.connect(fail)
+    try:
+        _, err = run("autoupdate", "todo", schemas=["shop_*"], status=2)
+    finally:
+        post_migrate.disconnect(fail)
+    assert err == "The targets: ValueError: out of ink. --traceback shows where."
 
 
 class TestAutomigrate:

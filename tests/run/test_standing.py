@@ -299,9 +299,13 @@ POSTGRESQL = {
 def test_surroundings_on_postgresql(postgresql, name):
     case = Case(postgresql, "autoupdate")
     before, after = POSTGRESQL[name]
-    state = two()
+    assert_noticed(case, two(), [before], after)
+
+
+def assert_noticed(case, state, before, after):
+    """What a run has left behind statements is known, and no longer after a further one; all of it is undone."""
     with transaction.atomic(using=case.alias):
-        case.execute(before)
+        case.execute(*before)
         autoupdate(using=case.alias, apps=state.apps)
         assert is_known(case, state)
         case.execute(after)
@@ -333,13 +337,7 @@ def test_what_a_table_uses_from_a_schema_outside_the_path(postgresql, name):
     use, change = USED[name]
     state = two()
     case.build(state)
-    with transaction.atomic(using=case.alias):
-        case.execute(ELSEWHERE, FUNCTION, use)
-        autoupdate(using=case.alias, apps=state.apps)
-        assert is_known(case, state)
-        case.execute(change)
-        assert not is_known(case, state)
-        transaction.set_rollback(True, using=case.alias)
+    assert_noticed(case, state, [ELSEWHERE, FUNCTION, use], change)
 
 
 def test_what_no_table_uses_outside_the_path(postgresql):

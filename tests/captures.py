@@ -17,14 +17,13 @@ from xml.etree import ElementTree
 from rich.console import Console
 from rich.text import Text
 
-from tests import tour
+from tests import readme, tour
 from tests.browser import Browser, browsing
-from tests.demo import ROOT, Demo, DemoServer
-from tests.test_docs import README_EDITS, ROWS
+from tests.demo import ROOT, Demo, serving
 
 PICTURES = ROOT / "docs"
-#: The picture of the README: what a run would do to the models that its text changes.
-PLAN = PICTURES / "plan.svg"
+#: The pictures of the README: what a run would do to the models that its text changes, at a terminal and in a browser.
+PLAN, PENDING = PICTURES / "plan.svg", PICTURES / "pending.png"
 COMMAND = ("autoupdate", "--dry-run", "--default", "todo.Todo.priority=0")
 
 
@@ -77,7 +76,7 @@ def text_of(svg: str) -> list[str]:
 
 
 def picture_of_plan(demo: Demo) -> str:
-    """The picture of the README, from a demo whose models have been changed as it says."""
+    """The picture of a terminal for the README, from a demo whose models have been changed as it says."""
     return picture(tour.shown_at_terminal(demo, *COMMAND))
 
 
@@ -123,9 +122,7 @@ def chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 def take_plan(directory: Path) -> None:
     demo = Demo(directory)
-    demo.run("autoupdate")
-    demo.run("shell", "-c", ROWS)
-    demo.edit(README_EDITS)
+    readme.follow(demo)
     PLAN.write_text(picture_of_plan(demo))
 
 
@@ -134,17 +131,22 @@ def take_terminals(directory: Path) -> None:
 
 
 def take_pages(directory: Path) -> None:
-    server = DemoServer(Demo(directory))
-    try:
-        with browsing(directory / "profile") as browser:
-            tour.walk_in_browser(server, browser, lambda seen: seen.path.write_bytes(photograph(browser)) and None)
-    finally:
-        server.stop()
+    with serving(Demo(directory)) as server, browsing(directory / "profile") as browser:
+        tour.walk_in_browser(server, browser, lambda seen: seen.path.write_bytes(photograph(browser)) and None)
+
+
+def take_pending(directory: Path) -> None:
+    demo = Demo(directory)
+    readme.follow(demo)
+    with serving(demo) as server, browsing(directory / "profile") as browser:
+        browser.show(width=tour.WIDTH)
+        browser.open(server.address)
+        PENDING.write_bytes(photograph(browser))
 
 
 def main() -> None:
     """Take all pictures."""
-    for take in (take_plan, take_terminals, take_pages):
+    for take in (take_plan, take_pending, take_terminals, take_pages):
         with tempfile.TemporaryDirectory() as directory:
             take(Path(directory))
 

@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -54,6 +56,27 @@ class Demo:
             path.write_text(text.replace(old, new, 1))
 
 
+def execute(demo, *command):
+    """What a program prints, which has to end well."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), demo.environment["PATH"]])
+    done = subprocess.run(
+        command,
+        cwd=demo.directory,
+        env=demo.environment | {"PATH": path},
+        text=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+def shell(demo, script):
+    return execute(demo, "bash", "-euc", script)
+
+
 class DemoServer:
     """The development server of a copy of the demo, which it reloads when that is edited."""
 
@@ -97,3 +120,13 @@ class DemoServer:
         # The one that reloads leads a group of its own, with the one that serves.
         os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait()
+
+
+@contextmanager
+def serving(demo) -> Iterator[DemoServer]:
+    """Yield the demo's development server, which runs until the block ends."""
+    server = DemoServer(demo)
+    try:
+        yield server
+    finally:
+        server.stop()

@@ -1,20 +1,17 @@
 """The how-to pages: every block of code that can be run is run, in a copy of the demo project."""
 
-import os
 import re
 import shutil
 import signal
 import sqlite3
-import subprocess
 import sys
 from contextlib import closing
-from pathlib import Path
 
 import pytest
 
 from automigrate_ext.plan.text import NOT_RUN
 from tests.conftest import url_of
-from tests.demo import ROOT, Demo
+from tests.demo import ROOT, Demo, execute, shell
 from tests.documents import assert_prints, blocks, sections, transcript
 from tests.test_docs import ADMIN, IS_COMPLETE, MODELS, ROWS, WITHOUT_COLOR
 
@@ -72,27 +69,6 @@ class Blocks:
         """Run the next block as a script of the project."""
         script = f"import django\ndjango.setup()\n{self.take('python')}{more}"
         return execute(self.demo, sys.executable, "-c", script)
-
-
-def execute(demo, *command):
-    """What a program prints, which has to end well."""
-    path = os.pathsep.join([str(Path(sys.executable).parent), demo.environment["PATH"]])
-    done = subprocess.run(
-        command,
-        cwd=demo.directory,
-        env=demo.environment | {"PATH": path},
-        text=True,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        timeout=120,
-    )
-    assert done.returncode == 0, done.stdout
-    return done.stdout
-
-
-def shell(demo, script):
-    return execute(demo, "bash", "-euc", script)
 
 
 def query(demo, statement):

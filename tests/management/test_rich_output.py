@@ -14,9 +14,10 @@ import pytest
 
 from automigrate_ext import RunProgress
 from automigrate_ext.management.progress_display import ProgressDisplay
+from tests import readme
 from tests.captures import PICTURES, PLAN, picture_of_plan, text_of
 from tests.terminals import CTRL_C, at_terminal
-from tests.test_docs import IS_COMPLETE, MODELS, README_EDITS, ROWS, Demo
+from tests.test_docs import IS_COMPLETE, MODELS, Demo
 
 ESCAPE = "\x1b["
 ERASE_LINE = "\x1b[2K"
@@ -33,9 +34,7 @@ SLOW = (
 def filled(tmp_path_factory):
     """Return a demo with rows, and with the README's changes to its models."""
     demo = Demo(tmp_path_factory.mktemp("demo"))
-    demo.run("autoupdate")
-    assert "Traceback" not in demo.run("shell", "-c", ROWS)
-    demo.edit(README_EDITS)
+    readme.follow(demo)
     return demo
 
 

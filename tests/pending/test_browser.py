@@ -8,10 +8,10 @@ from contextlib import closing
 import pytest
 from selenium.webdriver.common.keys import Keys
 
-from tests import tour
+from tests import readme, tour
 from tests.browser import NoBrowser, browsing
-from tests.captures import text_in
-from tests.demo import Demo, DemoServer
+from tests.captures import PENDING, text_in
+from tests.demo import Demo, serving
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs process groups"),
@@ -52,9 +52,8 @@ def file(tmp_path):
 
 @pytest.fixture
 def server(tmp_path):
-    found = DemoServer(Demo(tmp_path))
-    yield found
-    found.stop()
+    with serving(Demo(tmp_path)) as found:
+        yield found
 
 
 def query(file, sql):
@@ -136,6 +135,16 @@ def test_pages_are_those_of_the_tutorial(browser, server):
     tour.walk_in_browser(server, browser, compare)
     assert seen == ["demo.png", "add.png", "rename.png", "renamed.png", "require.png", "drop.png"]
     assert server.demo.run("autoupdate", "--check") == "Nothing to do: the database matches the models.\n"
+
+
+def test_page_is_that_of_the_readme(browser, tmp_path):
+    demo = Demo(tmp_path)
+    readme.follow(demo)
+    with serving(demo) as server:
+        browser.show(width=tour.WIDTH)
+        browser.open(server.address)
+        assert text_in(PENDING.read_bytes()) == browser.words, "run python -m tests.captures"
+        browser.open("about:blank")
 
 
 def test_models_edited_step_by_step(browser, server, file):

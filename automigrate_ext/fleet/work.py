@@ -15,7 +15,7 @@ from django.db.utils import DatabaseError
 from automigrate_ext import signals
 from automigrate_ext.backends import backend_for
 from automigrate_ext.backends.base import Backend
-from automigrate_ext.exceptions import LockNotAvailable, MissingTarget, Refused
+from automigrate_ext.exceptions import Refused
 from automigrate_ext.fleet.looks import FAULTS, Family, Looks, family_key
 from automigrate_ext.fleet.places import at, quoted
 from automigrate_ext.fleet.recipe import LeadUpdate, Recipe
@@ -100,6 +100,11 @@ class Worker:
             reason = " ".join(str(error).split())
             failed = Outcome(target=target.name, status=Status.FAILED, shape=shape, reason=reason)
             return self.logged(Result(outcome=failed, plan=getattr(error, "plan", None)))
+        except Exception as error:
+            # A receiver, a function in AFTER or a default raised it, in this target; its traceback is in the log alone.
+            logger.error("Target %s failed", target.name, exc_info=error)
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            return Result(outcome=Outcome(target=target.name, status=Status.FAILED, shape=shape, reason=reason))
         status = self.status_of(plan)
         outcome = Outcome(
             target=target.name,
@@ -213,7 +218,7 @@ class Worker:
 
         Where it does not, nothing has been changed, and the target's own run finds out why.
         """
-        with suppress(DatabaseError, LockNotAvailable, MissingTarget):
+        with suppress(Exception):
             with self.created(target, creates=creates), at(target):
                 backend = backend_for(target.alias)
                 backend.session.patience = evolve(self.options.patience, lock_wait=0, lock_timeout=QUICKLY)

@@ -421,6 +421,31 @@ def test_signals_are_sent_in_each(filled):
     assert set(seen) == set(NAMES)
 
 
+@pytest.mark.parametrize("failing", [NAMES[0], NAMES[2]], ids=["the first", "one that repeats"])
+def test_error_of_the_projects_own_code_is_that_target_s(filled, failing, caplog):
+    """What a receiver raises in one target is undone there, and named; the others are done."""
+    is_failing = True
+
+    def receive(using, **options):
+        with connections[using].cursor() as cursor:
+            cursor.execute("SELECT current_schema()")
+            if is_failing and cursor.fetchone()[0] == failing:
+                raise ValueError(f"no seeds for {failing}")
+
+    post_migrate.connect(receive)
+    try:
+        report = filled.update_and_fail(after())
+        statuses = filled.statuses(report)
+        assert statuses.pop(failing) == "failed" and set(statuses.values()) == {"changed"}
+        assert list(report.reasons()) == [f"ValueError: no seeds for {failing}"]
+        assert any(record.exc_info for record in caplog.records if failing in record.getMessage())
+        is_failing = False
+        assert filled.statuses(filled.update(after()))[failing] == "changed"
+    finally:
+        post_migrate.disconnect(receive)
+    filled.assert_settled(after())
+
+
 def test_other_tables_of_the_same_name_in_public(filled):
     """The tables of a target are those of its schema, whatever public has."""
     filled.case.build(before())

@@ -15,6 +15,7 @@ class Effect(enum.StrEnum):
     CATALOG = "catalog"
     SCAN = "scan"
     BUILD = "build"
+    IN_PLACE = "in-place"
     ROWS = "rows"
     REWRITE = "rewrite"
 
@@ -24,6 +25,7 @@ WORDS = {
     Effect.CATALOG: "catalog only",
     Effect.SCAN: "reads the table",
     Effect.BUILD: "builds an index",
+    Effect.IN_PLACE: "changes the table in place while others write",
     Effect.ROWS: "fills rows, a batch a transaction",
     Effect.REWRITE: "reads or writes the whole table under the lock",
 }

@@ -10,7 +10,7 @@ from django.test.utils import CaptureQueriesContext
 
 from automigrate_ext.plan import text
 from automigrate_ext.plan.cost import Remark, Size
-from tests.acceptance.helper import State, item
+from tests.acceptance.helper import Case, State, item
 from tests.features import need
 
 
@@ -154,6 +154,24 @@ def test_foreign_key_reads_both_tables(pg):
     }
     lines = [str(line) for line in text.lines(plan)]
     assert lines[-2:] == ["shop_target", "  # is read to check a foreign key, while writes wait (1 row)"]
+
+
+@pytest.mark.parametrize("database", ["mariadb", "mysql"])
+def test_foreign_key_copies_the_table(request, database):
+    """The server itself refuses to check one in another way."""
+    case = Case(request.getfixturevalue(database), "automigrate")
+    own = {"name": NAME, "to": models.BigIntegerField()}
+    before = State(Target={"name": NAME}, Item=own)
+    key = models.ForeignKey("Target", models.CASCADE, db_column="to", db_index=False)
+    after = State(Target={"name": NAME}, Item={"name": NAME, "to": key})
+    case.build(before)
+    case.insert(before, {"Target": [{"name": "t"}], "Item": [{"name": "a", "to": 1}]})
+    plan = case.plan(after)
+    assert effects(plan) == {"shop_item": ["copies the table while writes wait"]}
+    (statement,) = plan.statements
+    with pytest.raises(Exception, match="ALGORITHM"):
+        case.execute(f"{statement}, ALGORITHM=INPLACE")
+    case.update(before, after, built=True)
 
 
 def test_comment_lets_everybody_pass(pg):

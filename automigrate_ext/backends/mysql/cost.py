@@ -8,12 +8,11 @@ from typing import TYPE_CHECKING
 
 from automigrate_ext.backends.cost import Cost
 from automigrate_ext.backends.mysql import schema
+from automigrate_ext.backends.mysql.algorithms import UNKNOWN
 from automigrate_ext.backends.work import Work
 
 if TYPE_CHECKING:
     from automigrate_ext.backends.mysql.backend import MySQLBackend
-
-UNKNOWN = "alters the table, for which the server may copy it while writes wait"
 
 
 class MySQLCost(Cost):
@@ -28,7 +27,7 @@ class MySQLCost(Cost):
         found: defaultdict[str, dict[str, None]] = defaultdict(dict)
         for step in self.backend.compile(work):
             way = self.backend.rehearsal.ways.get(step.sql, UNKNOWN)
-            if step.table in tables and (words := schema.effect(step, way)):
+            if step.table in tables and (words := schema.effect(step, way.words)):
                 found[step.table][words] = None
         return {table: tuple(words) for table, words in found.items()}
 

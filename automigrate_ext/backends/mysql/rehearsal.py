@@ -15,6 +15,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import DatabaseError, Error
 
 from automigrate_ext.backends.mysql import faults
+from automigrate_ext.backends.mysql.algorithms import COPY_LOCKED, NOT_SUPPORTED, Way, usual_ways
 from automigrate_ext.backends.mysql.schema import CHECKED, UNCHECKED
 from automigrate_ext.backends.mysql.server import server_of
 from automigrate_ext.backends.mysql.session import SETTINGS, is_in_cluster, prefixed, put, read, try_lock_of
@@ -48,23 +49,6 @@ IN_THE_WAY = (
     "was changed."
 )
 
-# The ways in which the server may alter a table, the quickest first, and what each means for the table. It refuses one
-# that it cannot take, on an empty table as on one with rows. NOCOPY is MariaDB's, COPY without a lock since 11.2.
-# Sources: https://mariadb.com/kb/en/alter-table/#algorithm and the chapter "Online DDL" of MySQL's manual.
-INSTANTLY = "changes the table instantly"
-IN_PLACE = "changes the table in place while others write"
-IN_PLACE_LOCKED = "changes the table in place while writes wait"
-COPIES = "copies the table while others write"
-COPIES_LOCKED = "copies the table while writes wait"
-WAYS = {
-    "ALGORITHM=INSTANT": INSTANTLY,
-    "ALGORITHM=INPLACE, LOCK=NONE": IN_PLACE,
-    "ALGORITHM=INPLACE, LOCK=SHARED": IN_PLACE_LOCKED,
-    "ALGORITHM=COPY, LOCK=NONE": COPIES,
-}
-#: The errors of a server that cannot take a way; the second one has a reason in it.
-NOT_SUPPORTED = {1845, 1846}
-
 
 class MySQLRehearsal(Rehearsal):
     """Plays the statements in a database that is dropped afterwards, and finds out how the server carries them out."""
@@ -74,8 +58,8 @@ class MySQLRehearsal(Rehearsal):
 
     def __init__(self, backend: MySQLBackend) -> None:
         super().__init__(backend)
-        #: What each statement that alters a table does to it, as far as it has been played.
-        self.ways: dict[str, str] = {}
+        #: How the server carries out each statement that alters a table, as far as it has been played.
+        self.ways: dict[str, Way] = {}
 
     def play(self, work: Work, steps: Sequence[Step]) -> tuple[Objection, ...]:
         scene = set_scene(work, [step.table for step in steps] + self.renamed(work))
@@ -184,18 +168,18 @@ class MySQLRehearsal(Rehearsal):
         if not step.sql.startswith("ALTER TABLE"):
             execute(stage, step.sql)
             return
-        for clause, words in WAYS.items():
+        for way in usual_ways(self.connection):
             try:
-                execute(stage, f"{step.sql}, {clause}")
+                execute(stage, f"{step.sql}, {way.order}")
             except DatabaseError as error:
                 if faults.code_of(error) not in NOT_SUPPORTED:
-                    # It may be the clause that the server objects to, so the statement itself decides.
+                    # It may be the order that the server objects to, so the statement itself decides.
                     break
             else:
-                self.ways[step.sql] = words
+                self.ways[step.sql] = way
                 return
         execute(stage, step.sql)
-        self.ways[step.sql] = COPIES_LOCKED
+        self.ways[step.sql] = COPY_LOCKED
 
 
 def is_of_another(stage: BaseDatabaseWrapper, name: str) -> bool:

@@ -18,6 +18,7 @@ from urllib.parse import quote, urlencode
 
 import django
 import pytest
+from django.conf import settings
 from django.contrib.postgres.signals import get_citext_oids, get_hstore_oids
 from django.db import DEFAULT_DB_ALIAS, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -39,6 +40,9 @@ KINDS = ("sqlite", *SERVERS, "firebird")
 DATABASES = ("sqlite", "postgresql", "mariadb", "mysql")
 #: Those on which cases that are played again have their turns.
 TURNS = ("sqlite", "postgresql", "mariadb")
+
+#: The alias of PostgreSQL's scratch database.
+POSTGRESQL = "postgresql_scratch"
 
 #: Where MySQL plays the cases that all databases have, once each: they ask much of a server. `--databases=mysql` plays
 #: all of them.
@@ -68,6 +72,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--generic",
         action="store_true",
         help="force the backend for databases that there is none for upon all, for the acceptance cases",
+    )
+    parser.addoption(
+        "--online",
+        action="store_true",
+        help="carry out the updates of PostgreSQL's databases beside the work of others, for the acceptance cases",
     )
 
 
@@ -131,6 +140,8 @@ def pytest_configure(config: pytest.Config) -> None:
         os.environ.setdefault("PYTEST_DEBUG_TEMPROOT", str(place))
     if config.getoption("generic"):
         BACKENDS.clear()
+    if config.getoption("online"):
+        settings.AUTOMIGRATE = {"ONLINE": [POSTGRESQL]}
     if hasattr(config, "workerinput"):
         told = config.workerinput["servers"]
         config.stash[servers_key] = {
@@ -276,7 +287,7 @@ def postgresql(
     get_hstore_oids.cache_clear()
     get_citext_oids.cache_clear()
     entry = postgresql_server.entry(postgresql_database)
-    with scratch("postgresql_scratch", entry, django_db_blocker) as connection:
+    with scratch(POSTGRESQL, entry, django_db_blocker) as connection:
         yield connection
 
 

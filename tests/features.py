@@ -7,6 +7,7 @@ import pytest
 from django.db import NotSupportedError, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 
+from automigrate_ext import conf
 from automigrate_ext.backends import BACKENDS
 
 Connection = BaseDatabaseWrapper
@@ -261,8 +262,13 @@ FEATURES: dict[str, tuple[Callable[[Connection], bool], str]] = {
         "Django's schema editor changes one thing at a time",
     ),
     "atomic DDL": (
-        lambda connection: connection.features.can_rollback_ddl and connection.vendor != "firebird",
-        "MariaDB, and Firebird's editor, commit each change of a table; a run that fails is finished by the next one",
+        lambda connection: (
+            connection.features.can_rollback_ddl
+            and connection.vendor != "firebird"
+            and not conf.online(connection.alias)
+        ),
+        "MariaDB, Firebird's editor and online runs commit each change of a table; a run that fails is finished by the"
+        " next one",
     ),
     "changes in a transaction": (
         is_postgresql,

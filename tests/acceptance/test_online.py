@@ -111,6 +111,18 @@ CASES = {
     "wider text": (PLAIN, item(name=models.CharField(max_length=30), size=SIZE), ["TYPE character varying(30)"]),
     "text without end": (PLAIN, item(name=models.TextField(), size=SIZE), ["TYPE text"]),
     "dropped column": (item(name=NAME, size=SIZE, gone=models.IntegerField(null=True)), PLAIN, ["DROP COLUMN"]),
+    "dropped column with a unique constraint": (
+        item(name=NAME, size=SIZE, gone=models.IntegerField(null=True, unique=True)),
+        PLAIN,
+        ["DROP CONSTRAINT", "DROP COLUMN"],
+    ),
+    "dropped column that a unique constraint includes": (
+        with_constraint(
+            models.UniqueConstraint(fields=["size"], name="u", include=["gone"]), gone=models.IntegerField(null=True)
+        ),
+        PLAIN,
+        ["DROP INDEX CONCURRENTLY", "DROP COLUMN"],
+    ),
     "comment": (PLAIN, item(name=models.CharField(max_length=20, db_comment="x"), size=SIZE), ["COMMENT ON"]),
     "optional": (PLAIN, item(name=models.CharField(max_length=20, null=True), size=SIZE), ["DROP NOT NULL"]),
     "generated column that is computed on reading or stored in a small table": (
@@ -205,6 +217,24 @@ def test_primary_key(pg):
     after = item(code=models.IntegerField(), other=models.IntegerField(primary_key=True))
     plan = pg.update(before, after, {"Item": [{"code": 1, "other": 2}, {"code": 2, "other": 1}]}, online=True)
     assert "PRIMARY KEY USING INDEX" in plan.sql()
+
+
+#: Keys in the place of an automatic one: of a column that is there, and of one that gets a value for each row.
+OTHER_KEYS = {
+    "column that is unique": (models.IntegerField(unique=True), models.IntegerField(primary_key=True)),
+    "column that is not": (models.IntegerField(), models.IntegerField(primary_key=True)),
+    "new column": (None, models.UUIDField(primary_key=True, default=uuid.uuid4)),
+}
+
+
+@pytest.mark.parametrize("name", OTHER_KEYS)
+def test_table_keeps_its_key_until_another_is_there(pg, name):
+    before, after = OTHER_KEYS[name]
+    old = item(name=NAME, **({"code": before} if before else {}))
+    rows = {"Item": [{"name": "a"} | ({"code": n} if before else {}) for n in range(5)]}
+    plan = pg.update(old, item(name=NAME, code=after), rows, online=True, accept_data_loss=True)
+    (swap,) = [step.sql for step in plan.online if "PRIMARY KEY USING INDEX" in step.sql]
+    assert 'DROP COLUMN "id"' in swap
 
 
 def test_composite_key(pg):

@@ -399,6 +399,8 @@ class OnlineTableCompiler(TableCompiler):
         self.required: dict[str, str] = {}
         self.built: list[Step] = []
         self.finish: list[str] = []
+        #: Clauses that drop columns of the primary key which another one replaces.
+        self.key_drops: list[str] = []
 
     def stages(self) -> Iterator[Stage]:
         """Yield the stages: empty what goes, alter, fill, promise, fill what came in between, prove, build, finish."""
@@ -415,8 +417,8 @@ class OnlineTableCompiler(TableCompiler):
         if self.proven:
             yield (self.compiler.validate(self.name, self.proven),)
         yield from ((step,) for step in self.built)
-        if self.finish:
-            yield (self.alter(", ".join(self.finish)),)
+        if finish := [*self.finish, *self.key_drops]:
+            yield (self.alter(", ".join(finish)),)
 
     def require_filled(self) -> Iterator[Stage]:
         """Yield the stages that forbid NULL in filled columns, and fill what others have put in since the first fill.
@@ -458,11 +460,17 @@ class OnlineTableCompiler(TableCompiler):
         self.proven.append(self.under_new_name(change.old).name)
 
     def drop_constraint(self, change: DropConstraint) -> None:
-        if isinstance(change.old, Unique) and not self.compiler.is_in_the_way(change.old):
+        old = change.old
+        if isinstance(old, Unique) and not self.compiler.is_in_the_way(old) and not self.rests_on_dropped(old):
             # Until the new one is there.
-            self.finish.append(self.compiler.drop_clause(change.old.name))
-        elif not self.goes_with_column(change.old):
+            self.finish.append(self.compiler.drop_clause(old.name))
+        elif not self.goes_with_column(old):
             super().drop_constraint(change)
+
+    def rests_on_dropped(self, noun: Constraint | PrimaryKey) -> bool:
+        """Return whether a constraint has a column that is dropped, with which it goes."""
+        columns = {*noun_columns(noun), *getattr(noun, "include", ())}
+        return any(isinstance(change, DropColumn) and change.old.name in columns for change in self.changes)
 
     def build_unique(self, unique: Unique) -> None:
         """Build the index of a unique constraint, and make it one."""
@@ -525,7 +533,18 @@ class OnlineTableCompiler(TableCompiler):
             ]
             self.emptied[name] = ", ".join(clauses)
             self.compiler.unproven[self.name, name] = None
-        super().drop_column(change)
+        key = self.current.primary_key
+        if key and self.is_key_replaced and change.old.name in key.columns:
+            # Until the new key is there; rows are filled by this one.
+            self.key_drops.append(f"DROP COLUMN {self.quote(change.old.name)}")
+        else:
+            super().drop_column(change)
+
+    @property
+    def is_key_replaced(self) -> bool:
+        """Whether the table has its primary key until another one is there."""
+        replaced = any(isinstance(change, AlterPrimaryKey) and change.new for change in self.changes)
+        return replaced and self.compiler.is_beside(self.name)
 
     def emptying_name(self, column: str) -> str:
         """Return the name of the constraint by which a column that goes has no values."""

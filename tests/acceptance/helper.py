@@ -27,8 +27,10 @@ from automigrate_ext import AutomigrateError, Plan, Refused, automigrate, autoup
 from automigrate_ext.backends import backend_for
 from automigrate_ext.backends.base import Backend
 from automigrate_ext.backends.mysql.faults import DEADLOCK
+from automigrate_ext.plan.online import Effect
 from automigrate_ext.schema.changes import AlterColumn, Change, DropTable
 from automigrate_ext.schema.nouns import Check, Schema, canonical
+from tests import squawk
 from tests.features import has, is_generic, is_mysql, need
 from tests.plan_shape import assert_shape
 from tests.servers import firebird
@@ -254,7 +256,10 @@ class Case:
             assert_starts(described(change for change in plan.changes), changes)
         assert_starts(described(judgement.change for judgement in plan.withheld), withheld)
         assert plan.withheld or options or self.agrees(after, bool(plan))
+        files = self.files() if plan.online else {}
         done = self.run_as_planned(after, **options)
+        if plan.online:
+            self.assert_beside(plan, files)
         if not any(statement.startswith("-- UPDATE") for statement in done.statements):
             assert masked(done.statements) == masked(plan.statements)
         self.assert_rewrites_once(plan)
@@ -346,6 +351,24 @@ class Case:
                 before = Counter(plain(row[column], as_text) for row in was if row[column] is not None)
                 after = Counter(plain(row[column], as_text) for row in now)
                 assert before <= after, f"{table.name}.{column} held {before} and holds {after}"
+
+    def files(self) -> dict[int, int]:
+        """The files of PostgreSQL's tables, by the tables' numbers."""
+        return {oid: file for _, oid, file in self.query(FILES)}
+
+    def assert_beside(self, plan: Plan, files: Mapping[int, int]) -> None:
+        """An online run rewrote what it said it would, and squawk finds no fault with its script."""
+        tables = {name: (oid, file) for name, oid, file in self.query(FILES)}
+        rewritten = {name for name, (oid, file) in tables.items() if files.get(oid, file) != file}
+        announced = {step.table for step in plan.online if step.manner.effect is Effect.REWRITE}
+
+        def is_empty(name: str) -> bool:
+            return name not in tables or not self.query(f'SELECT FROM "{name}" LIMIT 1')
+
+        assert {name for name in rewritten if not is_empty(name)} <= announced
+        if squawk.PROGRAM.exists():
+            server = squawk.Server(is_empty=is_empty, is_rewritten=rewritten.__contains__)
+            assert squawk.complaints(plan, server) == []
 
     def assert_rewrites_once(self, plan: Plan) -> None:
         """No table is rewritten twice: one ALTER TABLE with column clauses, one rebuild on SQLite."""
@@ -535,6 +558,11 @@ def under_alias(connection: BaseDatabaseWrapper, entry: dict[str, Any]) -> Itera
 
 # Proving that nothing was touched
 
+#: The tables with their numbers, and the files that these have until they are rewritten.
+FILES = """
+SELECT relname, oid::bigint, pg_relation_filenode(oid)::bigint FROM pg_class
+WHERE relkind IN ('r', 'p') AND relnamespace = current_schema()::regnamespace
+"""
 POSTGRESQL_OBJECTS = """
 SELECT 'class', n.nspname, c.relname, c.oid::text, c.relfilenode::text, c.relkind::text,
        array_to_string(c.reloptions, ','), obj_description(c.oid, 'pg_class')

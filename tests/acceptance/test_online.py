@@ -7,6 +7,7 @@ from django.db import models
 from django.db.models import Deferrable, F, Q
 from django.db.models.functions import Lower, Now, Random
 
+from tests import squawk
 from tests.acceptance.helper import Case, State, item
 
 NAME = models.CharField(max_length=20)
@@ -152,6 +153,18 @@ def test_case(pg, name):
     sql = plan.sql()
     assert [word for word in words if word not in sql] == []
     assert plan.online
+
+
+def test_script_of_an_ordinary_run_has_faults(pg):
+    """Those that squawk finds in no script of the cases above."""
+    squawk.need_squawk()
+    before, after, _ = CASES["unique constraint"]
+    pg.build(before)
+    pg.insert(before, ROWS)
+    assert {finding.rule for finding in squawk.findings(pg.plan(after))} >= {
+        "disallowed-unique-constraint",
+        "require-statement-timeout",
+    }
 
 
 @pytest.mark.parametrize("name", CASES)

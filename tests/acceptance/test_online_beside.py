@@ -438,11 +438,36 @@ def test_inside_a_transaction(filled):
         filled.run(INDEXED, online=True)
 
 
-def test_setting_of_the_session_is_what_it_was(filled):
-    before = filled.query("SELECT current_setting('lock_timeout'), current_setting('session_replication_role')")
+SETTINGS = "SELECT name, setting FROM pg_settings WHERE name ~ '_timeout$|^session_replication_role$'"
+
+
+def test_settings_of_the_session_are_what_they_were(filled):
+    filled.execute("SET statement_timeout = '90s'")
+    before = filled.query(SETTINGS)
     filled.run(INDEXED, online=True, lock_timeout=7)
-    after = filled.query("SELECT current_setting('lock_timeout'), current_setting('session_replication_role')")
-    assert before == after
+    assert filled.query(SETTINGS) == before
+
+
+SLOW = """
+CREATE FUNCTION slow(integer) RETURNS integer IMMUTABLE LANGUAGE plpgsql AS $$
+BEGIN PERFORM pg_sleep(0.25); RETURN $1; END $$
+"""
+
+
+@pytest.mark.parametrize("way", ["CREATE INDEX CONCURRENTLY", "VALIDATE"])
+def test_statement_timeout_is_not_for_long_statements(case, way):
+    field = models.F("size")
+    slow = models.Func(field, function="slow", output_field=models.IntegerField())
+    after = {
+        "CREATE INDEX CONCURRENTLY": with_index(models.Index(slow, name="i")),
+        "VALIDATE": with_constraint(models.CheckConstraint(condition=models.lookups.GreaterThan(slow, 0), name="c")),
+    }[way]
+    recorded(case, PLAIN)
+    case.insert(PLAIN, ROWS)
+    case.execute(SLOW, "SET statement_timeout = '500ms'")
+    plan = case.run(after, online=True)
+    assert any(way in step.sql for step in plan.online)
+    case.execute("SET statement_timeout = 0", "DROP TABLE shop_item", "DROP FUNCTION slow")
 
 
 # Triggers

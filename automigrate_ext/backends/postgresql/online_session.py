@@ -16,10 +16,9 @@ from automigrate_ext.backends.postgresql.holders import NAMED_HOLDERS, OLD_TRANS
 from automigrate_ext.backends.postgresql.online import QUIETLY, OnlineCompiler, read_facts
 from automigrate_ext.backends.postgresql.session import (
     LOCK_TABLES,
-    LONGEST_TIMEOUT,
     RUN_KEY,
     WHOLE,
-    set_lock_timeout,
+    milliseconds,
 )
 from automigrate_ext.backends.work import RowFill, Step, Work
 from automigrate_ext.declared.editor import collecting_editor
@@ -38,7 +37,13 @@ HOLDS = """
 SELECT EXISTS (SELECT FROM pg_locks l WHERE l.pid = pg_backend_pid() AND l.locktype = 'advisory' AND l.granted
                AND l.objsubid = 1 AND (l.classid::bigint << 32) + l.objid::bigint = %s)
 """
-SET_TIMEOUT = "SELECT current_setting('lock_timeout'), set_config('lock_timeout', %s, false)"
+# A long statement of an online run keeps nobody waiting; how long it waits for others is limited by itself. So a
+# statement_timeout of the role, which is meant for queries, does not end it.
+SET_TIMEOUTS = """
+SELECT current_setting('lock_timeout'), current_setting('statement_timeout'),
+       set_config('lock_timeout', %s, false), set_config('statement_timeout', %s, false)
+"""
+SET_TIMEOUTS_HERE = "SELECT set_config('lock_timeout', %s, true), set_config('statement_timeout', '0', true)"
 #: By how much longer than for a lock a statement waits that holds nobody up while it does: CREATE INDEX CONCURRENTLY
 #: waits for every transaction that is older than the index.
 PATIENCE_BESIDE = 30
@@ -64,7 +69,7 @@ class PostgreSQLOnline(Online):
     """Carries out changes on PostgreSQL while others use the tables."""
 
     backend: PostgreSQLBackend
-    opening = ("SET lock_timeout = '2s'",)
+    opening = ("SET lock_timeout = '2s'", "SET statement_timeout = 0")
 
     def __init__(self, backend: PostgreSQLBackend) -> None:
         super().__init__(backend)
@@ -132,25 +137,26 @@ class PostgreSQLOnline(Online):
     @contextmanager
     def transaction(self, seconds: float) -> Iterator[None]:
         with transaction.atomic(using=self.connection.alias):
-            set_lock_timeout(self.connection, seconds)
+            with self.connection.cursor() as cursor:
+                cursor.execute(SET_TIMEOUTS_HERE, [milliseconds(seconds)])
             yield
 
     @contextmanager
     def alone(self, seconds: float) -> Iterator[None]:
-        milliseconds = max(1, round(min(seconds * PATIENCE_BESIDE * 1000, LONGEST_TIMEOUT)))
-        before = self.set_timeout(f"{milliseconds}ms")
+        before = self.set_timeouts(milliseconds(seconds * PATIENCE_BESIDE), "0")
         try:
             yield
         finally:
             raw = self.connection.connection
             if raw is not None and not raw.closed and not raw.broken:
-                self.set_timeout(before)
+                self.set_timeouts(*before)
 
-    def set_timeout(self, setting: str) -> str:
-        """Set lock_timeout for the session; return what it was."""
+    def set_timeouts(self, lock: str, statement: str) -> tuple[str, str]:
+        """Set lock_timeout and statement_timeout for the session; return what they were."""
         with self.connection.cursor() as cursor:
-            cursor.execute(SET_TIMEOUT, [setting])
-            return str(cursor.fetchone()[0])
+            cursor.execute(SET_TIMEOUTS, [lock, statement])
+            lock_before, statement_before, *_ = cursor.fetchone()
+            return str(lock_before), str(statement_before)
 
     def forbid_losses(self, steps: Sequence[Step]) -> None:
         for change in chain.from_iterable(step.at_stake for step in steps):

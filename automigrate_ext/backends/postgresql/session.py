@@ -196,7 +196,7 @@ class PostgreSQLSession(RunSession):
             yield
             return
         with self.connection.cursor() as cursor:
-            cursor.execute(LIMIT_TIME, [f"{max(1, round(min(seconds * 1000, LONGEST_TIMEOUT)))}ms"])
+            cursor.execute(LIMIT_TIME, [milliseconds(seconds)])
             (before, _) = cursor.fetchone()
             try:
                 yield
@@ -320,10 +320,14 @@ def lock_timeout(connection: BaseDatabaseWrapper, seconds: float | None) -> Iter
 
 
 def set_lock_timeout(connection: BaseDatabaseWrapper, seconds: float | None) -> None:
-    """Set lock_timeout for this transaction. On the server 0 is without end, so the least is a millisecond."""
-    milliseconds = 0 if seconds is None else max(1, round(min(seconds * 1000, LONGEST_TIMEOUT)))
+    """Set lock_timeout for this transaction."""
     with connection.cursor() as cursor:
-        cursor.execute(SET_LOCK_TIMEOUT, [str(milliseconds)])
+        cursor.execute(SET_LOCK_TIMEOUT, ["0" if seconds is None else milliseconds(seconds)])
+
+
+def milliseconds(seconds: float) -> str:
+    """Return seconds as a timeout of the server. There 0 is without end, so the least is a millisecond."""
+    return f"{max(1, round(min(seconds * 1000, LONGEST_TIMEOUT)))}ms"
 
 
 def pid_of(connection: BaseDatabaseWrapper) -> int | None:

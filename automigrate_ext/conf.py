@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 from typing import Any, TypeGuard
 
 from django.conf import settings
@@ -25,7 +27,15 @@ WAIT_FOR_DB = "WAIT_FOR_DB"
 FINGERPRINT = "FINGERPRINT"
 ASK = "ASK"
 ONLINE = "ONLINE"
-KEYS = (RENAMES, *LISTS, ON_START, TARGETS, TENANT_SCHEMAS, WAIT_FOR_DB, FINGERPRINT, ASK, ONLINE)
+HIDE = "HIDE"
+KEYS = (RENAMES, *LISTS, ON_START, TARGETS, TENANT_SCHEMAS, WAIT_FOR_DB, FINGERPRINT, ASK, ONLINE, HIDE)
+
+#: The words in names of fields whose values no message shows; * stands for any characters. See docs/reference.md.
+SECRET = (
+    *("*passw*", "*passphrase*", "pwd", "*secret*", "*token*", "*credential*", "pin", "otp"),
+    *("*apikey*", "api_key*", "access_key*", "auth_key*", "encryption_key*", "private_key*", "session_key*"),
+    *("signing_key*", "ssn", "iban", "card", "*creditcard*", "cvc", "cvv"),
+)
 
 #: The verbs for the start of a server, and the ways to go on if they fail.
 VERBS = ("autoupdate", "automigrate")
@@ -114,6 +124,18 @@ def wait_for_db() -> float:
     return float(given) if is_seconds(given) else 0.0
 
 
+def hides(name: str) -> bool:
+    """Return whether a field or column of this name looks secret, so that no message shows its values.
+
+    It does where its name has one of the words of `SECRET` or of the setting; case does not matter. Words stand between
+    underscores, or where a capital follows a small letter.
+    """
+    given = value(HIDE, ())
+    words = f"_{re.sub('(?<=[a-z0-9])(?=[A-Z])', '_', name)}_".lower()
+    secret = (*SECRET, *given) if is_list_of_names(given) else SECRET
+    return any(fnmatchcase(words, f"*_{word.lower()}_*") for word in secret)
+
+
 def fingerprint() -> bool:
     """Return whether fingerprints may take the place of comparisons: unless the setting is False."""
     return value(FINGERPRINT, True) is not False
@@ -145,6 +167,7 @@ def problems() -> Iterator[str]:
     yield from alias_problems(f"AUTOMIGRATE[{TENANT_SCHEMAS!r}]", given.get(TENANT_SCHEMAS, []))
     if not isinstance(given.get(ONLINE, False), bool):
         yield from alias_problems(f"AUTOMIGRATE[{ONLINE!r}]", given[ONLINE])
+    yield from names_problems(f"AUTOMIGRATE[{HIDE!r}]", given.get(HIDE, []))
     if not is_seconds(given.get(WAIT_FOR_DB, 0)):
         yield f"AUTOMIGRATE['WAIT_FOR_DB'] has to be a number of seconds, 0 or more, and is {given[WAIT_FOR_DB]!r}."
     for key, default in ((FINGERPRINT, True), (ASK, False)):

@@ -12,10 +12,11 @@ from typing import Any, TypeVar
 
 from django.db.utils import DatabaseError
 
+from automigrate_ext import conf
 from automigrate_ext.backends.session import RenamingSession, RunSession
-from automigrate_ext.backends.work import Reference
+from automigrate_ext.backends.work import Bytes, Reference, Samples
 from automigrate_ext.exceptions import AutomigrateError
-from automigrate_ext.schema.nouns import Exclusion, ForeignKey, Index, Table
+from automigrate_ext.schema.nouns import Column, Exclusion, ForeignKey, Index, Table
 from automigrate_ext.words import plural
 
 # The alias by which all conditions refer to the rows that they are about.
@@ -32,9 +33,9 @@ COUNT_GROUPS = (
     "SELECT count(*) FROM (SELECT 1 AS one FROM {source} AS asked WHERE {condition} "
     "GROUP BY {keys} HAVING count(*) > 1) AS g"
 )
-SAMPLE = "SELECT {key} FROM {source} AS asked WHERE {condition} ORDER BY {key} {limit}"
+SAMPLE = "SELECT {shown} FROM {source} AS asked WHERE {condition} ORDER BY {key} {limit}"
 SAMPLE_GROUPS = (
-    "SELECT {key} FROM (SELECT {inner}, count(*) OVER (PARTITION BY {keys}) AS rows_alike "
+    "SELECT {shown} FROM (SELECT {inner}, count(*) OVER (PARTITION BY {keys}) AS rows_alike "
     "FROM {source} AS asked WHERE {condition}) AS g WHERE rows_alike > 1 ORDER BY {key} {limit}"
 )
 COUNT_ROWS = "SELECT count(*) FROM {table} AS asked"
@@ -45,8 +46,10 @@ ORPHAN = "{filled} AND NOT EXISTS (SELECT 1 FROM {to_source} AS parent WHERE {jo
 ELEMENTS = "(SELECT {columns} FROM {source} AS asked WHERE {condition})"
 CONFLICT = "EXISTS (SELECT 1 FROM {source} AS other WHERE {differs} AND {overlaps})"
 
-#: How many rows are named as examples.
+#: How many rows are named as examples, with how many values each, and up to how many characters a value is shown.
 SAMPLE_SIZE = 5
+SHOWN_COLUMNS = 4
+LONGEST_VALUE = 40
 #: How many tables are asked in one query. SQLite takes 500 parts of a UNION at most (SQLITE_MAX_COMPOUND_SELECT), and
 #: PostgreSQL 1,664 columns of a result.
 TABLES_A_QUERY = 400
@@ -72,16 +75,46 @@ class Source:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """A value that messages show: its name, and the SQL of the value, of the length of a binary one, or of both.
+
+    Of a text the SQL gives one character more than is shown at most. Of the two, the one that is NULL does not count.
+    """
+
+    name: str
+    value: str = ""
+    size: str = ""
+
+    @property
+    def terms(self) -> tuple[str, ...]:
+        return tuple(filter(None, (self.value, self.size)))
+
+    def read(self, answers: Iterator[Any]) -> Any:
+        """Return the value as messages have it, from the answers to the terms."""
+        value = next(answers) if self.value else None
+        size = next(answers) if self.size else None
+        if size is not None:
+            return Bytes(int(size))
+        if isinstance(value, (bytes, bytearray, memoryview)):
+            return Bytes(len(value))
+        if not isinstance(value, str) or len(value) <= LONGEST_VALUE:
+            return value
+        return f"{value[:LONGEST_VALUE]}..."
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
     """A count of the rows of a source for which the condition holds, or of the groups of them with the same `keys`.
 
-    With `looks_elsewhere` the condition depends on other rows too, which is best done in a query of its own.
+    With `looks_elsewhere` the condition depends on other rows too, which is best done in a query of its own. `shows`
+    are the values that are shown of a row.
     """
 
     source: Source
     condition: str
     keys: tuple[str, ...] = ()
     looks_elsewhere: bool = False
+    shows: tuple[Shown, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +165,8 @@ class Rows:
         self.faults = session.faults
         #: Seconds that one question may take; None for no limit.
         self.limit: float | None = None
+        #: Columns, each after its table, whose values are not shown whatever the column's name.
+        self.secret: frozenset[tuple[str, str]] = frozenset()
 
     def quote(self, name: str) -> str:
         """Return the identifier as it is written in SQL."""
@@ -167,6 +202,22 @@ class Rows:
             computed = [f"({expression}) AS {self.quote(name)}" for name, expression in future.generated.items()]
             sql = COMPUTED_TABLE.format(columns=", ".join(computed), source=sql)
         return Source(table=table.name, sql=sql, key=tuple(aliases))
+
+    # Values in messages
+
+    def hides(self, table: str, column: Column) -> bool:
+        """Return whether a column's values must not be shown: it looks secret, or is computed from one that does."""
+        return any((table, name) in self.secret or conf.hides(name) for name in (column.name, *column.reads))
+
+    def shown(self, source: Source, columns: Iterable[Column]) -> tuple[Shown, ...]:
+        """Return what messages show of a row of the source: some of the columns, but for its key, shown anyway."""
+        plain = (column for column in columns if self.quote(column.name) not in source.key)
+        shown = (self.shown_value(column) for column in plain if not self.hides(source.table, column))
+        return tuple(islice(shown, SHOWN_COLUMNS))
+
+    def shown_value(self, column: Column) -> Shown:
+        """Return the value of a column as messages show it."""
+        return Shown(name=column.name, value=self.quote(column.name))
 
     # Questions
 
@@ -219,7 +270,11 @@ class Rows:
         ]
         condition = CONFLICT.format(source=elements, differs=f"({differs})", overlaps=" AND ".join(overlaps))
         rows = Source(table=source.table, sql=elements, key=tuple(keys))
-        return Question(source=rows, condition=condition, looks_elsewhere=True)
+        shows = tuple(
+            evolve(self.shown_value(Column(name=f"e{number}", type="", null=True)), name=expression)
+            for number, (expression, _) in enumerate(exclusion.elements[:SHOWN_COLUMNS])
+        )
+        return Question(source=rows, condition=condition, looks_elsewhere=True, shows=shows)
 
     def filled(self, columns: Sequence[str]) -> str:
         """Return the condition that none of the columns is NULL."""
@@ -365,26 +420,29 @@ class Rows:
             source=question.source.sql, condition=question.condition, keys=", ".join(question.keys)
         )
 
-    def sample(self, question: Question) -> tuple[tuple[Any, ...], ...]:
-        """Return the keys of the first rows that a question counts.
+    def sample(self, question: Question) -> Samples:
+        """Return the first rows that a question counts.
 
-        There are none where the table has no key, or the query takes too long.
+        There are none where the table has no key, or one that looks secret, or the query takes too long.
         """
         if not question.source.key:
-            return ()
+            return Samples()
         try:
             with self.session.inconsequential(), self.session.limited(self.limit), self.session.replacing():
-                return tuple(self.fetch(self.sample_sql(question)))
+                return samples(self.fetch(self.sample_sql(question)), len(question.source.key), question.shows)
         except TookTooLong:
-            return ()
+            return Samples()
 
     def sample_sql(self, question: Question) -> str:
         source = question.source
         sql = SAMPLE_GROUPS if question.keys else SAMPLE
-        inner = [f"{key} AS found_{number}" for number, key in enumerate(source.key)]
-        outer = [f"found_{number}" for number, _ in enumerate(source.key)]
+        terms = [*source.key, *(term for shown in question.shows for term in shown.terms)]
+        inner = [f"{term} AS found_{number}" for number, term in enumerate(terms)]
+        outer = [f"found_{number}" for number, _ in enumerate(terms)]
+        key, shown = (outer[: len(source.key)], outer) if question.keys else (source.key, terms)
         return sql.format(
-            key=", ".join(outer if question.keys else source.key),
+            key=", ".join(key),
+            shown=", ".join(shown),
             inner=", ".join(inner),
             keys=", ".join(question.keys),
             source=source.sql,
@@ -435,6 +493,13 @@ class RenamedRows(Rows):
     @abstractmethod
     def column_names(self, table: str) -> Sequence[str]:
         """Return the names of the columns that a table has now."""
+
+
+def samples(rows: Iterable[tuple[Any, ...]], width: int, shows: Sequence[Shown]) -> Samples:
+    """Return rows as samples: each has the `width` columns of its key, and then the terms of what is shown."""
+    read = [(row[:width], iter(row[width:])) for row in rows]
+    values = tuple(tuple(shown.read(answers) for shown in shows) for _, answers in read) if shows else ()
+    return Samples(keys=tuple(key for key, _ in read), columns=tuple(shown.name for shown in shows), values=values)
 
 
 def batched(things: Iterable[T], size: int) -> Iterator[tuple[T, ...]]:

@@ -13,6 +13,7 @@ from automigrate_ext.exceptions import AutomigrateError
 from automigrate_ext.plan.online import Manner
 from automigrate_ext.schema.changes import AddConstraint, Change
 from automigrate_ext.schema.nouns import Column, ForeignKey, Schema, Table
+from automigrate_ext.words import plural
 
 #: The characters of the longest message, and so at most four times as many bytes: the least that a server of MySQL's
 #: kind takes in one (`max_allowed_packet`) by default is a mebibyte.
@@ -142,18 +143,37 @@ class Reference:
     foreign_key: ForeignKey
 
 
+@dataclass(frozen=True, slots=True)
+class Bytes:
+    """A binary value, of which messages show nothing but its length in bytes."""
+
+    size: int
+
+    def __str__(self) -> str:
+        return f"<{plural(self.size, 'byte')}>"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Samples:
+    """Some rows: their primary keys, and for each of them the values in `columns`, texts cut to a readable length."""
+
+    keys: tuple[tuple[Any, ...], ...] = ()
+    columns: tuple[str, ...] = ()
+    values: tuple[tuple[Any, ...], ...] = ()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Loss:
     """The number of values that a change of type would alter, or the reason why it fails.
 
     `rows` is None where they were not counted in time, `using` the SQL of the new values where they are not
-    the old ones, `samples` are the keys of rows that would lose something.
+    the old ones, `samples` are rows that would lose something.
     """
 
     rows: int | None = 0
     error: str = ""
     using: str = ""
-    samples: tuple[tuple[Any, ...], ...] = ()
+    samples: Samples = Samples()
 
 
 def messages(steps: Sequence[Step], limit: int) -> Iterator[Sequence[Step]]:

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import decimal
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import format_number
-from django.db.models import CharField, DecimalField, Field, IntegerField
+from django.db.models import CharField, DecimalField, Field, IntegerField, Model
 
+from automigrate_ext import conf
 from automigrate_ext.declared.editor import SchemaEditor
 from automigrate_ext.exceptions import UnusableValue
 
@@ -40,6 +41,9 @@ def as_sql(editor: SchemaEditor, model_field: Field[Any, Any], value: Any, where
         reason = misfit(model_field, value, saved, connection)
         quoted = str(editor.quote_value(saved if reason else rounded(model_field, saved)))
     except Exception as error:
+        if looks_secret(model_field):
+            # Messages of Django quote the value.
+            raise UnusableValue(f"{where} cannot be used: the field does not take it.") from None
         raise unusable(where, error) from error
     if reason:
         raise UnusableValue(f"{where} cannot be used: {reason}")
@@ -55,6 +59,27 @@ def unusable(where: str, error: Exception) -> UnusableValue:
     else:
         reason = f"{type(error).__name__}: {error}".removesuffix(": ")
     return UnusableValue(f"{where} cannot be used: {' '.join(reason.split())}")
+
+
+def looks_secret(model_field: Any) -> bool:
+    """Return whether messages must not show a field's values: its name or column looks secret, or that it points at."""
+    names = (model_field.name, model_field.column or "")
+    targets = getattr(model_field, "foreign_related_fields", ()) if model_field.remote_field else ()
+    return any(map(conf.hides, names)) or any(target != model_field and looks_secret(target) for target in targets)
+
+
+def secret_columns(models: Iterable[type[Model]]) -> Iterator[tuple[str, str]]:
+    """Yield the columns, each after its table, of the fields whose values messages must not show."""
+    for model in models:
+        for model_field in model._meta.local_concrete_fields:
+            if looks_secret(model_field):
+                yield model._meta.db_table, str(model_field.column)
+
+
+def worded(kind: str, value: Any, model_field: Field[Any, Any]) -> str:
+    """Return a value of a field in words, at the start of a sentence: "The default 'x' of todo.Todo.title"."""
+    words = kind if looks_secret(model_field) else f"{kind} {shown(value)}"
+    return f"The {words} of {model_field}"
 
 
 def shown(value: Any) -> str:

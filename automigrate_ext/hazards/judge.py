@@ -10,7 +10,7 @@ from dataclasses import replace as evolve
 from automigrate_ext.backends.base import Backend, Loss
 from automigrate_ext.backends.naming import noun_columns
 from automigrate_ext.backends.rows import Answer, Question, Source, key_columns
-from automigrate_ext.backends.work import Fill
+from automigrate_ext.backends.work import Fill, Samples
 from automigrate_ext.hazards.dependents import refuse_dependents
 from automigrate_ext.hazards.forecast import Forecast
 from automigrate_ext.hazards.links import Retargeting, pointing, remake, retargeted
@@ -47,6 +47,8 @@ from automigrate_ext.schema.nouns import (
 from automigrate_ext.words import plural
 
 GIVE_DEFAULT = "Give the field a default, a db_default or null=True."
+#: What messages have in the place of the server's words where these may quote a value of a field that looks secret.
+NOT_SHOWN = "the server refuses some of the values, which look secret, so that its message is not shown"
 BY_HAND = "Make this change by hand, and run this again."
 UNLINK = (
     "If a model was renamed, say so with --rename; else pass --accept-data-loss (accept_data_loss=True) to make the "
@@ -201,11 +203,29 @@ class Judge:
     def hazard(
         self, question: Question, code: HazardCode, message: str, rows: int | None, advice: str, option: str = ""
     ) -> Hazard:
-        """Return a hazard with the keys of some of the rows."""
-        table = self.current.tables[question.source.table]
-        samples = self.backend.rows.sample(question)
-        key = key_columns(table)
-        return Hazard(code=code, message=message, rows=rows, advice=advice, option=option, key=key, samples=samples)
+        """Return a hazard with some of the rows."""
+        hazard = Hazard(code=code, message=message, rows=rows, advice=advice, option=option)
+        return self.with_samples(hazard, question.source.table, self.backend.rows.sample(question))
+
+    def with_samples(self, hazard: Hazard, name: str, samples: Samples) -> Hazard:
+        """Return a hazard with rows of a table as examples; with none where the key of the table looks secret."""
+        key = key_columns(self.current.tables[name])
+        if self.hides_any(name, key):
+            return hazard
+        return evolve(hazard, key=key, samples=samples.keys, columns=samples.columns, values=samples.values)
+
+    def hides_any(self, name: str, columns: Iterable[str]) -> bool:
+        """Return whether any of the columns of a table looks secret."""
+        wanted = set(columns)
+        table = self.current.tables[name]
+        return any(self.backend.rows.hides(name, column) for column in table.columns if column.name in wanted)
+
+    def showing(self, question: Question, columns: Iterable[str]) -> Question:
+        """Return a question that shows the values in columns of a table, as they are or will be."""
+        name = question.source.table
+        tables = [table for table in (self.desired.get(name), self.current.get(name)) if table]
+        found = (next(filter(None, (table.column(column) for table in tables)), None) for column in columns)
+        return evolve(question, shows=self.backend.rows.shown(question.source, filter(None, found)))
 
     def field_name(self, table: str, column: str) -> str:
         owner = self.owners.get(table)
@@ -321,6 +341,7 @@ class Judge:
 
     def inquire_generated(self, change: AlterColumn) -> Inquiry:
         question = self.backend.rows.values(self.now(change), [change.old.name])
+        question = evolve(question, shows=self.backend.rows.shown(question.source, [change.old]))
 
         def conclude(answer: Answer) -> Judgement:
             if answer.counted == 0:
@@ -361,43 +382,34 @@ class Judge:
         """Return the hazards to the values of a column whose type changes."""
         loss = self.forecast.losses.get((change.table, change.new.name), Loss())
         words = f"{change.table}.{change.new.name} from {change.old.type} to {change.new.type}"
-        key = key_columns(self.current.tables[change.table])
         if loss.error:
-            message = f"Cannot change {words}: {loss.error}"
+            is_hidden = self.backend.rows.hides(change.table, change.old)
+            message = f"Cannot change {words}: {NOT_SHOWN if is_hidden else loss.error}"
             advice = "Change the values first."
-            return (
-                Hazard(
-                    code=HazardCode.CAST_FAILS,
-                    message=message,
-                    rows=loss.rows,
-                    advice=advice,
-                    key=key,
-                    samples=loss.samples,
-                ),
-            )
+            hazard = Hazard(code=HazardCode.CAST_FAILS, message=message, rows=loss.rows, advice=advice)
+            return (self.with_samples(hazard, change.table, loss.samples),)
         if loss.rows == 0:
             return ()
         if loss.rows is None:
             message = f"Changing {words} would alter values that were not counted in time"
             return (Hazard(code=HazardCode.NOT_COUNTED, message=message, advice=COUNT_ON, option=ACCEPT_DATA_LOSS),)
         message = f"Changing {words} would alter {plural(loss.rows, 'value')}"
-        return (
-            Hazard(
-                code=HazardCode.ALTERS_VALUES,
-                message=message,
-                rows=loss.rows,
-                advice="Change the values first.",
-                option=ACCEPT_DATA_LOSS,
-                key=key,
-                samples=loss.samples,
-            ),
+        hazard = Hazard(
+            code=HazardCode.ALTERS_VALUES,
+            message=message,
+            rows=loss.rows,
+            advice="Change the values first.",
+            option=ACCEPT_DATA_LOSS,
         )
+        return (self.with_samples(hazard, change.table, loss.samples),)
 
     def judge_losses(self, change: AlterColumn, hazards: tuple[Hazard, ...]) -> Judgement:
         """Refuse a change that alters values, unless that is accepted and possible."""
         if hazards and not (self.accept_data_loss and all(hazard.code != HazardCode.CAST_FAILS for hazard in hazards)):
             return self.refuse(change, *hazards)
-        accepted = tuple(evolve(hazard, advice="", option="", key=(), samples=()) for hazard in hazards)
+        accepted = tuple(
+            evolve(hazard, advice="", option="", key=(), samples=(), columns=(), values=()) for hazard in hazards
+        )
         return Judgement(change=change, hazards=accepted)
 
     # Keys, constraints, indexes
@@ -407,21 +419,24 @@ class Judge:
         match noun:
             case Index(unique=True) if self.is_known(change, noun.columns):
                 question = self.backend.rows.index_duplicates(self.then(change, noun.columns), noun)
-                return self.duplicates(change, question, noun.describe())
+                return self.duplicates(change, self.showing(question, noun.columns), noun.describe())
             case Unique() if self.is_known(change, noun.columns):
                 source = self.then(change, noun.columns)
                 question = self.backend.rows.duplicates(source, noun.columns, nulls_distinct=noun.nulls_distinct)
-                return self.duplicates(change, question, noun.describe())
+                return self.duplicates(change, self.showing(question, noun.columns), noun.describe())
             case PrimaryKey() if self.is_known(change, noun.columns):
                 question = self.backend.rows.duplicates(self.then(change, noun.columns), noun.columns)
-                return self.duplicates(change, question, noun.describe())
+                return self.duplicates(change, self.showing(question, noun.columns), noun.describe())
             case ForeignKey() if self.is_known(change, noun.columns):
                 return self.orphans(change, noun)
             case Check() if self.is_known(change, noun.columns):
                 question = self.backend.rows.violators(self.then(change, noun.columns), noun.expression)
+                question = self.showing(question, noun.columns)
                 return self.violators(change, question, f"that do not satisfy {noun.describe()}")
             case Exclusion() if noun.elements and self.is_known(change, noun.columns):
                 question = self.backend.rows.conflicts(self.then(change, noun.columns), noun)
+                if self.hides_any(change.table, noun.columns):
+                    question = evolve(question, shows=())
                 return self.violators(change, question, f"that conflict with others under {noun.describe()}")
         return None
 
@@ -470,7 +485,7 @@ class Judge:
             stays = all(table.column(name) and not self.forecast.converted(change.table, name) for name in columns)
             fits = self.backend.fits_index(table, change.new) if stays else ""
             if fits:
-                question = self.backend.rows.violators(self.then(change, columns), fits)
+                question = self.showing(self.backend.rows.violators(self.then(change, columns), fits), columns)
                 words = f"too long for {change.new.describe()}"
                 yield evolve(self.violators(change, question, words), tolerates_silence=True)
 
@@ -521,6 +536,8 @@ class Judge:
             if foreign_key.to_table in self.forecast.created
             else self.backend.rows.orphans(source, target, foreign_key)
         )
+
+        question = self.showing(question, foreign_key.columns)
 
         def conclude(answer: Answer) -> Judgement:
             if not answer.rows:

@@ -44,7 +44,8 @@ def refuse_values(
     faults = {key: fills[key].fault for key in filled if fills[key].fault}
     sound = {key: (filled[key], value) for key, value in values.items() if key not in faults}
     for key, words in misfits(backend, sound).items():
-        faults[key] = f"{fills[key].origin} does not fit {'.'.join(key)}, which is {filled[key].type}: {words}"
+        shown = "" if backend.rows.hides(key[0], filled[key]) else f": {words}"
+        faults[key] = f"{fills[key].origin} does not fit {'.'.join(key)}, which is {filled[key].type}{shown}"
     return tuple(refuse(judgement, faults, field_name) for judgement in judgements)
 
 
@@ -113,7 +114,8 @@ def not_taken(backend: Backend, forecast: Forecast, table: str, causes: Mapping[
         found = misfits(backend, values, forecast.source(table, columns))
     except TookTooLong:
         return {name: not_computed(table, column) for name, column in columns.items()}
-    return {name: misfit(table, columns[name], words) for (_, name), words in found.items()}
+    hidden = {name for name, column in columns.items() if backend.rows.hides(table, column)}
+    return {name: misfit(table, columns[name], "" if name in hidden else words) for (_, name), words in found.items()}
 
 
 def column_after(forecast: Forecast, table: str, cause: Judgement, name: str) -> Column | None:
@@ -125,10 +127,11 @@ def column_after(forecast: Forecast, table: str, cause: Judgement, name: str) ->
 
 
 def misfit(table: str, column: Column, words: str) -> Hazard:
-    """Return the hazard of a generated column for which a row gives what it does not take."""
+    """Return the hazard of a generated column for which a row gives what it does not take, with the server's words."""
+    message = f"Column {table}.{column.name}, which is {column.type}, does not take what a row gives for it"
     return Hazard(
         code=HazardCode.CAST_FAILS,
-        message=f"Column {table}.{column.name}, which is {column.type}, does not take what a row gives for it: {words}",
+        message=f"{message}: {words}" if words else message,
         advice="Change the values first, or give the field another output_field.",
     )
 

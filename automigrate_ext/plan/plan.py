@@ -5,6 +5,7 @@ from __future__ import annotations
 import enum
 import hashlib
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,8 +39,9 @@ class Hazard:
     """The effect of a change on existing rows, with the number of these rows and a remedy.
 
     `code` is one of `HazardCode`. `samples` are the primary keys of up to five of the rows, `key` the columns
-    of the primary key. `advice` is what to do about the rows or the models, `option` the option of the command that
-    resolves it as well, such as "--default todo.Todo.priority=VALUE"; either may be "".
+    of the primary key; `values` are those of these rows in `columns` that are in the way, cut to a readable length, and
+    nothing of what looks secret. `advice` is what to do about the rows or the models, `option` the option of the
+    command that resolves it as well, such as "--default todo.Todo.priority=VALUE"; either may be "".
     """
 
     code: str
@@ -49,6 +51,8 @@ class Hazard:
     option: str = ""
     key: tuple[str, ...] = ()
     samples: tuple[tuple[object, ...], ...] = ()
+    columns: tuple[str, ...] = ()
+    values: tuple[tuple[object, ...], ...] = ()
 
     def __str__(self) -> str:
         return f"{self.reason.removesuffix('.')}. {self.remedy}" if self.remedy else self.reason
@@ -65,12 +69,23 @@ class Hazard:
 
     @property
     def examples(self) -> str:
-        """Some of the rows by their primary key: "id 1, 2, 3"."""
-        keys = [", ".join(map(str, key)) for key in self.samples]
-        more = self.rows is None or self.rows > len(keys)
-        texts = keys if len(self.key) == 1 else [f"({key})" for key in keys]
+        """Some of the rows by their primary key: "id 1, 2, 3", or with values: "id 1, 2: size=7; 3: size=8"."""
+        more = ["..."] if self.rows is None or self.rows > len(self.samples) else []
         columns = self.key[0] if len(self.key) == 1 else f"({', '.join(self.key)})"
-        return f"{columns} {', '.join([*texts, *(['...'] if more else [])])}"
+        keys = [", ".join(map(str, key)) for key in self.samples]
+        keys = keys if len(self.key) == 1 else [f"({key})" for key in keys]
+        if not self.values:
+            return f"{columns} {', '.join([*keys, *more])}"
+        alike: defaultdict[str, list[str]] = defaultdict(list)
+        for key, values in zip(keys, self.values, strict=True):
+            alike[", ".join(map(assigned, self.columns, values))].append(key)
+        found = [f"{', '.join(same)}: {words}" for words, same in alike.items()]
+        return f"{columns} {'; '.join([*found, *more])}"
+
+
+def assigned(column: str, value: object) -> str:
+    """Return a column with its value: "name='x'", "size=7", "size=NULL"."""
+    return f"{column}={'NULL' if value is None else repr(value) if isinstance(value, str) else value}"
 
 
 def way_out(advice: str, option: str) -> str:
@@ -384,6 +399,8 @@ def judgement_dict(judgement: Judgement) -> dict[str, object]:
                 "option": hazard.option,
                 "key": list(hazard.key),
                 "samples": [list(map(plain, key)) for key in hazard.samples],
+                "columns": list(hazard.columns),
+                "values": [list(map(plain, values)) for values in hazard.values],
             }
             for hazard in judgement.hazards
         ],
@@ -441,8 +458,8 @@ def migration_dict(migration: CodedMigration) -> dict[str, object]:
 
 
 def plain(value: object) -> object:
-    """Return a value of a row for JSON: numbers, booleans and texts unchanged, others as text."""
-    return value if isinstance(value, (bool, int, float, str)) else str(value)
+    """Return a value of a row for JSON: numbers, booleans, texts and None unchanged, others as text."""
+    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
 
 
 def remark_dict(remark: Remark) -> dict[str, object]:

@@ -18,7 +18,7 @@ from automigrate_ext.backends.base import Backend
 from automigrate_ext.backends.work import Fill
 from automigrate_ext.declared.blueprint import Blueprint, draw, kept_name, kept_table_name
 from automigrate_ext.declared.editor import SchemaEditor, collecting_editor
-from automigrate_ext.declared.values import as_sql, called, shown
+from automigrate_ext.declared.values import as_sql, called, worded
 from automigrate_ext.declared.wanted import cleaned
 from automigrate_ext.exceptions import AutomigrateError, UnusableValue
 from automigrate_ext.schema.nouns import Schema
@@ -76,7 +76,7 @@ class Desired:
         given = given.value if isinstance(given, Value) else given
         if hasattr(given, "resolve_expression"):
             return Fill(sql=sql)
-        where = f"The db_default {shown(given)} of {model_field}"
+        where = worded("db_default", given, model_field)
         as_sql(self.editor, model_field, given, where)
         return Fill(sql=sql, origin=where)
 
@@ -116,7 +116,7 @@ def origin(model_field: Field[Any, Any]) -> str:
     default: Any = model_field.default
     if callable(default):
         return f"The default {getattr(default, '__qualname__', type(default).__name__)}() of {model_field}"
-    return f"The default {shown(default)} of {model_field}"
+    return worded("default", default, model_field)
 
 
 def default_expression(editor: BaseDatabaseSchemaEditor, model_field: Field[Any, Any]) -> str:

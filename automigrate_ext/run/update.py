@@ -15,6 +15,7 @@ from automigrate_ext.backends.cost import firing
 from automigrate_ext.backends.online import Owed
 from automigrate_ext.backends.work import Fill, Step, Work
 from automigrate_ext.declared.selection import Selection
+from automigrate_ext.declared.values import secret_columns
 from automigrate_ext.hazards.blocking import refuse_blocking
 from automigrate_ext.hazards.judge import Judge, Verdicts
 from automigrate_ext.hazards.rehearsal import refuse_unaccepted
@@ -69,6 +70,7 @@ class Update(Run):
     ) -> None:
         super().__init__(selection, options_for(options, selection), standing)
         self.backend.rows.limit = options.count_timeout
+        self.backend.rows.secret = frozenset(secret_columns(selection.models))
         self.saved = saved
         self.online = online_for(self.backend, self.options)
         self.comparer = Comparer(self)

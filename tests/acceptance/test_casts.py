@@ -197,7 +197,7 @@ def is_refused(case, before, after, stay, lost, code):
     (hazard,) = plan.refused[0].hazards
     assert hazard.rows == len(lost)
     assert hazard.samples == tuple((len(stay) + number,) for number in range(1, len(lost) + 1))
-    assert f"(id {', '.join(str(key) for (key,) in hazard.samples)})" in str(hazard)
+    assert f"({hazard.examples})" in str(hazard) and "a=" in hazard.examples
 
 
 @pytest.mark.parametrize("name", REFUSED)

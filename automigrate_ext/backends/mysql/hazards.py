@@ -7,7 +7,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from dataclasses import replace as evolve
-from typing import Any
 
 from django.db.utils import DatabaseError
 
@@ -17,8 +16,8 @@ from automigrate_ext.backends.mysql.plain import NUMERIC, UUID, integer_range, s
 from automigrate_ext.backends.mysql.rows import MySQLRows
 from automigrate_ext.backends.mysql.schema import NOTHING, bare, cut, define, is_cut
 from automigrate_ext.backends.mysql.server import server_of
-from automigrate_ext.backends.rows import SAMPLE_SIZE, Source, TookTooLong
-from automigrate_ext.backends.work import Loss, Step
+from automigrate_ext.backends.rows import SAMPLE_SIZE, Source, TookTooLong, samples
+from automigrate_ext.backends.work import Loss, Samples, Step
 from automigrate_ext.exceptions import ExecutionFailed
 from automigrate_ext.schema.changes import AlterColumn, Change, DropColumn, DropTable
 from automigrate_ext.schema.nouns import Column, Table
@@ -40,7 +39,7 @@ EMPTY = "DELETE FROM {probe}"
 CAST_NOTHING = f"UPDATE {{probe}} SET {{made}} = {WAS}"
 CONVERT_BACK = f"UPDATE IGNORE {{probe}} SET {BACK} = {{made}}"
 LOST = "SELECT count(*) FROM {probe} WHERE NOT ({survives})"
-SAMPLE = "SELECT {key} FROM {probe} WHERE NOT ({survives}) ORDER BY {key} LIMIT {limit}"
+SAMPLE = "SELECT {terms} FROM {probe} WHERE NOT ({survives}) ORDER BY {key} LIMIT {limit}"
 
 # A value survives if it is the same after the conversion back.
 SAME = f"BINARY {WAS} <=> BINARY {BACK}"
@@ -127,8 +126,8 @@ def converted(rows: MySQLRows, table: Table, source: Source, conversion: Convers
             return unconvertible(rows, source, conversion, keys, errors[0])
         execute(rows, CONVERT_BACK.format(probe=PROBE, made=column))
         (count,) = rows.try_row(LOST.format(probe=PROBE, survives=survives(rows, old, new, column)))
-        samples = sampled(rows, keys, survives(rows, old, new, column)) if count else ()
-    return Loss(rows=count, using=value(new, way) if way == column else way, samples=samples)
+        found = sampled(rows, source, conversion, keys) if count else Samples()
+    return Loss(rows=count, using=value(new, way) if way == column else way, samples=found)
 
 
 def unconvertible(rows: MySQLRows, source: Source, conversion: Conversion, keys: Sequence[str], error: str) -> Loss:
@@ -139,13 +138,13 @@ def unconvertible(rows: MySQLRows, source: Source, conversion: Conversion, keys:
     if values.rows == 0:
         return Loss(using=NOTHING)
     if new.type == JSON:
-        refused = rows.violators(source, IS_JSON.format(column=column))
+        refused = evolve(rows.violators(source, IS_JSON.format(column=column)), shows=rows.shown(source, [old]))
         return Loss(rows=rows.answer(refused).rows, error=error, samples=rows.sample(refused))
     if convert(rows, source, conversion, keys, column, ignore="IGNORE "):
         return Loss(rows=values.rows, error=error)
     execute(rows, CONVERT_BACK.format(probe=PROBE, made=column))
     (count,) = rows.try_row(LOST.format(probe=PROBE, survives=survives(rows, old, new, column)))
-    return Loss(rows=count, error=error, samples=sampled(rows, keys, survives(rows, old, new, column)))
+    return Loss(rows=count, error=error, samples=sampled(rows, source, conversion, keys))
 
 
 def is_bare_uuid(rows: MySQLRows, column: Column) -> bool:
@@ -240,12 +239,22 @@ def convert(
     return ""
 
 
-def sampled(rows: MySQLRows, keys: Sequence[str], survives: str) -> tuple[tuple[Any, ...], ...]:
-    """Return the keys of some rows whose values do not survive."""
+def sampled(rows: MySQLRows, source: Source, conversion: Conversion, keys: Sequence[str]) -> Samples:
+    """Return some rows whose values do not survive, by the temporary table that holds each as it was."""
     if not keys:
-        return ()
-    key = ", ".join(keys)
-    return tuple(rows.fetch(SAMPLE.format(key=key, probe=PROBE, survives=survives, limit=SAMPLE_SIZE)))
+        return Samples()
+    old, new = conversion.old, conversion.new
+    is_shown = rows.shown(source, [old])
+    shows = (evolve(rows.shown_value(evolve(old, name=WAS)), name=old.name),) if is_shown else ()
+    terms = [*keys, *(term for shown in shows for term in shown.terms)]
+    sql = SAMPLE.format(
+        terms=", ".join(terms),
+        key=", ".join(keys),
+        probe=PROBE,
+        survives=survives(rows, old, new, rows.quote(old.name)),
+        limit=SAMPLE_SIZE,
+    )
+    return samples(rows.fetch(sql), len(keys), shows)
 
 
 def execute(rows: MySQLRows, sql: str) -> None:

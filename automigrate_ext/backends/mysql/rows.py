@@ -7,12 +7,17 @@ from dataclasses import replace as evolve
 
 from automigrate_ext.backends.mysql import introspection
 from automigrate_ext.backends.mysql.introspection import Catalog
-from automigrate_ext.backends.rows import RenamedRows
+from automigrate_ext.backends.mysql.parser import JSON, is_text
+from automigrate_ext.backends.rows import LONGEST_VALUE, RenamedRows, Shown
 from automigrate_ext.backends.session import RenamingSession
 from automigrate_ext.schema.nouns import Column
 
 # Source: https://mariadb.com/kb/en/system-versioned-tables/
 WITH_HISTORY = " FOR SYSTEM_TIME ALL"
+#: The ends of the names of binary types, without a length.
+BINARY = ("binary", "blob")
+SIZE = "OCTET_LENGTH({column})"
+TEXT = f"LEFT({{column}}, {LONGEST_VALUE + 1})"
 
 
 class MySQLRows(RenamedRows):
@@ -25,6 +30,13 @@ class MySQLRows(RenamedRows):
 
     def stored_relation(self, table: str) -> str:
         return self.renamed(table, WITH_HISTORY if self.is_versioned(table) else "")
+
+    def shown_value(self, column: Column) -> Shown:
+        name = self.quote(column.name)
+        if column.type.partition("(")[0].endswith(BINARY):
+            return Shown(name=column.name, size=SIZE.format(column=name))
+        is_long = is_text(column.type) or column.type == JSON
+        return Shown(name=column.name, value=TEXT.format(column=name) if is_long else name)
 
     def is_versioned(self, table: str) -> bool:
         """Return whether the server keeps the history of a table's rows."""

@@ -36,6 +36,7 @@ from automigrate_ext.backends.postgresql.filler import PostgreSQLFiller
 from automigrate_ext.backends.postgresql.names import IS_BARE, OWN_TABLE, own_names
 from automigrate_ext.backends.postgresql.online_session import PostgreSQLOnline
 from automigrate_ext.backends.postgresql.rehearsal import PostgreSQLRehearsal
+from automigrate_ext.backends.postgresql.rows import PostgreSQLRows
 from automigrate_ext.backends.postgresql.session import PostgreSQLSession
 from automigrate_ext.backends.rows import Source
 from automigrate_ext.backends.work import Dependent, Loss, Part, Reference, Step, Work
@@ -130,6 +131,7 @@ class PostgreSQLBackend(Backend):
     filler_class = PostgreSQLFiller
     extensions_class = PostgreSQLExtensions
     cost_class = PostgreSQLCost
+    rows_class = PostgreSQLRows
     rehearsal_class = PostgreSQLRehearsal
     online_class = PostgreSQLOnline
     session: PostgreSQLSession

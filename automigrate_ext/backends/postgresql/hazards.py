@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -13,6 +12,7 @@ from automigrate_ext.backends.base import Loss
 from automigrate_ext.backends.postgresql import faults
 from automigrate_ext.backends.postgresql.casts import Cast, casts, never_loses
 from automigrate_ext.backends.rows import Question, Rows, TookTooLong
+from automigrate_ext.backends.work import Samples
 from automigrate_ext.schema.nouns import Column, Table
 
 CAST_NOTHING = "SELECT {value} FROM (SELECT NULL::{old} AS nothing) AS none"
@@ -75,11 +75,12 @@ class Attempt:
             (count,) = self.rows.try_row(self.rows.count_sql(question))
         except TookTooLong:
             return Loss(rows=None, using=using)
-        samples = self.rows.sample(question) if count else ()
+        samples = self.rows.sample(question) if count else Samples()
         return Loss(rows=count, using=using, samples=samples)
 
     def question(self, condition: str) -> Question:
-        return Question(source=self.rows.now(self.table), condition=condition)
+        source = self.rows.now(self.table)
+        return Question(source=source, condition=condition, shows=self.rows.shown(source, [self.old]))
 
     def failing(self, failure: str) -> Loss:
         """Return the loss where every cast fails: the values that no cast converts."""
@@ -92,8 +93,8 @@ class Attempt:
         rows, samples = self.count_failing(cast)
         return Loss(rows=rows, error=failure, samples=samples)
 
-    def count_failing(self, cast: Cast) -> tuple[int | None, tuple[tuple[Any, ...], ...]]:
-        """Count the values that do not survive, and return the keys of some."""
+    def count_failing(self, cast: Cast) -> tuple[int | None, Samples]:
+        """Count the values that do not survive, and return some of them."""
         alias = self.rows.connection.alias
         with transaction.atomic(using=alias), self.rows.connection.cursor() as cursor:
             lost = cast.lost("$1", self.old.type, self.new.type)

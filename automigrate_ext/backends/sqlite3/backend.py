@@ -14,6 +14,7 @@ from automigrate_ext.backends.sqlite3.faults import SQLiteFaults
 from automigrate_ext.backends.sqlite3.introspection import Catalog, read_catalog, unquoted
 from automigrate_ext.backends.sqlite3.parser import affinity, parse_table
 from automigrate_ext.backends.sqlite3.rehearsal import SQLiteRehearsal
+from automigrate_ext.backends.sqlite3.rows import SQLiteRows
 from automigrate_ext.backends.sqlite3.schema import Compiler, Server, compile_rebuild
 from automigrate_ext.backends.sqlite3.session import SQLiteSession
 from automigrate_ext.backends.sqlite3.tokens import fold
@@ -46,6 +47,7 @@ class SQLiteBackend(Backend):
     faults_class = SQLiteFaults
     session_class = SQLiteSession
     cost_class = SQLiteCost
+    rows_class = SQLiteRows
     rehearsal_class = SQLiteRehearsal
     session: SQLiteSession
 

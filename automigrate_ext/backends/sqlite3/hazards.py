@@ -124,7 +124,8 @@ def count_lost(rows: Rows, table: Table, old: Column, new: Column) -> Loss:
     if needed is None:
         return Loss()
     column, source = rows.quote(old.name), rows.now(table)
-    lost = Question(source=source, condition=lost_condition(column, needed))
+    condition = lost_condition(column, needed)
+    lost = Question(source=source, condition=condition, shows=rows.shown(source, [old]))
     using = needed.value.format(c=column)
     count = rows.answer(lost).counted
     if not count:

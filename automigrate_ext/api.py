@@ -43,6 +43,8 @@ class LookOptions(TypedDict, total=False):
     count_timeout: float | None
     prune: bool
     fingerprint: bool
+    expand: bool
+    contract: bool
     online: bool | None
     rewrite_limit: int
 
@@ -110,6 +112,8 @@ def autoupdate(
     count_timeout: float | None = COUNT_TIMEOUT,
     prune: bool = False,
     fingerprint: bool = True,
+    expand: bool = False,
+    contract: bool = False,
     online: bool | None = None,
     rewrite_limit: int = REWRITE_LIMIT,
     batch_size: int = BATCH_SIZE,
@@ -150,6 +154,10 @@ def autoupdate(
     `rewrite_limit` rows for as long as it takes is refused. Rows get values `batch_size` at a time, with a pause of
     `batch_pause` seconds after each batch.
 
+    For a deployment in which old code and new code serve together, `expand` makes only what the old code can live with,
+    and `contract` the rest once its last process has ended: drops, rules over columns that the old code writes, and the
+    defaults that new columns have had in between.
+
     `using` is an alias, or a list or tuple of these: then every database is dealt with by itself and the `Plans` of
     all are returned; a model is left out where it does not belong, and where any database fails or refuses,
     `DatabasesFailed` is raised once the others are done.
@@ -172,6 +180,8 @@ def autoupdate(
         count_timeout=count_timeout,
         prune=prune,
         fingerprint=fingerprint,
+        expand=expand,
+        contract=contract,
         record_migrations=record_migrations,
         verbosity=verbosity,
         interactive=interactive,
@@ -217,6 +227,8 @@ def make_plan(
     prune: bool = False,
     fingerprint: bool = True,
     targets: Targets | None = None,
+    expand: bool = False,
+    contract: bool = False,
     online: bool | None = None,
     rewrite_limit: int = REWRITE_LIMIT,
 ) -> Plan | Plans | FleetReport:
@@ -231,6 +243,8 @@ def make_plan(
         count_timeout=count_timeout,
         prune=prune,
         fingerprint=fingerprint,
+        expand=expand,
+        contract=contract,
         rewrite_limit=rewrite_limit,
     )
     if targets is not None:
@@ -356,6 +370,8 @@ def carry_out(saved: SavedPlan, selection: Selection, options: Options) -> Plan:
         defaults=request.defaults,
         accept_data_loss=request.accept_data_loss,
         prune=request.prune,
+        expand=request.expand,
+        contract=request.contract,
         online=request.online,
         rewrite_limit=options.rewrite_limit if request.rewrite_limit is None else request.rewrite_limit,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace as evolve
 from typing import Any, ClassVar
 
 from django.db.backends.base.base import BaseDatabaseWrapper
@@ -210,6 +211,26 @@ class Backend(ABC):
         Where the types hold the digits, as by default, another number of digits is another type, so there are none.
         """
         return ()
+
+    def widens(self, old: Column, new: Column) -> bool:
+        """Return whether code that was made for a column of the old type goes on in the same way with the new type.
+
+        It reads and writes all that it did before, in the same form; the column may hold more besides. By default only
+        that is known of integers.
+        """
+        widths = self.type_rules.widths
+        return old.type in widths and widths.get(new.type, -1) >= widths[old.type]
+
+    def optional(self, column: Column) -> Column:
+        """Return a column that is to be added, allowing NULL."""
+        return evolve(column, null=True, sql="")
+
+    def with_default(self, column: Column, value: str) -> Column | None:
+        """Return a column that is to be added with a default of the database, which is SQL; None where it has none.
+
+        By default there is no way to add one that the field of the column does not have.
+        """
+        return None
 
     def following_sequences(self, changes: Sequence[Change]) -> tuple[RenameSequence, ...]:
         """Return the renames of sequences that are named after tables and columns which the changes rename."""

@@ -89,7 +89,8 @@ class Judge:
     """Judges the changes of a plan; asks the rows about all of them together.
 
     `fill` returns what rows without a value in a column of a table get, `owners` are the models of the tables,
-    `links` the tables, as they are to be, that Django makes for many-to-many fields.
+    `links` the tables, as they are to be, that Django makes for many-to-many fields. `required` are new columns that
+    allow NULL for a while, and whose rows need a value all the same.
     """
 
     backend: Backend
@@ -100,6 +101,7 @@ class Judge:
     accept_data_loss: bool = False
     owners: Mapping[str, str] = field(default_factory=dict)
     links: Mapping[str, Table] = field(default_factory=dict)
+    required: Set[tuple[str, str]] = frozenset()
     fills: dict[tuple[str, str], Fill] = field(default_factory=dict)
     #: The columns whose values in `fills` come with the column's own default, so that nothing fills them in.
     defaulted: set[tuple[str, str]] = field(default_factory=set)
@@ -297,7 +299,7 @@ class Judge:
         fill = self.forecast.fills.get(key) if isinstance(change, AddColumn) else self.fill(*key)
         if fill is not None:
             self.fills[key] = fill
-        if fill is not None or new.null:
+        if fill is not None or (new.null and key not in self.required):
             return judged(Judgement(change=change))
 
         def conclude(answer: Answer) -> Judgement:

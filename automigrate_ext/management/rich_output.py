@@ -24,6 +24,7 @@ from automigrate_ext.plan.text import (
     Line,
     abridged,
     branches,
+    contract_branch,
     footer,
     how_far,
     migration_branch,
@@ -44,6 +45,7 @@ STYLES = {
     ">": ("bold cyan", ""),
     "*": ("bold cyan", ""),
     "%": ("dim", ""),
+    "|": ("dim", ""),
 }
 #: An option of a command that resolves what is refused, with its argument.
 OPTION = r"--[a-z][a-z-]*(?: [\w.]+=[\w.]*\w)?"
@@ -69,7 +71,7 @@ def print_plan(plan: Plan, stream: IO[str], *, verbosity: int, done: bool) -> No
     for line in footer(plan):
         console.print(Text(line.text))
     print_branch(console, "", questions(plan, done=done))
-    for branch in (*online_branch(plan, done=done), *migration_branch(plan)):
+    for branch in (*contract_branch(plan), *online_branch(plan, done=done), *migration_branch(plan)):
         print_branch(console, branch.heading, branch.lines)
     if verbosity > 1:
         print_more(console, plan)

@@ -26,3 +26,4 @@ class HazardCode(enum.StrEnum):
     RETARGETED = "retargeted"
     NOT_ACCEPTED = "not-accepted"
     REWRITES_TABLE = "rewrites-table"
+    NO_EXPAND = "no-expand"

@@ -27,11 +27,12 @@ IN_PYTHON = {ACCEPT_DATA_LOSS: " (accept_data_loss=True)"}
 
 
 class Verdict(enum.StrEnum):
-    """What a run does about a difference: one of three."""
+    """What a run does about a difference: one of three, and an expand one of four."""
 
     APPLY = "apply"
     WITHHOLD = "withhold"
     REFUSE = "refuse"
+    POSTPONE = "postpone"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,6 +130,8 @@ class Request:
     accept_data_loss: bool = False
     prune: bool = False
     cascade: bool = False
+    expand: bool = False
+    contract: bool = False
     online: bool = False
     rewrite_limit: int | None = None
 
@@ -142,6 +145,8 @@ class Request:
             "accept_data_loss": self.accept_data_loss,
             "prune": self.prune,
             "cascade": self.cascade,
+            "expand": self.expand,
+            "contract": self.contract,
             "online": self.online,
             "rewrite_limit": self.rewrite_limit,
         }
@@ -229,7 +234,8 @@ class Plan:
     describe the cost for tables with rows; `hooks` are the entries of the setting AUTOMIGRATE that are due; `request`
     holds the command and options for which the plan was made; `migrations` are those that do more than change tables,
     of the apps whose tables are made from nothing; `online` are the statements for the tables, each with how it runs,
-    where the plan is one of an online run.
+    where the plan is one of an online run; `expanded` is set where an expand has made all changes but those that the
+    contract makes, `left` is the number of these where a run that found nothing else to do has not compared.
     """
 
     alias: str
@@ -249,6 +255,8 @@ class Plan:
     request: Request = field(default_factory=Request)
     migrations: tuple[CodedMigration, ...] = ()
     online: tuple[OnlineStep, ...] = ()
+    expanded: bool = False
+    left: int = 0
 
     def __bool__(self) -> bool:
         return bool(self.statements or self.refused)
@@ -283,14 +291,26 @@ class Plan:
         """The changes that the rows do not allow; with any of these a run does nothing at all."""
         return self.judged(Verdict.REFUSE)
 
+    @property
+    def postponed(self) -> tuple[Change, ...]:
+        """The changes that an expand leaves for the contract, because the old code could not live with them."""
+        return tuple(judgement.change for judgement in self.judged(Verdict.POSTPONE))
+
+    @property
+    def remaining(self) -> int:
+        """The number of changes that are left for the contract."""
+        return len(self.postponed) or self.left
+
     def sql(self) -> str:
         """Return the statements as a script for the database's own shell, in the same transaction as in a run.
 
-        Comments list what is withheld, what is refused, and what the plan costs.
+        Comments list what is withheld, what is refused, what is left for the contract, and what the plan costs.
         """
         refused = [f"Refuse: {hazard}" for judgement in self.refused for hazard in judgement.hazards]
         kept = [hazard.reason for judgement in self.withheld for hazard in judgement.hazards]
-        comments = map(comment, (*refused, *kept, *(f"{remark.table}: {remark}" for remark in self.remarks)))
+        later = [f"For the contract: {change.describe()}" for change in self.postponed]
+        remarks = (f"{remark.table}: {remark}" for remark in self.remarks)
+        comments = map(comment, (*refused, *kept, *later, *remarks))
         lines = (*self.opening, *self.in_transactions(), *self.closing) if self.statements else ()
         statements = (f"{statement.rstrip().rstrip(';')};" for statement in lines)
         stop = (STOP_AT_ERRORS,) if self.online else ()
@@ -314,7 +334,8 @@ class Plan:
             "version": VERSION,
             "database": self.alias,
             "vendor": self.vendor,
-            "actual": not self,
+            "actual": not self and not self.remaining,
+            "expanded": self.expanded,
             "questions": [*rename_dicts(self.likely_renames), *map(value_dict, self.missing_values)],
             "digest": self.digest,
             "request": self.request.as_dict(),

@@ -156,6 +156,8 @@ def read_request(values: Mapping[str, Any]) -> Request:
         accept_data_loss=take(values, "accept_data_loss", bool),
         prune=take(values, "prune", bool),
         cascade=take(values, "cascade", bool),
+        expand=take({"expand": False, **values}, "expand", bool),
+        contract=take({"contract": False, **values}, "contract", bool),
         online=take({"online": False, **values}, "online", bool),
         rewrite_limit=values.get("rewrite_limit"),
     )

@@ -28,6 +28,8 @@ DROPS_KEPT = f"autoupdate {ACCEPT_DATA_LOSS} drops what is kept."
 ONE_BY_ONE = "Transactions, one after the other"
 LONGEST_STEP = 160
 LEFT_ALONE = "Left alone (--prune drops it)"
+#: The heading of the changes that an expand leaves for the contract.
+FOR_CONTRACT = "For the contract: {number}"
 #: The heading of the migrations that do more than change tables, of apps whose tables are made from nothing.
 NOT_RUN = "Not run: what these migrations do besides changing tables"
 
@@ -38,8 +40,8 @@ class Line:
 
     `sign` is "+" for an addition, "-" for a removal, "~" for a change, "=" for an object that is kept, "!" for a
     refusal, "?" for a question, "#" for a cost, ">" for code that is run, "*" for a migration that is not, "%" for a
-    statement of an online run, and "" for a heading. A remedy follows the text, made of `advice`, what to do, and
-    `option`, the option that resolves the same.
+    statement of an online run, "|" for a change that is left for the contract, and "" for a heading. A remedy follows
+    the text, made of `advice`, what to do, and `option`, the option that resolves the same.
     """
 
     sign: str
@@ -82,7 +84,7 @@ def lines(plan: Plan, *, verbosity: int = 1, done: bool = False) -> Iterator[Lin
         yield from branch.lines
     yield from footer(plan)
     yield from questions(plan, done=done)
-    for branch in (*online_branch(plan, done=done), *migration_branch(plan)):
+    for branch in (*contract_branch(plan), *online_branch(plan, done=done), *migration_branch(plan)):
         yield Line(sign="", text=branch.heading)
         yield from branch.lines
     if verbosity < 2:
@@ -115,6 +117,13 @@ def footer(plan: Plan) -> Iterator[Line]:
     """Yield the line about the option that drops what is kept, if it would drop something."""
     if any(hazard.option == ACCEPT_DATA_LOSS for judgement in plan.withheld for hazard in judgement.hazards):
         yield Line(sign="", text=DROPS_KEPT)
+
+
+def contract_branch(plan: Plan) -> Iterator[Branch]:
+    """Yield a branch with the changes that an expand leaves for the contract, if there are any."""
+    if plan.postponed:
+        lines = tuple(Line(sign="|", text=change.describe()) for change in plan.postponed)
+        yield Branch(heading=FOR_CONTRACT.format(number=plural(len(lines), "change")), lines=lines)
 
 
 def online_branch(plan: Plan, *, done: bool) -> Iterator[Branch]:
@@ -166,7 +175,8 @@ def tables(plan: Plan) -> Iterator[tuple[str, Remark | None, list[Judgement]]]:
     """Yield each table with its cost and its judgements."""
     by_table: defaultdict[str, list[Judgement]] = defaultdict(list)
     for judgement in plan.judgements:
-        by_table[judgement.change.table].append(judgement)
+        if judgement.verdict is not Verdict.POSTPONE:
+            by_table[judgement.change.table].append(judgement)
     remarks = {remark.table: remark for remark in plan.remarks}
     for table in dict.fromkeys((*by_table, *remarks)):
         yield table, remarks.get(table), by_table[table]
@@ -206,7 +216,12 @@ def hazard_line(sign: str, hazard: Hazard) -> Line:
 def summary(plan: Plan, *, done: bool, seconds: float | None = None) -> str:
     """Return a line that counts the changes that were made, or would be."""
     if plan.refused:
-        return f"Refused: {len(plan.refused)} of {plural(len(plan.judgements), 'change')}; nothing was done."
+        number = len(plan.judgements) - len(plan.postponed)
+        return f"Refused: {len(plan.refused)} of {plural(number, 'change')}; nothing was done."
+    if not plan and plan.remaining:
+        return f"Database {plan.alias!r}: nothing to expand; {left(plan)}."
+    if plan.expanded and not done:
+        return f"Database {plan.alias!r}: expanded; {counts_of(plan, done=done)}."
     if not plan:
         return f"Database {plan.alias!r} matches the models; {kept(plan)}." if plan.withheld else NOTHING_TO_DO
     return f"Database {plan.alias!r}: {counts_of(plan, done=done, seconds=seconds)}."
@@ -214,12 +229,13 @@ def summary(plan: Plan, *, done: bool, seconds: float | None = None) -> str:
 
 def counts_of(plan: Plan, *, done: bool, seconds: float | None = None) -> str:
     """Return how many changes, hooks and kept things a plan has, in words, with the time that it took."""
-    applied = f"{plural(len(plan.changes), 'change')} {'applied' if done else 'to apply'}" if plan.changes else ""
+    planned = "to contract" if plan.expanded else "to apply"
+    applied = f"{plural(len(plan.changes), 'change')} {'applied' if done else planned}" if plan.changes else ""
     optional = sum(bool(judgement.instead) for judgement in plan.withheld)
     nullable = f"{plural(optional, 'column')} {'made' if done else 'to make'} nullable" if optional else ""
     hooks = f"{plural(len(plan.hooks), 'hook')} {'run' if done else 'to run'}" if plan.hooks else ""
     took = f" in {seconds:.2f} s" if seconds is not None else ""
-    return ", ".join(filter(None, (applied, nullable, hooks, kept(plan)))) + took
+    return ", ".join(filter(None, (applied, nullable, hooks, kept(plan), left(plan)))) + took
 
 
 def kept(plan: Plan) -> str:
@@ -228,6 +244,11 @@ def kept(plan: Plan) -> str:
     columns = len(plan.withheld) - tables
     numbers = [plural(number, noun) for number, noun in ((columns, "column"), (tables, "table")) if number]
     return f"{' and '.join(numbers)} kept" if numbers else ""
+
+
+def left(plan: Plan) -> str:
+    """Return how many changes an expand leaves: "3 changes for the contract"; "" where it leaves none."""
+    return f"{plural(plan.remaining, 'change')} for the contract" if plan.remaining else ""
 
 
 def report(plan: Plan) -> str:

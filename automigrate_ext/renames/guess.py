@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from automigrate_ext.plan.plan import Judgement, LikelyRename
+from automigrate_ext.plan.plan import Judgement, LikelyRename, Verdict
 from automigrate_ext.schema.changes import AddColumn, CreateTable, DropColumn, DropTable
 from automigrate_ext.schema.nouns import Column, Schema, Table
 from automigrate_ext.schema.ownership import Ownership
@@ -59,7 +59,8 @@ class Guess:
         self.fields = fields
         changes = [judgement.change for judgement in judgements]
         # Without a hazard no values are lost, so that it does not matter whether it was a rename.
-        going = [judgement.change for judgement in judgements if judgement.hazards]
+        # What an expand leaves for the contract may have some.
+        going = [j.change for j in judgements if j.hazards or j.verdict is Verdict.POSTPONE]
         self.dropped_tables = [change for change in going if isinstance(change, DropTable)]
         self.dropped_columns = [change for change in going if isinstance(change, DropColumn)]
         self.new_tables = [change.new for change in changes if isinstance(change, CreateTable)]

@@ -273,6 +273,7 @@ class Run(ABC):
         likely_renames: Iterable[LikelyRename] = (),
         missing_values: Iterable[MissingValue] = (),
         after: Sequence[Hook] = (),
+        expanded: bool = False,
     ) -> Plan:
         """Return a plan with what the run does besides its steps; one that is refused has no statements."""
         prerequisites = state.prerequisites
@@ -297,6 +298,7 @@ class Run(ABC):
             closing=() if self.online else self.backend.closing if statements else (),
             tables=len(self.desired.schema),
             remarks=tuple(remarks),
+            expanded=expanded,
             request=request_of(self.command, self.selection, self.options),
             migrations=() if refused else tuple(self.unrun_migrations(judgements)),
             online=() if refused else self.as_online(steps),
@@ -388,6 +390,7 @@ class Run(ABC):
             notes=(*self.backend.notes, *reached.notes),
             schema=self.digest_of(reached),
             count=len(self.desired.schema),
+            left=len(reached.later),
         )
 
     def kept_places(self, reached: State) -> list[Place] | None:

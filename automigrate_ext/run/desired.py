@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -11,8 +12,9 @@ from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.db.backends.base.schema import BaseDatabaseSchemaEditor
-from django.db.models import Field, Model, Value
+from django.db.models import DateTimeField, Field, Model, Value
 from django.db.models.fields.proxy import OrderWrt
+from django.db.models.functions import Now
 
 from automigrate_ext.backends.base import Backend
 from automigrate_ext.backends.work import Fill
@@ -84,6 +86,24 @@ class Desired:
         """Return a fill with one value for all rows, or None where the value is None. Raises `UnusableValue`."""
         sql = as_sql(self.editor, model_field, called(value, where), where)
         return None if sql == "NULL" else Fill(sql=sql, origin=where)
+
+    def standing_default(self, table: str, column: str) -> str:
+        """Return the SQL of a default of the database by which rows get what the field would give them; "" for none.
+
+        Values of functions that are called for each row have none. Where Django writes the present time, that is the
+        time at which a row is put in.
+        """
+        fill = self.fill(table, column)
+        if fill is None or fill.fault or fill.draw:
+            return ""
+        if not self.is_momentary(table, column):
+            return fill.sql
+        moment = copy.copy(self.fields[table, column])
+        if type(moment) is not DateTimeField:
+            return ""
+        vars(moment).pop("_db_default_expression", None)
+        moment.db_default = Now()
+        return default_expression(self.editor, moment)
 
     def is_momentary(self, table: str, column: str) -> bool:
         """Return whether the one value for all rows is the present time."""

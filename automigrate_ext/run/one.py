@@ -57,8 +57,8 @@ def update_or_plan(selection: Selection, options: Options, *, dry_run: bool) -> 
     """Do the work of `update_one`, which logs it."""
     standing = Standing(selection, options)
     seal = standing.find()
-    # The values that keep something are counted in a plan.
-    if seal and not (dry_run and seal.kept):
+    # The values that keep something are counted in a plan, and what is left for the contract is listed.
+    if seal and not (dry_run and (seal.kept or seal.left)):
         # Plans of several kinds come along.
         from automigrate_ext.run.unchanged import unchanged
 

@@ -20,6 +20,14 @@ COUNT_TIMEOUT = 60.0
 REWRITE_LIMIT = 10_000
 #: How many rows a batch of an online run fills, if nothing else is said.
 BATCH_SIZE = 1_000
+BOTH_PHASES = (
+    "expand and contract: the one comes before the new code starts, the other after the last process of the old code. "
+    "Leave out one of them. Nothing was done."
+)
+NOT_IN_EXPAND = (
+    "expand and {beside}: an expand drops nothing, and does not lead to what migrations do. Leave that to the "
+    "contract. Nothing was done."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,12 +70,15 @@ class Options:
     fingerprint: bool = True
     seals: bool = True
     place: str = ""
+    expand: bool = False
+    contract: bool = False
     online: bool = False
     rewrite_limit: int = REWRITE_LIMIT
     batch_size: int = BATCH_SIZE
     batch_pause: float = 0.0
 
     def __post_init__(self) -> None:
+        self.forbid_contradictions()
         if self.batch_size < 1:
             raise AutomigrateError(
                 f"batch_size={self.batch_size}: expected a number of rows, 1 or more. Nothing was done."
@@ -76,6 +87,14 @@ class Options:
             limit = getattr(self, name)
             if limit is not None and not limit >= 0:
                 raise AutomigrateError(f"{name}={limit}: expected a number of seconds, 0 or more. Nothing was done.")
+
+    def forbid_contradictions(self) -> None:
+        """Raise `AutomigrateError` where an expand is asked for what only the contract can do."""
+        if self.expand and self.contract:
+            raise AutomigrateError(BOTH_PHASES)
+        beside = [name for name in ("accept_data_loss", "prune", "record_migrations") if getattr(self, name)]
+        if self.expand and beside:
+            raise AutomigrateError(NOT_IN_EXPAND.format(beside=", ".join(beside)))
 
     def lacks(self, answers: Answers) -> bool:
         """Return whether the answers hold something that the options do not."""

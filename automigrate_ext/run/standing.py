@@ -43,7 +43,8 @@ class Seal:
     `models` has a digest of what each model declares, `tables` one of each table that was looked at and exists, both by
     table. `kept` are the places whose values keep them in the database although no model has them. `foreign` and
     `notes` are those of a plan, `schema` is its digest, "" where none was made, and `count` the number of the models'
-    tables. `note` is the name of the note that holds the seal, and `written` when that was, in UTC.
+    tables. `left` is how many changes an expand has left for the contract: what is sealed then is that there is nothing
+    to expand. `note` is the name of the note that holds the seal, and `written` when that was, in UTC.
     """
 
     models: Mapping[str, str]
@@ -57,6 +58,7 @@ class Seal:
     schema: str
     count: int
     written: str
+    left: int = 0
 
     def covers(self, models: Mapping[str, str], names: Iterable[str], look: Look) -> bool:
         """Return whether these models and tables are the same as then."""
@@ -123,6 +125,11 @@ class Standing:
         chosen = labels if labels is not None else sorted(self.tables)
         return f"{FINGERPRINT}{short([self.whole_note, *chosen])}"
 
+    @cached_property
+    def expand_note(self) -> str:
+        """The name of the note with the seal of an expand of the selection that has left something."""
+        return f"{FINGERPRINT}{short([self.own_note, 'expand'])}"
+
     @property
     def tables(self) -> list[str]:
         """The tables of the models."""
@@ -151,14 +158,15 @@ class Standing:
         if not self.selection.models:
             return None
         connect(connections[self.selection.alias])
-        self.first = self.look({self.own_note, self.whole_note})
+        self.first = self.look({self.own_note, self.whole_note, *([self.expand_note] if self.options.expand else [])})
         return self.valid(self.first) if self.first else None
 
     def valid(self, look: Look) -> Seal | None:
         """Return the seal that holds for what was found, or None."""
-        own = parse(look.notes.get(self.own_note, ""))
-        if own and self.holds(own, look):
-            return own
+        for note in (self.own_note, self.expand_note):
+            own = parse(look.notes.get(note, ""))
+            if own and self.holds(own, look):
+                return own
         whole = parse(look.notes.get(self.whole_note, "")) if self.own_note != self.whole_note else None
         # What a plan lists besides changes is known of the whole alone.
         return whole if whole and not (whole.foreign or whole.notes) and self.holds(whole, look) else None
@@ -178,31 +186,32 @@ class Standing:
 
     def is_own(self, seal: Seal) -> bool:
         """Return whether a seal is of just this selection."""
-        return seal.note == self.own_note
+        return seal.note in (self.own_note, self.expand_note)
 
     # Sealing
 
     def seal(self, before: Look, **facts: Any) -> None:
         """Record that nothing is left to do, if the tables are those of `before`, which was found before comparing.
 
-        `facts` are the fields of `Seal` that the comparison has found. Where the record cannot be written, the next run
-        compares.
+        `facts` are the fields of `Seal` that the comparison has found; with some `left` there is nothing to expand.
+        Where the record cannot be written, the next run compares.
         """
         after = self.look()
         if after is None or (after.tables, after.surroundings) != (before.tables, before.surroundings):
             return
+        note = self.expand_note if facts.get("left") else self.own_note
         seal = Seal(
             models=self.models,
             tables=after.tables,
             surroundings=after.surroundings,
             record=after.record,
-            note=self.own_note,
+            note=note,
             written=datetime.now(UTC).isoformat(),
             **facts,
         )
         alias = self.selection.alias
         with suppress(DatabaseError), transaction.atomic(using=alias):
-            write(RecordTable(alias), self.own_note, seal)
+            write(RecordTable(alias), note, seal)
 
 
 def write(record: RecordTable, name: str, seal: Seal) -> None:

@@ -13,6 +13,7 @@ from automigrate_ext.run.prerequisites import Prerequisites
 from automigrate_ext.schema.changes import Change
 from automigrate_ext.schema.nouns import Schema
 from automigrate_ext.schema.ownership import Ownership
+from automigrate_ext.schema.phases import Phases
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +30,8 @@ class State:
 
     `declared` is what the models declare, `desired` the same with what it takes over from `current`. `ownership` is the
     record under the names that things have once the `renames` are done; `removed` are the recorded tables that no model
-    declares any more, `notes` what the plan remarks on renames that are not to be done.
+    declares any more, `notes` what the plan remarks on renames that are not to be done. In an expand `phases` are the
+    differences, divided, and `changes` those that the expand makes.
     """
 
     current: Schema
@@ -42,6 +44,17 @@ class State:
     followers: Followers = field(default_factory=Followers)
     notes: tuple[str, ...] = ()
     prerequisites: Prerequisites = field(default_factory=Prerequisites)
+    phases: Phases | None = None
+
+    @property
+    def goal(self) -> Schema:
+        """The schema to which the changes lead: the desired one, in an expand without what waits for the contract."""
+        return self.phases.expanded if self.phases else self.desired
+
+    @property
+    def later(self) -> tuple[Change, ...]:
+        """The changes that an expand leaves for the contract."""
+        return self.phases.later if self.phases else ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -25,6 +25,7 @@ def unchanged(standing: Standing, seal: Seal, read: Callable[[], Mapping[str, Ta
         notes=(*selection.notes, *seal.notes),
         tables=seal.count if is_own else len(selection.models),
         request=request_of("autoupdate", selection, standing.options),
+        left=seal.left,
     )
 
 
@@ -38,6 +39,8 @@ def request_of(command: str, selection: Selection, options: Options) -> Request:
         accept_data_loss=options.accept_data_loss,
         prune=options.prune,
         cascade=options.cascade,
+        expand=options.expand,
+        contract=options.contract,
         online=options.online,
         rewrite_limit=options.rewrite_limit if options.online else None,
     )

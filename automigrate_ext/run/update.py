@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace as evolve
@@ -20,9 +21,10 @@ from automigrate_ext.hazards.blocking import refuse_blocking
 from automigrate_ext.hazards.judge import Judge, Verdicts
 from automigrate_ext.hazards.rehearsal import refuse_unaccepted
 from automigrate_ext.hazards.withholding import keeping, place_of, unsettled
+from automigrate_ext.plan.codes import HazardCode
 from automigrate_ext.plan.cost import Remark
 from automigrate_ext.plan.online import effects_on
-from automigrate_ext.plan.plan import Judgement, MissingValue, Plan, Verdict, digest
+from automigrate_ext.plan.plan import Hazard, Judgement, MissingValue, Plan, Verdict, digest
 from automigrate_ext.plan.saved import ANYTHING, Expected, SavedPlan, forbid_outdated, read_plan
 from automigrate_ext.renames.content_types import rename_content_types
 from automigrate_ext.renames.guess import likely_renames
@@ -53,7 +55,24 @@ from automigrate_ext.schema.changes import (
 )
 from automigrate_ext.schema.diff import foreign_objects
 from automigrate_ext.schema.nouns import Column, Constraint, Schema, Table
-from automigrate_ext.schema.ownership import OwnedTable, Ownership, kept_table, owned_during_run, owned_table
+from automigrate_ext.schema.ownership import (
+    OwnedTable,
+    Ownership,
+    are_expanded,
+    kept_table,
+    owned_during_run,
+    owned_table,
+    owned_until_contract,
+)
+from automigrate_ext.schema.phases import Phases, Rules, phases
+from automigrate_ext.words import plural
+
+#: What a plan remarks on what looks like a rename in an expand, and on a contract without an expand before it.
+NO_RENAME = (
+    "{0.old} looks as if it was renamed to {0.new}. A rename has no expand: what is new is added beside what is old, "
+    "without its values. See the documentation of rolling deployments."
+)
+NOT_EXPANDED = "Database {alias!r} was not expanded first: --expand would make {number}, and this run makes them too."
 
 
 class Update(Run):
@@ -134,12 +153,36 @@ class Update(Run):
     def view(self, made: Prerequisites | None) -> Iterator[State]:
         """Yield the comparison; prerequisites and new names are in place provisionally while the block runs."""
         with self.prerequisites(made) as prerequisites, self.comparer.renamed() as state:
-            yield evolve(state, prerequisites=prerequisites)
+            yield evolve(self.in_phase(state), prerequisites=prerequisites)
+
+    def in_phase(self, state: State) -> State:
+        """Return a comparison with the changes that this run makes: in an expand not all of them."""
+        if not self.options.expand:
+            return state
+        phases = self.divided(state)
+        return evolve(state, changes=phases.now, phases=phases)
+
+    def divided(self, state: State) -> Phases:
+        """Return the changes of a comparison, divided into those of an expand and those of the contract."""
+        backend = self.backend
+        rules = Rules(
+            widens=backend.widens,
+            optional=backend.optional,
+            with_default=self.with_default,
+            is_spelling=lambda old, new: backend.part_key(old) == backend.part_key(new),
+        )
+        return phases(state.current, state.desired, state.changes, rules)
+
+    def with_default(self, table: str, column: Column) -> Column | None:
+        """Return a new column with the default that its rows get from the database until the contract, or None."""
+        value = self.desired.standing_default(table, column.name)
+        return self.backend.with_default(column, value) if value else None
 
     def compare_unlocked(self, made: Prerequisites | None) -> tuple[State, bool]:
         """Compare without a lock; return the comparison, and whether the run has work to do."""
         with self.view(made) as state:
-            has_work = self.withholds_something_new(state) or self.unsettled(state)
+            barred = state.phases.barred if state.phases else ()
+            has_work = barred or self.withholds_something_new(state) or self.unsettled(state)
             return state, bool(has_work or state.prerequisites or self.due_after(tables_change=False))
 
     def withholds_something_new(self, state: State) -> bool:
@@ -241,15 +284,16 @@ class Update(Run):
         judge = Judge(
             backend=self.backend,
             current=state.current,
-            desired=state.desired,
+            desired=state.goal,
             changes=state.changes,
             fill=self.desired.fill,
             accept_data_loss=self.options.accept_data_loss,
             owners={table.name: table.owner for table in state.declared if not table.automatic},
             links={table.name: table for table in state.declared if table.automatic},
+            required=state.phases.required if state.phases else frozenset(),
         )
         verdicts = judge.judge()
-        judgements = verdicts.judgements
+        judgements = (*verdicts.judgements, *beside_expand(state))
         refused = is_refused(judgements)
         work = self.work_of(state, verdicts, verdicts.changes)
         steps = () if refused or not work.changes else self.backend.compile(work)
@@ -262,13 +306,16 @@ class Update(Run):
                 )
             steps = () if is_refused(judgements) else self.compile(work, verdicts.filled)
         after = self.due_after(tables_change=bool(steps))
+        likely = likely_renames(judgements, state.current, state.ownership, self.desired.fields)
+        notes = map(NO_RENAME.format, likely) if self.options.expand else self.notes_on_phases(state)
         plan = self.as_plan(
             judgements,
             steps,
-            state,
+            evolve(state, notes=(*state.notes, *notes)),
             foreign=self.left_alone(state),
             remarks=self.remarks(work, verdicts.filled, steps) if steps else (),
-            likely_renames=likely_renames(judgements, state.current, state.ownership, self.desired.fields),
+            likely_renames=() if self.options.expand else likely,
+            expanded=self.is_expanded(state),
             missing_values=self.missing_values(judgements) if refused else (),
             after=after,
         )
@@ -282,6 +329,18 @@ class Update(Run):
             after=after,
             withheld=withheld,
         )
+
+    def is_expanded(self, state: State) -> bool:
+        """Return whether an expand has made all of the differences but those that are left for the contract."""
+        tables = {change.table for change in state.changes}
+        if self.options.expand or not tables or not are_expanded(tables, state.ownership):
+            return False
+        return not self.divided(state).now
+
+    def notes_on_phases(self, state: State) -> Iterator[str]:
+        """Yield the note on a contract of a database that was not expanded to what the models declare."""
+        if self.options.contract and (now := self.divided(state).now):
+            yield NOT_EXPANDED.format(alias=self.selection.alias, number=plural(len(now), "change"))
 
     def compile(self, work: Work, used: frozenset[str]) -> tuple[Step, ...]:
         """Return the statements of the run; `used` are the tables with rows."""
@@ -314,7 +373,7 @@ class Update(Run):
         return Work(
             changes=tuple(changes),
             current=state.current,
-            desired=schema_after(state.current, state.desired, state.declared, changes),
+            desired=schema_after(state.current, state.goal, state.declared, changes),
             fills=verdicts.fills,
             casts=verdicts.casts,
             may_lose=self.options.accept_data_loss,
@@ -425,7 +484,10 @@ class Update(Run):
         self.mark_hooks_due(prepared.after)
 
     def read_back(self, prepared: Prepared) -> State:
-        return self.comparer.compare_again(prepared.state)
+        if self.options.expand:
+            # A default that new columns have until the contract is no one's else, to be kept.
+            self.record.write(self.owned_tables(prepared.state))
+        return self.in_phase(self.comparer.compare_again(prepared.state))
 
     def settle(self, reached: State) -> None:
         self.rename_content_types()
@@ -444,11 +506,17 @@ class Update(Run):
     def owned_tables(self, state: State) -> list[OwnedTable]:
         """Return the record of the selected tables."""
         declared, current, known = self.desired.schema.tables, state.current, state.ownership.tables
-        return [
+        owned = [
             owned_table(declared[table.name], table, current.tables[table.name], known.get(table.name))
             for table in state.desired
             if current.get(table.name) and table.name in declared
         ] + [kept_table(known[name]) for name in state.removed if current.get(name)]
+        if not self.options.expand:
+            return owned
+        later: defaultdict[str, list[Change]] = defaultdict(list)
+        for change in state.later:
+            later[change.table].append(change)
+        return [owned_until_contract(table, known.get(table.name), later[table.name]) for table in owned]
 
     def gone(self, recorded: Ownership, state: State) -> list[str]:
         """Return the recorded tables that were dropped or renamed."""
@@ -457,6 +525,17 @@ class Update(Run):
             for name in recorded.tables
             if name not in state.ownership.tables or (name in state.removed and state.current.get(name) is None)
         ]
+
+
+def beside_expand(state: State) -> Iterator[Judgement]:
+    """Yield the judgements on what an expand leaves for the contract, and on what has no expand."""
+    if state.phases is None:
+        return
+    for barred in state.phases.barred:
+        message = f"{barred.change.describe()} has no expand: {barred.reason}"
+        hazard = Hazard(code=HazardCode.NO_EXPAND, message=message)
+        yield Judgement(change=barred.change, verdict=Verdict.REFUSE, hazards=(hazard,))
+    yield from (Judgement(change=change, verdict=Verdict.POSTPONE) for change in state.phases.later)
 
 
 def is_refused(judgements: Iterable[Judgement]) -> bool:

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from dataclasses import replace as evolve
 
-from automigrate_ext.schema.changes import AddConstraint, Change, DropConstraint, FillColumn, ValidateConstraint
+from automigrate_ext.schema.changes import (
+    AddConstraint,
+    AlterColumn,
+    Change,
+    DropConstraint,
+    DropIndex,
+    FillColumn,
+    RenameConstraint,
+    RenameIndex,
+    ValidateConstraint,
+)
 from automigrate_ext.schema.matching import match_objects
 from automigrate_ext.schema.nouns import Column, Constraint, ForeignKey, Index, Schema, Table
 
@@ -19,6 +29,8 @@ DIGITS = "digits "
 UNPROVEN = "unproven"
 #: The attribute of a column whose rows a run gives values, until all have one.
 UNFILLED = "unfilled"
+#: The attribute of a table of which an expand has left something for the contract.
+EXPANDED = "expanded"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -176,6 +188,36 @@ def owned_during_run(
         attributes=tuple(dict.fromkeys((*(before.attributes if before else ()), *after.attributes))),
         taken_off=tuple(dict.fromkeys((*(before.taken_off if before else ()), *taken_off))),
     )
+
+
+def owned_until_contract(after: OwnedTable, before: OwnedTable | None, later: Sequence[Change]) -> OwnedTable:
+    """Return the record of a table after an expand, which has left these changes for the contract.
+
+    What the contract drops or takes off is still the models', such as the default that a new column has until then.
+    """
+    columns, objects = dict(after.columns), dict(after.objects)
+    known = before.objects if before else {}
+    for change in later:
+        match change:
+            case AlterColumn(old=old, new=new):
+                columns[new.name] = column_attributes(
+                    evolve(
+                        new,
+                        default=new.default or old.default,
+                        collation=new.collation or old.collation,
+                        digits=old.digits,
+                    )
+                )
+            case DropConstraint() | DropIndex() | RenameConstraint() | RenameIndex():
+                objects[change.old.identity] = known.get(change.old.identity, object_attributes(change.old))
+    attributes = (*after.attributes, EXPANDED) if later else after.attributes
+    return evolve(after, columns=columns, objects=objects, attributes=attributes)
+
+
+def are_expanded(tables: Iterable[str], ownership: Ownership) -> bool:
+    """Return whether an expand has left something for the contract of each of the tables."""
+    owned = [ownership.tables.get(name) for name in tables]
+    return all(table is not None and EXPANDED in table.attributes for table in owned)
 
 
 def foreign_keys_to_restore(current: Schema, desired: Schema, ownership: Ownership) -> Iterator[AddConstraint]:

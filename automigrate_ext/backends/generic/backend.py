@@ -263,10 +263,18 @@ class GenericBackend(Backend):
         names = self.key_indexes.get(key.name, ())
         return names if names and self.features.leaves_index else ()
 
+    def widens(self, old: Column, new: Column) -> bool:
+        before, after = self.types.get(old.type), self.types.get(new.type)
+        return before is not None and after is not None and hazards.never_loses(self.connection, before, after)
+
     def unable(self, change: Change, current: Schema) -> str:
         if isinstance(change, CreateTable):
             return ""
-        if isinstance(change, AlterColumn) and change.old.type != change.new.type and not self.widens(change):
+        if (
+            isinstance(change, AlterColumn)
+            and change.old.type != change.new.type
+            and not self.widens(change.old, change.new)
+        ):
             return self.why_not_anew(change, current) or self.why_not_written(change, current)
         if isinstance(change, NAMING) and change.new.named and self.is_keys_name(change, current):
             return hazards.KEYS_NAME.format(name=change.new.name, table=change.table)
@@ -326,10 +334,6 @@ class GenericBackend(Backend):
         columns |= set(table.primary_key.columns if table.primary_key else ())
         columns |= {column for key in pointing for column in key.to_columns}
         return hazards.RESTS_ON.format(table=change.table, column=name) if name in columns else ""
-
-    def widens(self, change: AlterColumn) -> bool:
-        old, new = self.types.get(change.old.type), self.types.get(change.new.type)
-        return old is not None and new is not None and hazards.never_loses(self.connection, old, new)
 
     def compile_rebuild(
         self, work: Work, references: Sequence[Reference], *, cascade: bool = False

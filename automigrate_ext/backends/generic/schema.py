@@ -282,7 +282,7 @@ class Compiler:
         model, field = self.model(table), self.field(table, new.name)
         fill = self.work.fills.get((table, new.name))
         if fill is None or new.default is not None or new.generated:
-            yield from self.write(table, lambda editor: editor.add_field(model, without_default(field)))
+            yield from self.write(table, lambda editor: editor.add_field(model, without_default(field, null=new.null)))
             return
         empty = without_default(field, null=True)
         yield from self.write(table, lambda editor: editor.add_field(model, empty))

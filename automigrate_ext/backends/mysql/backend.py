@@ -246,6 +246,13 @@ class MySQLBackend(Backend):
 
     # Writing
 
+    def widens(self, old: Column, new: Column) -> bool:
+        return hazards.never_loses(old, new)
+
+    def with_default(self, column: Column, value: str) -> Column | None:
+        default = schema.default_clause(server_of(self.connection), column, value)
+        return evolve(column, default=default, default_sql=default, sql="")
+
     def unable(self, change: Change, current: Schema) -> str:
         if reason := compressed_key(change, current):
             return reason

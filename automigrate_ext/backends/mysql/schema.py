@@ -420,7 +420,7 @@ class TableCompiler(BaseTableCompiler):
             self.before.append(row_fill(self.current, new, fill.draw, everywhere=True))
             self.modified[new.name] = new
         else:
-            default = f"({fill.sql})" if self.compiler.server.defaults_in_brackets and has_no_literal(new) else fill.sql
+            default = default_clause(self.compiler.server, new, fill.sql)
             self.put("add column", f"ADD COLUMN {column} {define(new, default=default)}")
             if new.default is None:
                 self.after.append(self.compiler.alter(self.name, [DROP_DEFAULT.format(column=column)]))
@@ -665,6 +665,11 @@ def is_virtual(column: Column) -> bool:
 def is_columns_own(noun: Constraint | Index) -> bool:
     """Return whether a check is part of its column's definition, as on MariaDB, and has no name of its own."""
     return isinstance(noun, Check) and not noun.name
+
+
+def default_clause(server: Server, column: Column, value: str) -> str:
+    """Return a value, which is SQL, as the default of a column."""
+    return f"({value})" if server.defaults_in_brackets and has_no_literal(column) else value
 
 
 def has_no_literal(column: Column) -> bool:

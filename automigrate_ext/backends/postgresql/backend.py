@@ -28,7 +28,7 @@ from automigrate_ext.backends.postgresql import (
     sequences,
     triggers,
 )
-from automigrate_ext.backends.postgresql.casts import never_loses
+from automigrate_ext.backends.postgresql.casts import never_loses, widens
 from automigrate_ext.backends.postgresql.cost import PostgreSQLCost
 from automigrate_ext.backends.postgresql.extensions import PostgreSQLExtensions
 from automigrate_ext.backends.postgresql.faults import PostgreSQLFaults
@@ -249,6 +249,15 @@ class PostgreSQLBackend(Backend):
 
     def server_named(self, table: Table, noun: Constraint | Index) -> bool:
         return noun.name == chosen_name(table, noun)
+
+    def widens(self, old: Column, new: Column) -> bool:
+        return widens(old.type, new.type)
+
+    def optional(self, column: Column) -> Column:
+        return evolve(column, null=True, sql=schema.bare_definition(column, self.quote))
+
+    def with_default(self, column: Column, value: str) -> Column | None:
+        return evolve(column, default=value, default_sql=value, sql=f"{column.sql} DEFAULT {value}")
 
     def following_sequences(self, changes: Sequence[Change]) -> tuple[RenameSequence, ...]:
         return sequences.following(self.connection, changes)

@@ -18,6 +18,7 @@ WIDER = {
     "character varying": {"text"},
     "date": {"timestamp without time zone"},
 }
+INTEGERS = frozenset(("smallint", "integer", "bigint"))
 FAMILIES = {
     "smallint": "number",
     "integer": "number",
@@ -153,6 +154,16 @@ def never_loses(old: str, new: str) -> bool:
         whole = new_modifiers[0] - new_modifiers[1] >= old_modifiers[0] - old_modifiers[1]
         return whole and new_modifiers[1] >= old_modifiers[1]
     return False
+
+
+def widens(old: str, new: str) -> bool:
+    """Return whether code reads and writes values of both types in the same form, and the new one holds all of the old.
+
+    Numbers stay integers or decimals, which are other values to Python.
+    """
+    bases = [split_modifiers(printed)[0] for printed in (old, new)]
+    is_alike = bases[0] == bases[1] or set(bases) <= INTEGERS or tuple(bases) == ("character varying", "text")
+    return is_alike and never_loses(old, new)
 
 
 def split_modifiers(printed: str) -> tuple[str, tuple[int, ...]]:

@@ -26,6 +26,7 @@ from automigrate_ext.backends.postgresql.schema import (
     Compiler,
     TableCompiler,
     again,
+    bare_definition,
 )
 from automigrate_ext.backends.postgresql.sequences import LONGEST_NAME, cut, object_name
 from automigrate_ext.backends.work import RowFill, Step
@@ -591,8 +592,7 @@ class OnlineTableCompiler(TableCompiler):
         self.require_or_note(new)
 
     def add_bare_column(self, new: Column) -> None:
-        collation = f" COLLATE {self.quote(new.collation)}" if new.collation else ""
-        self.column_adds.append(f"ADD COLUMN {self.quote(new.name)} {new.type}{collation}")
+        self.column_adds.append(f"ADD COLUMN {self.quote(new.name)} {bare_definition(new, self.quote)}")
 
     def converted_value(self, new: Column) -> str:
         """Return the value of a column of another type; rows that have none are filled afterwards."""

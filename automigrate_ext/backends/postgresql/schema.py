@@ -628,8 +628,7 @@ class TableCompiler(BaseTableCompiler):
     def add_column_and_draw(self, new: Column, draw: Callable[[], str]) -> None:
         """Add a column without values, which costs nothing, give each row its own, and complete the definition."""
         empty = evolve(new, null=True, default=None, identity=None, default_sql=None)
-        collation = f" COLLATE {self.quote(new.collation)}" if new.collation else ""
-        self.before.append(self.alter(f"ADD COLUMN {self.quote(new.name)} {new.type}{collation}"))
+        self.before.append(self.alter(f"ADD COLUMN {self.quote(new.name)} {bare_definition(new, self.quote)}"))
         self.before += [row_fill(self.current, new, draw, everywhere=True), self.step(CHECK_NOW)]
         self.alter_default_and_identity(AlterColumn(table=self.name, old=empty, new=new), before_type=False)
         if not new.null:
@@ -797,6 +796,11 @@ def keep_name(again: Constraint, constraint: Constraint, quote: Callable[[str], 
     if again.sql.startswith("CONSTRAINT "):
         return again.sql + not_valid
     return f"CONSTRAINT {quote(constraint.name)} {again.sql}{not_valid}"
+
+
+def bare_definition(column: Column, quote: Callable[[str], str]) -> str:
+    """Return the definition of a column that allows NULL and has nothing but its type and collation."""
+    return f"{column.type} COLLATE {quote(column.collation)}" if column.collation else column.type
 
 
 def generated_definition(column: Column) -> str:

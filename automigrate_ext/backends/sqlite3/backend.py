@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import replace as evolve
 from typing import Any
 
 from automigrate_ext.backends.base import Backend
@@ -179,6 +180,12 @@ class SQLiteBackend(Backend):
 
     def count_lost(self, table: Table, old: Column, new: Column) -> Loss:
         return hazards.count_lost(self.rows, table, old, new)
+
+    def widens(self, old: Column, new: Column) -> bool:
+        return super().widens(old, new) or hazards.widens(old, new)
+
+    def with_default(self, column: Column, value: str) -> Column | None:
+        return evolve(column, default=value, default_sql=value, sql="")
 
     def columns_over_digits(self, current: Schema, desired: Schema) -> tuple[tuple[str, str], ...]:
         return hazards.columns_over_digits(self.rows, current, desired)

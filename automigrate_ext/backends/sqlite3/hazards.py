@@ -167,6 +167,12 @@ def conversion(old: Column, new: Column) -> Conversion | None:
     return CONVERSIONS[target]
 
 
+def widens(old: Column, new: Column) -> bool:
+    """Return whether both are texts or both decimals, and the new one holds every value of the old one as it is."""
+    kinds = {family(old.type), family(new.type)}
+    return kinds in ({"text"}, {"numeric"}) and conversion(old, new) is None
+
+
 def decimal_conversion(before: str, old: Column, digits: tuple[int, int]) -> Conversion | None:
     """Return the conversion of values to decimals of so many digits.
 

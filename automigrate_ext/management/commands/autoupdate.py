@@ -18,7 +18,7 @@ from automigrate_ext.api import autoupdate, make_plan
 from automigrate_ext.declared.selection import Models, Selection
 from automigrate_ext.exceptions import Declined
 from automigrate_ext.management.base import SchemaCommand, seconds
-from automigrate_ext.management.exit_status import DIFFERENT, FAILED, KEPT
+from automigrate_ext.management.exit_status import DIFFERENT, EXPANDED, FAILED, KEPT
 from automigrate_ext.process import is_watched
 from automigrate_ext.run.options import BATCH_SIZE, COUNT_TIMEOUT, REWRITE_LIMIT
 from automigrate_ext.waiting import ignore_message
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from automigrate_ext.fleet.targets import Target
     from automigrate_ext.management.fleet import FleetCommand
     from automigrate_ext.management.questioner import TerminalQuestioner
+    from automigrate_ext.plan.plan import Plan
 
 #: The options that a saved plan holds itself, or that make no sense together with it.
 DECIDED_BY_PLAN = {
@@ -40,6 +41,8 @@ DECIDED_BY_PLAN = {
     "--accept-data-loss": "accept_data_loss",
     "--prune": "prune",
     "--ask": "ask",
+    "--expand": "expand",
+    "--contract": "contract",
     "--online": "online",
 }
 
@@ -65,12 +68,15 @@ examples:
   manage.py autoupdate --all-databases        every database, as the routers say
   manage.py autoupdate --tenants              every tenant or other target
   manage.py autoupdate --schemas 'shop_*'     schemas of one's own
+  manage.py autoupdate --expand               before the new code starts, beside the old
+  manage.py autoupdate --contract             after the last process of the old code
   manage.py autoupdate --watch                again whenever a file is saved
   manage.py autoupdate --rename todo.Todo.title=name     the values move along
   manage.py autoupdate --default todo.Todo.priority=0    for rows that have none
 
 exit status: 0 done, nothing to do or answered with no, 1 --check found differences,
-  2 refused or failed, 3 --check --strict found only what is kept, 130 interrupted
+  2 refused or failed, 3 --check --strict found only what is kept, 4 --check found
+  only what an expand left for the contract, 130 interrupted
 """
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -125,6 +131,18 @@ exit status: 0 done, nothing to do or answered with no, 1 --check found differen
             "--plan",
             metavar="FILE",
             help='Carry out a plan that --dry-run --format json printed, if it still holds; "-" reads it from stdin.',
+        )
+
+        phase = parser.add_mutually_exclusive_group()
+        phase.add_argument(
+            "--expand",
+            action="store_true",
+            help="Before new code starts while old code runs: do only what the old code can live with.",
+        )
+        phase.add_argument(
+            "--contract",
+            action="store_true",
+            help="After the last process of the old code has ended: do the rest.",
         )
 
         parser.add_argument(
@@ -247,6 +265,8 @@ exit status: 0 done, nothing to do or answered with no, 1 --check found differen
             "count_timeout": options["count_timeout"],
             "prune": options["prune"],
             "fingerprint": options["fingerprint"],
+            "expand": options["expand"],
+            "contract": options["contract"],
             "online": options["online"],
             "rewrite_limit": options["rewrite_limit"],
         }
@@ -306,7 +326,7 @@ exit status: 0 done, nothing to do or answered with no, 1 --check found differen
         plan = make_plan(models, **arguments)
         self.printer.show(plan, options, done=False)
         if options["check"]:
-            return DIFFERENT if plan else KEPT if plan.withheld and options["strict"] else 0
+            return status_of(plan, strict=options["strict"])
         if plan.refused:
             self.printer.exit_refused(plan, options)
         return 0
@@ -320,3 +340,10 @@ exit status: 0 done, nothing to do or answered with no, 1 --check found differen
                 raise CommandError(f"{option} {argument}: expected {shape}.", returncode=FAILED)
             values[name] = value
         return values
+
+
+def status_of(plan: Plan, *, strict: bool) -> int:
+    """Return the exit status of --check."""
+    if plan:
+        return EXPANDED if plan.expanded else DIFFERENT
+    return KEPT if plan.withheld and strict else 0

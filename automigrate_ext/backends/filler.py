@@ -80,8 +80,9 @@ class Filler:
         self, fill: RowFill, last: tuple[str, ...] | None, limit: int = ROWS_A_STATEMENT
     ) -> list[tuple[Any, ...]]:
         """Return the keys of the next rows without a value, after the last ones, so many at most."""
-        key = ", ".join(map(self.rows.quote, fill.key))
-        terms = [self.unfilled(fill), f"({key}) > ({', '.join(last)})" if last else ""]
+        names = list(map(self.rows.quote, fill.key))
+        key = ", ".join(names)
+        terms = [self.unfilled(fill), self.beyond(names, last) if last else ""]
         sql = KEYS_TO_FILL.format(
             key=key,
             table=self.rows.relation(fill.table),
@@ -91,6 +92,10 @@ class Filler:
         with self.connection.cursor() as cursor:
             cursor.execute(sql)
             return list(map(tuple, cursor.fetchall()))
+
+    def beyond(self, key: Sequence[str], last: Sequence[str]) -> str:
+        """Return the condition that a key comes after another one."""
+        return f"({', '.join(key)}) > ({', '.join(last)})"
 
     def update_rows(self, fill: RowFill, values: Sequence[tuple[tuple[str, ...], str]]) -> Iterator[str]:
         """Yield the statements that give the rows of these keys these values."""

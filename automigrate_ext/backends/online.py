@@ -87,6 +87,10 @@ class Online(ABC):
     def is_locked_out(self, error: Error) -> bool:
         """Return whether a statement failed because a lock could not be had in time."""
 
+    def lacks_values(self, error: Error) -> bool:
+        """Return whether a statement failed because others have put in rows without a value since the fill."""
+        return False
+
     @abstractmethod
     def in_the_way(self, step: Step) -> str:
         """Return the sessions that keep a step from its locks, in brackets; "" where none can be seen any more."""

@@ -54,7 +54,7 @@ class Step:
     others: no row is concerned, and the server's message names the object. With `fill` the step stands for as many
     statements as it takes to give each row a value of its own, and `sql` is a comment that announces them. `at_stake`
     are the changes by which the step would lose values that were not there when they were counted. `manner` is how the
-    step of an online plan runs.
+    step of an online plan runs, and `refills` are the fills to repeat where the step finds rows without a value.
     """
 
     sql: str
@@ -64,6 +64,7 @@ class Step:
     fill: RowFill | None = None
     at_stake: tuple[Change, ...] = ()
     manner: Manner | None = None
+    refills: tuple[RowFill, ...] = ()
 
     @property
     def updates_rows(self) -> bool:

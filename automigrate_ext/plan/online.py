@@ -35,9 +35,9 @@ WORDS = {
 class Manner:
     """How a statement runs.
 
-    `lock` is the mode of its lock on its table, "" for a table that is new. Statements of the same `transaction`, which
-    are numbered from 1, share one; one that is `alone` runs outside of any. `undo` is the statement that removes what
-    it leaves where it fails.
+    `lock` is the mode of its lock on its table, or the order for it, such as LOCK=NONE; "" for a table that is new.
+    Statements of the same `transaction`, which are numbered from 1, share one; one that is `alone` runs outside of any.
+    `undo` is the statement that removes what it leaves where it fails.
     """
 
     lock: str = "ACCESS EXCLUSIVE"
@@ -67,7 +67,8 @@ class OnlineStep:
 
     def describe(self) -> str:
         """Describe in a few words how the step runs."""
-        lock = f"{self.manner.lock} lock" if self.manner.lock else "no lock on a table in use"
+        lock = self.manner.lock if "=" in self.manner.lock else f"{self.manner.lock} lock"
+        lock = lock if self.manner.lock else "no lock on a table in use"
         return f"{lock}, {WORDS[self.manner.effect]}{', outside a transaction' if self.manner.alone else ''}"
 
 

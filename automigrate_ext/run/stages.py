@@ -26,12 +26,15 @@ from automigrate_ext.run.options import Options
 LOCK_TIMEOUT = 2.0
 #: Seconds between two attempts of a stage.
 PAUSES = (0.5, 1, 2, 4, 8, 10, 10, 10)
-TRYING = "Could not get a lock within {seconds:g} s{sessions} for: {sql}. Trying again in {pause:g} s..."
+NO_LOCK = "Could not get a lock within {seconds:g} s{sessions} for: {sql}"
+NO_VALUE = "Others put in rows without a value in {columns} before: {sql}"
+TRYING = "{obstacle}. Trying again in {pause:g} s..."
 GIVEN_UP = (
-    "Could not get a lock in {attempts} attempts of {seconds:g} s{sessions} for: {sql}. Of the {statements} statements "
-    "{finished} are done, and stay; the next run goes on from there. Wait until the tables are free, or raise "
-    "--lock-timeout (lock_timeout=)."
+    "{obstacle}, in {attempts} attempts. Of the {statements} statements {finished} are done, and stay; the next run "
+    "goes on from there. {advice}"
 )
+WAIT = "Wait until the tables are free, or raise --lock-timeout (lock_timeout=)."
+GIVE_VALUES = "Give the field a db_default, or let what writes such rows give them a value, and run this again."
 
 T = TypeVar("T")
 
@@ -66,9 +69,11 @@ class Stages:
         elif first.manner and first.manner.alone:
             self.attempt(first, lambda again: self.run_alone(first, again=again))
         else:
-            self.attempt(first, lambda again: self.run_together(stage))
+            self.attempt(first, lambda again: self.run_together(stage, again=again))
 
-    def run_together(self, stage: Sequence[Step]) -> None:
+    def run_together(self, stage: Sequence[Step], *, again: bool) -> None:
+        if again:
+            self.refill(stage[0])
         with self.online.transaction(self.seconds):
             self.online.forbid_losses(stage)
             self.backend.run(stage)
@@ -91,6 +96,11 @@ class Stages:
             with self.online.alone(self.seconds):
                 self.backend.session.execute(step.manner.undo)
 
+    def refill(self, step: Step) -> None:
+        """Give the rows a value that were put in without one since the fill before the step."""
+        for fill in step.refills:
+            self.fill(step, evolve(fill, everywhere=False), self.meter.progress())
+
     def fill(self, step: Step, fill: RowFill, begun: RunProgress) -> None:
         """Give rows their values, a batch a transaction."""
         rows = self.backend.filler.count_to_fill(fill) if self.meter.watch and not fill.late else 0
@@ -111,7 +121,8 @@ class Stages:
     def attempt(self, step: Step, work: Callable[[bool], T]) -> T:
         """Do the work; where it does not get its locks, do it again after a pause that grows.
 
-        `work` is told whether it is done again.
+        So it is where others have put in rows without a value that the step requires. `work` is told whether it is done
+        again.
         """
         finished, under_way = self.meter.finished, self.meter.under_way
         for number, pause in enumerate((*PAUSES, None)):
@@ -119,19 +130,33 @@ class Stages:
             try:
                 return work(number > 0)
             except Error as error:
-                if not self.online.is_locked_out(error):
+                obstacle = self.obstacle(step, error)
+                if obstacle is None:
                     raise
                 self.meter.finished, self.meter.under_way = finished, under_way
-                words = {"seconds": self.seconds, "sessions": self.online.in_the_way(step), "sql": step.sql}
                 if pause is None:
-                    raise LockNotAvailable(self.given_up(words)) from error
-            self.options.patience.notify(TRYING.format(pause=pause, **words))
+                    raise LockNotAvailable(self.given_up(error, obstacle)) from error
+            self.options.patience.notify(TRYING.format(obstacle=obstacle, pause=pause))
             time.sleep(pause)
         raise AssertionError("unreachable")
 
-    def given_up(self, words: dict[str, object]) -> str:
-        numbers = {"statements": self.meter.statements, "finished": self.meter.finished}
-        return GIVEN_UP.format(attempts=len(PAUSES) + 1, **numbers, **words)
+    def obstacle(self, step: Step, error: Error) -> str | None:
+        """Return in words what kept a step from being done, and may not do so again; None for any other error."""
+        if self.online.is_locked_out(error):
+            return NO_LOCK.format(seconds=self.seconds, sessions=self.online.in_the_way(step), sql=step.sql)
+        if step.refills and self.online.lacks_values(error):
+            columns = ", ".join(f"{fill.table}.{fill.column}" for fill in step.refills)
+            return NO_VALUE.format(columns=columns, sql=step.sql)
+        return None
+
+    def given_up(self, error: Error, obstacle: str) -> str:
+        return GIVEN_UP.format(
+            obstacle=obstacle,
+            attempts=len(PAUSES) + 1,
+            statements=self.meter.statements,
+            finished=self.meter.finished,
+            advice=WAIT if self.online.is_locked_out(error) else GIVE_VALUES,
+        )
 
 
 def stages_of(steps: Sequence[Step]) -> Iterator[list[Step]]:

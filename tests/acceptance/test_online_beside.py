@@ -10,7 +10,7 @@ import pytest
 from django.db import models, transaction
 from django.db.models import Q
 
-from automigrate_ext import AutomigrateError, ExecutionFailed, LockNotAvailable, autoupdate, make_plan, run_plan
+from automigrate_ext import ExecutionFailed, LockNotAvailable, autoupdate, make_plan, run_plan
 from automigrate_ext.backends.postgresql.session import RUN_KEY
 from automigrate_ext.run import stages
 from tests.acceptance.helper import Case, State, item
@@ -568,11 +568,3 @@ def test_sqlite_has_nothing_to_gain(lite):
     autoupdate(using=lite.alias, apps=CHECKED.apps, online=True, notify=said.append)
     assert ["nothing to gain" in words for words in said] == [True]
     lite.assert_settled(CHECKED)
-
-
-def test_mariadb_is_refused(mariadb):
-    case = Case(mariadb, "automigrate")
-    case.build(PLAIN)
-    with pytest.raises(AutomigrateError, match="not supported on MariaDB"):
-        case.run(CHECKED, online=True)
-    assert not case.plan(CHECKED).online

@@ -28,6 +28,7 @@ from automigrate_ext.backends.mysql.cost import MySQLCost
 from automigrate_ext.backends.mysql.faults import MySQLFaults
 from automigrate_ext.backends.mysql.filler import MySQLFiller
 from automigrate_ext.backends.mysql.introspection import Catalog
+from automigrate_ext.backends.mysql.online_session import MySQLOnline
 from automigrate_ext.backends.mysql.parser import INTEGERS
 from automigrate_ext.backends.mysql.rehearsal import MySQLRehearsal
 from automigrate_ext.backends.mysql.renaming import as_spelled
@@ -85,8 +86,10 @@ class MySQLBackend(Backend):
     filler_class = MySQLFiller
     cost_class = MySQLCost
     rehearsal_class = MySQLRehearsal
+    online_class = MySQLOnline
     session: MySQLSession
     rows: MySQLRows
+    filler: MySQLFiller
     rehearsal: MySQLRehearsal
 
     type_rules = TypeRules(
@@ -282,10 +285,10 @@ class MySQLBackend(Backend):
     def taken_off(self, work: Work) -> tuple[tuple[str, ForeignKey], ...]:
         return tuple(self.compiler(work).taken_off())
 
-    def compiler(self, work: Work) -> schema.Compiler:
+    def compiler(self, work: Work, kind: type[schema.Compiler] = schema.Compiler) -> schema.Compiler:
         """Return the compiler of the work."""
         casts = {**work.casts, **dict(self.casts_of_nothing(work))}
-        return schema.Compiler(
+        return kind(
             collecting_editor(self.connection),
             evolve(work, casts=casts),
             schema.Neighbours(

@@ -19,6 +19,11 @@ READ_ONLY = {READ_ONLY_OPTION, READ_ONLY_TRANSACTION, READ_ONLY_MODE}
 NO_SUCH_TABLE = 1146
 GONE = {NO_SUCH_TABLE, 1054, 1412, 1932}
 NOT_READY = 1047
+#: What the server answers where a column is to forbid NULL and a row has none: MySQL, and MariaDB.
+NULL_VALUES = {1138, 1265}
+#: The error by which a row shows that points at none, see `PROVE`.
+TWO_ROWS = 1242
+TOO_MANY_VERSIONS, LOG_TOO_BIG = 4092, 1799
 
 ADVICE = {
     LOCK_WAIT_TIMEOUT: "Another session uses the table: wait until it is free, or raise --lock-timeout "
@@ -32,6 +37,10 @@ ADVICE = {
     1037: "The server has no memory left: give it more, or name fewer models.",
     1041: "The server has no memory left: give it more, or name fewer models.",
     1206: "The server has no room for so many locks: raise innodb_buffer_pool_size, or name fewer models.",
+    LOG_TOO_BIG: "Others have written more to the table meanwhile than the server notes for that time: raise "
+    "innodb_online_alter_log_max_size, or run it again when less is written.",
+    TOO_MANY_VERSIONS: "The table has been altered instantly too often. ALTER TABLE ... FORCE, ALGORITHM=INPLACE, "
+    "LOCK=NONE writes it again while others use it; then run this again.",
     NOT_READY: "The node has no contact with its cluster: wait until it has joined again, or use another node.",
 }
 LOST_CONNECTION = (
@@ -48,6 +57,10 @@ NEEDED = (
     "LOCK TABLES, REFERENCES, SELECT, UPDATE ON `{database}`.* TO {role}."
 )
 UNKNOWN_COLUMN = 1054
+VIOLATED = (
+    "A row points at none: somebody has written it since the rows were counted. The next run counts such rows, and "
+    "names some of them."
+)
 
 
 def code_of(error: BaseException) -> int:
@@ -114,4 +127,4 @@ class MySQLFaults(Faults):
         return is_forbidden(error)
 
     def way_out(self, error: Error) -> str:
-        return advice(self.connection, error)
+        return VIOLATED if code_of(error) == TWO_ROWS else advice(self.connection, error)

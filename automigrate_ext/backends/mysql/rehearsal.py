@@ -20,7 +20,8 @@ from automigrate_ext.backends.mysql.schema import CHECKED, UNCHECKED
 from automigrate_ext.backends.mysql.server import server_of
 from automigrate_ext.backends.mysql.session import SETTINGS, is_in_cluster, prefixed, put, read, try_lock_of
 from automigrate_ext.backends.mysql.show import show
-from automigrate_ext.backends.rehearsal import Objection, Rehearsal, set_scene
+from automigrate_ext.backends.mysql.trial import Trial
+from automigrate_ext.backends.rehearsal import Objection, Rehearsal, Scene, set_scene
 from automigrate_ext.backends.session import growing
 from automigrate_ext.backends.work import Step, Work
 
@@ -65,25 +66,52 @@ class MySQLRehearsal(Rehearsal):
         scene = set_scene(work, [step.table for step in steps] + self.renamed(work))
         if scene is None:
             return ()
-        if is_in_cluster(self.connection):
-            self.note(IN_CLUSTER)
-            return ()
-        old = self.session.renaming.old_table
-        # A name with a database in it leads there wherever it stands.
-        here = [name for name in scene.played if "`" not in name]
-        played = {*here, *map(old, here)}
-        texts = list(self.definitions(scene.tables))
-        with self.stage() as stage:
+        with self.copies(scene) as stage:
             if stage is None:
                 return ()
-            try:
-                copy(stage, texts)
-            except DatabaseError as error:
-                self.raise_faults(error)
-                self.note(f"their copies cannot be made ({faults.words(error)})")
-                return ()
+            played = self.played(scene)
             playing = (step for step in steps if step.table in played)
             return tuple(self.objections(playing, scene, partial(self.execute, stage)))
+
+    @contextmanager
+    def trial(self, work: Work) -> Iterator[Trial]:
+        """Give the place where the statements of an online run are tried out while they are compiled."""
+        scene = set_scene(work, [table for table, _ in self.backend.taken_off(work)] + self.renamed(work))
+        if scene is None:
+            yield Trial()
+            return
+        with self.copies(scene) as stage:
+            yield Trial(stage, self.played(scene))
+
+    def played(self, scene: Scene) -> set[str]:
+        """Return the names of the tables of whose statements the server is asked, by their old names too."""
+        # A name with a database in it leads there wherever it stands.
+        here = [name for name in scene.played if "`" not in name]
+        return {*here, *map(self.session.renaming.old_table, here)}
+
+    @contextmanager
+    def copies(self, scene: Scene) -> Iterator[BaseDatabaseWrapper | None]:
+        """Give a connection to empty copies of the tables while the block runs; None where none can be made."""
+        if is_in_cluster(self.connection):
+            self.note(IN_CLUSTER)
+            yield None
+            return
+        texts = list(self.definitions(scene.tables))
+        with self.stage() as stage:
+            if stage is not None and not self.is_copied(stage, texts):
+                yield None
+                return
+            yield stage
+
+    def is_copied(self, stage: BaseDatabaseWrapper, texts: Sequence[str]) -> bool:
+        """Make empty tables of their definitions; return whether the server does that."""
+        try:
+            copy(stage, texts)
+        except DatabaseError as error:
+            self.raise_faults(error)
+            self.note(f"their copies cannot be made ({faults.words(error)})")
+            return False
+        return True
 
     def renamed(self, work: Work) -> list[str]:
         """Return the tables, by their new names, that get new names or have columns that get some."""

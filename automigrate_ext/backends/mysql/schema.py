@@ -38,10 +38,12 @@ from automigrate_ext.schema.changes import (
     DropConstraint,
     DropIndex,
     DropTable,
+    FillColumn,
     RenameColumn,
     RenameConstraint,
     RenameIndex,
     RenameTable,
+    ValidateConstraint,
 )
 from automigrate_ext.schema.nouns import Check, Column, Constraint, ForeignKey, Index, IndexKey, Table, Unique
 from automigrate_ext.schema.order import in_dependency_order
@@ -55,6 +57,13 @@ DROP_DEFAULT = "ALTER COLUMN {column} DROP DEFAULT"
 # Tables may then be dropped whatever points at them; the foreign keys of other tables stay, and are enforced again once
 # there is a table of that name. Source: https://mariadb.com/kb/en/foreign-keys/
 UNCHECKED, CHECKED = "SET foreign_key_checks = 0", "SET foreign_key_checks = 1"
+AWAIT_WRITERS, UNLOCK_TABLES = "LOCK TABLES {table} READ", "UNLOCK TABLES"
+# The subquery of one column gives two rows, which is the server's error 1242, where a row points at none.
+PROVE = """SET @automigrate_ext_proof = (
+    SELECT two.n FROM (SELECT 1 AS n UNION ALL SELECT 2) AS two WHERE EXISTS (
+        SELECT 1 FROM {table} AS child WHERE {filled} AND NOT EXISTS (SELECT 1 FROM {target} AS parent WHERE {joined})
+    )
+)"""
 
 # The part of a text that is too long, which the server does not cut off by itself in strict mode.
 CUT = "LEFT({column}, {length})"
@@ -155,8 +164,15 @@ class Compiler(BaseCompiler):
         later: list[tuple[str, ForeignKey]] = []
         yield from self.create_tables(later)
         for name in self.altered_tables:
-            yield from TableCompiler(self, name).steps()
+            yield from self.alter_table(name)
         yield from self.add_foreign_keys(later)
+        for validated in self.of(ValidateConstraint):
+            if isinstance(validated.old, ForeignKey):
+                yield from self.prove_key(validated.table, validated.old)
+
+    def alter_table(self, name: str) -> Iterator[Step]:
+        """Yield the statements that change the columns, constraints and indexes of one table."""
+        yield from TableCompiler(self, name).steps()
 
     def alter(self, table: str, clauses: Iterable[str], at_stake: Iterable[Change] = ()) -> Step:
         """Return one ALTER TABLE."""
@@ -177,7 +193,7 @@ class Compiler(BaseCompiler):
         yield from self.drop_keys(self.unfastened)
         for table, columns in self.renamed_columns.items():
             yield self.alter(table, self.rename_clauses(table, columns))
-        yield from self.add_keys((table, foreign_key_clause(key)) for table, key in self.unfastened)
+        yield from self.add_keys((table, key, foreign_key_clause(key)) for table, key in self.unfastened)
 
     @cached_property
     def renamed_columns(self) -> Mapping[str, Mapping[str, str]]:
@@ -272,22 +288,39 @@ class Compiler(BaseCompiler):
 
     def add_foreign_keys(self, later: Iterable[tuple[str, ForeignKey]]) -> Iterator[Step]:
         renamed = (
-            (change.table, foreign_key_clause(evolve(change.old, name=change.new.name)))
+            (change.table, evolve(change.old, name=change.new.name))
             for change in self.of(RenameConstraint)
             if isinstance(change.old, ForeignKey)
         )
-        new = [*later, *self.new_keys()]
-        clauses = ((table, key.sql) for table, key in new)
-        yield from self.add_keys([*clauses, *renamed, *((table, key.sql) for table, key in self.put_back())])
+        new = ((table, key, key.sql) for table, key in (*later, *self.new_keys()))
+        again = ((table, key, foreign_key_clause(key)) for table, key in renamed)
+        yield from self.add_keys([*new, *again, *((table, key, key.sql) for table, key in self.put_back())])
 
-    def add_keys(self, keys: Iterable[tuple[str, str]]) -> Iterator[Step]:
-        """Yield one statement for each table that adds foreign keys, which are given as clauses."""
+    def add_keys(self, keys: Iterable[tuple[str, ForeignKey, str]]) -> Iterator[Step]:
+        """Yield one statement for each table that adds foreign keys, each of which is given with its clause."""
         clauses: defaultdict[str, list[str]] = defaultdict(list)
         made = {change.table for change in self.of(CreateTable)}
-        for table, clause in keys:
+        for table, _, clause in keys:
             clauses[table].append(f"ADD {clause}")
         for table, parts in clauses.items():
             yield evolve(self.alter(table, parts), makes_table=table in made)
+
+    def prove_key(self, table: str, key: ForeignKey) -> Iterator[Step]:
+        """Yield the steps that ask a foreign key of the rows, which was added without that; the last one may fail.
+
+        MariaDB adds a key while a transaction that has deleted a row of the other table is open, and no read shows
+        that before the transaction ends; so these are waited for first.
+        """
+        pairs = zip(key.columns, key.to_columns, strict=True)
+        prove = PROVE.format(
+            table=self.quote(table),
+            target=self.quote(key.to_table),
+            filled=" AND ".join(f"child.{self.quote(name)} IS NOT NULL" for name in key.columns),
+            joined=" AND ".join(f"parent.{self.quote(to)} = child.{self.quote(own)}" for own, to in pairs),
+        )
+        yield Step(sql=AWAIT_WRITERS.format(table=self.quote(key.to_table)), table=key.to_table)
+        yield Step(sql=UNLOCK_TABLES, table="")
+        yield Step(sql=prove, table=table)
 
     def new_keys(self) -> Iterator[tuple[str, ForeignKey]]:
         """Yield the new foreign keys, by table, each with the action on update of the one that it replaces."""
@@ -363,6 +396,7 @@ class TableCompiler(BaseTableCompiler):
             AddColumn: self.add_column,
             AlterColumn: self.alter_column,
             DropColumn: self.drop_column,
+            FillColumn: self.fill_column,
             AlterPrimaryKey: self.alter_primary_key,
             AddConstraint: self.add_constraint,
             DropConstraint: self.drop_constraint,
@@ -374,14 +408,22 @@ class TableCompiler(BaseTableCompiler):
         }
         for change in self.changes:
             if handler := handlers.get(type(change)):
-                handler(change)
+                self.handle(change, handler)
         self.shrink_no_index()
         self.support_foreign_keys()
         self.drop_checks_before_updates()
         for name, column in self.modified.items():
             live = self.current.column(name)
             whole = evolve(column, extra=column.extra or (live.extra if live else ""))
-            self.put("modify", f"MODIFY {self.quote(name)} {define(whole, self.own_checks(name))}")
+            self.modify(name, f"MODIFY {self.quote(name)} {define(whole, self.own_checks(name))}")
+
+    def handle(self, change: Change, handler: Callable[..., None]) -> None:
+        """Sort one change into clauses, by the method for its kind."""
+        handler(change)
+
+    def modify(self, column: str, clause: str) -> None:
+        """Add the clause that gives a column its new definition."""
+        self.put("modify", clause)
 
     def drop_checks_before_updates(self) -> None:
         """Drop the checks that go before rows are filled, which need not satisfy them."""
@@ -424,6 +466,12 @@ class TableCompiler(BaseTableCompiler):
             self.put("add column", f"ADD COLUMN {column} {define(new, default=default)}")
             if new.default is None:
                 self.after.append(self.compiler.alter(self.name, [DROP_DEFAULT.format(column=column)]))
+
+    def fill_column(self, change: FillColumn) -> None:
+        """Give the rows of a column that allows NULL the values which an earlier run did not get to."""
+        fill = self.fill(change.new) or Fill(sql=change.new.default or "")
+        if fill.sql or fill.draw:
+            self.before.append(self.fill_in(fill, change.new, change.new.name))
 
     def forbid_nulls_in_history(self, column: Column) -> None:
         """Raise `AutomigrateError` where filling a new column row by row would leave NULL in the table's history."""

@@ -149,7 +149,7 @@ exit status: 0 done, nothing to do or answered with no, 1 --check found differen
             "--online",
             action=argparse.BooleanOptionalAction,
             help="Work while others use the tables, in many short transactions, of which those that end stay done. As "
-            "AUTOMIGRATE['ONLINE'] says if left out. For PostgreSQL.",
+            "AUTOMIGRATE['ONLINE'] says if left out. For PostgreSQL, MariaDB and MySQL.",
         )
         parser.add_argument(
             "--rewrite-limit",

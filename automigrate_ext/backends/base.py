@@ -59,6 +59,8 @@ class Backend(ABC):
     frees_names = True
     #: Whether both ends of a foreign key must have the same collation.
     keys_have_one_collation = False
+    #: Whether the catalog shows which constraints the rows have not been asked; else the record alone has that.
+    shows_unproven = True
     #: Whether a transaction undoes changes of tables; else each statement is a transaction of its own.
     undoes_ddl = True
 

@@ -25,7 +25,14 @@ from automigrate_ext.run.migrations import TABLE as MIGRATIONS_TABLE
 from automigrate_ext.run.record_table import TABLE as RECORD_TABLE
 from automigrate_ext.run.state import Followers, State
 from automigrate_ext.schema.adopt import adopt
-from automigrate_ext.schema.changes import AddColumn, AlterColumn, Change, FillColumn, RenameColumn
+from automigrate_ext.schema.changes import (
+    AddColumn,
+    AlterColumn,
+    Change,
+    FillColumn,
+    RenameColumn,
+    ValidateConstraint,
+)
 from automigrate_ext.schema.collations import targets_outside, with_one_collation
 from automigrate_ext.schema.diff import diff, names_in_the_way
 from automigrate_ext.schema.nouns import Schema
@@ -117,8 +124,9 @@ class Comparer:
     def compare_again(self, before: State) -> State:
         """Read the tables again, and compare them as they are after a run that began with `before`."""
         state = self.with_followers(self.compare_once((), before.renames, before.followers), ())
-        # The record has it until the end of the run that columns are to be filled, which the run has done by now.
-        return evolve(state, changes=tuple(change for change in state.changes if not isinstance(change, FillColumn)))
+        # The record has it until the end of the run what is to be filled and proved, which the run has done by now.
+        done = (FillColumn,) if self.backend.shows_unproven else (FillColumn, ValidateConstraint)
+        return evolve(state, changes=tuple(change for change in state.changes if not isinstance(change, done)))
 
     def with_followers(self, state: State, pending: tuple[Change, ...]) -> State:
         """Return the comparison with all columns that follow a key whose type changes, and what follows these."""
@@ -178,7 +186,8 @@ class Comparer:
         prune = self.run.options.prune
         changes = tuple(as_taken_off(diff(current, desired, ownership, prune=prune), ownership))
         changes = (*changes, *self.narrowed(current, desired, changes))
-        changes = (*changes, *constraints_to_validate(current, desired, ownership, changes))
+        shown = self.backend.shows_unproven
+        changes = (*changes, *constraints_to_validate(current, desired, ownership, changes, shown=shown))
         changes = (*changes, *columns_to_fill(current, desired, ownership))
         if not prune:
             changes = (*changes, *foreign_keys_to_restore(current, desired, ownership))

@@ -235,18 +235,19 @@ def foreign_keys_to_restore(current: Schema, desired: Schema, ownership: Ownersh
 
 
 def constraints_to_validate(
-    current: Schema, desired: Schema, ownership: Ownership, changes: Iterable[Change]
+    current: Schema, desired: Schema, ownership: Ownership, changes: Iterable[Change], *, shown: bool
 ) -> Iterator[ValidateConstraint]:
     """Yield the constraints that an interrupted run added, and that the rows have not been asked yet.
 
-    Those that `changes` drop are left out, and so are those that somebody else has made not valid.
+    Those that `changes` drop are left out, and so are those that somebody else has made not valid. Where the database
+    has `shown` which ones are valid, the others are left out too.
     """
     dropped = {(change.table, change.old.name) for change in changes if isinstance(change, DropConstraint)}
     for table in current:
         owned = ownership.tables.get(table.name)
         for constraint in table.constraints if owned and desired.get(table.name) else ():
             is_owed = owned is not None and UNPROVEN in owned.objects.get(constraint.identity, ())
-            if is_owed and not constraint.valid and (table.name, constraint.name) not in dropped:
+            if is_owed and not (shown and constraint.valid) and (table.name, constraint.name) not in dropped:
                 yield ValidateConstraint(table=table.name, old=constraint, new=constraint)
 
 

@@ -102,6 +102,7 @@ class MySQLBackend(Backend):
     dependents_follow = False
     frees_names = False
     undoes_ddl = False
+    shows_unproven = False
     keys_have_one_collation = True
     #: How tables are stored, and the tables as they were read at that time.
     stored: tuple[Schema, Storage] | None = None

@@ -319,7 +319,7 @@ class Compiler(BaseCompiler):
             joined=" AND ".join(f"parent.{self.quote(to)} = child.{self.quote(own)}" for own, to in pairs),
         )
         yield Step(sql=AWAIT_WRITERS.format(table=self.quote(key.to_table)), table=key.to_table)
-        yield Step(sql=UNLOCK_TABLES, table="")
+        yield Step(sql=UNLOCK_TABLES, table=key.to_table)
         yield Step(sql=prove, table=table)
 
     def new_keys(self) -> Iterator[tuple[str, ForeignKey]]:

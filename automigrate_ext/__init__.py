@@ -7,12 +7,14 @@ if TYPE_CHECKING:
     from automigrate_ext.api import (
         aautomigrate,
         aautoupdate,
+        ahistory,
         ais_actual,
         amake_plan,
         arun_plan,
         arun_plans,
         automigrate,
         autoupdate,
+        history,
         is_actual,
         make_plan,
         run_plan,
@@ -40,6 +42,7 @@ if TYPE_CHECKING:
     from automigrate_ext.fleet.report import FleetProgress, FleetReport, Outcome
     from automigrate_ext.fleet.targets import Target
     from automigrate_ext.plan.cost import Remark
+    from automigrate_ext.plan.history import PastRun
     from automigrate_ext.plan.online import OnlineStep
     from automigrate_ext.plan.plan import (
         CodedMigration,
@@ -79,6 +82,7 @@ __all__ = [
     "NotConverged",
     "OnlineStep",
     "Outcome",
+    "PastRun",
     "Plan",
     "Plans",
     "Refused",
@@ -96,12 +100,14 @@ __all__ = [
     "Verdict",
     "aautomigrate",
     "aautoupdate",
+    "ahistory",
     "ais_actual",
     "amake_plan",
     "arun_plan",
     "arun_plans",
     "automigrate",
     "autoupdate",
+    "history",
     "is_actual",
     "make_plan",
     "run_plan",
@@ -115,6 +121,7 @@ if not TYPE_CHECKING:
         "plan.plan",
         "plan.progress",
         "plan.cost",
+        "plan.history",
         "run.options",
         "fleet.report",
         "fleet.targets",

@@ -23,6 +23,8 @@ from automigrate_ext.run.several import on_each
 if TYPE_CHECKING:
     from automigrate_ext.fleet.call import Targets
     from automigrate_ext.fleet.report import FleetReport
+    from automigrate_ext.fleet.targets import Target
+    from automigrate_ext.plan.history import PastRun
     from automigrate_ext.plan.plan import Plan, Plans
     from automigrate_ext.plan.progress import Watch
     from automigrate_ext.plan.saved import SavedPlan
@@ -537,6 +539,26 @@ def select_all(models: Models | Selection, aliases: Iterable[str], apps: Apps | 
     return select_each(dict.fromkeys(aliases, labels), apps or global_apps)
 
 
+def history(*, using: str = DEFAULT_DB_ALIAS, target: Target | None = None) -> tuple[PastRun, ...]:
+    """Return the runs that have changed a database, as far as its record keeps them, the last one first.
+
+    `target` is the schema or database of a run over many targets, in the place of `using`. None are returned where no
+    run has made a record. Raises `AutomigrateError` where the record cannot be read, and `MissingTarget`.
+    """
+    # Few callers ask for what was.
+    from automigrate_ext.run.history import history_of
+
+    if target is None:
+        return history_of(using)
+    if using != DEFAULT_DB_ALIAS:
+        raise AutomigrateError("using and target: a target has its own database. Leave out using.")
+    # As in `on_targets`.
+    from automigrate_ext.fleet.places import at
+
+    with at(target) as connection:
+        return history_of(connection.alias)
+
+
 def rows_at_stake(
     models: Models | Selection = None, *, using: str = DEFAULT_DB_ALIAS, apps: Apps | None = None
 ) -> dict[str, int]:
@@ -606,3 +628,4 @@ async def aautomigrate(models: Models = None, *, using: str | Aliases = DEFAULT_
 arun_plan = sync_to_async(run_plan)
 arun_plans = sync_to_async(run_plans)
 ais_actual = sync_to_async(is_actual)
+ahistory = sync_to_async(history)

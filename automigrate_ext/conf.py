@@ -28,7 +28,11 @@ FINGERPRINT = "FINGERPRINT"
 ASK = "ASK"
 ONLINE = "ONLINE"
 HIDE = "HIDE"
-KEYS = (RENAMES, *LISTS, ON_START, TARGETS, TENANT_SCHEMAS, WAIT_FOR_DB, FINGERPRINT, ASK, ONLINE, HIDE)
+HISTORY = "HISTORY"
+KEYS = (RENAMES, *LISTS, ON_START, TARGETS, TENANT_SCHEMAS, WAIT_FOR_DB, FINGERPRINT, ASK, ONLINE, HIDE, HISTORY)
+
+#: How many runs the record of a database keeps if nothing else is said.
+RUNS_KEPT = 100
 
 #: The words in names of fields whose values no message shows; * stands for any characters. See docs/reference.md.
 SECRET = (
@@ -141,6 +145,12 @@ def fingerprint() -> bool:
     return value(FINGERPRINT, True) is not False
 
 
+def history() -> int:
+    """Return how many runs the record of a database keeps; 0 for none, the default where the setting is malformed."""
+    given: Any = value(HISTORY, RUNS_KEPT)
+    return (given or 0) if is_number_of_runs(given) else RUNS_KEPT
+
+
 def asks() -> bool:
     """Return whether `autoupdate` asks at a terminal before it changes anything: only where the setting is True."""
     return value(ASK, False) is True
@@ -170,6 +180,11 @@ def problems() -> Iterator[str]:
     yield from names_problems(f"AUTOMIGRATE[{HIDE!r}]", given.get(HIDE, []))
     if not is_seconds(given.get(WAIT_FOR_DB, 0)):
         yield f"AUTOMIGRATE['WAIT_FOR_DB'] has to be a number of seconds, 0 or more, and is {given[WAIT_FOR_DB]!r}."
+    if not is_number_of_runs(given.get(HISTORY, RUNS_KEPT)):
+        yield (
+            f"AUTOMIGRATE['HISTORY'] has to be a number of runs, 0 or more, or False or None for none, and is "
+            f"{given[HISTORY]!r}."
+        )
     for key, default in ((FINGERPRINT, True), (ASK, False)):
         if not isinstance(given.get(key, default), bool):
             yield f"AUTOMIGRATE[{key!r}] has to be True or False, and is {given[key]!r}."
@@ -260,3 +275,8 @@ def is_list_of_names(value: object) -> TypeGuard[Sequence[str]]:
 def is_seconds(value: object) -> bool:
     """Return whether a value is a number of seconds."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and value >= 0
+
+
+def is_number_of_runs(value: object) -> bool:
+    """Return whether a value is how many runs to keep: False and None keep none."""
+    return value is None or value is False or (isinstance(value, int) and value is not True and value >= 0)

@@ -8,6 +8,7 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ WATCHED = "AUTOMIGRATE_EXT_WATCHED"
 up_to_date: set[tuple[type[Model], str]] = set()
 
 _thread = threading.local()
+_origin: ContextVar[str] = ContextVar("automigrate_ext_origin", default="python")
 
 
 def is_migrating() -> bool:
@@ -73,3 +75,18 @@ def run_under_way() -> Iterator[None]:
 def is_run_under_way() -> bool:
     """Return whether this thread works on tables for the package."""
     return getattr(_thread, "run", False)
+
+
+@contextmanager
+def started_by(name: str) -> Iterator[None]:
+    """Mark what starts the runs of the block, as the history of runs has it: "command", "start" and so on."""
+    token = _origin.set(name)
+    try:
+        yield
+    finally:
+        _origin.reset(token)
+
+
+def origin() -> str:
+    """Return what starts the runs of this context: "python", a call of a function, where nothing else is marked."""
+    return _origin.get()

@@ -25,7 +25,7 @@ from automigrate_ext.api import on, rows_at_stake
 from automigrate_ext.conf import OnStart
 from automigrate_ext.declared.selection import Selection
 from automigrate_ext.exceptions import AutomigrateError
-from automigrate_ext.process import in_event_loop, is_migrating, is_testing
+from automigrate_ext.process import in_event_loop, is_migrating, is_testing, started_by
 from automigrate_ext.run.one import is_one_actual, rebuild_one, update_one
 from automigrate_ext.run.options import Options
 from automigrate_ext.waiting import await_database
@@ -179,7 +179,8 @@ def update_databases(wanted: OnStart, wait_for_db: float) -> None:
             await_database(alias, wait_for_db, warn)
         verb = rebuild if wanted.verb == "automigrate" else update
         using = aliases[0] if len(aliases) == 1 else aliases
-        on(using, wanted.models, None, lambda selection: logged(verb(selection, wanted)))
+        with started_by("start"):
+            on(using, wanted.models, None, lambda selection: logged(verb(selection, wanted)))
     finally:
         for alias in opened:
             close_connection(alias)

@@ -15,17 +15,20 @@ from django.db import transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import DatabaseError
 
-#: The beginnings of the names of notes that hold fingerprints, or change with every run of tests; see `record_table`.
+#: The beginnings of the names of notes that hold fingerprints, change with every run of tests, or are the history of
+#: runs; see `record_table`. No fingerprint of the record covers them.
 FINGERPRINT = "fingerprint "
 TESTS = "test database"
+HISTORY = "run "
+UNCOVERED = (FINGERPRINT, TESTS, HISTORY)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
     """What one look found: a digest of each table that exists, by name, and digests of what they depend on.
 
-    `surroundings` covers settings of the session and names that definitions refer to, `record` the record, but for its
-    fingerprints. `notes` are the texts of those notes of the record that were asked for and exist.
+    `surroundings` covers settings of the session and names that definitions refer to, `record` the record, but for the
+    notes that are not covered. `notes` are the texts of those notes of the record that were asked for and exist.
     """
 
     tables: Mapping[str, str]

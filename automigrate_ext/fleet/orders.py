@@ -34,6 +34,8 @@ VALUES = (
     "lock_wait",
     "lock_timeout",
     "fingerprint",
+    "history",
+    "origin",
 )
 
 

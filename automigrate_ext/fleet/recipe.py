@@ -55,7 +55,7 @@ class Recipe:
     `rows` are rows of the record that are new or have changed, `gone` those that went. `written` is what receivers of
     `post_migrate` executed where that is the same in each target; else `sends` is whether receivers of both signals
     have something to do. `note` is the name of the note that holds the seal, and `seal` its text, which has what there
-    is to be in the end.
+    is to be in the end. `entry` is the text of the run in the history, "" where it has none.
     """
 
     statements: tuple[str, ...]
@@ -66,6 +66,7 @@ class Recipe:
     seal: str
     changes: int
     written: tuple[str, ...] = ()
+    entry: str = ""
 
     def reaches(self, look: Look) -> bool:
         """Return whether what was found in a target is what the first one had in the end."""
@@ -142,6 +143,7 @@ class LeadUpdate(Update):
             seal=after[note][1],
             changes=len(changes),
             written=self.written,
+            entry=self.chronicle.written.render() if self.chronicle.written else "",
         )
 
     @property

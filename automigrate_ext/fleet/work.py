@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import logging
+import sys
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from dataclasses import replace as evolve
+from datetime import UTC, datetime
 from typing import Any
 
 from django.db import connections, transaction
 from django.db.utils import DatabaseError
 
-from automigrate_ext import signals
+from automigrate_ext import conf, signals
 from automigrate_ext.backends import backend_for
 from automigrate_ext.backends.base import Backend
+from automigrate_ext.backends.fingerprint import HISTORY
 from automigrate_ext.exceptions import Refused
 from automigrate_ext.fleet.looks import FAULTS, Family, Looks, family_key
 from automigrate_ext.fleet.places import at, quoted
@@ -22,6 +26,7 @@ from automigrate_ext.fleet.recipe import LeadUpdate, Recipe
 from automigrate_ext.fleet.report import Outcome, Status
 from automigrate_ext.fleet.targets import Target
 from automigrate_ext.plan.plan import Plan
+from automigrate_ext.run.history import repeated
 from automigrate_ext.run.one import rebuild_one, rows_of
 from automigrate_ext.run.options import Options
 from automigrate_ext.run.record import Record
@@ -38,7 +43,13 @@ QUICKLY = 0.2
 CREATE_SCHEMA = "CREATE SCHEMA {name}"
 #: The arguments of the signals that nobody is to be told more about.
 QUIET: Mapping[str, Any] = {"verbosity": 0, "interactive": False, "stdout": None}
+#: The seal, and with it the oldest runs of the history go.
 SEAL = """
+WITH outdated AS (
+    DELETE FROM {record} WHERE name IN (
+        SELECT name FROM {record} WHERE owner = '' AND name LIKE %s ORDER BY name COLLATE "C" DESC OFFSET %s
+    )
+)
 INSERT INTO {record} (name, owner, objects_owned) VALUES (%s, '', %s)
 ON CONFLICT (name) DO UPDATE SET objects_owned = excluded.objects_owned
 """
@@ -230,15 +241,21 @@ class Worker:
 
     def carry_out(self, backend: Backend, family: Family, recipe: Recipe) -> None:
         """Do what a recipe has in the target in which the connection works, under the lock of a run."""
+        began, started = datetime.now(UTC), time.perf_counter()
         if recipe.sends:
             signals.send_pre_migrate(backend, family.selection.apps, **QUIET)
         if recipe.statements or recipe.written:
             backend.session.execute(";\n".join((*recipe.statements, *recipe.written)))
         record = Record(backend)
-        if recipe.rows:
+        rows = dict(recipe.rows)
+        if recipe.entry:
+            seconds = time.perf_counter() - started
+            name, text = repeated(recipe.entry, began=began, seconds=seconds, origin=self.options.origin)
+            rows[name] = ("", text)
+        if rows:
             if not record.exists():
                 record.create()
-            RecordTable(record.alias).upsert(recipe.rows)
+            RecordTable(record.alias).upsert(rows)
         if recipe.gone:
             RecordTable(record.alias).delete(recipe.gone)
         if recipe.sends:
@@ -250,11 +267,11 @@ class Worker:
         looks = self.looks.look_at([target.schema or "" for target in targets], family)
         proven = [target for target in targets if (look := looks.get(target.schema or "")) and recipe.reaches(look)]
         alias = targets[0].alias
-        quote = connections[alias].ops.quote_name
+        quote, kept = connections[alias].ops.quote_name, conf.history() or sys.maxsize
         with suppress(DatabaseError), transaction.atomic(using=alias), connections[alias].cursor() as cursor:
             for target in proven:
                 record = f"{quoted(target.schema or '')}.{quote(RECORD_TABLE)}"
-                cursor.execute(SEAL.format(record=record), [recipe.note, recipe.seal])
+                cursor.execute(SEAL.format(record=record), [f"{HISTORY}%", kept, recipe.note, recipe.seal])
         return frozenset(target.name for target in proven)
 
 

@@ -33,7 +33,7 @@ from automigrate_ext.management import fleet
 from automigrate_ext.management.exit_status import FAILED, INTERRUPTED
 from automigrate_ext.management.progress_display import ProgressDisplay
 from automigrate_ext.management.several import LeftAlone, SeveralDatabases, describe_databases, without_traceback
-from automigrate_ext.process import run_under_way
+from automigrate_ext.process import run_under_way, started_by
 from automigrate_ext.run.several import set_aside, why_left_alone
 from automigrate_ext.waiting import await_database, connect, ignore_message
 from automigrate_ext.words import did_you_mean
@@ -148,7 +148,8 @@ class SchemaCommand(BaseCommand):
         if not options["force_color"] and (os.environ.get("NO_COLOR") or is_dumb()):
             options["no_color"] = True
         self.progress_display = ProgressDisplay(self.bare_stderr, colour=not options["no_color"])
-        return super().execute(*args, **options)
+        with started_by("command"):
+            return super().execute(*args, **options)
 
     def handle(self, *args: Any, **options: Any) -> None:
         if fleet.are_targets(options):

@@ -173,5 +173,5 @@ def apply_plan(values: Mapping[str, Any]) -> Plan:
     selection = next((each for each in selections() if each.alias == saved.alias), None)
     if selection is None:
         raise UnusablePlan(f"The plan was made for the database {saved.alias!r}, with which nothing is to be done now.")
-    options = Options(count_timeout=COUNT_TIMEOUT, lock_wait=PATIENCE, lock_timeout=PATIENCE)
+    options = Options(count_timeout=COUNT_TIMEOUT, lock_wait=PATIENCE, lock_timeout=PATIENCE, origin="pending page")
     return carry_out(saved, selection, options)

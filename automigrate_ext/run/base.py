@@ -27,6 +27,7 @@ from automigrate_ext.plan.online import OnlineStep
 from automigrate_ext.plan.plan import CodedMigration, HookStep, Judgement, LikelyRename, MissingValue, Plan, Verdict
 from automigrate_ext.run import basis, hooks
 from automigrate_ext.run.desired import Desired, read_desired
+from automigrate_ext.run.history import Chronicle
 from automigrate_ext.run.hooks import Hook
 from automigrate_ext.run.migrations import record_all
 from automigrate_ext.run.options import Options
@@ -75,6 +76,7 @@ class Run(ABC):
         #: What carries the run out beside the work of others; None where nobody asked for that.
         self.online: Online | None = None
         self.record = Record(self.backend)
+        self.chronicle = Chronicle(self.record, selection, options, self.command)
         self.before = hooks.load(conf.BEFORE, selection.alias)
         self.after = hooks.load(conf.AFTER, selection.alias)
 

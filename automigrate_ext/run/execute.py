@@ -99,7 +99,7 @@ def execute(run: Run, at_stake: frozenset[str], made: Prerequisites | None) -> P
     where something stays done.
     """
     completed = Completed(undoes_ddl=run.backend.undoes_ddl and run.online is None)
-    with forgetting_types(run):
+    with forgetting_types(run), recording_failure(run, completed):
         try:
             if run.online is not None:
                 return carry_out_online(run, run.online, made, completed)
@@ -128,6 +128,19 @@ def forgetting_types(run: Run) -> Iterator[None]:
         raise
 
 
+@contextmanager
+def recording_failure(run: Run, completed: Completed) -> Iterator[None]:
+    """Record how much of the run stays done, where an exception has ended the block and something does."""
+    try:
+        yield
+    except BaseException as error:
+        planned = completed.plan.statements if completed.plan else ()
+        # A statement that was interrupted may be done all the same.
+        unclear = isinstance(error, KeyboardInterrupt) and completed.meter.under_way > 0
+        run.chronicle.fail(error, completed.stays(planned), unclear=unclear)
+        raise
+
+
 def carry_out(run: Run, at_stake: frozenset[str], made: Prerequisites | None, completed: Completed) -> Plan:
     """Do the work of `execute`; an error leaves in `completed` what is done."""
     backend = run.backend
@@ -146,6 +159,8 @@ def carry_out(run: Run, at_stake: frozenset[str], made: Prerequisites | None, co
         if not backend.undoes_ddl:
             backend.session.make_sure(prepared.steps)
             run.announce(prepared)
+        if first or not backend.undoes_ddl:
+            run.chronicle.begin(prepared)
         if not first:
             run_steps(backend, prepared, last, meter)
             conclude(run, prepared)
@@ -177,6 +192,7 @@ def carry_out_online(run: Run, online: Online, made: Prerequisites | None, compl
             completed.meter = meter_of(run, prepared)
             completed.batches = (prepared.steps,)
             run.announce(prepared)
+            run.chronicle.begin(prepared)
         Stages(backend=backend, online=online, options=run.options, meter=completed.meter).run(prepared.steps)
         with backend.exclusive():
             conclude(run, prepared)
@@ -215,6 +231,7 @@ def conclude(run: Run, prepared: Prepared) -> None:
         )
     run.settle(reached)
     run.finish(prepared)
+    run.chronicle.end(prepared)
     run.seal(reached)
 
 

@@ -20,7 +20,7 @@ from automigrate_ext.schema.nouns import Schema
 
 def make(selection: Selection, *, verbosity: int) -> Plan:
     """Make all tables in a database that has none and will not be kept. Raises as `autoupdate` does."""
-    return Making(selection, Options(verbosity=verbosity, looks_at_migrations=False, seals=False)).run()
+    return Making(selection, Options(verbosity=verbosity, looks_at_migrations=False, seals=False, history=False)).run()
 
 
 class Making(Run):

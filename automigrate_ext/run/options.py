@@ -8,6 +8,7 @@ from dataclasses import replace as evolve
 from typing import TYPE_CHECKING, Any
 
 from automigrate_ext.exceptions import AutomigrateError
+from automigrate_ext.process import origin
 from automigrate_ext.waiting import Patience, ignore_message
 
 if TYPE_CHECKING:
@@ -76,6 +77,8 @@ class Options:
     rewrite_limit: int = REWRITE_LIMIT
     batch_size: int = BATCH_SIZE
     batch_pause: float = 0.0
+    history: bool = True
+    origin: str = field(default_factory=origin)
 
     def __post_init__(self) -> None:
         self.forbid_contradictions()

@@ -18,6 +18,8 @@ from django.apps.registry import Apps
 from django.db import models, transaction
 from django.db.models.base import ModelState
 
+from automigrate_ext.backends.fingerprint import HISTORY
+
 TABLE = "automigrate_ext_owned"
 
 
@@ -57,8 +59,8 @@ class RecordTable:
         return owned_row()._default_manager.using(self.alias)
 
     def read(self) -> dict[str, tuple[str, str]]:
-        """Return the owners and texts of all rows, by name."""
-        rows = self.query().values_list("name", "owner", "objects_owned")
+        """Return the owners and texts of all rows but the history of runs, by name."""
+        rows = self.query().exclude(owner="", name__startswith=HISTORY).values_list("name", "owner", "objects_owned")
         return {name: (owner, owned) for name, owner, owned in rows}
 
     def upsert(self, rows: Mapping[str, tuple[str, str]]) -> None:
@@ -88,6 +90,13 @@ class RecordTable:
         """Return all notes whose names have this beginning."""
         notes = self.query().filter(owner="", name__startswith=beginning)
         return dict(notes.values_list("name", "objects_owned"))
+
+    def remove_first(self, beginning: str, number: int) -> None:
+        """Delete the notes whose names have this beginning, except for the last `number` in the order of names."""
+        notes = self.query().filter(owner="", name__startswith=beginning)
+        names = sorted(notes.values_list("name", flat=True))
+        if outdated := names[:-number]:
+            self.delete(outdated)
 
     def write_note(self, name: str, text: str) -> None:
         """Insert or replace one note."""

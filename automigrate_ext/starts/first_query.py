@@ -118,7 +118,7 @@ def update(model: type[Model], alias: str, lock_wait: float, lock_timeout: float
     selection = select(list(needed(concrete, alias)), alias, concrete._meta.apps)
     if is_one_actual(selection):
         return False
-    options = Options(lock_wait=lock_wait, lock_timeout=lock_timeout, notify=logger.warning)
+    options = Options(lock_wait=lock_wait, lock_timeout=lock_timeout, notify=logger.warning, origin="first query")
     update_one(selection, options, dry_run=False)
     return True
 

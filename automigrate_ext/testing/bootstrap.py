@@ -280,6 +280,7 @@ def update_tables(selection: Selection, *, verbosity: int, send_signals: bool) -
         looks_at_migrations=False,
         fingerprint=False,
         seals=False,
+        history=False,
     )
     run = Update(selection, options)
     with run.backend.session.guarded():

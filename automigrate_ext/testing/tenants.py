@@ -52,7 +52,7 @@ def update_schemas(alias: str, *, verbosity: int) -> None:
     from automigrate_ext.run.options import Options
 
     targets = [Target(**values) for values in found if values["alias"] == alias and not values["shared"]]
-    options = Options(accept_data_loss=True, verbosity=verbosity, looks_at_migrations=False)
+    options = Options(accept_data_loss=True, verbosity=verbosity, looks_at_migrations=False, history=False)
     creates = apps.is_installed(packages.DJANGO_PGSCHEMAS)
     worker = Worker(looks=Looks(None, apps, options), options=options, creates=creates)
     report = FleetRun(targets=targets, worker=worker).run()

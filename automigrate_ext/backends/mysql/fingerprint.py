@@ -7,7 +7,7 @@ from collections.abc import Collection
 
 from django.db.utils import ProgrammingError
 
-from automigrate_ext.backends.fingerprint import FINGERPRINT, TESTS, Fingerprints, Look, short
+from automigrate_ext.backends.fingerprint import HISTORY, UNCOVERED, Fingerprints, Look, short
 from automigrate_ext.backends.mysql.faults import NO_SUCH_TABLE, code_of
 from automigrate_ext.backends.mysql.server import server_of
 from automigrate_ext.backends.mysql.show import results, show_statement
@@ -16,7 +16,7 @@ NAMES = "SELECT table_name FROM information_schema.tables WHERE table_schema = D
 SETTINGS = "SELECT {variables}"
 RECORD = """
 SELECT name, owner, SHA2(objects_owned, 256), CASE WHEN name IN ({notes}) THEN objects_owned END
-FROM automigrate_ext_owned
+FROM automigrate_ext_owned WHERE owner <> '' OR name NOT LIKE '{history}%'
 """
 #: The variables that describe the database and the server; those that concern definitions are the server's own.
 VARIABLES = ("version", "character_set_database", "collation_database", "lower_case_table_names")
@@ -48,9 +48,7 @@ class MySQLFingerprints(Fingerprints):
         (settings,) = next(found)
         recorded = next(found)
         owners = [
-            f"{name} {owner} {digest}"
-            for name, owner, digest, _ in recorded
-            if owner or not name.startswith((FINGERPRINT, TESTS))
+            f"{name} {owner} {digest}" for name, owner, digest, _ in recorded if owner or not name.startswith(UNCOVERED)
         ]
         texts = {name: text for name, ((_, text, *_),) in zip(names, found, strict=True)}
         if any(map(DOUBTFUL.search, texts.values())):
@@ -79,7 +77,7 @@ class MySQLFingerprints(Fingerprints):
 
     def record(self, notes: Collection[str]) -> str:
         """Return the query for the record. The names of notes are the package's own, without quotes in them."""
-        return RECORD.format(notes=", ".join(f"'{name}'" for name in notes) or "NULL")
+        return RECORD.format(notes=", ".join(f"'{name}'" for name in notes) or "NULL", history=HISTORY)
 
 
 def digest_of(text: str) -> str:

@@ -269,7 +269,8 @@ class OnlineTableCompiler(TableCompiler):
         if fill and fill.draw:
             self.add_in_batches(new, draw=fill.draw)
         elif value := (fill.sql if fill else new.default):
-            clause = f"ADD COLUMN {self.quote(new.name)} {define(new, default=default_clause(self.compiler.server, new, value))}"
+            default = default_clause(self.compiler.server, new, value)
+            clause = f"ADD COLUMN {self.quote(new.name)} {define(new, default=default)}"
             ways = self.trial.probe(self.name, [[clause]])
             if ways and not ways[0].is_beside and self.current.primary_key:
                 self.add_in_batches(new, value=value)

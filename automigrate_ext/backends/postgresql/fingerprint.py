@@ -11,7 +11,7 @@ from typing import Any
 from django.db.backends.utils import split_identifier
 from psycopg import sql
 
-from automigrate_ext.backends.fingerprint import FINGERPRINT, TESTS, Fingerprints, Look, short
+from automigrate_ext.backends.fingerprint import UNCOVERED, Fingerprints, Look, short
 from automigrate_ext.backends.postgresql.names import identifier
 
 RECORD = "automigrate_ext_owned"
@@ -155,7 +155,7 @@ IS_USED = """
 """
 RECORD_FACTS = """
 SELECT concat_ws(' ', 'recorded', name, owner, md5(objects_owned)) FROM {record}
-WHERE owner <> '' OR (name NOT LIKE '{fingerprint}%%' AND name NOT LIKE '{tests}%%')
+WHERE owner <> '' OR NOT ({uncovered})
 """
 OWN_RECORD_ROWS = """
 SELECT 'record', '', '', md5(string_agg(fact, chr(10) ORDER BY fact COLLATE "C")) FROM (
@@ -314,8 +314,9 @@ class PostgreSQLFingerprints(Fingerprints):
 
 
 def record_facts(record: str) -> str:
-    """Return the query for the facts of a record, without its fingerprints."""
-    return RECORD_FACTS.format(record=record, fingerprint=FINGERPRINT, tests=TESTS)
+    """Return the query for the facts of a record, without the notes that are not covered."""
+    uncovered = " OR ".join(f"name LIKE '{beginning}%%'" for beginning in UNCOVERED)
+    return RECORD_FACTS.format(record=record, uncovered=uncovered)
 
 
 def unquoted(name: str) -> str:

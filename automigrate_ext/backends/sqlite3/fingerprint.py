@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection
 
-from automigrate_ext.backends.fingerprint import FINGERPRINT, TESTS, Fingerprints, Look, short
+from automigrate_ext.backends.fingerprint import HISTORY, UNCOVERED, Fingerprints, Look, short
 
-QUERY = """
+QUERY = f"""
 SELECT 'main', type, name, tbl_name, sql FROM sqlite_master WHERE sql IS NOT NULL
 UNION ALL
 SELECT 'temp', type, name, tbl_name, sql FROM sqlite_temp_master WHERE sql IS NOT NULL
 UNION ALL
 SELECT 'record', owner, name, '', objects_owned FROM automigrate_ext_owned
+WHERE owner <> '' OR name NOT LIKE '{HISTORY}%'
 """
 
 #: The beginning of the names of SQLite's own tables, which come and go with ANALYZE and the first numbered row.
@@ -39,7 +40,7 @@ class SQLiteFingerprints(Fingerprints):
             if place == "record":
                 if name in notes:
                     found[name] = text
-                if kind or not name.startswith((FINGERPRINT, TESTS)):
+                if kind or not name.startswith(UNCOVERED):
                     recorded.append(f"{kind} {name} {text}")
                 continue
             if name.startswith(OWN):

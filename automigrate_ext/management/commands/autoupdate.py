@@ -19,6 +19,7 @@ from automigrate_ext.declared.selection import Models, Selection
 from automigrate_ext.exceptions import Declined
 from automigrate_ext.management.base import SchemaCommand, seconds
 from automigrate_ext.management.exit_status import DIFFERENT, EXPANDED, FAILED, KEPT
+from automigrate_ext.management.past_runs import PastRuns
 from automigrate_ext.process import is_watched
 from automigrate_ext.run.options import BATCH_SIZE, COUNT_TIMEOUT, REWRITE_LIMIT
 from automigrate_ext.waiting import ignore_message
@@ -45,6 +46,12 @@ DECIDED_BY_PLAN = {
     "--contract": "contract",
     "--online": "online",
 }
+#: The options that make no sense where what was done is listed.
+BESIDE_HISTORY = {
+    **{option: name for option, name in DECIDED_BY_PLAN.items() if name not in ("database", "all_databases")},
+    "--plan": "plan",
+    "--watch": "watch",
+}
 
 
 class Command(SchemaCommand):
@@ -70,6 +77,7 @@ examples:
   manage.py autoupdate --schemas 'shop_*'     schemas of one's own
   manage.py autoupdate --expand               before the new code starts, beside the old
   manage.py autoupdate --contract             after the last process of the old code
+  manage.py autoupdate --history              the last runs that changed something
   manage.py autoupdate --watch                again whenever a file is saved
   manage.py autoupdate --rename todo.Todo.title=name     the values move along
   manage.py autoupdate --default todo.Todo.priority=0    for rows that have none
@@ -182,6 +190,13 @@ exit status: 0 done, nothing to do or answered with no, 1 --check found differen
         )
 
         parser.add_argument(
+            "--history",
+            action="store_true",
+            help="List the last runs that changed the database, the last one first, and do nothing. With --verbosity 2 "
+            "also their statements, versions and users.",
+        )
+
+        parser.add_argument(
             "--watch",
             action="store_true",
             help="Run again whenever a Python file of the project is saved, until Ctrl-C.",
@@ -190,6 +205,8 @@ exit status: 0 done, nothing to do or answered with no, 1 --check found differen
     def handle(self, *args: Any, **options: Any) -> None:
         if options["strict"] and not options["check"]:
             raise CommandError("--strict goes with --check: pass both.", returncode=FAILED)
+        if options["history"]:
+            self.forbid_beside_history(options)
         if options["watch"] and not is_watched():
             sys.exit(self.watch(options))
         self.questioner = self.make_questioner(options)
@@ -229,7 +246,17 @@ exit status: 0 done, nothing to do or answered with no, 1 --check found differen
             return self.run_saved_plans(options)
         return super().handle_databases(aliases, left_alone, options)
 
+    def forbid_beside_history(self, options: dict[str, Any]) -> None:
+        """Raise `CommandError` for what makes no sense together with --history."""
+        beside = [option for option, name in BESIDE_HISTORY.items() if options[name]]
+        beside += ["--format sql"] if options["format"] == "sql" else []
+        if options["labels"] or beside:
+            given = ", ".join([*options["labels"], *beside])
+            raise CommandError(f"--history lists what was done: leave out {given}.", returncode=FAILED)
+
     def handle_targets(self, work: FleetCommand, targets: Sequence[Target], options: dict[str, Any]) -> int:
+        if options["history"]:
+            return PastRuns(self, options).show_targets(targets)
         beside = [option for option, name in (("--plan", "plan"), ("--watch", "watch")) if options[name]]
         if beside:
             raise CommandError(f"Targets have no {beside[0]}: leave it out.", returncode=FAILED)
@@ -251,6 +278,8 @@ exit status: 0 done, nothing to do or answered with no, 1 --check found differen
             return 0
 
     def handle_database(self, alias: str, models: Models | Selection, options: dict[str, Any]) -> int:
+        if options["history"]:
+            return PastRuns(self, options).show(alias)
         arguments = {"using": alias, **self.arguments(options)}
         if options["check"] or options["dry_run"]:
             return self.dry_run(models, arguments, options)

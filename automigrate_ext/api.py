@@ -142,7 +142,8 @@ def autoupdate(
 
     `models` is an app label, "app.Model", a model's name or class, or a list of these; None means all
     models of the database, an empty list none. `renames` maps "app.Model.field" to the field's new name,
-    "app.Model" to the model's, "table" and "table.column" to new names in the database; `defaults` are
+    "app.Model" to the model's (its label if it moved to another app), "table" and "table.column" to new names in the
+    database; `defaults` are
     one-off values for rows that have none, by "app.Model.field"; `count_timeout` is how many seconds a query to
     the rows may take, 0 or None for any. Without `fingerprint` the tables are compared even where the record shows
     that nothing has changed since the last run. `lock_wait` and `lock_timeout` are the seconds for which to wait for

@@ -187,6 +187,8 @@ def apply_words(plan: Plan) -> str:
 
 def rename_question(likely: LikelyRename) -> str:
     """Return the question about a rename, in the words of the models where these have what has the new name."""
+    if likely.is_move:
+        return f"Was {likely.words}?"
     place = likely.old.rpartition(".")[0]
     if find_model(place, likely.new) is not None:
         return f"Was the model {likely.old} renamed to {likely.new}?"

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import re
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from django.utils.safestring import mark_safe
 from automigrate_ext.pending import forms
 from automigrate_ext.pending.mismatches import Mismatch
 from automigrate_ext.plan import text
-from automigrate_ext.plan.plan import ACCEPT_DATA_LOSS, Plan, Verdict
+from automigrate_ext.plan.plan import ACCEPT_DATA_LOSS, LikelyRename, Plan, Verdict
 from automigrate_ext.run.questions import find_field, find_model
 from automigrate_ext.words import plural
 
@@ -113,7 +113,13 @@ def section(mismatch: Mismatch) -> dict[str, Any]:
         "command": command(mismatch),
         "hints": [hint for old, new in mismatch.reply.renames.items() if (hint := rename_hint(old, new))],
         "renames": [
-            {"field": f"{forms.RENAME}{asked.old}", "old": asked.old, "new": asked.new} for asked in mismatch.renames
+            {
+                "field": f"{forms.RENAME}{asked.old}",
+                "old": asked.old,
+                "new": asked.new,
+                "verb": verb(asked.old, asked.new),
+            }
+            for asked in mismatch.renames
         ],
         "values": [
             {
@@ -193,7 +199,7 @@ def counts(plan: Plan) -> Iterator[dict[str, str]]:
 def answers(mismatch: Mismatch) -> Iterator[str]:
     """Yield the answers in words, but for values that are asked for again."""
     reply, again = mismatch.reply, {missing.field for missing in mismatch.values}
-    yield from (f"{old} was renamed to {new}" for old, new in reply.renames.items())
+    yield from (f"{old} was {verb(old, [new])} to {new}" for old, new in reply.renames.items())
     yield from (f"{old} was not renamed" for old in sorted(reply.declined))
     values = ((label, value) for label, value in reply.defaults.items() if label not in again)
     yield from (f"{label} is {value} where rows have no value" for label, value in values)
@@ -209,8 +215,15 @@ def command(mismatch: Mismatch) -> str:
     return shlex.join(words) if options and not mismatch.error else ""
 
 
+def verb(old: str, new: Iterable[str]) -> str:
+    """Return what may have happened to a field, model or table: a model with the label of another app was moved."""
+    return "moved" if any(LikelyRename(old=old, new=name).is_move for name in new) else "renamed"
+
+
 def rename_hint(old: str, new: str) -> str:
     """Return the line for the model that makes a rename happen everywhere, "" where it has no model or field."""
+    if LikelyRename(old=old, new=new).is_move:
+        return f'former_names = {{"{new.rpartition(".")[2]}": "{old}"}}'
     place, _, name = old.rpartition(".")
     field = find_field(place, new)
     known = find_model(place, new) is not None or (field is not None and field.model._meta.label == place)

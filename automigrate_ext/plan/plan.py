@@ -166,7 +166,17 @@ class LikelyRename:
 
     def question(self, *, done: bool = False) -> str:
         """Return the question, and the option to pass if the answer is yes."""
-        return f"Was {self.old} renamed to {self.new}? {'Next time' if done else 'Then'} pass --rename {self.option}."
+        return f"Was {self.words}? {'Next time' if done else 'Then'} pass --rename {self.option}."
+
+    @property
+    def words(self) -> str:
+        """What may have happened: "todo.Todo.title renamed to name" or "model books.Author moved to crm.Author"."""
+        return f"model {self.old} moved to {self.new}" if self.is_move else f"{self.old} renamed to {self.new}"
+
+    @property
+    def is_move(self) -> bool:
+        """Whether this is a model that was in another app."""
+        return self.old.count(".") == self.new.count(".") == 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from automigrate_ext.plan.plan import Judgement, LikelyRename, Verdict
@@ -26,11 +26,18 @@ class Pair(NamedTuple):
 
 
 def likely_renames(
-    judgements: Sequence[Judgement], current: Schema, ownership: Ownership, fields: Fields
+    judgements: Sequence[Judgement],
+    current: Schema,
+    ownership: Ownership,
+    fields: Fields,
+    claimed: Collection[str] = (),
 ) -> tuple[LikelyRename, ...]:
-    """Return the renames that would explain additions and removals that lose values; the likeliest first."""
+    """Return the renames that would explain additions and removals that lose values; the likeliest first.
+
+    `claimed` are the tables of all models, those outside the run included.
+    """
     guess = Guess(judgements=judgements, current=current, ownership=ownership, fields=fields)
-    pairs = [*guess.tables(), *guess.columns()]
+    pairs = [*guess.tables(), *guess.moves(claimed), *guess.columns()]
     return tuple(LikelyRename(old=pair.old, new=pair.new) for pair in likeliest(pairs))
 
 
@@ -134,6 +141,21 @@ class Guess:
             if new_table not in automatic or not follows(old, new_table, pairs):
                 yield pair
 
+    def moves(self, claimed: Collection[str]) -> Iterator[Pair]:
+        """Yield models that may have left an app that is not installed any more; its tables are not in the run.
+
+        Of such a table the record has the names of the columns, and nothing is known of its rows.
+        """
+        for owned in self.ownership.tables.values():
+            is_gone = owned.name not in claimed and self.current.get(owned.name) is None and owned.columns
+            for new in self.new_tables if is_gone else ():
+                app_label, _, name = owned.owner.partition(".")
+                new_app_label, _, new_name = new.owner.partition(".")
+                is_alike = owned.columns.keys() == {column.name for column in new.columns}
+                is_own = not new.automatic and self.is_own_table(owned.name, owned.owner)
+                if app_label != new_app_label and name.lower() == new_name.lower() and is_alike and is_own:
+                    yield Pair(1, owned.owner, new.owner)
+
     def is_same_table(self, old: Table, owner: str, new: Table) -> bool:
         """Return whether the columns are the same, apart from names made of the model's name.
 
@@ -150,9 +172,16 @@ class Guess:
         table = f"{app_label}_{old_name.lower()}"
         if owner != new.owner and app_label == new_app_label and old == table:
             return owner, new_name
+        if app_label != new_app_label and not new.automatic and self.is_own_table(old, owner):
+            return owner, new.owner
         if new.automatic and old.startswith(f"{table}_") and new.name.startswith(f"{table}_"):
             return f"{owner}.{old.removeprefix(f'{table}_')}", new.name.removeprefix(f"{table}_")
         return old, new.name
+
+    def is_own_table(self, table: str, owner: str) -> bool:
+        """Return whether the record has a table as a model's own: its many-to-many tables are named after it."""
+        names = [owned.name for owned in self.ownership.tables.values() if owned.owner == owner]
+        return all(name == table or name.startswith(f"{table}_") for name in names)
 
 
 def follows(old: str, new: str, moves: Iterable[tuple[str, str]]) -> bool:

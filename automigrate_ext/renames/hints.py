@@ -35,20 +35,31 @@ def requests_of(model: type[Model]) -> Iterator[RenameRequest]:
     """Yield the renames that a model hints at."""
     label, fields = model._meta.label, own_fields(model)
     for key, value in former_names(model).items():
-        names = as_names(value)
+        names = as_names(value, is_model=key not in fields)
         written = ", ".join(map(quoted, names))
         for name in names:
             if key in fields:
                 yield RenameRequest(old=f"{label}.{name}", new=str(key), hint=f"The hint {written} for {label}.{key}")
             elif key == model._meta.object_name:
-                old = f"{model._meta.app_label}.{name}"
-                yield RenameRequest(old=old, new=str(key), hint=f"The hint {written} for {label}")
+                old = name if "." in name else f"{model._meta.app_label}.{name}"
+                yield RenameRequest(old=old, new=label, hint=f"The hint {written} for {label}")
 
 
-def as_names(value: object) -> tuple[str, ...]:
-    """Return one former name or several, newest first; none where the value is malformed."""
+def as_names(value: object, *, is_model: bool = False) -> tuple[str, ...]:
+    """Return one former name or several, newest first; none where the value is malformed.
+
+    Those of a model may be labels, where it was in another app.
+    """
     names = value if isinstance(value, (tuple, list)) else (value,)
-    return tuple(names) if names and all(isinstance(name, str) and name.isidentifier() for name in names) else ()
+    return tuple(names) if names and all(is_name(name, is_model=is_model) for name in names) else ()
+
+
+def is_name(value: object, *, is_model: bool) -> bool:
+    """Return whether a value is a name, or for a model a label: "Author" or "books.Author"."""
+    if not isinstance(value, str):
+        return False
+    parts = value.split(".")
+    return len(parts) <= (2 if is_model else 1) and all(part.isidentifier() for part in parts)
 
 
 # Problems of hints
@@ -63,10 +74,12 @@ def problems_of(model: type[Model]) -> Iterator[str]:
     for key in names_at(model) or ():
         if key != model._meta.object_name and key not in own_fields(model):
             yield f"{where}: {key!r} is neither the model's name nor a field of its own table{owner_note(model, key)}."
+    fields = own_fields(model)
     for key, former in former_names(model).items():
-        if not as_names(former):
+        names = as_names(former, is_model=key not in fields)
+        if not names:
             yield f"{where}: {key!r}: {former!r} is no former name, nor a tuple of such names."
-        elif key in as_names(former):
+        elif key in names or (key not in fields and model._meta.label in names):
             yield f"{where}: {key!r} has its own name as a former one."
 
 

@@ -13,7 +13,8 @@ from django.db.models import Model
 class RenameRequest:
     """A rename as somebody wrote it.
 
-    `old` is "app.Model", "app.Model.field", "table" or "table.column", and `new` the name in the models.
+    `old` is "app.Model", "app.Model.field", "table" or "table.column", and `new` the name in the models, which
+    is "app.Model" for a model that was in another app.
     `hint` is the name of a hint in messages, and empty for a rename that was requested for this run.
     """
 

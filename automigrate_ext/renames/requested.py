@@ -21,19 +21,33 @@ from automigrate_ext.schema.changes import Change, RenameColumn, RenameTable
 from automigrate_ext.schema.nouns import ForeignKey, Index, Schema, Table
 from automigrate_ext.schema.order import in_order
 from automigrate_ext.schema.ownership import OwnedTable, Ownership, TableObject
+from automigrate_ext.words import did_you_mean
 
 Read = Callable[[Iterable[str]], Schema]
+ReadRecord = Callable[[], Ownership]
 #: Returns whether an object of a table has a generated name.
 Named = Callable[[Table, TableObject], bool]
 
 
+#: How renames are written, for one that resembles nothing in the models.
+WRITE = (
+    " Write app.Model=NewModel, app.Model=newapp.Model, app.Model.field=new_field, table=new_table or "
+    "table.column=new_column."
+)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RenamedModel:
-    """A model that had another name."""
+    """A model that had another name, or was in another app."""
 
     model: type[Model]
+    old_app: str
     old_name: str
     request: RenameRequest
+
+    @property
+    def old_label(self) -> str:
+        return f"{self.old_app}.{self.old_name}"
 
     @property
     def is_hint(self) -> bool:
@@ -108,8 +122,8 @@ class Renames:
                 self.unknown.append(request)
             elif not is_known:
                 raise AutomigrateError(
-                    f"{request.label}: no such model, field, table or column in the models of this run. Write "
-                    f"app.Model=NewModel, app.Model.field=new_field, table=new_table or table.column=new_column."
+                    f"{request.label}: no such model, field, table or column in the models of this run."
+                    f"{self.meant(request) or WRITE}"
                 )
         for _, through in self.automatic_models() if self.renamed_models else ():
             self.rename_ends(through)
@@ -129,14 +143,29 @@ class Renames:
         wanted = (app_label, name.lower())
         return next((m for m in self.models if (m._meta.app_label, m._meta.model_name) == wanted), None)
 
+    def meant(self, request: RenameRequest) -> str:
+        """Return the question whether a request is about the name in the models that resembles it most, or ""."""
+        labels = [model._meta.label for model in self.models]
+        if request.old.count(".") == 2:
+            return did_you_mean(request.old.rpartition(".")[0], labels)
+        tables = self.declared_columns(self.models)
+        app_label, dot, _ = request.old.partition(".")
+        names = [model._meta.object_name for model in self.models if model._meta.app_label == app_label]
+        new = did_you_mean(request.new, labels if "." in request.new else [*map(str, names), *tables])
+        return new or (did_you_mean(request.old.rpartition(".")[0], tables) if dot else "")
+
     def rename_model(self, request: RenameRequest) -> bool:
-        """Resolve "app.Old" = "New", with the tables and columns named after the model. Return whether it matches."""
+        """Resolve "app.Old" = "New" or "app.Old" = "newapp.New", with the tables and columns named after the model.
+
+        Return whether it matches.
+        """
         app_label, dot, old_name = request.old.partition(".")
-        model = self.find_model(app_label, request.new.rpartition(".")[2]) if dot and "." not in old_name else None
+        new_app, _, new_name = request.new.rpartition(".")
+        model = self.find_model(new_app or app_label, new_name) if dot and "." not in old_name else None
         if model is None:
             return False
         old_table = self.truncated(f"{app_label}_{old_name.lower()}")
-        renamed = RenamedModel(model=model, old_name=old_name, request=request)
+        renamed = RenamedModel(model=model, old_app=app_label, old_name=old_name, request=request)
         self.renamed_models.append(renamed)
         self.rename_table(request, old_table, model)
         self.rename_parent_links(request, renamed)
@@ -208,7 +237,8 @@ class Renames:
             return False
         new: Any = own_fields(model).get(request.new)
         if new is None:
-            raise AutomigrateError(f"{request.label}: {model._meta.label} has no field {request.new!r}.")
+            meant = did_you_mean(request.new, own_fields(model))
+            raise AutomigrateError(f"{request.label}: {model._meta.label} has no field {request.new!r}.{meant}")
         if not new.many_to_many:
             self.rename_column(request, parts[2], new)
         elif new.remote_field.through._meta.auto_created:
@@ -242,7 +272,7 @@ class Renames:
             (
                 renamed.model
                 for renamed in self.renamed_models
-                if renamed.model._meta.app_label == app_label and renamed.old_name.lower() == name.lower()
+                if renamed.old_app == app_label and renamed.old_name.lower() == name.lower()
             ),
             None,
         )
@@ -253,7 +283,8 @@ class Renames:
         table, dot, column = request.old.rpartition(".")
         if dot and table in declared:
             if self.kept(request.new) not in declared[table]:
-                raise AutomigrateError(f"{request.label}: the models have no column {request.new!r} in {table}.")
+                meant = did_you_mean(request.new, declared[table])
+                raise AutomigrateError(f"{request.label}: the models have no column {request.new!r} in {table}.{meant}")
             self.add(request, column, request.new, table)
         elif request.new in declared:
             model = next((m for m in self.models if m._meta.db_table == request.new), None)
@@ -276,18 +307,25 @@ class Renames:
 
     # From names in the database to changes
 
-    def outstanding(self, read: Read) -> OutstandingRenames:
+    def outstanding(self, read: Read, read_record: ReadRecord) -> OutstandingRenames:
         """Return the renames whose old name exists and whose new one does not, and notes on the others.
 
-        Raises `AutomigrateError` where both names of a rename that was requested for this run exist.
+        The record is read only where a model's table has neither name. Raises `AutomigrateError` where both names of a
+        rename that was requested for this run exist.
         """
         if not self.requests:
             return OutstandingRenames()
+        now = self.read_names(read)
+        missing = [renamed for renamed in self.renamed_models if not self.has_table(renamed, now)]
+        record = read_record() if missing else None
+        owners = self.unclaimed_owners(record) if record else {}
+        if found := {id(r): owners[r.old_label.lower()] for r in missing if r.old_label.lower() in owners}:
+            for renamed in missing:
+                if id(renamed) in found:
+                    self.rename_table(renamed.request, found[id(renamed)], renamed.model)
+            now = self.read_names(read)
         tables = [rename for rename in self.resolved if not rename.table]
         columns = [rename for rename in self.resolved if rename.table]
-        names = [name for rename in tables for name in (rename.old, rename.new)]
-        existing = read([*names, *(rename.table for rename in columns)])
-        now = {table.name: table for table in existing}
         states = RenameStates(alias=self.alias, declared=self.declared_columns(self.all_models))
         changes: list[Change] = []
         for old, new in states.sort_out(tables, self.distinguishable(now, tables), self.declared_tables()):
@@ -300,7 +338,31 @@ class Renames:
             existing_columns = column_names(now.get(name))
             for old, new in states.sort_out(renames, existing_columns, states.declared.get(name, frozenset())):
                 changes.append(RenameColumn(table=name, old_name=old, new_name=new))
-        return OutstandingRenames(changes=tuple(changes), notes=tuple(states.notes(self.requests)))
+        labels = [owner.owner for owner in record.tables.values() if owner.name in owners.values()] if record else []
+        return OutstandingRenames(changes=tuple(changes), notes=tuple(states.notes(self.requests, labels)))
+
+    def read_names(self, read: Read) -> dict[str, Table]:
+        """Return the tables that the renames are about, by their names."""
+        pairs = [(rename.table,) if rename.table else (rename.old, rename.new) for rename in self.resolved]
+        return {table.name: table for table in read([name for names in pairs for name in names])}
+
+    def has_table(self, renamed: RenamedModel, now: Collection[str]) -> bool:
+        """Return whether the table of a model is there, under its new name or one that the request gives it."""
+        new = renamed.model._meta.db_table
+        return new in now or any(r.old in now for r in self.resolved if not r.table and r.new == new)
+
+    def unclaimed_owners(self, record: Ownership) -> dict[str, str]:
+        """Return the tables of models, by their labels in small letters, that are recorded and that no model has now.
+
+        A model's many-to-many tables are recorded as the model's too: their names begin with that of its own table.
+        """
+        declared = self.declared_tables()
+        by_owner: defaultdict[str, list[str]] = defaultdict(list)
+        for owned in record.tables.values():
+            if owned.name not in declared:
+                by_owner[owned.owner.lower()].append(owned.name)
+        first = {owner: min(names, key=len) for owner, names in by_owner.items()}
+        return {o: t for o, t in first.items() if all(name == t or name.startswith(f"{t}_") for name in by_owner[o])}
 
     def declared_tables(self) -> frozenset[str]:
         return frozenset(self.declared_columns(self.all_models))
@@ -323,6 +385,8 @@ class RenameStates:
     done: set[str] = field(default_factory=set)
     both: dict[str, ResolvedRename] = field(default_factory=dict)
     neither: dict[str, ResolvedRename] = field(default_factory=dict)
+    #: By the label of a request in `neither`, the names that the models do not have and that may be meant.
+    leftover: dict[str, frozenset[str]] = field(default_factory=dict)
 
     def sort_out(
         self, renames: Iterable[ResolvedRename], existing: Collection[str], declared: Collection[str]
@@ -362,9 +426,18 @@ class RenameStates:
             self.done.add(label)
         elif rename.old not in existing:
             self.neither.setdefault(label, rename)
+            self.leftover.setdefault(label, frozenset(existing) - frozenset(declared))
 
-    def notes(self, requests: Iterable[RenameRequest]) -> Iterator[str]:
-        """Yield notes on requests that have nothing left to do."""
+    def meant(self, rename: ResolvedRename, labels: Iterable[str]) -> str:
+        """Return the question whether the old name of a rename is one that the database has and the models do not."""
+        request = rename.request
+        if not rename.table:
+            return did_you_mean(request.old, labels)
+        *place, name = request.old.rpartition(".")
+        return did_you_mean(name, self.leftover[request.label]) if place else ""
+
+    def notes(self, requests: Iterable[RenameRequest], labels: Iterable[str] = ()) -> Iterator[str]:
+        """Yield notes on requests that have nothing left to do; `labels` are the old models that the record has."""
         for request in {request.label: request for request in requests}.values():
             label = request.label
             if label in self.due:
@@ -385,7 +458,7 @@ class RenameStates:
                 rename = self.neither[label]
                 yield (
                     f"{label} found nothing to rename in database {quoted(self.alias)}: there is neither a "
-                    f"{rename.kind} {rename.full_old} nor {rename.full_new}."
+                    f"{rename.kind} {rename.full_old} nor {rename.full_new}.{self.meant(rename, labels)}"
                 )
 
 

@@ -91,7 +91,7 @@ class Comparer:
     @contextmanager
     def tried(self, more: tuple[Change, ...] = ()) -> Iterator[OutstandingRenames]:
         """Try the renames out, so that the database itself shows what everything is called after them."""
-        outstanding = self.renames.outstanding(self.introspect_names)
+        outstanding = self.renames.outstanding(self.introspect_names, self.run.record.read)
         renames = (*outstanding.changes, *self.backend.following_sequences(outstanding.changes), *more)
         outstanding = evolve(outstanding, changes=renames)
         if not renames:

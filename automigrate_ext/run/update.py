@@ -306,7 +306,7 @@ class Update(Run):
                 )
             steps = () if is_refused(judgements) else self.compile(work, verdicts.filled)
         after = self.due_after(tables_change=bool(steps))
-        likely = likely_renames(judgements, state.current, state.ownership, self.desired.fields)
+        likely = likely_renames(judgements, state.current, state.ownership, self.desired.fields, self.claimed)
         notes = map(NO_RENAME.format, likely) if self.options.expand else self.notes_on_phases(state)
         plan = self.as_plan(
             judgements,

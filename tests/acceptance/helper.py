@@ -46,11 +46,12 @@ class State:
 
     Each keyword is a model: its fields by name, and under "Meta" its options. Fields, indexes and
     constraints are cloned, so that two states may be given the same ones. `bases` under "bases" are names
-    of models of the same state.
+    of models of the same state. Models are in the app "shop" unless "Meta" has another "app_label".
     """
 
     def __init__(self, **definitions: Mapping[str, Any]) -> None:
-        self.apps = Apps([AppConfigStub(APP)])
+        meta = [definition.get("Meta", {}) for definition in definitions.values()]
+        self.apps = Apps([AppConfigStub(label) for label in {APP, *(m["app_label"] for m in meta if "app_label" in m)}])
         self.models: dict[str, type[models.Model]] = {}
         for name, definition in definitions.items():
             self.models[name] = self.make(name, definition)

@@ -9,6 +9,7 @@ from django.test import override_settings
 
 from automigrate_ext import AutomigrateError, autoupdate, is_actual
 from automigrate_ext.renames.content_types import rename_content_types
+from automigrate_ext.renames.hints import problems_of
 from automigrate_ext.renames.request import RenameRequest
 from automigrate_ext.renames.requested import RenamedModel
 from automigrate_ext.starts.checks import check_hints
@@ -307,8 +308,12 @@ def test_content_types_of_models_that_trade_names(connection):
     before = dict(types.values_list("model", "pk"))
     permission = Permission.objects.using(alias).get(codename="add_todo")
     renamed = [
-        RenamedModel(model=Todo, old_name="TodoList", request=RenameRequest(old="todo.TodoList", new="Todo")),
-        RenamedModel(model=TodoList, old_name="Todo", request=RenameRequest(old="todo.Todo", new="TodoList")),
+        RenamedModel(
+            model=Todo, old_app="todo", old_name="TodoList", request=RenameRequest(old="todo.TodoList", new="Todo")
+        ),
+        RenamedModel(
+            model=TodoList, old_app="todo", old_name="Todo", request=RenameRequest(old="todo.Todo", new="TodoList")
+        ),
     ]
     rename_content_types(renamed, alias, apps)
     assert dict(types.values_list("model", "pk")) == {
@@ -318,6 +323,51 @@ def test_content_types_of_models_that_trade_names(connection):
     }
     permission.refresh_from_db()
     assert (permission.codename, permission.name) == ("add_todolist", "Can add to-do list")
+
+
+def test_content_type_of_a_model_that_moves_to_another_app(connection):
+    alias = connection.alias
+    run("autoupdate", database=alias)
+    types = ContentType.objects.using(alias)
+    old = types.create(app_label="books", model="task")
+    permission = Permission.objects.using(alias).create(content_type=old, codename="add_task", name="Can add task")
+    types.filter(app_label="todo", model="todo").delete()
+    request = RenameRequest(old="books.Task", new="todo.Todo")
+    rename_content_types([RenamedModel(model=Todo, old_app="books", old_name="Task", request=request)], alias, apps)
+    assert types.get(app_label="todo", model="todo").pk == old.pk
+    permission.refresh_from_db()
+    assert (permission.codename, permission.content_type_id) == ("add_todo", old.pk)
+
+
+def test_content_type_stays_where_the_new_one_is_there(connection):
+    alias = connection.alias
+    run("autoupdate", database=alias)
+    types = ContentType.objects.using(alias)
+    old, new = types.create(app_label="books", model="todo"), types.get(app_label="todo", model="todo")
+    request = RenameRequest(old="books.Todo", new="todo.Todo")
+    rename_content_types([RenamedModel(model=Todo, old_app="books", old_name="Todo", request=request)], alias, apps)
+    assert types.get(app_label="books", model="todo").pk == old.pk
+    assert types.get(app_label="todo", model="todo").pk == new.pk
+
+
+@pytest.mark.parametrize("name", ["books.Todo", ("Task", "books.Task")])
+def test_former_name_of_a_model_may_be_in_another_app(name):
+    assert list(problems_of(item(name=TEXT, former_names={"Item": name})["Item"])) == []
+
+
+@pytest.mark.parametrize(
+    ("names", "words"),
+    [
+        ({"name": "books.Todo.title"}, "is no former name"),
+        ({"name": "a.title"}, "is no former name"),
+        ({"Item": "a.b.Todo"}, "is no former name"),
+        ({"Item": "books."}, "is no former name"),
+        ({"Item": "shop.Item"}, "has its own name as a former one"),
+    ],
+)
+def test_malformed_former_names_with_apps(names, words):
+    (problem,) = problems_of(item(name=TEXT, former_names=names)["Item"])
+    assert words in problem
 
 
 def as_item(connection):

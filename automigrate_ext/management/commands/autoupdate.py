@@ -106,7 +106,7 @@ exit status: 0 done, nothing to do or answered with no, 1 --check found differen
             default=[],
             metavar="OLD=NEW",
             help='A field, model, table or column that was renamed, as in "todo.Todo.title=name" or "todo.Todo=Task", '
-            "so that its values are kept; may be repeated.",
+            'or a model that moved to another app, as in "books.Author=crm.Author". Keeps the values. May be repeated.',
         )
         parser.add_argument(
             "--default",

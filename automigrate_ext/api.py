@@ -66,7 +66,7 @@ class RunOptions(TypedDict, total=False):
     """The options of functions that change something."""
 
     dry_run: bool
-    record_migrations: bool
+    record_migrations: bool | None
     verbosity: int
     interactive: bool
     stdout: Any
@@ -121,7 +121,7 @@ def autoupdate(
     batch_size: int = BATCH_SIZE,
     batch_pause: float = 0.0,
     dry_run: bool = False,
-    record_migrations: bool = False,
+    record_migrations: bool | None = None,
     verbosity: int = 0,
     interactive: bool = False,
     stdout: Any = None,
@@ -275,7 +275,7 @@ def run_plan(
     *,
     apps: Apps | None = None,
     count_timeout: float | None = COUNT_TIMEOUT,
-    record_migrations: bool = False,
+    record_migrations: bool | None = None,
     verbosity: int = 0,
     interactive: bool = False,
     stdout: Any = None,
@@ -317,7 +317,7 @@ def run_plans(
     *,
     apps: Apps | None = None,
     count_timeout: float | None = COUNT_TIMEOUT,
-    record_migrations: bool = False,
+    record_migrations: bool | None = None,
     verbosity: int = 0,
     interactive: bool = False,
     stdout: Any = None,
@@ -430,7 +430,7 @@ def automigrate(
     apps: Apps | None = None,
     cascade: bool = False,
     dry_run: bool = False,
-    record_migrations: bool = False,
+    record_migrations: bool | None = None,
     verbosity: int = 0,
     interactive: bool = False,
     stdout: Any = None,

@@ -6,7 +6,7 @@ from typing import Any
 from django.apps import AppConfig
 from django.apps import apps as global_apps
 from django.core.checks import CheckMessage, Tags, register
-from django.db.models.signals import post_migrate
+from django.db.models.signals import post_migrate, pre_migrate
 
 from automigrate_ext import conf
 
@@ -37,19 +37,39 @@ def check_databases(
     return checks.check_databases(app_configs, databases, **kwargs)
 
 
+def senders() -> list[AppConfig]:
+    """Return the apps of which `pre_migrate` and `post_migrate` are sent, in this order."""
+    return [config for config in global_apps.get_app_configs() if config.models_module is not None]
+
+
 def seed_after_flush(sender: Any, using: str, **kwargs: Any) -> None:
     """Seed again after a flush.
 
     `flush` sends `post_migrate` without a plan, once for each app with models; the last one counts.
     """
-    if "plan" in kwargs:
-        return
-    senders = [config for config in global_apps.get_app_configs() if config.models_module is not None]
-    if sender is senders[-1]:
+    if "plan" not in kwargs and sender is senders()[-1]:
         # Only tests and `flush` come here.
         from automigrate_ext.seeds import seed_again
 
         seed_again(using)
+
+
+def explain_migrate(sender: Any, using: str, plan: Any = (), **kwargs: Any) -> None:
+    """Have what fails in a run of `migrate` explained; runs of this package and `flush` have no plan."""
+    if plan and sender is senders()[0]:
+        # Few databases have migrations to run.
+        from automigrate_ext.starts import unapplied
+
+        unapplied.offer(using, plan)
+
+
+def end_of_migrate(sender: Any, using: str, plan: Any = (), **kwargs: Any) -> None:
+    """Explain nothing more once `migrate` has come to its end."""
+    if plan:
+        # As in `explain_migrate`.
+        from automigrate_ext.starts import unapplied
+
+        unapplied.withdraw(using)
 
 
 class AutomigrateConfig(AppConfig):
@@ -63,6 +83,8 @@ class AutomigrateConfig(AppConfig):
         register(check_pending_page, Tags.security, conf.CHECKS_TAG)
         register(check_databases, Tags.database)
         post_migrate.connect(seed_after_flush, dispatch_uid="automigrate_ext.seeds")
+        pre_migrate.connect(explain_migrate, dispatch_uid="automigrate_ext.unapplied")
+        post_migrate.connect(end_of_migrate, dispatch_uid="automigrate_ext.applied")
         if conf.starts():
             # The handlers of servers come along, and most projects have no ON_START.
             from automigrate_ext import startup

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from types import NoneType
 from typing import Any, TypeGuard
 
 from django.conf import settings
@@ -29,7 +30,11 @@ ASK = "ASK"
 ONLINE = "ONLINE"
 HIDE = "HIDE"
 HISTORY = "HISTORY"
-KEYS = (RENAMES, *LISTS, ON_START, TARGETS, TENANT_SCHEMAS, WAIT_FOR_DB, FINGERPRINT, ASK, ONLINE, HIDE, HISTORY)
+RECORD_MIGRATIONS = "RECORD_MIGRATIONS"
+KEYS = (
+    *(RENAMES, *LISTS, ON_START, TARGETS, TENANT_SCHEMAS, WAIT_FOR_DB, FINGERPRINT, ASK, ONLINE, HIDE, HISTORY),
+    RECORD_MIGRATIONS,
+)
 
 #: How many runs the record of a database keeps if nothing else is said.
 RUNS_KEPT = 100
@@ -156,6 +161,12 @@ def asks() -> bool:
     return value(ASK, False) is True
 
 
+def record_migrations() -> bool | None:
+    """Return whether runs mark migrations as applied: in any database, in none, or None for those that runs made."""
+    given = value(RECORD_MIGRATIONS, None)
+    return given if isinstance(given, bool) else None
+
+
 # Problems
 
 
@@ -178,6 +189,11 @@ def problems() -> Iterator[str]:
     if not isinstance(given.get(ONLINE, False), bool):
         yield from alias_problems(f"AUTOMIGRATE[{ONLINE!r}]", given[ONLINE])
     yield from names_problems(f"AUTOMIGRATE[{HIDE!r}]", given.get(HIDE, []))
+    yield from value_problems(given)
+
+
+def value_problems(given: Mapping[Any, Any]) -> Iterator[str]:
+    """Yield the problems of the keys that hold one number or one yes or no."""
     if not is_seconds(given.get(WAIT_FOR_DB, 0)):
         yield f"AUTOMIGRATE['WAIT_FOR_DB'] has to be a number of seconds, 0 or more, and is {given[WAIT_FOR_DB]!r}."
     if not is_number_of_runs(given.get(HISTORY, RUNS_KEPT)):
@@ -188,6 +204,8 @@ def problems() -> Iterator[str]:
     for key, default in ((FINGERPRINT, True), (ASK, False)):
         if not isinstance(given.get(key, default), bool):
             yield f"AUTOMIGRATE[{key!r}] has to be True or False, and is {given[key]!r}."
+    if not isinstance(given.get(RECORD_MIGRATIONS), (bool, NoneType)):
+        yield f"AUTOMIGRATE[{RECORD_MIGRATIONS!r}] has to be True, False or None, and is {given[RECORD_MIGRATIONS]!r}."
 
 
 def rename_problems(given: object) -> Iterator[str]:

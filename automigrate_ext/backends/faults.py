@@ -37,6 +37,10 @@ class Faults:
         """Return whether a query names a column that its table does not have; by default that cannot be told."""
         return False
 
+    def is_out_of_step(self, error: Error) -> bool:
+        """Return whether a statement that changes tables found them otherwise than it expects; by default unknown."""
+        return False
+
     def words(self, error: Error) -> str:
         """Return the server's message."""
         return str(error)

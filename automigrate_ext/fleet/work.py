@@ -168,8 +168,9 @@ class Worker:
         return LeadUpdate(family.selection, options, standing=standing)
 
     def options_in(self, target: Target) -> Options:
-        """Return the options of a run in one target, of which nobody is asked any more."""
-        return evolve(self.options, place=target.schema or "", ask=None)
+        """Return the options of a run in one target: nobody is asked any more, and no migration is marked unasked."""
+        marks = bool(self.options.record_migrations)
+        return evolve(self.options, place=target.schema or "", ask=None, record_migrations=marks)
 
     @contextmanager
     def created(self, target: Target, *, creates: bool) -> Iterator[None]:

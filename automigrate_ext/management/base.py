@@ -115,8 +115,9 @@ class SchemaCommand(BaseCommand):
         )
         parser.add_argument(
             "--record-migrations",
-            action="store_true",
-            help="Mark the migrations on disk as applied, so that a later migrate has nothing to do.",
+            action=argparse.BooleanOptionalAction,
+            help="Mark the migrations on disk as applied, so that a later migrate has nothing to do. As "
+            "AUTOMIGRATE['RECORD_MIGRATIONS'] says if left out: in databases in which no migration was ever run.",
         )
         parser.add_argument(
             "--lock-wait",

@@ -29,6 +29,7 @@ from automigrate_ext.run import basis, hooks
 from automigrate_ext.run.desired import Desired, read_desired
 from automigrate_ext.run.history import Chronicle
 from automigrate_ext.run.hooks import Hook
+from automigrate_ext.run.marking import Marking
 from automigrate_ext.run.migrations import record_all
 from automigrate_ext.run.options import Options
 from automigrate_ext.run.prerequisites import Prerequisites, as_steps
@@ -77,6 +78,7 @@ class Run(ABC):
         self.online: Online | None = None
         self.record = Record(self.backend)
         self.chronicle = Chronicle(self.record, selection, options, self.command)
+        self.marking = Marking(self.backend, selection, options)
         self.before = hooks.load(conf.BEFORE, selection.alias)
         self.after = hooks.load(conf.AFTER, selection.alias)
 
@@ -97,7 +99,7 @@ class Run(ABC):
         """Read the tables again after the last step, and compare them with the models."""
 
     @abstractmethod
-    def settle(self, reached: State) -> None:
+    def settle(self, prepared: Prepared, reached: State) -> None:
         """Record what the tables are, and send `post_migrate`, once nothing is left over."""
 
     @cached_property
@@ -345,22 +347,36 @@ class Run(ABC):
         *,
         gone: Iterable[str] = (),
         kept: Sequence[str] = (),
+        created: Collection[str] = (),
+        is_complete: bool = True,
         send_signals: bool = True,
     ) -> None:
         """Write the record, and send `post_migrate` if `send_signals`, in the run's transaction.
 
-        `kept` are the columns and tables, in words, that stay though the models do not have them.
+        `kept` are the columns and tables, in words, that stay though the models do not have them; `created` are the
+        tables that the run has made. `is_complete` is whether the tables now match the models: after an expand some of
+        that may be left.
         """
         fingerprint = basis.signals_fingerprint(self.selection) if self.selection.everything else None
         owes_signals = send_signals and not self.backend.undoes_ddl
         self.record.write(tables, gone=gone, signals=fingerprint, owes_signals=owes_signals)
-        if self.options.record_migrations:
-            record_all(self.backend, self.backend.session.patience.notify, self.made_extensions)
-            if kept:
-                self.backend.session.patience.notify(NOT_IN_MIGRATIONS.format(kept=", ".join(kept)))
+        if is_complete or self.options.record_migrations:
+            self.mark_migrations(kept, created)
         if send_signals:
             self.send_post_migrate()
             self.record.settle_signals()
+
+    def mark_migrations(self, kept: Sequence[str], created: Collection[str]) -> None:
+        """Mark migrations as applied, as far as they are to be marked; see `conclude` for the arguments."""
+        notify = self.backend.session.patience.notify
+        if self.options.record_migrations:
+            record_all(self.backend, notify, self.made_extensions)
+            warns = True
+        else:
+            extensions = self.made_extensions
+            warns = self.marking.mark(self.marking.look(created, extensions), extensions, notify)
+        if kept and warns:
+            notify(NOT_IN_MIGRATIONS.format(kept=", ".join(kept)))
 
     def finish(self, prepared: Prepared) -> None:
         """End a run that has changed something: send `post_run`, and run what comes after the tables."""
@@ -373,6 +389,7 @@ class Run(ABC):
         """Take a fingerprint of the tables before they are compared for the last time."""
         if self.options.seals and self.standing.fingerprints and asks_nothing_special(self.options):
             self.record.create()
+            self.marking.make_table()
             self.sight = self.standing.look()
 
     def seal(self, reached: State) -> None:
@@ -390,6 +407,7 @@ class Run(ABC):
             kept=tuple(kept),
             foreign=tuple(self.left_alone(reached)),
             notes=(*self.backend.notes, *reached.notes),
+            migrations=self.marking.settled,
             schema=self.digest_of(reached),
             count=len(self.desired.schema),
             left=len(reached.later),

@@ -229,7 +229,7 @@ def conclude(run: Run, prepared: Prepared) -> None:
             "After the run the database still differs from the models, so it was undone where the database can undo "
             "it: " + "; ".join(leftover)
         )
-    run.settle(reached)
+    run.settle(prepared, reached)
     run.finish(prepared)
     run.chronicle.end(prepared)
     run.seal(reached)

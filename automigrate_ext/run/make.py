@@ -66,5 +66,5 @@ class Making(Run):
         """Return the state as it was planned: nothing is compared."""
         return prepared.state
 
-    def settle(self, reached: State) -> None:
+    def settle(self, prepared: Prepared, reached: State) -> None:
         self.conclude([])

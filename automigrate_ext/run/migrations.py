@@ -169,18 +169,32 @@ def record_all(
     from django.db.migrations.loader import MigrationLoader
 
     connection = backend.connection
-    recorder = MigrationRecorder(connection)
     if not backend.existing([TABLE]):
-        # Not `ensure_schema`, which is content with a table of a later schema of the search path.
-        with connection.schema_editor() as editor:
-            editor.create_model(recorder.Migration)
+        create_table(backend)
     disk_migrations = MigrationLoader(connection, ignore_no_migrations=True).disk_migrations
     replaced = {key for migration in disk_migrations.values() for key in migration.replaces}
-    missing = tuple(sorted((set(disk_migrations) | replaced) - set(recorder.applied_migrations())))
-    recorder.migration_qs.bulk_create(as_rows(recorder, missing))
+    missing = tuple(sorted((set(disk_migrations) | replaced) - applied(connection.alias)))
+    record(backend, missing)
     if missing:
         notify(describe(missing, disk_migrations, extensions))
     return missing
+
+
+def record(backend: Backend, keys: Collection[MigrationKey]) -> None:
+    """Record migrations that are not recorded yet as applied; make Django's record where there is none."""
+    if not backend.existing([TABLE]):
+        create_table(backend)
+    recorder = MigrationRecorder(backend.connection)
+    recorder.migration_qs.bulk_create(as_rows(recorder, sorted(keys)), batch_size=250)
+
+
+def create_table(backend: Backend) -> None:
+    """Make Django's record of migrations, in the place of new tables.
+
+    Not by `MigrationRecorder.ensure_schema`, which is content with a table of a later schema of the search path.
+    """
+    with backend.connection.schema_editor() as editor:
+        editor.create_model(MigrationRecorder.Migration)
 
 
 def record_exactly(connection: BaseDatabaseWrapper, modules: Modules, gone: Collection[str] = ()) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from automigrate_ext.backends import backend_for
 from automigrate_ext.declared.selection import Selection
 from automigrate_ext.run.log import logged
+from automigrate_ext.run.marking import is_owed
 from automigrate_ext.run.options import Options
 from automigrate_ext.run.standing import Standing
 
@@ -57,8 +58,10 @@ def update_or_plan(selection: Selection, options: Options, *, dry_run: bool) -> 
     """Do the work of `update_one`, which logs it."""
     standing = Standing(selection, options)
     seal = standing.find()
-    # The values that keep something are counted in a plan, and what is left for the contract is listed.
-    if seal and not (dry_run and (seal.kept or seal.left)):
+    # A plan counts the values that keep something, and lists what is left for the contract; a run may mark migrations.
+    if seal and not (
+        seal.kept or seal.left if dry_run else not seal.left and is_owed(selection, options, seal.migrations)
+    ):
         # Plans of several kinds come along.
         from automigrate_ext.run.unchanged import unchanged
 

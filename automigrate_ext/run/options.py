@@ -56,7 +56,7 @@ class Options:
     count_timeout: float | None = COUNT_TIMEOUT
     prune: bool = False
     cascade: bool = False
-    record_migrations: bool = False
+    record_migrations: bool | None = None
     verbosity: int = 0
     interactive: bool = False
     stdout: Any = None

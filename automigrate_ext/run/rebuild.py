@@ -120,6 +120,7 @@ class Rebuild(Run):
         others = self.record.read().tables.keys() - self.claimed
         return None if reached.changes or others or basis.has_hints(self.selection) else []
 
-    def settle(self, reached: State) -> None:
+    def settle(self, prepared: Prepared, reached: State) -> None:
         made = reached.current.tables
-        self.conclude([owned_table(table, table, made[table.name], None) for table in reached.desired])
+        tables = [owned_table(table, table, made[table.name], None) for table in reached.desired]
+        self.conclude(tables, created=prepared.created)

@@ -44,7 +44,8 @@ class Seal:
     table. `kept` are the places whose values keep them in the database although no model has them. `foreign` and
     `notes` are those of a plan, `schema` is its digest, "" where none was made, and `count` the number of the models'
     tables. `left` is how many changes an expand has left for the contract: what is sealed then is that there is nothing
-    to expand. `note` is the name of the note that holds the seal, and `written` when that was, in UTC.
+    to expand. `migrations` has a digest of the migrations on disk of each app of which none is left to be marked as
+    applied. `note` is the name of the note that holds the seal, and `written` when that was, in UTC.
     """
 
     models: Mapping[str, str]
@@ -55,6 +56,7 @@ class Seal:
     kept: tuple[Place, ...]
     foreign: tuple[str, ...]
     notes: tuple[str, ...]
+    migrations: Mapping[str, str]
     schema: str
     count: int
     written: str
@@ -84,10 +86,10 @@ def parse(text: str) -> Seal | None:
     try:
         places = tuple((table, column) for table, column in facts.pop("kept"))
         foreign, notes = tuple(facts.pop("foreign")), tuple(facts.pop("notes"))
-        models, tables = dict(facts.pop("models")), dict(facts.pop("tables"))
+        models, tables, migrations = (dict(facts.pop(name)) for name in ("models", "tables", "migrations"))
     except (TypeError, ValueError):
         return None
-    return Seal(**facts, kept=places, foreign=foreign, notes=notes, models=models, tables=tables)
+    return Seal(**facts, kept=places, foreign=foreign, notes=notes, models=models, tables=tables, migrations=migrations)
 
 
 class Standing:

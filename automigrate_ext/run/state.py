@@ -10,7 +10,7 @@ from automigrate_ext.backends.work import Step, Work
 from automigrate_ext.plan.plan import Plan
 from automigrate_ext.run.hooks import Hook
 from automigrate_ext.run.prerequisites import Prerequisites
-from automigrate_ext.schema.changes import Change
+from automigrate_ext.schema.changes import Change, CreateTable
 from automigrate_ext.schema.nouns import Schema
 from automigrate_ext.schema.ownership import Ownership
 from automigrate_ext.schema.phases import Phases
@@ -74,6 +74,11 @@ class Prepared:
     after: tuple[Hook, ...] = ()
     withheld: frozenset[str] = frozenset()
     is_done: bool = False
+
+    @property
+    def created(self) -> frozenset[str]:
+        """The tables that the run makes."""
+        return frozenset(change.table for change in self.plan.changes if isinstance(change, CreateTable))
 
     def leftover(self, reached: State) -> list[str]:
         """Return in words what still differs after the run and was not expected to."""

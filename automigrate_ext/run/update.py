@@ -33,6 +33,7 @@ from automigrate_ext.run import basis
 from automigrate_ext.run.base import Run
 from automigrate_ext.run.compare import Comparer
 from automigrate_ext.run.execute import execute
+from automigrate_ext.run.marking import Marks
 from automigrate_ext.run.online import online_for
 from automigrate_ext.run.options import Answers, Options
 from automigrate_ext.run.own_options import options_for
@@ -218,8 +219,9 @@ class Update(Run):
     # Where nothing differs
 
     def settle_unchanged(self, state: State, made: Prerequisites | None) -> None:
-        """Write the record and send `post_migrate`, if either is due, in a run that changes no table."""
-        if self.options.record_migrations or self.is_record_stale(state):
+        """Write the record, mark migrations and send `post_migrate`, if any is due, in a run that changes no table."""
+        marks = Marks() if state.later else self.marking.look((), self.made_extensions)
+        if self.options.record_migrations or marks.keys or self.is_record_stale(state):
             with self.unless_forbidden(), self.backend.exclusive():
                 self.prepare_seal()
                 with self.view(made) as again:
@@ -229,9 +231,11 @@ class Update(Run):
                 self.rename_content_types()
                 tables, gone = self.owned_tables(again), self.gone(again.ownership, again)
                 owed = self.record.owes_signals() or not known
-                self.conclude(tables, gone=gone, kept=self.kept(again), send_signals=owed)
+                is_complete = not again.later
+                self.conclude(tables, gone=gone, kept=self.kept(again), is_complete=is_complete, send_signals=owed)
                 self.seal(again)
         else:
+            self.marking.mark(marks, self.made_extensions, self.backend.session.patience.notify)
             self.sight = self.standing.first
             self.seal(state)
 
@@ -489,10 +493,16 @@ class Update(Run):
             self.record.write(self.owned_tables(prepared.state))
         return self.in_phase(self.comparer.compare_again(prepared.state))
 
-    def settle(self, reached: State) -> None:
+    def settle(self, prepared: Prepared, reached: State) -> None:
         self.rename_content_types()
         gone = self.gone(self.record.read(), reached)
-        self.conclude(self.owned_tables(reached), gone=gone, kept=self.kept(reached))
+        self.conclude(
+            self.owned_tables(reached),
+            gone=gone,
+            kept=self.kept(reached),
+            created=prepared.created,
+            is_complete=not reached.later,
+        )
 
     # The record
 

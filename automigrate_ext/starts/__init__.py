@@ -1,1 +1,1 @@
-"""Other starts of a run: the first query of a model, and the comparison in Django's system checks."""
+"""What else starts a run, or stands beside one: a first query, Django's system checks, and its `migrate`."""

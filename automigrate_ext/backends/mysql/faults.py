@@ -61,6 +61,8 @@ VIOLATED = (
     "A row points at none: somebody has written it since the rows were counted. The next run counts such rows, and "
     "names some of them."
 )
+#: What a statement makes is there already, or what it changes is not: tables, columns, keys, checks.
+OUT_OF_STEP = {1050, 1060, 1061, 1826, 3822, NO_SUCH_TABLE, UNKNOWN_COLUMN, 1051, 1091, 3821}
 
 
 def code_of(error: BaseException) -> int:
@@ -118,6 +120,9 @@ class MySQLFaults(Faults):
 
     def lacks_column(self, error: Error) -> bool:
         return code_of(error) == UNKNOWN_COLUMN
+
+    def is_out_of_step(self, error: Error) -> bool:
+        return code_of(error) in OUT_OF_STEP
 
     def is_disturbed(self, error: Error) -> bool:
         # Reading MySQL's dictionary takes locks, which may end in a deadlock with another session's change of a table.

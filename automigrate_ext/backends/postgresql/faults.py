@@ -70,6 +70,8 @@ ORDER BY length(c.relname) DESC LIMIT 1
 """
 
 UNDEFINED_COLUMN = "42703"
+#: What a statement makes is there already: a table, column or other object; or what it changes is not.
+OUT_OF_STEP = {"42P07", "42701", "42710", "42P01", UNDEFINED_COLUMN, "42704"}
 
 
 def code_of(error: Error) -> str:
@@ -159,6 +161,9 @@ class PostgreSQLFaults(Faults):
 
     def lacks_column(self, error: Error) -> bool:
         return code_of(error) == UNDEFINED_COLUMN
+
+    def is_out_of_step(self, error: Error) -> bool:
+        return code_of(error) in OUT_OF_STEP
 
     def is_disturbed(self, error: Error) -> bool:
         return self.is_locked(error) or code_of(error) in GONE

@@ -55,6 +55,10 @@ class SQLiteFaults(Faults):
         # The kind of the error is that of any wrong statement.
         return str(error).startswith("no such column: ")
 
+    def is_out_of_step(self, error: Error) -> bool:
+        # As above.
+        return kind_of(error) == sqlite3.SQLITE_ERROR
+
     def is_locked(self, error: Error) -> bool:
         return is_busy(error)
 

@@ -25,12 +25,14 @@ class Owed:
     """What a run that ends too early leaves for the next one, each after its table.
 
     `unproven` are constraints that the rows have not been asked, and indexes that are to become constraints,
-    `defaulted` columns with a default for the time of a fill, `unfilled` columns that allow NULL and are filled.
+    `defaulted` columns with a default for the time of a fill, `unfilled` columns that allow NULL and are filled,
+    `set_aside` columns that go, under the names that they have before that.
     """
 
     unproven: tuple[tuple[str, str], ...] = ()
     defaulted: tuple[tuple[str, str], ...] = ()
     unfilled: tuple[tuple[str, str], ...] = ()
+    set_aside: tuple[tuple[str, str], ...] = ()
 
 
 class Online(ABC):

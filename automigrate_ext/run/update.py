@@ -481,6 +481,7 @@ class Update(Run):
                 taken_off=[key for table, key in made_by_hand if table == owned.name],
                 unproven=[name for table, name in owed.unproven if table == owned.name],
                 unfilled=[column for table, column in owed.unfilled if table == owned.name],
+                set_aside=[column for table, column in owed.set_aside if table == owned.name],
             )
             for owned in self.owned_tables(state)
         ]

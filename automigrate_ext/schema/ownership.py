@@ -168,15 +168,16 @@ def owned_during_run(
     taken_off: Iterable[ForeignKey],
     unproven: Iterable[str] = (),
     unfilled: Iterable[str] = (),
+    set_aside: Iterable[str] = (),
 ) -> OwnedTable:
     """Return the record for the time of a run that the server cannot undo: all that was or will be owned.
 
     The `filled` columns have a database default during the run, which the run itself adds. The foreign keys
     `taken_off` are missing for a part of the run. `unproven` are the names of constraints that the run adds before it
     asks them of the rows, and of indexes that it makes constraints of; `unfilled` are columns that allow NULL and whose
-    rows it gives values.
+    rows it gives values, and `set_aside` the names that columns have for a moment before they are dropped.
     """
-    columns = {**(before.columns if before else {}), **after.columns}
+    columns = {**dict.fromkeys(set_aside, ()), **(before.columns if before else {}), **after.columns}
     columns |= {name: tuple(dict.fromkeys((*columns.get(name, ()), "default"))) for name in filled}
     columns |= {name: tuple(dict.fromkeys((*columns.get(name, ()), UNFILLED))) for name in unfilled}
     objects = {**(before.objects if before else {}), **after.objects}

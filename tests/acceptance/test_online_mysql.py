@@ -273,7 +273,10 @@ def test_row_that_points_at_none_by_the_time_of_the_key(linked):
         with another(linked) as other:
             other.execute("INSERT INTO shop_item (group_id) VALUES (77)")
 
-    with as_sent(linked, "SET foreign_key_checks = 0", write), pytest.raises(ExecutionFailed, match="points at none"):
+    with (
+        as_sent(linked, "SET foreign_key_checks = 0", write),
+        pytest.raises(ExecutionFailed, match="row is in the way"),
+    ):
         linked.run(LINKED, online=True)
     assert linked.query("SELECT @@foreign_key_checks") == [(1,)]
     for online in (True, False):
@@ -299,3 +302,40 @@ def test_transaction_that_deletes_what_a_key_points_at(linked, monkeypatch):
         other.execute("COMMIT")
     with pytest.raises(Refused, match="1 row"):
         linked.run(LINKED, online=True)
+
+
+# Columns that go
+
+
+GOING = item(**PLAIN, gone=models.IntegerField(null=True, db_index=True))
+
+
+@pytest.fixture
+def going(case):
+    case.build(GOING)
+    case.run(GOING)
+    case.insert(GOING, {"Item": VALUES})
+    return case
+
+
+def test_value_that_turns_up_in_a_column_that_goes(going):
+    def write():
+        with another(going) as other:
+            other.execute("UPDATE shop_item SET gone = 7 WHERE size = 1")
+
+    with as_sent(going, "RENAME COLUMN", write), pytest.raises(ExecutionFailed, match="row is in the way"):
+        going.run(item(**PLAIN), online=True)
+    going.run(item(**PLAIN), online=True)
+    plan = going.plan(item(**PLAIN))
+    assert [judgement.change.describe() for judgement in plan.withheld] == ["Drop column shop_item.gone"]
+    assert going.values("shop_item", "gone") == [(None,), (None,), (7,)]
+
+
+def test_column_that_was_set_aside_goes_with_the_next_run(going):
+    def stop():
+        raise KeyboardInterrupt
+
+    with as_sent(going, "automigrate_ext_proof", stop), pytest.raises(KeyboardInterrupt):
+        going.run(item(**PLAIN), online=True)
+    going.run(item(**PLAIN), online=True)
+    going.assert_settled(item(**PLAIN))

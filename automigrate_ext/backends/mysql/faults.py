@@ -21,7 +21,7 @@ GONE = {NO_SUCH_TABLE, 1054, 1412, 1932}
 NOT_READY = 1047
 #: What the server answers where a column is to forbid NULL and a row has none: MySQL, and MariaDB.
 NULL_VALUES = {1138, 1265}
-#: The error by which a row shows that points at none, see `PROVE`.
+#: The error by which a row shows that is in the way of what is proved, see `PROVE`.
 TWO_ROWS = 1242
 TOO_MANY_VERSIONS, LOG_TOO_BIG = 4092, 1799
 
@@ -58,7 +58,7 @@ NEEDED = (
 )
 UNKNOWN_COLUMN = 1054
 VIOLATED = (
-    "A row points at none: somebody has written it since the rows were counted. The next run counts such rows, and "
+    "A row is in the way that somebody has written since the rows were counted. The next run counts such rows, and "
     "names some of them."
 )
 #: What a statement makes is there already, or what it changes is not: tables, columns, keys, checks.

@@ -11,17 +11,22 @@ from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace as evolve
 
-from automigrate_ext.backends.mysql.algorithms import Way
+from automigrate_ext.backends.mysql import hazards
+from automigrate_ext.backends.mysql.algorithms import INSTANT, Way
 from automigrate_ext.backends.mysql.schema import (
+    ALTER_TABLE,
     CHECKED,
     FILL_NULLS,
+    LONGEST_NAME,
     UNCHECKED,
     Compiler,
     TableCompiler,
     default_clause,
     define,
+    is_columns_own,
 )
 from automigrate_ext.backends.mysql.trial import Trial
+from automigrate_ext.backends.naming import noun_columns
 from automigrate_ext.backends.work import Fill, RowFill, Step, row_fill
 from automigrate_ext.plan.online import Effect, Manner
 from automigrate_ext.schema.changes import (
@@ -30,6 +35,7 @@ from automigrate_ext.schema.changes import (
     AlterColumn,
     AlterPrimaryKey,
     Change,
+    DropColumn,
     DropConstraint,
     FillColumn,
 )
@@ -48,6 +54,18 @@ READS = Manner(lock="", effect=Effect.SCAN)
 FILLS = Manner(lock="ROW", effect=Effect.ROWS)
 COMPUTES = Manner(lock="ROW", effect=Effect.REWRITE)
 
+#: The name under which a column that goes is proved to be empty, as nobody writes to it by that.
+ASIDE = "{column}__automigrate_ext_gone"
+SUFFIX = ASIDE.format(column="")
+RENAME_COLUMN = "RENAME COLUMN {old} TO {new}"
+# The subquery of one column gives two rows, which is the server's error 1242, where a row has a value.
+PROVE_EMPTY = """SET @automigrate_ext_proof = (
+    SELECT two.n FROM (SELECT 1 AS n UNION ALL SELECT 2) AS two WHERE EXISTS (
+        SELECT 1 FROM {table} WHERE {column} IS NOT NULL
+    )
+)"""
+
+COUNTS_VALUES = "counts values while others wait"
 COMPUTES_ROWS = "gives rows values in one statement"
 NO_KEY = "fills the rows in one statement, as the table has no primary key"
 
@@ -57,7 +75,7 @@ class OnlineCompiler(Compiler):
 
     `used` are those tables, `trial` is where statements are tried out, None where there is no place for that.
     `blocked` collects the changes during which others wait, each with the reason. `unproven`, `defaulted` and
-    `unfilled` are as in `Owed`.
+    `unfilled` and `set_aside` are as in `Owed`.
     """
 
     used: frozenset[str] = frozenset()
@@ -71,6 +89,7 @@ class OnlineCompiler(Compiler):
         self.unproven: dict[tuple[str, str], None] = {}
         self.defaulted: dict[tuple[str, str], None] = {}
         self.unfilled: dict[tuple[str, str], None] = {}
+        self.set_aside: dict[tuple[str, str], None] = {}
         return self
 
     # The whole
@@ -161,6 +180,9 @@ class OnlineTableCompiler(TableCompiler):
         #: The change that is being compiled, and the one from which each clause comes.
         self.under: Change | None = None
         self.origins: dict[str, Change] = {}
+        #: The clauses that drop what stands on columns which go, and the columns with the names that they get for that.
+        self.unhooked: list[str] = []
+        self.aside: dict[str, str] = {}
         self.room: list[str] = []
         self.room_at_stake: list[Change] = []
         self.defaults: list[str] = []
@@ -177,6 +199,7 @@ class OnlineTableCompiler(TableCompiler):
         yield from self.alter(self.room, self.room_at_stake)
         yield from self.alter(self.defaults)
         yield from map(self.fill_step, self.fills)
+        yield from self.prove_empty()
         order = ("drop", "drop column", "modify", "add column", "add", "whole")
         clauses = [clause for part in order for clause in self.clauses[part]]
         if not self.is_whole:
@@ -216,6 +239,7 @@ class OnlineTableCompiler(TableCompiler):
         if not clauses:
             return
         whole = self.compiler.alter(self.name, clauses, at_stake)
+        self.compiler.block(hazards.at_stake(whole), COUNTS_VALUES)
         way = self.trial.take_beside(whole)
         if way is not None:
             yield as_ordered(whole, way)
@@ -346,6 +370,56 @@ class OnlineTableCompiler(TableCompiler):
         else:
             super().drop_checks_before_updates()
 
+    def drop_column(self, change: DropColumn) -> None:
+        old = change.old
+        if old.generated or self.work.may_lose or not self.can_be_set_aside(old.name):
+            super().drop_column(change)
+            return
+        name = old.name if old.name.endswith(SUFFIX) else self.name_aside(old.name)
+        self.aside[old.name] = name
+        self.put("drop column", f"DROP COLUMN {self.quote(name)}")
+
+    def can_be_set_aside(self, column: str) -> bool:
+        """Return whether others cannot write to a column any more once it has another name, and nothing reads it."""
+        if self.name in self.compiler.neighbours.versioned:
+            return False
+        clauses = [[clause] for clause in self.hooks([column])]
+        ways = self.trial.probe(self.name, [*clauses, [self.rename_aside(column)]])
+        return ways is not None and all(way.is_beside for way in ways)
+
+    def name_aside(self, column: str) -> str:
+        return ASIDE.format(column=column[: LONGEST_NAME - len(SUFFIX)])
+
+    def rename_aside(self, column: str) -> str:
+        return RENAME_COLUMN.format(old=self.quote(column), new=self.quote(self.name_aside(column)))
+
+    def hooks(self, columns: Iterable[str]) -> list[str]:
+        """Return the clauses that drop the checks and indexes over columns."""
+        names = set(columns)
+        nouns = (noun for noun in self.nouns(self.current) if names & set(noun_columns(noun)))
+        found = (noun for noun in nouns if not isinstance(noun, ForeignKey) and not is_columns_own(noun))
+        return [self.drop_clause(noun) for noun in found]
+
+    def shrink_no_index(self) -> None:
+        super().shrink_no_index()
+        hooks = self.hooks(self.aside)
+        self.unhooked += [clause for clause in self.clauses["drop"] if clause in hooks]
+        self.clauses["drop"] = [clause for clause in self.clauses["drop"] if clause not in hooks]
+
+    def prove_empty(self) -> Iterator[Step]:
+        """Yield the statements that set aside the columns which go, and fail where these have values by then."""
+        yield from self.alter(self.unhooked)
+        table = self.quote(self.name)
+        for column, name in self.aside.items():
+            undo = ""
+            if name != column:
+                self.compiler.set_aside[self.name, name] = None
+                yield from self.alter([self.rename_aside(column)])
+                back = RENAME_COLUMN.format(old=self.quote(name), new=self.quote(column))
+                undo = ALTER_TABLE.format(table=table, clauses=f"{back}, {INSTANT.order}")
+            manner = Manner(lock="", effect=Effect.SCAN, alone=True, undo=undo)
+            yield Step(sql=PROVE_EMPTY.format(table=table, column=self.quote(name)), table=self.name, manner=manner)
+
     # Rows
 
     def shared_fill(self, new: Column, fill: Fill, *, everywhere: bool = False) -> RowFill:
@@ -366,7 +440,8 @@ class OnlineTableCompiler(TableCompiler):
 def as_ordered(step: Step, way: Way) -> Step:
     """Return a step that alters a table with the order for a way."""
     sql = f"{step.sql}, {way.order}" if way.order else step.sql
-    return evolve(step, sql=sql, manner=Manner(lock=way.lock, effect=effect_of(step, way)))
+    effect = Effect.REWRITE if hazards.at_stake(step) else effect_of(step, way)
+    return evolve(step, sql=sql, manner=Manner(lock=way.lock, effect=effect))
 
 
 def effect_of(step: Step, way: Way) -> Effect:

@@ -75,6 +75,7 @@ class MySQLOnline(Online):
                 unproven=tuple(compiler.unproven),
                 defaulted=tuple(compiler.defaulted),
                 unfilled=tuple(compiler.unfilled),
+                set_aside=tuple(compiler.set_aside),
             )
             self.compiled = work, key, Compiled(steps=steps, blocking=tuple(compiler.blocked), owed=owed)
         return self.compiled[2]

@@ -323,7 +323,7 @@ class Plan:
         comments = map(comment, (*refused, *kept, *later, *remarks))
         lines = (*self.opening, *self.in_transactions(), *self.closing) if self.statements else ()
         statements = (f"{statement.rstrip().rstrip(';')};" for statement in lines)
-        stop = (STOP_AT_ERRORS,) if self.online else ()
+        stop = (STOP_AT_ERRORS,) if self.online and self.vendor == "postgresql" else ()
         return "".join(f"{line}\n" for line in (*comments, *stop, *statements))
 
     def in_transactions(self) -> tuple[str, ...]:

@@ -135,7 +135,10 @@ def online_branch(plan: Plan, *, done: bool) -> Iterator[Branch]:
 def online_line(step: OnlineStep) -> Line:
     """Return the line of one step of an online plan; of a long statement the beginning."""
     sql = " ".join(step.sql.split())
-    sql = sql if len(sql) <= LONGEST_STEP else f"{sql[:LONGEST_STEP]}..."
+    if len(sql) > LONGEST_STEP:
+        # The order how to alter the table, with which MariaDB and MySQL end.
+        before, word, order = sql.rpartition(", ALGORITHM=")
+        sql = f"{(before or order)[:LONGEST_STEP]}...{f'{word}{order}' if word else ''}"
     return Line(sign="%", text=f"{step.manner.transaction}. {step.describe()}: {sql}")
 
 

@@ -1,15 +1,21 @@
 """`autoupdate --online` on MariaDB and MySQL: each ALTER TABLE names its algorithm, and nobody waits for long."""
 
+import json
+import threading
+import time
 import uuid
 from contextlib import closing, contextmanager
 
 import MySQLdb
 import pytest
-from django.db import models
+from django.db import models, transaction
 from django.db.models import F, Q
 from django.db.models.functions import Now
 
-from automigrate_ext import ExecutionFailed, LockNotAvailable, Refused
+from automigrate_ext import ExecutionFailed, LockNotAvailable, Refused, run_plan
+from automigrate_ext.backends.mysql.rehearsal import MySQLRehearsal
+from automigrate_ext.backends.mysql.session import lock_name
+from automigrate_ext.plan.text import lines
 from automigrate_ext.run import stages
 from tests.acceptance.helper import Case, State, item
 
@@ -339,3 +345,229 @@ def test_column_that_was_set_aside_goes_with_the_next_run(going):
         going.run(item(**PLAIN), online=True)
     going.run(item(**PLAIN), online=True)
     going.assert_settled(item(**PLAIN))
+
+
+# Beside others
+
+EMPTY_NAME = item(name=NULLABLE, size=SIZE)
+WITH_NAME = item(name=models.CharField(max_length=20, default="x"), size=SIZE)
+
+
+@pytest.fixture
+def maria(mariadb):
+    return Case(mariadb, "automigrate")
+
+
+class Writer(threading.Thread):
+    """Puts rows in, with a name and without, and counts one up; counts what the server has acknowledged."""
+
+    def __init__(self, case):
+        super().__init__()
+        self.case = case
+        self.over = threading.Event()
+        self.inserted, self.counted, self.slowest = 0, 0, 0.0
+        self.error = None
+
+    def run(self):
+        try:
+            with another(self.case) as cursor:
+                while not self.over.is_set():
+                    began = time.perf_counter()
+                    names = ("name, ", "'w', ") if self.inserted % 2 else ("", "")
+                    cursor.execute(f"INSERT INTO shop_item ({names[0]}size, code) VALUES ({names[1]}1, 'w')")
+                    self.inserted += 1
+                    cursor.execute("UPDATE shop_item SET size = size + 1 WHERE id = 2")
+                    self.counted += 1
+                    self.slowest = max(self.slowest, time.perf_counter() - began)
+        except MySQLdb.Error as error:
+            self.error = error
+
+
+#: Models that those before can live with: what they do not name has a default.
+BEFORE_WRITERS = item(name=NULLABLE, size=SIZE, code=models.CharField(max_length=10, null=True))
+AFTER_WRITERS = item(
+    name=models.CharField(max_length=20, db_default="x", db_index=True),
+    size=SIZE,
+    code=models.CharField(max_length=20, null=True),
+    rank=models.IntegerField(db_default=3),
+    note=models.UUIDField(default=uuid.uuid4, null=True),
+)
+
+
+def test_nothing_is_lost_that_others_write(maria):
+    maria.build(BEFORE_WRITERS)
+    maria.insert(BEFORE_WRITERS, {"Item": [{"name": None, "size": 1, "code": "a"}, {"name": "b", "size": 1}]})
+    copied = "INSERT INTO shop_item (name, size, code) SELECT NULL, 0, 'c' FROM shop_item"
+    maria.execute(*[copied] * 10)
+    writer = Writer(maria)
+    writer.start()
+    try:
+        time.sleep(0.2)
+        maria.run(AFTER_WRITERS, online=True, batch_size=500, defaults={"shop.Item.name": "filled"})
+        time.sleep(0.2)
+    finally:
+        writer.over.set()
+        writer.join()
+    assert writer.error is None and writer.inserted > 10
+    assert maria.query("SELECT count(*) FROM shop_item WHERE code = 'w'") == [(writer.inserted,)]
+    assert maria.query("SELECT size FROM shop_item WHERE id = 2") == [(1 + writer.counted,)]
+    assert maria.query("SELECT count(*) FROM shop_item WHERE code = 'c' AND name <> 'filled'") == [(0,)]
+    maria.assert_settled(AFTER_WRITERS)
+
+
+@pytest.mark.parametrize("default", ["x", lambda: "y"], ids=["constant", "per row"])
+def test_row_that_is_put_in_after_the_last_fill(case, default, monkeypatch):
+    """The server refuses the NOT NULL, and the rows are filled again."""
+    monkeypatch.setattr(stages, "PAUSES", (0.01,))
+    after = item(name=models.CharField(max_length=20, default=default), size=SIZE)
+    case.build(EMPTY_NAME)
+    case.insert(EMPTY_NAME, {"Item": [{"name": None, "size": 1}, {"name": "a", "size": 2}]})
+    said = []
+
+    def put_in():
+        with another(case) as other:
+            other.execute("INSERT INTO shop_item (name, size) VALUES (NULL, 3)")
+
+    with as_sent(case, "NOT NULL, ALGORITHM=INPLACE", put_in):
+        case.run(after, online=True, notify=said.append)
+    assert "Others put in rows without a value in shop_item.name" in said[0]
+    name = "x" if default == "x" else "y"
+    assert case.values("shop_item", "name") == [("a",), (name,), (name,)]
+    case.assert_settled(after)
+
+
+def test_value_that_somebody_else_has_written_stays(maria):
+    maria.build(EMPTY_NAME)
+    maria.insert(EMPTY_NAME, {"Item": [{"name": None, "size": n} for n in range(3)]})
+
+    def write():
+        with another(maria) as other:
+            other.execute("UPDATE shop_item SET name = 'written' WHERE size = 1")
+
+    with as_sent(maria, "CASE WHEN", write):
+        maria.run(item(name=models.CharField(max_length=20, default=lambda: "drawn"), size=SIZE), online=True)
+    assert maria.values("shop_item", "name") == [("drawn",), ("drawn",), ("written",)]
+
+
+@pytest.mark.parametrize("default", ["x", lambda: "y"], ids=["constant", "per row"])
+def test_composite_key(case, default):
+    key = models.CompositePrimaryKey("one", "two")
+    fields = {"pk": key, "one": models.IntegerField(), "two": models.CharField(max_length=9)}
+    before = item(**fields, name=NULLABLE)
+    after = item(**fields, name=models.CharField(max_length=20, default=default))
+    case.build(before)
+    case.insert(before, {"Item": [{"one": n % 3, "two": f"it's {n // 3}", "name": None} for n in range(9)]})
+    reports = []
+    case.run(after, online=True, batch_size=2, progress=reports.append)
+    assert case.values("shop_item", "name") == [("x" if default == "x" else "y",)] * 9
+    assert {report.rows_done for report in reports} >= {0, 2, 4, 6, 8, 9}
+    case.assert_settled(after)
+
+
+def test_step_that_never_gets_its_lock(case, monkeypatch):
+    """The run ends with what is done and what is left, names who is in the way, and nobody has waited for long."""
+    monkeypatch.setattr(stages, "PAUSES", (0.01,))
+    more = item(**PLAIN, more=models.IntegerField(null=True))
+    after = State(Item={**PLAIN, "more": models.IntegerField(null=True)}, Other={"name": NAME})
+    case.build(item(**PLAIN))
+    case.insert(item(**PLAIN), {"Item": VALUES})
+    before = case.query("SELECT @@lock_wait_timeout, @@innodb_lock_wait_timeout, @@sql_mode")
+    with another(case) as other:
+        other.execute("BEGIN")
+        other.execute("SELECT * FROM shop_item")
+        with pytest.raises(LockNotAvailable) as caught:
+            case.run(after, online=True, lock_timeout=0.05)
+        assert f"session {other.connection.thread_id()}" in str(caught.value)
+    assert "Of the 2 statements 1 are done, and stay" in str(caught.value)
+    assert "CREATE TABLE" in caught.value.applied[0] and "ADD COLUMN" in caught.value.pending[0]
+    assert case.query("SELECT @@lock_wait_timeout, @@innodb_lock_wait_timeout, @@sql_mode") == before
+    case.run(more, online=True)
+    case.assert_settled(more)
+
+
+def test_other_runs_are_kept_out_until_the_end(maria):
+    maria.build(item(**PLAIN))
+    maria.insert(item(**PLAIN), {"Item": VALUES})
+    after, tried = item(**with_index(models.Index(fields=["size"], name="i"))), []
+
+    def try_lock():
+        with another(maria) as other:
+            other.execute("SELECT IS_FREE_LOCK(%s)", [lock_name(maria.connection.settings_dict["NAME"])])
+            tried.append(other.fetchone())
+
+    with as_sent(maria, "ALGORITHM=NOCOPY", try_lock):
+        maria.run(after, online=True)
+    try_lock()
+    assert tried == [(0,), (1,)]
+
+
+def test_session_that_is_another_one_by_now(maria):
+    maria.build(item(**PLAIN))
+    maria.insert(item(**PLAIN), {"Item": VALUES})
+
+    def take_away():
+        maria.execute("DO RELEASE_ALL_LOCKS()")
+
+    after = item(**PLAIN, more=models.IntegerField(default=7))
+    with as_sent(maria, "ADD COLUMN `more`", take_away), pytest.raises(ExecutionFailed, match="another session"):
+        maria.run(after, online=True)
+
+
+def test_inside_a_transaction(maria):
+    maria.build(item(**PLAIN))
+    with pytest.raises(ExecutionFailed, match="outside of atomic"), transaction.atomic(using=maria.alias):
+        maria.run(item(name=NAME), online=True)
+
+
+# What is shown
+
+
+def test_dry_run_lists_locks_and_effects(maria):
+    maria.build(UNLINKED)
+    maria.insert(UNLINKED, LINKS)
+    shown = [str(line) for line in lines(maria.plan(LINKED, online=True))]
+    steps = shown[shown.index("Transactions, one after the other") + 1 :]
+    assert [line.partition(": ")[0] for line in steps] == [
+        "  % 1. LOCK=NONE, catalog only",
+        "  % 2. no lock on a table in use, catalog only",
+        "  % 3. LOCK=NONE, builds an index",
+        "  % 4. no lock on a table in use, catalog only",
+        "  % 5. READ lock, catalog only",
+        "  % 6. no lock on a table in use, catalog only",
+        "  % 7. no lock on a table in use, reads the table",
+    ]
+    assert steps[2].endswith("..., ALGORITHM=NOCOPY, LOCK=NONE")
+
+
+def test_where_nothing_can_be_tried_out(maria, monkeypatch):
+    """As for a role that may not make a database for the copies: each ALTER TABLE may be a copy."""
+
+    @contextmanager
+    def nowhere(rehearsal):
+        rehearsal.note("nobody lets it")
+        yield None
+
+    monkeypatch.setattr(MySQLRehearsal, "stage", nowhere)
+    maria.build(UNLINKED)
+    maria.insert(UNLINKED, LINKS)
+    reasons = [judgement.hazards[0].message for judgement in maria.plan(LINKED, online=True, rewrite_limit=1).refused]
+    assert reasons and all("may copy it while writes wait (2 rows)" in reason for reason in reasons)
+    plan = maria.run(LINKED, online=True)
+    assert "ALGORITHM" not in plan.sql() and "Not rehearsed" in plan.notes[0]
+    maria.assert_settled(LINKED)
+
+
+@pytest.mark.parametrize("way", ["script", "saved plan"])
+def test_plan_carried_out_later(case, way):
+    case.build(BEFORE_ALL)
+    case.run(BEFORE_ALL)
+    case.insert(BEFORE_ALL, ROWS_ALL)
+    plan = case.plan(AFTER_ALL, online=True)
+    if way == "script":
+        script = plan.sql()
+        assert "BEGIN" not in script and "ALGORITHM=INSTANT" in script
+        case.backend.run_script(script)
+    else:
+        done = run_plan(json.loads(plan.as_json()), apps=AFTER_ALL.apps, batch_size=2)
+        assert done.online
+    case.assert_settled(AFTER_ALL)

@@ -78,6 +78,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_true",
         help="carry out the updates of PostgreSQL's databases beside the work of others, for the acceptance cases",
     )
+    parser.addoption(
+        "--expand",
+        action="store_true",
+        help="make the updates of the acceptance cases in two steps, expand and contract, but for renames",
+    )
 
 
 def kinds(names: str) -> set[str]:

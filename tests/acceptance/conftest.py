@@ -12,6 +12,12 @@ from tests.features import need  # noqa: E402
 MARKS = {"automigrate": pytest.mark.again, "syncdb": ()}
 
 
+@pytest.fixture(autouse=True, scope="session")
+def expands(pytestconfig):
+    """Whether updates are made in two steps."""
+    Case.expands = pytestconfig.getoption("expand")
+
+
 @pytest.fixture(params=[pytest.param(route, marks=MARKS[route]) for route in ROUTES])
 def route(request):
     """How the tables come to be."""

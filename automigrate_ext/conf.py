@@ -47,7 +47,7 @@ SECRET = (
 )
 
 #: The verbs for the start of a server, and the ways to go on if they fail.
-VERBS = ("autoupdate", "automigrate")
+VERBS = ("autoupdate", "expand", "automigrate")
 ON_FAILURE = ("stop", "log")
 #: The keys of ON_START that hold lists.
 START_LISTS = ("MODELS", "DATABASES", "CONFIRM")
@@ -253,7 +253,7 @@ def on_start_problems(given: object) -> Iterator[str]:
     where = "AUTOMIGRATE['ON_START']"
     verb = given.get("VERB") if isinstance(given, Mapping) else given
     if verb not in VERBS:
-        verbs = " or ".join(map(repr, VERBS))
+        verbs = f"{', '.join(map(repr, VERBS[:-1]))} or {VERBS[-1]!r}"
         yield f"{where} has to be {verbs}, or a dictionary with one of them as 'VERB', and is {given!r}."
     if not isinstance(given, Mapping):
         return

@@ -49,16 +49,18 @@ def autoupdate(
     models: Sequence[str] | None = None,
     *,
     using: str | Sequence[str] = DEFAULT_DB_ALIAS,
+    expand: bool = False,
     wait_for_db: float | None = None,
     on_failure: str = "stop",
 ) -> None:
     """Bring the tables of the models (labels; None for all) up to date before the server serves.
 
+    With `expand` only what older code that still runs can live with is done; see `automigrate_ext.autoupdate`.
     `using` is an alias or several; `wait_for_db` is for how many seconds to wait for a database that cannot be
     reached, None being what the setting says. With `on_failure` "log" a failure is logged, and the server starts.
     With "stop" it is logged too, and `SystemExit` raised, with which servers give up.
     """
-    start("autoupdate", models, using, wait_for_db, on_failure)
+    start("expand" if expand else "autoupdate", models, using, wait_for_db, on_failure)
 
 
 def automigrate(
@@ -187,8 +189,9 @@ def update_databases(wanted: OnStart, wait_for_db: float) -> None:
 
 
 def update(selection: Selection, wanted: OnStart) -> Plan:
-    """Run `autoupdate` on one database."""
-    return update_one(selection, Options(notify=warn, online=conf.online(selection.alias)), dry_run=False)
+    """Run `autoupdate` on one database, or its expand."""
+    options = Options(notify=warn, online=conf.online(selection.alias), expand=wanted.verb == "expand")
+    return update_one(selection, options, dry_run=False)
 
 
 def rebuild(selection: Selection, wanted: OnStart) -> Plan:

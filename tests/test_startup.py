@@ -226,7 +226,7 @@ def test_failure_is_logged_if_so_wanted(connection, caplog):
 def test_malformed_setting_stops_the_start(fresh, caplog):
     with override_settings(AUTOMIGRATE={"ON_START": "autoupdat"}), pytest.raises(SystemExit):
         startup.start_once()
-    assert "AUTOMIGRATE['ON_START'] has to be 'autoupdate' or 'automigrate'" in caplog.records[0].message
+    assert "AUTOMIGRATE['ON_START'] has to be 'autoupdate', 'expand' or 'automigrate'" in caplog.records[0].message
 
 
 def test_without_handlers_of_logs_it_goes_to_stderr(sqlite, monkeypatch, capsys):
@@ -238,7 +238,7 @@ def test_without_handlers_of_logs_it_goes_to_stderr(sqlite, monkeypatch, capsys)
 @pytest.mark.parametrize(
     ("setting", "words"),
     [
-        ({"ON_START": "auto"}, "has to be 'autoupdate' or 'automigrate', or a dictionary"),
+        ({"ON_START": "auto"}, "has to be 'autoupdate', 'expand' or 'automigrate', or a dictionary"),
         ({"ON_START": {"MODELS": ["todo"]}}, "one of them as 'VERB'"),
         ({"ON_START": {"VERB": "autoupdate", "LABELS": []}}, "unknown keys: 'LABELS'"),
         ({"ON_START": {"VERB": "autoupdate", "MODELS": "todo"}}, "['MODELS'] has to be a list of names"),
@@ -273,6 +273,22 @@ def test_forms_of_the_setting():
         assert not conf.has_tenant_schemas("default")
     with override_settings(AUTOMIGRATE={"ON_START": None}):
         assert not conf.starts()
+
+
+# expand
+
+
+def test_expand_drops_nothing_and_leaves_old_code_able_to_insert(sqlite):
+    autoupdate("todo", using=sqlite.alias)
+    execute(sqlite, "ALTER TABLE todo_todolist DROP COLUMN color")
+    startup.autoupdate(**TODO, using=sqlite.alias, expand=True)
+    execute(sqlite, "INSERT INTO todo_todolist (title) VALUES ('Home')")
+    assert not is_actual("todo", using=sqlite.alias)
+    with override_settings(AUTOMIGRATE={"ON_START": "expand"}):
+        assert conf.on_start().verb == "expand"
+        startup.autoupdate(**TODO, using=sqlite.alias, expand=True)
+    startup.autoupdate(**TODO, using=sqlite.alias)
+    assert is_actual("todo", using=sqlite.alias) and count(sqlite) == 1
 
 
 # automigrate

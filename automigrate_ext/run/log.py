@@ -80,7 +80,8 @@ class RunLog:
         for judgement in plan.withheld:
             for hazard in judgement.hazards:
                 self.write(logging.WARNING, hazard.reason)
-        self.write(logging.INFO, text.counts_of(plan, done=True, seconds=seconds) if plan or plan.withheld else NOTHING)
+        has_counts = plan or plan.withheld or plan.remaining
+        self.write(logging.INFO, text.counts_of(plan, done=True, seconds=seconds) if has_counts else NOTHING)
 
     def refusal(self, plan: Plan) -> None:
         """Write every reason for which a run was refused."""

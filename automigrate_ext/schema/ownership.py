@@ -10,6 +10,7 @@ from automigrate_ext.schema.changes import (
     AddConstraint,
     AlterColumn,
     Change,
+    DropColumn,
     DropConstraint,
     DropIndex,
     FillColumn,
@@ -209,6 +210,9 @@ def owned_until_contract(after: OwnedTable, before: OwnedTable | None, later: Se
                         digits=old.digits,
                     )
                 )
+            case DropColumn(old=old) if before and old.name in before.columns:
+                # The code that has the column may take off a default that an expand of its own has left.
+                columns[old.name] = before.columns[old.name]
             case DropConstraint() | DropIndex() | RenameConstraint() | RenameIndex():
                 objects[change.old.identity] = known.get(change.old.identity, object_attributes(change.old))
     attributes = (*after.attributes, EXPANDED) if later else after.attributes

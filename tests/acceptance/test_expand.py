@@ -503,3 +503,18 @@ def test_unique_constraint_with_a_condition_over_new_columns(case):
     deployment.expand("Add column shop_item.n", "Add unique", later=[])
     deployment.use({"name": "b"}, {"name": "c", "n": -1})
     deployment.contract()
+
+
+def test_two_versions_that_expand_in_turn_take_nothing_from_each_other(case):
+    before = item(name=NAME, old=models.IntegerField())
+    after = item(name=NAME, n=models.IntegerField(default=3), m=models.IntegerField(null=True))
+    case.build(before)
+    case.insert(before, {"Item": [{"name": "a", "old": 1}]})
+    case.run(after, expand=True)
+    columns = {column.name for column in case.introspect(["shop_item"]).tables["shop_item"].columns}
+    for state in (before, after, before, after):
+        assert not case.run(state, expand=True)
+        assert {column.name for column in case.introspect(["shop_item"]).tables["shop_item"].columns} == columns
+    case.insert(before, {"Item": [{"name": "b", "old": 2}]})
+    case.run(after, contract=True, accept_data_loss=True)
+    case.assert_settled(after)

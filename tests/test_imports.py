@@ -77,7 +77,7 @@ DOORS = {
     "management.commands.autoupdate": {"management.questioner", "management.saved_plans", "management.watch"},
     "management.fleet": {"fleet.report", "fleet.targets"},
     "management.past_runs": {"plan.history"},
-    "management.plan_printer": {"management.rich_output"},
+    "management.plan_printer": {"management.annotations", "management.rich_output"},
     "management.progress_display": {"management.rich_output"},
     "managers": {"starts.first_query"},
     "middleware": {"pending.page"},

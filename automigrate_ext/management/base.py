@@ -41,6 +41,7 @@ from automigrate_ext.words import did_you_mean
 if TYPE_CHECKING:
     from automigrate_ext.fleet.targets import Target
     from automigrate_ext.management.plan_printer import PlanPrinter
+    from automigrate_ext.plan.findings import Finding
 
 #: The tags of the system checks that run before a command. Django's others concern what serves requests: those of URLs,
 #: of the admin and of templates import the project's URL configuration, and with it most of its code.
@@ -72,6 +73,11 @@ class SchemaCommand(BaseCommand):
     examples = ""
     #: The results of the databases so far, where there are several and the output is JSON.
     entries: list[dict[str, Any]] | None = None
+    #: The findings of the databases so far, where there are several and one report of all is to be printed.
+    findings: list[Finding] | None = None
+    #: The formats in which the command shows plans.
+    formats: tuple[str, ...] = ("text", "sql", "json")
+    formats_help = "How to show the plan: text for people, a script of SQL, or JSON."
     progress_display: ProgressDisplay
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
@@ -106,9 +112,9 @@ class SchemaCommand(BaseCommand):
         )
         parser.add_argument(
             "--format",
-            choices=("text", "sql", "json"),
+            choices=self.formats,
             default="text",
-            help="How to show the plan: text for people, a script of SQL, or JSON.",
+            help=self.formats_help,
         )
         parser.add_argument(
             "--noinput", "--no-input", action="store_false", dest="interactive", help="Ask no questions."

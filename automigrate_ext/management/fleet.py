@@ -13,6 +13,7 @@ from django.db import DEFAULT_DB_ALIAS
 
 from automigrate_ext.exceptions import InterruptedFleet, TargetsFailed
 from automigrate_ext.management.exit_status import DIFFERENT, FAILED, INTERRUPTED
+from automigrate_ext.management.formats import CI_FORMATS
 
 if TYPE_CHECKING:
     from automigrate_ext.fleet.report import FleetProgress, FleetReport
@@ -143,6 +144,9 @@ class FleetCommand:
 
     def show(self, report: FleetReport, *, done: bool) -> None:
         """Print the report in the format asked for."""
+        # As above.
+        from automigrate_ext.fleet.report import FAILURES
+
         stdout, verbosity = self.command.stdout, self.options["verbosity"]
         if self.options["format"] == "json":
             stdout.write(report.as_json())
@@ -151,6 +155,11 @@ class FleetCommand:
                 if shape.plan:
                     self.command.printer.write_comment(report.heading(shape))
                     stdout.write(shape.plan.sql(), ending="")
+        elif self.options["format"] in CI_FORMATS:
+            plans = [shape.plan for shape in report.shapes.values() if shape.plan]
+            outcomes = report.outcomes.values()
+            failures = {each.target: each.reason for each in outcomes if each.status in FAILURES and each.reason}
+            self.command.printer.annotations(self.options).show(plans, failures)
         elif verbosity:
             for line in report.text(verbosity=verbosity, done=done):
                 stdout.write(line)

@@ -9,11 +9,14 @@ from django.core.management.base import CommandError, OutputWrapper
 
 from automigrate_ext.exceptions import AutomigrateError, Interrupted, Refused
 from automigrate_ext.management.exit_status import FAILED
+from automigrate_ext.management.formats import CI_FORMATS
 from automigrate_ext.plan import text
 from automigrate_ext.plan.plan import Plan, comment, failure_dict, several_dict
 
 if TYPE_CHECKING:
+    from automigrate_ext.management.annotations import Annotations
     from automigrate_ext.management.base import SchemaCommand
+    from automigrate_ext.plan.findings import Finding
 
 
 class PlanPrinter:
@@ -31,6 +34,8 @@ class PlanPrinter:
             self.command.write_json(plan.as_dict())
         elif options["format"] == "sql":
             self.stdout.write(plan.sql(), ending="")
+        elif options["format"] in CI_FORMATS:
+            self.annotations(options).show([plan])
         elif options["verbosity"]:
             if not (seen and self.stdout.isatty() and self.stderr.isatty()):
                 self.print_plan(plan, options["verbosity"], done=done, stream=self.stdout)
@@ -39,6 +44,13 @@ class PlanPrinter:
                 self.stderr.write(note, self.command.style.NOTICE)
             if not plan.tables and not plan.notes:
                 self.stderr.write(f"No model that was named or found has its table in database {plan.alias!r}.")
+
+    def annotations(self, options: dict[str, Any]) -> Annotations:
+        """Return what prints plans as findings in the project's files."""
+        # Few plans are shown so, and the project's files are parsed for that.
+        from automigrate_ext.management.annotations import Annotations
+
+        return Annotations(self.command, options)
 
     def print_plan(self, plan: Plan, verbosity: int, *, done: bool, stream: OutputWrapper) -> None:
         """Print the plan on a stream, line by line, or as a tree in colours where that is a terminal that has them."""
@@ -72,6 +84,10 @@ class PlanPrinter:
         """Write the plan of a run that failed as JSON, if it had one."""
         if error.plan is not None:
             self.command.write_json(failure_dict(error.plan, str(error), error.applied, error.pending))
+
+    def write_findings(self, findings: Sequence[Finding], options: dict[str, Any]) -> None:
+        """Write the one report of the findings of several databases."""
+        self.annotations(options).write_report(findings)
 
     def write_comment(self, words: str) -> None:
         """Write a comment into a script of SQL."""

@@ -12,6 +12,7 @@ from django.db.utils import Error as DatabaseError
 
 from automigrate_ext.exceptions import AutomigrateError
 from automigrate_ext.management.exit_status import FAILED, worst
+from automigrate_ext.management.formats import CI_FORMATS, GITLAB
 from automigrate_ext.words import plural
 
 if TYPE_CHECKING:
@@ -47,6 +48,7 @@ class SeveralDatabases:
 
     def __init__(self, command: SchemaCommand, options: dict[str, Any], left_alone: Mapping[str, str]) -> None:
         self.command = command
+        self.options = options
         self.format = options["format"]
         self.verbosity = options["verbosity"]
         self.set_aside = left_alone
@@ -57,6 +59,7 @@ class SeveralDatabases:
         """Run the jobs, one for each alias; return the exit status of all. Raises `CommandError` where one failed."""
         command = self.command
         command.entries = [] if self.format == "json" else None
+        command.findings = [] if self.format == GITLAB else None
         try:
             for alias, reason in self.set_aside.items():
                 self.leave_alone(alias, reason)
@@ -66,7 +69,7 @@ class SeveralDatabases:
             self.print_not_begun(jobs)
             raise
         finally:
-            self.print_json()
+            self.print_together()
         failed = [alias for alias, status in self.statuses.items() if status == FAILED]
         if failed:
             number = plural(len(self.statuses.keys() - self.left_alone.keys()), "database")
@@ -89,6 +92,9 @@ class SeveralDatabases:
             except CommandError as error:
                 self.command.stderr.write(str(error))
                 self.add_entry(alias, str(error))
+                if self.format in CI_FORMATS and error.__cause__ is not None:
+                    # A plan that is refused, and has been shown, has no other error as its cause.
+                    self.command.printer.annotations(self.options).show((), {alias: str(error)})
                 return FAILED
 
     def print_heading(self, alias: str) -> None:
@@ -124,8 +130,11 @@ class SeveralDatabases:
         if entries is not None and not any(entry["database"] == alias for entry in entries):
             entries.append({"database": alias, "error": error})
 
-    def print_json(self) -> None:
-        """Print the one JSON document of all databases."""
+    def print_together(self) -> None:
+        """Print the one JSON document of all databases, or the one report of all findings."""
+        findings, self.command.findings = self.command.findings, None
+        if findings is not None:
+            self.command.printer.write_findings(findings, self.options)
         entries, self.command.entries = self.command.entries, None
         if entries is not None:
             self.command.printer.write_several(entries, self.left_alone)

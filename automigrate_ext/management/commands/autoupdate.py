@@ -19,6 +19,7 @@ from automigrate_ext.declared.selection import Models, Selection
 from automigrate_ext.exceptions import Declined
 from automigrate_ext.management.base import SchemaCommand, seconds
 from automigrate_ext.management.exit_status import DIFFERENT, EXPANDED, FAILED, KEPT
+from automigrate_ext.management.formats import CI_FORMATS
 from automigrate_ext.management.past_runs import PastRuns
 from automigrate_ext.process import is_watched
 from automigrate_ext.run.options import BATCH_SIZE, COUNT_TIMEOUT, REWRITE_LIMIT
@@ -60,6 +61,11 @@ class Command(SchemaCommand):
     #: What asks the questions of a run, where somebody is there to answer them.
     questioner: TerminalQuestioner | None = None
 
+    formats = (*SchemaCommand.formats, *CI_FORMATS)
+    formats_help = (
+        f"{SchemaCommand.formats_help[:-1]}; with --check or --dry-run also as findings in the project's files, in the "
+        "form of GitHub's workflow commands or of GitLab's Code Quality reports."
+    )
     help = "Changes the tables in place until they match the models, and keeps the data."
     examples = """
 examples:
@@ -207,6 +213,8 @@ exit status: 0 done, nothing to do or answered with no, 1 --check found differen
             raise CommandError("--strict goes with --check: pass both.", returncode=FAILED)
         if options["history"]:
             self.forbid_beside_history(options)
+        if options["format"] in CI_FORMATS and not (options["check"] or options["dry_run"]):
+            raise CommandError(f"--format {options['format']}: pass --check or --dry-run with it.", returncode=FAILED)
         if options["watch"] and not is_watched():
             sys.exit(self.watch(options))
         self.questioner = self.make_questioner(options)
@@ -249,7 +257,7 @@ exit status: 0 done, nothing to do or answered with no, 1 --check found differen
     def forbid_beside_history(self, options: dict[str, Any]) -> None:
         """Raise `CommandError` for what makes no sense together with --history."""
         beside = [option for option, name in BESIDE_HISTORY.items() if options[name]]
-        beside += ["--format sql"] if options["format"] == "sql" else []
+        beside += [] if options["format"] in ("text", "json") else [f"--format {options['format']}"]
         if options["labels"] or beside:
             given = ", ".join([*options["labels"], *beside])
             raise CommandError(f"--history lists what was done: leave out {given}.", returncode=FAILED)

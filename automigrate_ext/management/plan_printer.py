@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import IO, TYPE_CHECKING, Any, cast
 
 from django.core.management.base import CommandError, OutputWrapper
@@ -11,7 +11,7 @@ from automigrate_ext.exceptions import AutomigrateError, Interrupted, Refused
 from automigrate_ext.management.exit_status import FAILED
 from automigrate_ext.management.formats import CI_FORMATS
 from automigrate_ext.plan import text
-from automigrate_ext.plan.plan import Plan, comment, failure_dict, several_dict
+from automigrate_ext.plan.plan import Plan, comment, failure_dict, loss_dict, several_dict
 
 if TYPE_CHECKING:
     from automigrate_ext.management.annotations import Annotations
@@ -51,6 +51,10 @@ class PlanPrinter:
         from automigrate_ext.management.annotations import Annotations
 
         return Annotations(self.command, options)
+
+    def show_losses(self, plan: Plan, rows: Mapping[str, int]) -> None:
+        """Print a plan of `automigrate` as JSON, with the number of rows that each table would lose."""
+        self.command.write_json(loss_dict(plan, rows))
 
     def print_plan(self, plan: Plan, verbosity: int, *, done: bool, stream: OutputWrapper) -> None:
         """Print the plan on a stream, line by line, or as a tree in colours where that is a terminal that has them."""

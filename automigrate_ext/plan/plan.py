@@ -348,6 +348,7 @@ class Plan:
             "expanded": self.expanded,
             "questions": [*rename_dicts(self.likely_renames), *map(value_dict, self.missing_values)],
             "digest": self.digest,
+            "tables": self.tables,
             "request": self.request.as_dict(),
             "changes": [judgement_dict(judgement) for judgement in self.judgements],
             "remarks": [remark_dict(remark) for remark in self.remarks],
@@ -410,6 +411,11 @@ def failure_dict(plan: Plan, error: str, applied: Sequence[str], pending: Sequen
     return {**plan.as_dict(), "error": error, "applied": list(applied), "pending": list(pending)}
 
 
+def loss_dict(plan: Plan, rows: Mapping[str, int]) -> dict[str, object]:
+    """Return a plan of `automigrate` as plain values, with the number of rows that each table would lose."""
+    return {**plan.as_dict(), "rows_lost": [{"table": table, "rows": number} for table, number in rows.items()]}
+
+
 def judgement_dict(judgement: Judgement) -> dict[str, object]:
     """Return one change of a plan as plain values."""
     subject = subject_of(judgement.change)
@@ -421,6 +427,7 @@ def judgement_dict(judgement: Judgement) -> dict[str, object]:
         "columns": list(subject.columns),
         "description": judgement.change.describe(),
         "verdict": judgement.verdict.value,
+        "instead": [change.describe() for change in judgement.instead],
         "hazards": [
             {
                 "code": str(hazard.code),

@@ -2,13 +2,15 @@
 
 import json
 from dataclasses import replace as evolve
+from datetime import UTC, datetime
 
 import pytest
 from jsonschema import Draft202012Validator, ValidationError
 
 from automigrate_ext import Hazard, HookStep, Judgement, LikelyRename, Plan, Plans, Verdict
 from automigrate_ext.plan.cost import Remark, Size
-from automigrate_ext.plan.plan import CodedMigration, MissingValue, failure_dict, several_dict
+from automigrate_ext.plan.history import PastRun, RunOutcome, history_dict
+from automigrate_ext.plan.plan import CodedMigration, MissingValue, failure_dict, loss_dict, several_dict
 from automigrate_ext.schema.changes import RenameTable
 from automigrate_ext.schema.nouns import Schema
 from tests.plan_shape import SCHEMA, STRICT, VALIDATOR
@@ -24,7 +26,28 @@ PLAN = Plan(
     migrations=(CodedMigration(app="todo", name="0002_data", operations=("RunPython",)),),
 )
 
-AFTER_A_FAILURE = {"error", "applied", "pending"}
+#: The keys that a plan has after a run that failed, or in a dry run of automigrate, alone.
+LATE = {"error", "applied", "pending", "rows_lost"}
+PAST = PastRun(
+    began=datetime(2026, 3, 2, tzinfo=UTC),
+    database="default",
+    command="autoupdate",
+    origin="command",
+    models=None,
+    changes=("Drop table gone",),
+    change_count=1,
+    statements=("DROP TABLE gone",),
+    statement_count=1,
+    digest="0" * 64,
+    outcome=RunOutcome.APPLIED,
+    finished=1,
+    error="",
+    seconds=0.1,
+    user="",
+    package="1",
+    django="6.1",
+    server="SQLite 3.50",
+)
 
 
 def described(schema):
@@ -63,17 +86,18 @@ def test_every_key_is_described_and_there_from_the_start():
     for name, value in described(SCHEMA):
         assert value["description"].endswith("."), name
     for found in objects(SCHEMA):
-        late = AFTER_A_FAILURE if "digest" in found["properties"] else set()
+        late = LATE if "request" in found["properties"] else set()
         assert set(found["required"]) == set(found["properties"]) - late
 
 
 def test_keys_are_those_of_a_plan():
     listed = [set(found["properties"]) for found in objects(SCHEMA)]
-    failed = failure_dict(PLAN, "broken", ["one"], ["two"])
-    several = several_dict([failed, {"database": "logs", "error": "broken"}], {"replica": "it mirrors 'default'"})
+    failed = {**loss_dict(PLAN, {"old": 2}), **failure_dict(PLAN, "broken", ["one"], ["two"])}
+    past = history_dict("default", [PAST])
+    several = several_dict([failed, past, {"database": "logs", "error": "broken"}], {"replica": "it mirrors 'default'"})
     real = [found for found in keys(several) if found]
     assert sorted(map(sorted, listed)) == sorted(map(sorted, real))
-    for values in (PLAN.as_dict(), failed, several, Plans([PLAN]).as_dict()):
+    for values in (PLAN.as_dict(), failed, past, several, Plans([PLAN]).as_dict()):
         STRICT.validate(values)
 
 

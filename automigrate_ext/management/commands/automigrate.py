@@ -88,7 +88,10 @@ exit status: 0 done or answered with no, 2 refused or failed, 130 interrupted
         cascade = options["cascade"]
         if options["dry_run"]:
             plan = automigrate(models, using=alias, cascade=cascade, dry_run=True)
-            self.printer.show(plan, options, done=False)
+            if options["format"] == "json":
+                self.printer.show_losses(plan, rows_at_stake(models, using=alias))
+            else:
+                self.printer.show(plan, options, done=False)
             if plan.refused:
                 self.printer.exit_refused(plan, options)
             return 0

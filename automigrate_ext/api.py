@@ -143,14 +143,14 @@ def autoupdate(
     `models` is an app label, "app.Model", a model's name or class, or a list of these; None means all
     models of the database, an empty list none. `renames` maps "app.Model.field" to the field's new name,
     "app.Model" to the model's (its label if it moved to another app), "table" and "table.column" to new names in the
-    database; `defaults` are
-    one-off values for rows that have none, by "app.Model.field"; `count_timeout` is how many seconds a query to
-    the rows may take, 0 or None for any. Without `fingerprint` the tables are compared even where the record shows
-    that nothing has changed since the last run. `lock_wait` and `lock_timeout` are the seconds for which to wait for
-    another run and for locks on tables, None being without end; `notify` is called with a line of text when that takes
-    more than a second. `progress` is called with a `RunProgress` before each statement and after each batch of rows; an
-    exception from it ends and undoes the run. `ask` is shown the plan before a run that would do something, and its
-    answers are added to `renames` and `defaults`. Returns the plan that was carried out, or with `dry_run` would be.
+    database; `defaults` are one-off values for rows that have none, by "app.Model.field"; `count_timeout` is how many
+    seconds a query to the rows may take, 0 or None for any. Without `fingerprint` the tables are compared even where
+    the record shows that nothing has changed since the last run. `lock_wait` and `lock_timeout` are the seconds for
+    which to wait for another run and for locks on tables, None being without end; `notify` is called with a line of
+    text when that takes more than a second. `progress` is called with a `RunProgress` before each statement and after
+    each batch of rows; an exception from it ends and undoes the run. `ask` is shown the plan before a run that would do
+    something, and its answers are added to `renames` and `defaults`. Returns the plan that was carried out, or
+    with `dry_run` would be.
 
     With `online` (as AUTOMIGRATE["ONLINE"] says, if left out) others use the tables meanwhile: the run consists of many
     short transactions, of which those that have ended stay done. What would keep others from a table of more than

@@ -173,7 +173,8 @@ def test_refused_plan_raises_with_its_reasons_until_it_can_be_done(connection):
         assert refused.value.__notes__ == ["This was for the first query of shop.Item in this process."]
     with pytest.raises(AutomigrateError) as within, transaction.atomic(connection.alias):
         items(state, connection).count()
-    assert "Within atomic() not all can be done" in within.value.__notes__[0]
+    # Only what a transaction stands in the way of has advice about transactions.
+    assert ("atomic()" in within.value.__notes__[0]) is not isinstance(within.value, Refused)
     with connection.cursor() as cursor:
         cursor.execute("DELETE FROM shop_item")
     assert items(state, connection).count() == 0

@@ -50,10 +50,7 @@ GIVE_DEFAULT = "Give the field a default, a db_default or null=True."
 #: What messages have in the place of the server's words where these may quote a value of a field that looks secret.
 NOT_SHOWN = "the server refuses some of the values, which look secret, so that its message is not shown"
 BY_HAND = "Make this change by hand, and run this again."
-UNLINK = (
-    "If a model was renamed, say so with --rename; else pass --accept-data-loss (accept_data_loss=True) to make the "
-    "table again without these rows."
-)
+UNLINK = 'If a model was renamed or moved to another app, pass --rename OLD=NEW (renames={"OLD": "NEW"}).'
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -281,7 +278,14 @@ class Judge:
             link = "links" if answer.rows == 1 else "link"
             message = f"{change.table} has {rows} that {link} to {retargeting.old}, and is to link to {retargeting.new}"
             return self.refuse(
-                change, Hazard(code=HazardCode.RETARGETED, message=message, rows=answer.rows, advice=UNLINK)
+                change,
+                Hazard(
+                    code=HazardCode.RETARGETED,
+                    message=message,
+                    rows=answer.rows,
+                    advice=UNLINK,
+                    option=ACCEPT_DATA_LOSS,
+                ),
             )
 
         return Inquiry(change=change, question=self.backend.rows.every_row(self.now(change)), conclude=conclude)
@@ -308,8 +312,8 @@ class Judge:
             if retargeting := self.retargeted.get(change.table):
                 message += f": it links to {retargeting.old}, and is to link to {retargeting.new}"
             owner = self.owners.get(change.table)
-            # A many-to-many table has no option for a value.
-            option = f"--default {owner}.{new.name}=VALUE" if owner else ""
+            # No option gives a value to a many-to-many table.
+            option = f"--default {owner}.{new.name}=VALUE" if owner else ACCEPT_DATA_LOSS
             advice = GIVE_DEFAULT if owner else UNLINK
             hazard = Hazard(
                 code=HazardCode.REQUIRED_COLUMN, message=message, rows=answer.rows, advice=advice, option=option

@@ -33,6 +33,7 @@ from automigrate_ext.management import fleet
 from automigrate_ext.management.exit_status import FAILED, INTERRUPTED
 from automigrate_ext.management.progress_display import ProgressDisplay
 from automigrate_ext.management.several import LeftAlone, SeveralDatabases, describe_databases, without_traceback
+from automigrate_ext.management.values import database, seconds
 from automigrate_ext.process import run_under_way, started_by
 from automigrate_ext.run.several import set_aside, why_left_alone
 from automigrate_ext.waiting import await_database, connect, ignore_message
@@ -353,24 +354,6 @@ class SchemaCommand(BaseCommand):
     def signal_verbosity(self, options: dict[str, Any]) -> int:
         """Return how much receivers of signals may print: nothing into output for a machine."""
         return int(options["verbosity"]) if options["format"] == "text" else 0
-
-
-def database(text: str) -> str:
-    """Return the alias of a database that an option was given. Raises `ArgumentTypeError`."""
-    if text in tuple(connections):
-        return text
-    hint = did_you_mean(text, connections) or f" There are {', '.join(map(repr, connections))}."
-    raise argparse.ArgumentTypeError(f"there is no database {text!r} in DATABASES.{hint}")
-
-
-def seconds(text: str) -> float:
-    """Return the seconds that an option was given. Raises `ArgumentTypeError`."""
-    try:
-        if (number := float(text)) >= 0:
-            return number
-    except ValueError:
-        pass
-    raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds, 0 or more")
 
 
 def is_dumb() -> bool:

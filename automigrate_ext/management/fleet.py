@@ -14,6 +14,7 @@ from django.db import DEFAULT_DB_ALIAS
 from automigrate_ext.exceptions import InterruptedFleet, TargetsFailed
 from automigrate_ext.management.exit_status import DIFFERENT, FAILED, INTERRUPTED
 from automigrate_ext.management.formats import CI_FORMATS
+from automigrate_ext.management.values import whole
 
 if TYPE_CHECKING:
     from automigrate_ext.fleet.report import FleetProgress, FleetReport
@@ -43,7 +44,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="Work on the schemas of a PostgreSQL database whose names match, as in 'tenant_*'.",
     )
     group.add_argument("--exclude", nargs="+", metavar="PATTERN", help="Leave out targets whose names match.")
-    group.add_argument("--jobs", type=int, metavar="N", help="How many processes work on targets (1 if left out).")
+    group.add_argument("--jobs", type=whole(1), metavar="N", help="How many processes work on targets (1 if left out).")
     group.add_argument(
         "--queue", action="store_true", default=None, help="Give the work to the workers of django.tasks."
     )
@@ -53,7 +54,7 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="Begin with this many targets, a number or a share such as 5%%, and go on only if all of them are well.",
     )
     group.add_argument(
-        "--max-failures", type=int, metavar="N", help="Begin no further target once this many have failed."
+        "--max-failures", type=whole(1), metavar="N", help="Begin no further target once this many have failed."
     )
     group.add_argument(
         "--atomic", action="store_true", default=None, help="Do all targets in one transaction, or none of them."

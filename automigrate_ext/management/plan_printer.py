@@ -77,7 +77,7 @@ class PlanPrinter:
         if output_format == "json":
             self.command.write_json(refused.plan.as_dict())
         if output_format != "text" or not self.command.has_colours(self.stderr):
-            return str(refused)
+            return text.why_refused(refused.plan)
         # As in `print_plan`.
         from automigrate_ext.management.rich_output import print_refusal
 

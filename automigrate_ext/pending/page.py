@@ -20,7 +20,7 @@ from django.utils.safestring import mark_safe
 from automigrate_ext.pending import forms
 from automigrate_ext.pending.mismatches import Mismatch
 from automigrate_ext.plan import text
-from automigrate_ext.plan.plan import ACCEPT_DATA_LOSS, LikelyRename, Plan, Verdict
+from automigrate_ext.plan.plan import ACCEPT_DATA_LOSS, LikelyRename, Plan, Verdict, way_out
 from automigrate_ext.run.questions import find_field, find_model
 from automigrate_ext.words import plural
 
@@ -132,17 +132,23 @@ def section(mismatch: Mismatch) -> dict[str, Any]:
             for missing in asked
         ],
         "given": given_answers(mismatch),
-        **(plan_section(plan, loses=mismatch.losing is not None) if plan else {}),
+        **(plan_section(plan, loses=mismatch.losing is not None, renames=bool(mismatch.renames)) if plan else {}),
         **(buttons(plan, mismatch.losing) if plan and not mismatch.renames and not mismatch.error else {}),
     }
 
 
-def plan_section(plan: Plan, *, loses: bool) -> dict[str, Any]:
-    """Return what the page shows about a plan; `loses` is whether it has a button for the plan that loses data."""
+def plan_section(plan: Plan, *, loses: bool, renames: bool) -> dict[str, Any]:
+    """Return what the page shows about a plan.
+
+    `loses` is whether it has a button for the plan that loses data, `renames` whether it asks about renames.
+    """
     return {
         "counts": list(counts(plan)),
         "branches": [
-            {"heading": branch.heading, "lines": [line_parts(line, loses=loses) for line in branch.lines]}
+            {
+                "heading": branch.heading,
+                "lines": [line_parts(line, loses=loses, renames=renames) for line in branch.lines],
+            }
             for branch in (*text.branches(plan), *text.migration_branch(plan))
         ],
         "footer": [line.text for line in text.footer(plan) if not loses],
@@ -152,7 +158,7 @@ def plan_section(plan: Plan, *, loses: bool) -> dict[str, Any]:
     }
 
 
-def line_parts(line: text.Line, *, loses: bool) -> dict[str, Any]:
+def line_parts(line: text.Line, *, loses: bool, renames: bool) -> dict[str, Any]:
     """Return one line of a plan with the word for its sign.
 
     Options for which the page has a field or a button are left out; others are apart, because no line break may cut
@@ -160,7 +166,8 @@ def line_parts(line: text.Line, *, loses: bool) -> dict[str, Any]:
     """
     word, kind = SIGNS[line.sign]
     has_control = line.option.startswith("--default ") or (loses and line.option == ACCEPT_DATA_LOSS)
-    words = line.advice if has_control else line.remedy
+    advice = "" if renames and "--rename " in line.advice else line.advice
+    words = advice if has_control else way_out(advice, line.option)
     remedy = OPTION.split(words) if words else []
     return {"sign": line.sign, "word": word, "class": kind, "text": line.text, "remedy": remedy}
 

@@ -22,8 +22,11 @@ STOP_AT_ERRORS = r"\set ON_ERROR_STOP on"
 
 
 ACCEPT_DATA_LOSS = "--accept-data-loss"
+CASCADE = "--cascade"
 #: Options with their names in Python, where these are not plain from the option.
-IN_PYTHON = {ACCEPT_DATA_LOSS: " (accept_data_loss=True)"}
+IN_PYTHON = {ACCEPT_DATA_LOSS: " (accept_data_loss=True)", CASCADE: " (cascade=True)"}
+#: Options that take the pairs of a mapping, with its name in Python.
+MAPPINGS = {"--default": "defaults", "--rename": "renames"}
 
 
 class Verdict(enum.StrEnum):
@@ -56,7 +59,12 @@ class Hazard:
     values: tuple[tuple[object, ...], ...] = ()
 
     def __str__(self) -> str:
-        return f"{self.reason.removesuffix('.')}. {self.remedy}" if self.remedy else self.reason
+        return sentences(self.reason, self.remedy)
+
+    @property
+    def in_python(self) -> str:
+        """The hazard for readers who call a function: with the argument beside the option."""
+        return sentences(self.reason, way_out(self.advice, with_argument(self.option)))
 
     @property
     def remedy(self) -> str:
@@ -87,6 +95,25 @@ class Hazard:
 def assigned(column: str, value: object) -> str:
     """Return a column with its value: "name='x'", "size=7", "size=NULL"."""
     return f"{column}={'NULL' if value is None else repr(value) if isinstance(value, str) else value}"
+
+
+def sentences(reason: str, remedy: str) -> str:
+    """Return a reason with the way out; that may be ""."""
+    return f"{reason.removesuffix('.')}. {remedy}" if remedy else reason
+
+
+def with_argument(option: str) -> str:
+    """Return an option with the argument of the functions that has the same effect, where it takes a pair.
+
+    >>> with_argument("--default todo.Todo.priority=VALUE")
+    '--default todo.Todo.priority=VALUE (defaults={"todo.Todo.priority": VALUE})'
+    """
+    name, _, pair = option.partition(" ")
+    if name not in MAPPINGS:
+        return option
+    old, _, new = pair.partition("=")
+    value = new if name == "--default" else f'"{new}"'
+    return f'{option} ({MAPPINGS[name]}={{"{old}": {value}}})'
 
 
 def way_out(advice: str, option: str) -> str:
@@ -164,9 +191,11 @@ class LikelyRename:
         """The rename as `--rename` takes it."""
         return f"{self.old}={self.new}"
 
-    def question(self, *, done: bool = False) -> str:
-        """Return the question, and the option to pass if the answer is yes."""
-        return f"Was {self.words}? {'Next time' if done else 'Then'} pass --rename {self.option}."
+    def question(self, *, done: bool = False, in_python: bool = False) -> str:
+        """Return the question, and the option to pass if the answer is yes; in Python with the argument."""
+        option = f"--rename {self.option}"
+        passed = with_argument(option) if in_python else option
+        return f"Was {self.words}? {'Next time' if done else 'Then'} pass {passed}."
 
     @property
     def words(self) -> str:

@@ -259,11 +259,12 @@ def report(plan: Plan) -> str:
     return "\n".join([summary(plan, done=True), *map(str, lines(plan, done=True))])
 
 
-def why_refused(plan: Plan) -> str:
-    """Return every reason for which nothing was done, one a line."""
+def why_refused(plan: Plan, *, in_python: bool = False) -> str:
+    """Return every reason for which nothing was done, one a line; for readers in Python with arguments of functions."""
+    hazards = [hazard for judgement in plan.refused for hazard in judgement.hazards]
     reasons = ["Nothing was done, because the database does not allow all of it:"]
-    reasons += [f"- {hazard}" for judgement in plan.refused for hazard in judgement.hazards]
-    reasons += [f"? {likely.question()}" for likely in plan.likely_renames]
+    reasons += [f"- {hazard.in_python if in_python else hazard}" for hazard in hazards]
+    reasons += [f"? {likely.question(in_python=in_python)}" for likely in plan.likely_renames]
     return "\n".join(reasons)
 
 

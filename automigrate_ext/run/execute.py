@@ -152,7 +152,7 @@ def carry_out(run: Run, at_stake: frozenset[str], made: Prerequisites | None, co
         prepared = run.prepare(made)
         completed.plan = prepared.plan
         if prepared.plan.refused:
-            raise Refused(prepared.plan, text.why_refused(prepared.plan))
+            raise Refused(prepared.plan, text.why_refused(prepared.plan, in_python=True))
         completed.meter = meter = meter_of(run, prepared)
         completed.batches = (prepared.steps,) if nested else backend.session.batches(prepared.steps)
         *first, last = completed.batches
@@ -188,7 +188,7 @@ def carry_out_online(run: Run, online: Online, made: Prerequisites | None, compl
             prepared = run.prepare(made)
             completed.plan = prepared.plan
             if prepared.plan.refused:
-                raise Refused(prepared.plan, text.why_refused(prepared.plan))
+                raise Refused(prepared.plan, text.why_refused(prepared.plan, in_python=True))
             completed.meter = meter_of(run, prepared)
             completed.batches = (prepared.steps,)
             run.announce(prepared)

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from automigrate_ext.backends.work import Dependent, Reference, Work
 from automigrate_ext.plan.codes import HazardCode
-from automigrate_ext.plan.plan import Hazard, Judgement, Plan, Verdict
+from automigrate_ext.plan.plan import CASCADE, Hazard, Judgement, Plan, Verdict
 from automigrate_ext.run import basis
 from automigrate_ext.run.base import Run
 from automigrate_ext.run.execute import execute
@@ -98,7 +98,8 @@ class Rebuild(Run):
         return Hazard(
             code=HazardCode.DEPENDENT,
             message=f"The {dependent.kind} {dependent.name} would go along with {dependent.table}",
-            advice="Pass --cascade (cascade=True) to let it go, and make it again afterwards.",
+            advice="Drop it first and make it again afterwards.",
+            option=CASCADE,
         )
 
     def announce(self, prepared: Prepared) -> None:

@@ -18,7 +18,7 @@ from django.db.models import Model
 
 from automigrate_ext.backends import backend_for
 from automigrate_ext.declared.selection import is_attached, select
-from automigrate_ext.exceptions import LockNotAvailable
+from automigrate_ext.exceptions import LockNotAvailable, Refused
 from automigrate_ext.process import in_event_loop, is_migrating, is_run_under_way, run_under_way, up_to_date
 from automigrate_ext.run.one import is_one_actual, update_one
 from automigrate_ext.run.options import Options
@@ -71,7 +71,9 @@ def bring_up_to_date(model: type[Model], alias: str, *, lock_wait: float, lock_t
         try:
             changed = update(model, alias, lock_wait, lock_timeout)
         except Exception as error:
-            error.add_note(note_on(model, connections[alias].in_atomic_block))
+            # What the rows do not allow is refused outside of a transaction too.
+            is_bound = connections[alias].in_atomic_block and not isinstance(error, Refused)
+            error.add_note(note_on(model, is_bound=is_bound))
             raise
         if changed or waiting:
             connections[alias].on_commit(remember)
@@ -79,10 +81,10 @@ def bring_up_to_date(model: type[Model], alias: str, *, lock_wait: float, lock_t
             remember()
 
 
-def note_on(model: type[Model], in_transaction: bool) -> str:
-    """Return what an error of an update is told about: the query that came first, and what a transaction has to do."""
+def note_on(model: type[Model], *, is_bound: bool) -> str:
+    """Return a note for an error of an update, on its query; `is_bound` is whether a transaction is in the way."""
     words = f"This was for the first query of {model._meta.label} in this process."
-    if not in_transaction:
+    if not is_bound:
         return words
     return (
         f"{words} Within atomic() not all can be done: query outside of it first, or let AUTOMIGRATE['ON_START'] do it."

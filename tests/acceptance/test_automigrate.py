@@ -138,8 +138,11 @@ def test_view_refused_then_cascaded(case):
     need(case.connection, "views of a table")
     case.execute("CREATE VIEW lone_names AS SELECT name FROM shop_lone")
     trace = fingerprint(case.connection)
-    with pytest.raises(Refused, match="lone_names"):
+    with pytest.raises(Refused, match="lone_names") as refused:
         rebuild(case, shop(), "Lone")
+    (hazard,) = refused.value.plan.refused[0].hazards
+    assert hazard.option == "--cascade"
+    assert hazard.remedy == "Drop it first and make it again afterwards, or pass --cascade (cascade=True)."
     assert fingerprint(case.connection) == trace
     rebuild(case, shop(), "Lone", cascade=True)
     assert count(case, "shop_lone") == 0

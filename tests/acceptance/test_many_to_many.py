@@ -217,6 +217,10 @@ def test_many_to_many_aimed_at_a_model_of_the_same_name(case):
     case.build(before)
     case.insert(before, {**ROWS, "Other": [{"name": "x"}, {"name": "y"}], **PAIRS})
     plan = case.refused(before, after, {}, "retargeted", built=True)
+    (hazard,) = (hazard for judgement in plan.refused for hazard in judgement.hazards)
+    assert hazard.option == "--accept-data-loss"
+    assert hazard.remedy.startswith("If a model was renamed or moved to another app, pass --rename OLD=NEW")
+    assert hazard.remedy.endswith("or pass --accept-data-loss (accept_data_loss=True).")
     message = "shop_item_tags has 2 rows that link to shop_tag, and is to link to other_tag"
     assert plan.refused[0].hazards[0].message == message
     case.update(before, after, built=True, accept_data_loss=True)

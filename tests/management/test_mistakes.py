@@ -22,8 +22,13 @@ def demo(tmp_path_factory):
         (["--lock-wait", "soon"], "argument --lock-wait: 'soon' is not a number of seconds, 0 or more."),
         (["--count-timeout=-1"], "argument --count-timeout: '-1' is not a number of seconds, 0 or more."),
         (["--database", "defualt"], "argument --database: there is no database 'defualt' in DATABASES. Did you mean"),
-        (["--database", "x"], "there is no database 'x' in DATABASES. There are 'default'."),
+        (["--database", "x"], "there is no database 'x' in DATABASES. DATABASES has 'default'."),
         (["--format", "yaml"], "argument --format: invalid choice: 'yaml'"),
+        (["--jobs", "0"], "argument --jobs: '0' is not a whole number, 1 or more."),
+        (["--max-failures", "few"], "argument --max-failures: 'few' is not a whole number, 1 or more."),
+        (["--batch-size", "1.5"], "argument --batch-size: '1.5' is not a whole number, 1 or more."),
+        (["--rewrite-limit", "-1"], "argument --rewrite-limit: '-1' is not a whole number, 0 or more."),
+        (["--batch-pause", "a bit"], "argument --batch-pause: 'a bit' is not a number of seconds, 0 or more."),
         (["--rename"], "argument --rename: expected one argument."),
     ],
 )
@@ -32,6 +37,13 @@ def test_mistake_on_a_command_line_is_one_line(demo, arguments, line):
     assert printed.startswith("manage.py autoupdate: ") and line in printed
     assert printed.count("\n") == 1 and "usage" not in printed
     assert printed.endswith("--help lists all options.\n")
+
+
+def test_two_values_for_one_name_are_a_mistake(demo):
+    printed = demo.run("autoupdate", "--default", "todo.Todo.title=a", "--default", "todo.Todo.title=b")
+    assert "--default todo.Todo.title=b: --default todo.Todo.title=a is given too." in printed
+    printed = demo.run("autoupdate", "--rename", "todo.Todo.title=a", "--rename", "todo.Todo.title=desc")
+    assert "--rename todo.Todo.title=desc: --rename todo.Todo.title=a is given too." in printed
 
 
 def test_mistakes_in_names_get_one_guess(demo):

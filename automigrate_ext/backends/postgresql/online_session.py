@@ -48,8 +48,8 @@ SET_TIMEOUTS_HERE = "SELECT set_config('lock_timeout', %s, true), set_config('st
 #: waits for every transaction that is older than the index.
 PATIENCE_BESIDE = 30
 IN_TRANSACTION = (
-    "An online run consists of many transactions, and cannot be part of another one. Nothing was done. Run it outside "
-    "of atomic() and with autocommit, or without --online (online=False)."
+    "An online run consists of many transactions, and cannot be part of another one. Nothing was done. Run it {way}, "
+    "or without --online (online=False)."
 )
 OTHER_SESSION = (
     "The connection to database {alias!r} has become another session of the server, so nothing keeps other runs out. "
@@ -105,8 +105,10 @@ class PostgreSQLOnline(Online):
 
     @contextmanager
     def held(self) -> Iterator[bool]:
-        if self.connection.in_atomic_block or not self.connection.get_autocommit():
-            raise ExecutionFailed(IN_TRANSACTION)
+        if self.connection.in_atomic_block:
+            raise ExecutionFailed(IN_TRANSACTION.format(way="outside of atomic()"))
+        if not self.connection.get_autocommit():
+            raise ExecutionFailed(IN_TRANSACTION.format(way="with autocommit"))
         waited = self.backend.session.wait_for_run(self.try_hold)
         try:
             yield waited

@@ -17,10 +17,11 @@ from automigrate_ext import conf
 from automigrate_ext.api import autoupdate, make_plan
 from automigrate_ext.declared.selection import Models, Selection
 from automigrate_ext.exceptions import Declined
-from automigrate_ext.management.base import SchemaCommand, seconds
+from automigrate_ext.management.base import SchemaCommand
 from automigrate_ext.management.exit_status import DIFFERENT, EXPANDED, FAILED, KEPT
 from automigrate_ext.management.formats import CI_FORMATS
 from automigrate_ext.management.past_runs import PastRuns
+from automigrate_ext.management.values import seconds, whole
 from automigrate_ext.process import is_watched
 from automigrate_ext.run.options import BATCH_SIZE, COUNT_TIMEOUT, REWRITE_LIMIT
 from automigrate_ext.waiting import ignore_message
@@ -167,7 +168,7 @@ exit status: 0 done, nothing to do or answered with no, 1 --check found differen
         )
         parser.add_argument(
             "--rewrite-limit",
-            type=int,
+            type=whole(0),
             default=REWRITE_LIMIT,
             metavar="ROWS",
             help="With --online: up to how many rows a table may have that others wait for while it is rewritten "
@@ -175,14 +176,14 @@ exit status: 0 done, nothing to do or answered with no, 1 --check found differen
         )
         parser.add_argument(
             "--batch-size",
-            type=int,
+            type=whole(1),
             default=BATCH_SIZE,
             metavar="ROWS",
             help=f"With --online: how many rows get values in one transaction ({BATCH_SIZE:,} if left out).",
         )
         parser.add_argument(
             "--batch-pause",
-            type=float,
+            type=seconds,
             default=0.0,
             metavar="SECONDS",
             help="With --online: how long to wait after each batch of rows (not at all if left out).",
@@ -370,12 +371,15 @@ exit status: 0 done, nothing to do or answered with no, 1 --check found differen
 
     def read_pairs(self, option: str, shape: str, given: list[str]) -> dict[str, str]:
         """Return the arguments of an option that takes OLD=NEW as a mapping. Raises `CommandError` for others."""
-        values = {}
+        values: dict[str, str] = {}
         for argument in given:
             name, equals, value = argument.partition("=")
             if not equals or not name or (option == "--rename" and not value):
                 raise CommandError(f"{option} {argument}: expected {shape}.", returncode=FAILED)
-            values[name] = value
+            if values.setdefault(name, value) != value:
+                raise CommandError(
+                    f"{option} {argument}: {option} {name}={values[name]} is given too.", returncode=FAILED
+                )
         return values
 
 

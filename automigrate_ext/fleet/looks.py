@@ -211,7 +211,7 @@ class Looks:
             selection=selection,
             standing=standing,
             names=tuple(standing.names),
-            notes=frozenset((standing.own_note, standing.whole_note)),
+            notes=frozenset(standing.notes),
         )
 
     def narrowed(self, labels: Sequence[str]) -> Models:

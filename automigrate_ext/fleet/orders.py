@@ -30,6 +30,8 @@ VALUES = (
     "count_timeout",
     "prune",
     "cascade",
+    "expand",
+    "contract",
     "record_migrations",
     "lock_wait",
     "lock_timeout",

@@ -127,7 +127,8 @@ class LeadUpdate(Update):
 
     def recipe(self, before: Rows, after: Rows) -> Recipe | None:
         """Return what the run did, None where it cannot be repeated; these are the rows of the record."""
-        note = self.standing.own_note
+        left = self.prepared.plan.remaining if self.prepared else 0
+        note = self.standing.expand_note if left else self.standing.own_note
         seal = parse(after.get(note, ("", ""))[1])
         if seal is None or seal.kept or not self.is_repeatable():
             return None
@@ -160,7 +161,7 @@ class LeadUpdate(Update):
         plan, work = self.prepared.plan, self.prepared.work
         return (
             not plan.hooks
-            and all(judgement.verdict is Verdict.APPLY for judgement in plan.judgements)
+            and all(judgement.verdict in (Verdict.APPLY, Verdict.POSTPONE) for judgement in plan.judgements)
             and all(isinstance(change, HARMLESS) for change in plan.changes)
             and not any(step.fill for step in self.prepared.steps)
             and all(self.is_constant(place, fill) for place, fill in (work.fills.items() if work else ()))

@@ -146,6 +146,12 @@ class FleetReport:
         """The targets that were refused or failed."""
         return self.names(*FAILURES)
 
+    @property
+    def is_expanded(self) -> bool:
+        """Whether all that differs is what an expand has left for the contract."""
+        plans = [shape.plan for shape in self.shapes.values()]
+        return not self.failed and bool(plans) and all(plan is not None and is_past_expand(plan) for plan in plans)
+
     def reasons(self) -> dict[str, list[str]]:
         """Return each reason of a refusal or failure with the targets that it concerns."""
         reasons: dict[str, list[str]] = {}
@@ -198,6 +204,10 @@ class FleetReport:
         if not differing:
             return f"{words}."
         ways = len({self.outcomes[name].shape for name in differing})
+        if self.is_expanded:
+            return (
+                f"{words}; {len(differing):,} {'is' if len(differing) == 1 else 'are'} expanded: {listed(differing)}."
+            )
         verb = "differs" if len(differing) == 1 else "differ"
         return f"{words}; {len(differing):,} {verb} in {plural(ways, 'way')}: {listed(differing)}."
 
@@ -227,6 +237,11 @@ class FleetReport:
             "outcomes": {status.value: ends[status] for status in Status if ends[status]},
             "plan": shape.plan.as_dict() if shape.plan else None,
         }
+
+
+def is_past_expand(plan: Plan) -> bool:
+    """Return whether an expand has left at most what a plan does."""
+    return plan.expanded or not plan
 
 
 def outcome_from(values: dict[str, Any]) -> Outcome:

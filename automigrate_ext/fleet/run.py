@@ -14,7 +14,7 @@ from automigrate_ext.fleet.recipe import Recipe
 from automigrate_ext.fleet.report import FleetProgress, FleetReport, Outcome, Shape, Status
 from automigrate_ext.fleet.targets import Target
 from automigrate_ext.fleet.work import Result, Worker
-from automigrate_ext.plan.plan import Plan, Verdict
+from automigrate_ext.plan.plan import Judgement, Plan, Verdict
 from automigrate_ext.schema.changes import AddColumn, AddIndex, CreateExtension, CreateTable, DropConstraint, DropIndex
 
 #: How many targets of one shape are worked on before they are looked at again.
@@ -233,10 +233,17 @@ def planned_shape(plan: Plan) -> str:
 def depends_on_rows(plan: Plan) -> bool:
     """Return whether another target with the same tables may have another verdict, because of its rows."""
     return not all(
-        judgement.verdict is Verdict.APPLY
-        and not judgement.hazards
-        and isinstance(judgement.change, (AddColumn, AddIndex, CreateExtension, CreateTable, DropConstraint, DropIndex))
-        and not (isinstance(judgement.change, AddIndex) and judgement.change.new.unique)
-        and not (isinstance(judgement.change, AddColumn) and not judgement.change.new.null)
+        judgement.verdict is Verdict.POSTPONE or (judgement.verdict is Verdict.APPLY and is_blind(judgement))
         for judgement in plan.judgements
+    )
+
+
+def is_blind(judgement: Judgement) -> bool:
+    """Return whether no row decides about the change of a judgement."""
+    change = judgement.change
+    return (
+        not judgement.hazards
+        and isinstance(change, (AddColumn, AddIndex, CreateExtension, CreateTable, DropConstraint, DropIndex))
+        and not (isinstance(change, AddIndex) and change.new.unique)
+        and not (isinstance(change, AddColumn) and not change.new.null)
     )

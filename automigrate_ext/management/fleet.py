@@ -12,7 +12,7 @@ from django.core.management.base import CommandError
 from django.db import DEFAULT_DB_ALIAS
 
 from automigrate_ext.exceptions import InterruptedFleet, TargetsFailed
-from automigrate_ext.management.exit_status import DIFFERENT, FAILED, INTERRUPTED
+from automigrate_ext.management.exit_status import DIFFERENT, EXPANDED, FAILED, INTERRUPTED
 from automigrate_ext.management.formats import CI_FORMATS
 from automigrate_ext.management.values import whole
 
@@ -140,7 +140,7 @@ class FleetCommand:
         if report.names(Status.FAILED):
             return FAILED
         if self.options.get("check"):
-            return DIFFERENT if report else 0
+            return (EXPANDED if report.is_expanded else DIFFERENT) if report else 0
         return FAILED if report.failed else 0
 
     def show(self, report: FleetReport, *, done: bool) -> None:

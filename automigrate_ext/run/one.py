@@ -22,15 +22,18 @@ if TYPE_CHECKING:
 
 def is_one_actual(selection: Selection, *, fingerprint: bool = True) -> bool:
     """Return whether the tables of one database match the models."""
-    return not differences(selection, fingerprint=fingerprint)
+    return not differences(selection, fingerprint=fingerprint)[0]
 
 
-def differences(selection: Selection, *, fingerprint: bool = True) -> list[str]:
-    """Return what `autoupdate` would have to do in one database, in words; reads rows only where they decide."""
+def differences(selection: Selection, *, fingerprint: bool = True) -> tuple[list[str], bool]:
+    """Return what `autoupdate` would have to do in one database, in words, and whether an expand has left just that.
+
+    Reads rows only where they decide.
+    """
     options = Options(fingerprint=fingerprint)
     standing = Standing(selection, options)
     if standing.find():
-        return []
+        return [], False
     update = new_update(selection, options, standing=standing)
     with update.backend.session.guarded():
         return update.left_to_do()

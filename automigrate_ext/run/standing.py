@@ -133,6 +133,11 @@ class Standing:
         return f"{FINGERPRINT}{short([self.own_note, 'expand'])}"
 
     @property
+    def notes(self) -> set[str]:
+        """The names of the notes whose seals may hold for a run with these options."""
+        return {self.own_note, self.whole_note, *([self.expand_note] if self.options.expand else [])}
+
+    @property
     def tables(self) -> list[str]:
         """The tables of the models."""
         return [model._meta.db_table for model in self.selection.models]
@@ -160,7 +165,7 @@ class Standing:
         if not self.selection.models:
             return None
         connect(connections[self.selection.alias])
-        self.first = self.look({self.own_note, self.whole_note, *([self.expand_note] if self.options.expand else [])})
+        self.first = self.look(self.notes)
         return self.valid(self.first) if self.first else None
 
     def valid(self, look: Look) -> Seal | None:

@@ -97,15 +97,23 @@ class Update(Run):
 
     # Without doing anything
 
-    def left_to_do(self) -> list[str]:
-        """Return the changes that a run would make or refuse, in one line each."""
+    def left_to_do(self) -> tuple[list[str], bool]:
+        """Return what a run would do or refuse, in one line each, and whether an expand has left just that."""
         # Until the prerequisites exist, comparing the tables may fail: a type may be missing.
-        return self.due() or [change.describe() for change in self.backend.session.steadily(self.to_do)]
+        if due := self.due():
+            return due, False
+        changes, expanded = self.backend.session.steadily(self.to_do)
+        return [change.describe() for change in changes], expanded
 
-    def to_do(self) -> list[Change]:
-        """Compare, and return what there is to do; renames are not tried out, as each of them counts as a change."""
+    def to_do(self) -> tuple[list[Change], bool]:
+        """Compare, and return what there is to do, and whether an expand has left just that.
+
+        Renames are not tried out, as each of them counts as a change.
+        """
         with self.backend.session.snapshot():
-            return self.unsettled(self.comparer.compare(OutstandingRenames()))
+            state = self.comparer.compare(OutstandingRenames())
+            changes = self.unsettled(state)
+            return changes, self.is_expanded(state, changes)
 
     def plan(self, made: Prerequisites | None = None) -> Plan:
         """Return the plan, with nothing done but the prerequisites that the run has `made`."""
@@ -319,7 +327,7 @@ class Update(Run):
             foreign=self.left_alone(state),
             remarks=self.remarks(work, verdicts.filled, steps) if steps else (),
             likely_renames=() if self.options.expand else likely,
-            expanded=self.is_expanded(state),
+            expanded=self.is_expanded(state, [j.change for j in verdicts.judgements if not is_settled(j)]),
             missing_values=self.missing_values(judgements) if refused else (),
             after=after,
         )
@@ -334,12 +342,12 @@ class Update(Run):
             withheld=withheld,
         )
 
-    def is_expanded(self, state: State) -> bool:
-        """Return whether an expand has made all of the differences but those that are left for the contract."""
-        tables = {change.table for change in state.changes}
+    def is_expanded(self, state: State, changes: Sequence[Change]) -> bool:
+        """Return whether an expand has left just these changes of a comparison for the contract."""
+        tables = {change.table for change in changes}
         if self.options.expand or not tables or not are_expanded(tables, state.ownership):
             return False
-        return not self.divided(state).now
+        return not self.divided(evolve(state, changes=tuple(changes))).now
 
     def notes_on_phases(self, state: State) -> Iterator[str]:
         """Yield the note on a contract of a database that was not expanded to what the models declare."""
@@ -547,6 +555,11 @@ def beside_expand(state: State) -> Iterator[Judgement]:
         hazard = Hazard(code=HazardCode.NO_EXPAND, message=message)
         yield Judgement(change=barred.change, verdict=Verdict.REFUSE, hazards=(hazard,))
     yield from (Judgement(change=change, verdict=Verdict.POSTPONE) for change in state.phases.later)
+
+
+def is_settled(judgement: Judgement) -> bool:
+    """Return whether a run leaves things as they are for a judgement."""
+    return judgement.verdict is Verdict.WITHHOLD and not judgement.instead
 
 
 def is_refused(judgements: Iterable[Judgement]) -> bool:

@@ -69,7 +69,7 @@ def check_databases(
 def check_database(alias: str, labels: Sequence[str] | None) -> Iterator[CheckMessage]:
     """Yield the warning about one database, if there is one."""
     try:
-        differences = differences_in(alias, labels)
+        differences, is_expanded = differences_in(alias, labels)
     except (AutomigrateError, DatabaseError, ImproperlyConfigured) as error:
         words = " ".join(str(error).split())
         yield Warning(f"Database {alias!r} could not be compared with the models: {words}", id="automigrate_ext.W002")
@@ -78,18 +78,26 @@ def check_database(alias: str, labels: Sequence[str] | None) -> Iterator[CheckMe
         named = "; ".join(differences[:NAMED])
         more = f"; and {len(differences) - NAMED} more" if len(differences) > NAMED else ""
         command = " ".join(["manage.py autoupdate", *(labels or ()), "--database", alias])
+        words = f"does not match the models in {plural(len(differences), 'place')}"
+        if is_expanded:
+            words = f"is expanded, with {plural(len(differences), 'change')} to contract"
+            command = f"{command} --contract"
+        after = " once the last process of the old code has ended" if is_expanded else ""
         yield Warning(
-            f"Database {alias!r} does not match the models in {plural(len(differences), 'place')}: {named}{more}.",
-            hint=f"Run {command}, or see with --dry-run what that would do.",
+            f"Database {alias!r} {words}: {named}{more}.",
+            hint=f"Run {command}{after}, or see with --dry-run what that would do.",
             id="automigrate_ext.W001",
         )
 
 
-def differences_in(alias: str, labels: Sequence[str] | None) -> list[str]:
-    """Return what differs in a database, in words; nothing where `--all-databases` would leave it alone."""
+def differences_in(alias: str, labels: Sequence[str] | None) -> tuple[list[str], bool]:
+    """Return what differs in a database, in words, and whether an expand has left just that.
+
+    Nothing differs where `--all-databases` would leave it alone.
+    """
     # As in `check_databases`.
     from automigrate_ext.run.one import differences
     from automigrate_ext.run.several import why_left_alone
 
     selection = select(labels, alias, global_apps)
-    return [] if why_left_alone(selection) else differences(selection)
+    return ([], False) if why_left_alone(selection) else differences(selection)

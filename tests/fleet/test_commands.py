@@ -63,6 +63,18 @@ def test_check(changed):
     run("autoupdate", "todo", schemas=["shop_*"], exclude=["*_beta"], check=True)
 
 
+def test_check_after_an_expand(changed):
+    with at(changed.target("shop_acme")):
+        changed.case.execute("ALTER TABLE todo_todolist DROP COLUMN color")
+    out, _ = run("autoupdate", "todo", schemas=["shop_*"], expand=True)
+    assert "For the contract: 1 change" in out
+    run("autoupdate", "todo", schemas=["shop_*"], expand=True, check=True)
+    out, _ = run("autoupdate", "todo", schemas=["shop_*"], check=True, status=4)
+    assert out.splitlines()[-1] == "2 of 3 targets match; 1 is expanded: shop_acme."
+    run("autoupdate", "todo", schemas=["shop_*"], contract=True)
+    run("autoupdate", "todo", schemas=["shop_*"], check=True)
+
+
 def test_dry_run_then_run(changed):
     out, _ = run("autoupdate", "todo", schemas=["shop_*"], dry_run=True)
     first, table, column, *_, last = out.splitlines()

@@ -603,3 +603,20 @@ def test_role_that_may_only_read(filled):
     assert "fleet_reader" in next(iter(report.reasons()))
     with at(filled.targets[1]):
         assert is_actual(using=filled.alias, apps=before().apps)
+
+
+def test_expand_is_repeated_and_then_contracted(postgresql):
+    fleet, old, new = Fleet(postgresql), before(), after()
+    fleet.build(old)
+    fleet.fill(old)
+    report = fleet.update(new, expand=True)
+    assert set(fleet.statuses(report).values()) == {"changed"} and len(report.shapes) == 1
+    (shape,) = report.shapes.values()
+    assert shape.plan.postponed
+    fleet.fill(old)
+    again = fleet.update(new, expand=True)
+    assert set(fleet.statuses(again).values()) == {"matches"}
+    assert not is_actual(targets=fleet.targets, apps=new.apps)
+    assert make_plan(targets=fleet.targets, apps=new.apps).is_expanded
+    fleet.update(new, contract=True)
+    fleet.assert_settled(new)

@@ -44,6 +44,16 @@ def test_database_that_cannot_be_read_is_a_warning(sqlite, tmp_path):
     assert "unable to open database file" in warning.msg
 
 
+def test_what_an_expand_has_left_is_a_warning_with_the_command_that_contracts(sqlite):
+    autoupdate(using=sqlite.alias)
+    with sqlite.cursor() as cursor:
+        cursor.execute("ALTER TABLE todo_todolist DROP COLUMN color")
+    autoupdate(using=sqlite.alias, expand=True)
+    err = run("check", databases=[sqlite.alias])[1]
+    assert f"Database '{sqlite.alias}' is expanded, with 1 change to contract: Change column todo_todolist.color" in err
+    assert f"Run manage.py autoupdate --database {sqlite.alias} --contract once the last process of the old" in err
+
+
 def test_only_databases_that_are_named_are_asked(sqlite, monkeypatch):
     with CaptureQueriesContext(sqlite) as captured:
         assert run("check")[2] == 0

@@ -13,8 +13,11 @@ from automigrate_ext import Plan
 from automigrate_ext.plan.online import Effect, OnlineStep
 
 PROGRAM = Path(sysconfig.get_path("scripts"), "squawk")
-#: Rules of taste, and those against the drops that the models ask for.
-OTHER_RULES = ("prefer-", "ban-drop-")
+#: Rules of taste, and those against the drops and the new names that a project asks for.
+OTHER_RULES = ("prefer-", "ban-drop-", "renaming-")
+#: Rules about statements that rewrite a table, and about those during which others wait.
+REWRITING = ("changing-column-type", "adding-field-with-default")
+WAITING = (*REWRITING, "adding-not-nullable-field", "constraint-missing-not-valid")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,12 +47,11 @@ class Server:
         if self.is_empty(finding.step.table):
             # All rules are about statements that take as long as the table is large.
             return True
-        match finding.rule:
-            case "changing-column-type" | "adding-field-with-default":
-                # The server kept the table's file: longer text, a default that is the same for all rows. Or the plan
-                # shows that the table is rewritten, and refuses that above --rewrite-limit.
-                return finding.step.manner.effect is Effect.REWRITE or not self.is_rewritten(finding.step.table)
-        return False
+        if finding.step.manner.effect is Effect.REWRITE:
+            # The plan shows that others wait meanwhile, and refuses it above --rewrite-limit.
+            return finding.rule in WAITING
+        # The server kept the table's file: longer text, a default that is the same for all rows.
+        return finding.rule in REWRITING and not self.is_rewritten(finding.step.table)
 
 
 def need_squawk() -> None:

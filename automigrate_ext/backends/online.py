@@ -101,5 +101,5 @@ class Online(ABC):
     def fill_batch(self, fill: RowFill, after: Key | None) -> tuple[Key | None, int]:
         """Give the rows after a key their values, in the transaction around; return the last one's key, and how many.
 
-        The key is None once there are no more rows.
+        The key is None where these were the last rows.
         """

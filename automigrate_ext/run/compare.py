@@ -42,6 +42,7 @@ from automigrate_ext.schema.ownership import (
     columns_to_fill,
     constraints_to_validate,
     foreign_keys_to_restore,
+    outside_keys_to_restore,
     respelled,
     with_recorded_digits,
     with_spelling,
@@ -147,12 +148,15 @@ class Comparer:
         followed = [model._meta.db_table for model in followers.columns]
         with self.backend.session.snapshot():
             tables = self.run.desired.schema.tables
-            current = self.backend.introspect(list(dict.fromkeys([*tables, *removed, *followed])))
+            owed = {table: None for owned in ownership.tables.values() for table, _ in owned.outside}
+            current = self.backend.introspect(list(dict.fromkeys([*tables, *removed, *followed, *owed])))
         current = self.backend.as_spelled(current, self.run.desired.schema)
         ownership = with_spelling(ownership, current, self.backend.part_key)
         current = with_recorded_digits(current, ownership)
         outside = retype_followers(current, followers.declared, followers.columns) if followers.columns else Schema({})
-        declared = Schema({**tables, **outside.tables})
+        # What another run still has to do for tables outside changes nothing else about them.
+        untouched = {name: table for name in owed if (table := current.get(name))}
+        declared = Schema({**untouched, **tables, **outside.tables})
         adopted = adopt(declared, current, ownership, self.backend.type_rules, prune=self.run.options.prune)
         desired = self.with_one_collation(adopted, current)
         differences = self.differences(current, desired, ownership, is_renamed=bool(renames))
@@ -189,6 +193,7 @@ class Comparer:
         shown = self.backend.shows_unproven
         changes = (*changes, *constraints_to_validate(current, desired, ownership, changes, shown=shown))
         changes = (*changes, *columns_to_fill(current, desired, ownership))
+        changes = (*changes, *outside_keys_to_restore(current, ownership, changes))
         if not prune:
             changes = (*changes, *foreign_keys_to_restore(current, desired, ownership))
         if is_renamed or (changes and not self.backend.frees_names):

@@ -178,7 +178,8 @@ class Record:
 def parse_row(name: str, owner: str, owned: str) -> OwnedTable:
     """Return a row as a value."""
     facts: dict[str, Any] = json.loads(owned)
-    taken_off = facts.get("taken_off", ())  # rows have it for the time of a run
+    # Rows have these for the time of a run.
+    taken_off, outside = facts.get("taken_off", ()), facts.get("outside", ())
     return OwnedTable(
         name=name,
         owner=owner,
@@ -186,8 +187,14 @@ def parse_row(name: str, owner: str, owned: str) -> OwnedTable:
         objects={identity: tuple(attributes) for identity, attributes in facts["objects"].items()},
         attributes=tuple(facts["attributes"]),
         kept=tuple(facts["kept"]),
-        taken_off=tuple(ForeignKey(**{name: as_tuple(fact) for name, fact in key.items()}) for key in taken_off),
+        taken_off=tuple(map(as_key, taken_off)),
+        outside=tuple((table, as_key(key)) for table, key in outside),
     )
+
+
+def as_key(facts: Mapping[str, Any]) -> ForeignKey:
+    """Return a foreign key as it was before it was written as JSON."""
+    return ForeignKey(**{name: as_tuple(fact) for name, fact in facts.items()})
 
 
 def as_tuple(fact: Any) -> Any:
@@ -203,5 +210,6 @@ def render_row(table: OwnedTable) -> str:
         "attributes": table.attributes,
         "kept": table.kept,
         **({"taken_off": [asdict(key) for key in table.taken_off]} if table.taken_off else {}),
+        **({"outside": [(name, asdict(key)) for name, key in table.outside]} if table.outside else {}),
     }
     return json.dumps(facts, sort_keys=True, separators=(",", ":"))

@@ -109,9 +109,9 @@ class Stages:
         while True:
             self.meter.report(evolve(begun, rows=max(rows, done), rows_done=done))
             after, number = self.attempt(step, partial(self.fill_batch, fill, after))
+            done += number
             if after is None:
                 return
-            done += number
             time.sleep(self.options.batch_pause)
 
     def fill_batch(self, fill: RowFill, after: Key | None, again: bool) -> tuple[Key | None, int]:

@@ -55,7 +55,7 @@ from automigrate_ext.schema.changes import (
     DropTable,
 )
 from automigrate_ext.schema.diff import foreign_objects
-from automigrate_ext.schema.nouns import Column, Constraint, Schema, Table
+from automigrate_ext.schema.nouns import Column, Constraint, ForeignKey, Schema, Table
 from automigrate_ext.schema.ownership import (
     OwnedTable,
     Ownership,
@@ -479,8 +479,11 @@ class Update(Run):
         owed = self.online.owed(work, prepared.used) if self.online else Owed()
         defaulted = {*(added & work.fills.keys()), *owed.defaulted}
         declared = {table.name: table.foreign_keys for table in state.desired}
+        owned_tables = self.owned_tables(state)
+        inside = [owned.name for owned in owned_tables]
         off = self.backend.taken_off(work)
-        made_by_hand = [(table, key) for table, key in off if key.on_update or key not in declared[table]]
+        outside = [(table, key) for table, key in off if table not in inside] if self.online else []
+        made_by_hand = [(table, key) for table, key in off if key.on_update or key not in declared.get(table, ())]
         tables = [
             owned_during_run(
                 owned,
@@ -490,8 +493,9 @@ class Update(Run):
                 unproven=[name for table, name in owed.unproven if table == owned.name],
                 unfilled=[column for table, column in owed.unfilled if table == owned.name],
                 set_aside=[column for table, column in owed.set_aside if table == owned.name],
+                outside=[pair for pair in outside if owned.name == recorded_with(pair[1], inside)],
             )
-            for owned in self.owned_tables(state)
+            for owned in owned_tables
         ]
         self.record.write(tables, owes_signals=True)
         self.mark_hooks_due(prepared.after)
@@ -565,6 +569,11 @@ def is_settled(judgement: Judgement) -> bool:
 def is_refused(judgements: Iterable[Judgement]) -> bool:
     """Return whether a plan with these judgements is refused as a whole."""
     return any(judgement.verdict is Verdict.REFUSE for judgement in judgements)
+
+
+def recorded_with(key: ForeignKey, tables: Sequence[str]) -> str:
+    """Return the table of the run with which the foreign key of a table outside is recorded."""
+    return key.to_table if key.to_table in tables else tables[0]
 
 
 def describe_foreign(table: Table, noun: Any) -> str:

@@ -41,7 +41,8 @@ class OwnedTable:
     `columns` and `objects` (constraints and indexes by identity) map to the optional attributes that
     came from the models, `attributes` are those of the table as a whole. `kept` names columns that the
     models no longer have and whose values were kept. `taken_off` are foreign keys made by hand that a run
-    drops and adds again; if the run ends in between, the next run adds them.
+    drops and adds again; if the run ends in between, the next run adds them. `outside` are those of tables that are not
+    part of the run, each after its table.
     """
 
     name: str
@@ -51,6 +52,7 @@ class OwnedTable:
     attributes: Attributes = ()
     kept: tuple[str, ...] = ()
     taken_off: tuple[ForeignKey, ...] = ()
+    outside: tuple[tuple[str, ForeignKey], ...] = ()
 
 
 def never_generated(table: Table, noun: TableObject) -> bool:
@@ -170,13 +172,15 @@ def owned_during_run(
     unproven: Iterable[str] = (),
     unfilled: Iterable[str] = (),
     set_aside: Iterable[str] = (),
+    outside: Iterable[tuple[str, ForeignKey]] = (),
 ) -> OwnedTable:
     """Return the record for the time of a run that the server cannot undo: all that was or will be owned.
 
     The `filled` columns have a database default during the run, which the run itself adds. The foreign keys
-    `taken_off` are missing for a part of the run. `unproven` are the names of constraints that the run adds before it
-    asks them of the rows, and of indexes that it makes constraints of; `unfilled` are columns that allow NULL and whose
-    rows it gives values, and `set_aside` the names that columns have for a moment before they are dropped.
+    `taken_off`, and those `outside`, are missing for a part of the run. `unproven` are the names of constraints that
+    the run adds before it asks them of the rows, and of indexes that it makes constraints of; `unfilled` are columns
+    that allow NULL and whose rows it gives values, and `set_aside` the names that columns have for a moment before they
+    are dropped.
     """
     columns = {**dict.fromkeys(set_aside, ()), **(before.columns if before else {}), **after.columns}
     columns |= {name: tuple(dict.fromkeys((*columns.get(name, ()), "default"))) for name in filled}
@@ -189,6 +193,7 @@ def owned_during_run(
         objects=objects,
         attributes=tuple(dict.fromkeys((*(before.attributes if before else ()), *after.attributes))),
         taken_off=tuple(dict.fromkeys((*(before.taken_off if before else ()), *taken_off))),
+        outside=tuple(dict.fromkeys((*(before.outside if before else ()), *outside))),
     )
 
 
@@ -225,6 +230,15 @@ def are_expanded(tables: Iterable[str], ownership: Ownership) -> bool:
     return all(table is not None and EXPANDED in table.attributes for table in owned)
 
 
+def owed_outside(ownership: Ownership, current: Schema) -> Iterator[tuple[Table, ForeignKey]]:
+    """Yield the foreign keys that an interrupted run dropped of tables outside, where both ends are there."""
+    for name, key in dict.fromkeys(pair for owned in ownership.tables.values() for pair in owned.outside):
+        table = current.get(name)
+        columns = {column.name for column in table.columns} if table else set()
+        if table and current.get(key.to_table) and columns.issuperset(key.columns):
+            yield table, key
+
+
 def foreign_keys_to_restore(current: Schema, desired: Schema, ownership: Ownership) -> Iterator[AddConstraint]:
     """Yield the foreign keys made by hand that an interrupted run dropped, where the tables at both ends are there."""
     for table in current:
@@ -237,6 +251,22 @@ def foreign_keys_to_restore(current: Schema, desired: Schema, ownership: Ownersh
                 continue
             if not comes_with(key, declared):
                 yield AddConstraint(table=table.name, new=key)
+
+
+def outside_keys_to_restore(
+    current: Schema, ownership: Ownership, changes: Iterable[Change]
+) -> Iterator[AddConstraint | ValidateConstraint]:
+    """Yield what is left to do for the foreign keys that an interrupted run dropped of tables outside of it.
+
+    Those that the `changes` add, as they are the models', are left out.
+    """
+    added = {(change.table, change.new) for change in changes if isinstance(change, AddConstraint)}
+    for table, key in owed_outside(ownership, current):
+        now = next((other for other in table.foreign_keys if other == key), None)
+        if now is not None and key.valid and not now.valid:
+            yield ValidateConstraint(table=table.name, old=now, new=now)
+        elif is_missing(key, table) and (table.name, key) not in added:
+            yield AddConstraint(table=table.name, new=key)
 
 
 def constraints_to_validate(

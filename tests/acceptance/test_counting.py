@@ -240,7 +240,7 @@ def test_refusals_of_several_tables_come_at_once(case):
 
 def test_error_while_counting_is_left_to_the_server(case):
     """Where the rows make an expression fail, so does the change, and leaves no trace."""
-    need(case.connection, "postgresql")
+    need(case.connection, "postgresql", "atomic DDL")
     before = item(name=NAME, size=SIZE)
     case.build(before)
     case.insert(before, rows(0))

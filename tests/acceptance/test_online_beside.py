@@ -3,7 +3,8 @@
 import json
 import threading
 import time
-from contextlib import closing, contextmanager
+import uuid
+from contextlib import closing, contextmanager, suppress
 
 import psycopg
 import pytest
@@ -205,6 +206,29 @@ def test_row_that_is_put_in_after_the_fill_is_filled_too(case, default):
     case.assert_settled(after)
 
 
+@pytest.mark.parametrize("null", [False, True])
+def test_fill_ends_although_rows_are_put_in_all_the_while(case, null):
+    after = item(name=NAME, size=SIZE, code=models.UUIDField(default=uuid.uuid4, null=null))
+    recorded(case, PLAIN)
+    case.insert(PLAIN, {"Item": [{"name": "a", "size": n} for n in range(9)]})
+    batches = []
+    with another(case, autocommit=True) as other:
+
+        def put_in(execute, sql, params, many, context):
+            if sql.startswith("UPDATE"):
+                batches.append(sql)
+                assert len(batches) < 20
+                with suppress(psycopg.errors.NotNullViolation):
+                    other.execute("INSERT INTO shop_item (name, size) VALUES ('late', 0)")
+            return execute(sql, params, many, context)
+
+        with case.connection.execute_wrapper(put_in):
+            case.run(after, online=True, batch_size=3)
+    missing = case.query("SELECT count(*) FROM shop_item WHERE code IS NULL AND name <> 'late'")
+    assert missing == [(0,)]
+    case.assert_settled(after)
+
+
 def test_value_that_turns_up_in_a_column_that_goes(case):
     before = item(name=NAME, size=SIZE, gone=models.IntegerField(null=True, db_default=None))
     recorded(case, before)
@@ -283,19 +307,8 @@ def test_session_that_ends_at_any_statement(case):
         number += 1
         recorded(case, BEFORE_ALL)
         case.insert(BEFORE_ALL, ROWS_ALL)
-        sent = []
-
-        def end_session(execute, sql, params, many, context, sent=sent, number=number):
-            if sql.startswith(CHANGES) and "pg_temp" not in sql and "automigrate_ext" not in sql:
-                sent.append(sql)
-                if len(sent) == number:
-                    with another(case, autocommit=True) as other:
-                        pid = case.connection.connection.info.backend_pid
-                        other.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
-            return execute(sql, params, many, context)
-
         try:
-            with case.connection.execute_wrapper(end_session):
+            with ending_at(case, number, []):
                 case.run(AFTER_ALL, online=True, batch_size=2)
             is_over = True
         except ExecutionFailed as error:
@@ -309,6 +322,63 @@ def test_session_that_ends_at_any_statement(case):
         case.drop(AFTER_ALL)
         case.execute("DROP TABLE automigrate_ext_owned")
     assert number > 20
+
+
+def ending_at(case, number, sent):
+    """End the session before a statement that changes something, by its number; collect those that are sent."""
+
+    def end_session(execute, sql, params, many, context):
+        if sql.startswith(CHANGES) and "pg_temp" not in sql and "automigrate_ext" not in sql:
+            sent.append(sql)
+            if len(sent) == number:
+                with another(case, autocommit=True) as other:
+                    pid = case.connection.connection.info.backend_pid
+                    other.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+        return execute(sql, params, many, context)
+
+    return case.connection.execute_wrapper(end_session)
+
+
+OUTSIDE_KEYS = """
+SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint
+WHERE contype = 'f' AND confrelid = 'shop_shelf'::regclass ORDER BY 1
+"""
+
+
+@pytest.mark.parametrize("online", [True, False], ids=["online", "ordinary"])
+def test_foreign_keys_of_tables_outside_are_put_back_by_the_next_run(case, online):
+    """Of a table that no model has, and of one whose model is not among those of the run."""
+
+    def state(key):
+        return State(Shelf={"id": key, "name": NAME}, Book={"shelf": models.ForeignKey("Shelf", models.CASCADE)})
+
+    before, after = state(models.AutoField(primary_key=True)), state(models.BigAutoField(primary_key=True))
+    number, is_over = 0, False
+    while not is_over:
+        number += 1
+        recorded(case, before)
+        case.insert(before, {"Shelf": [{"name": "s"}], "Book": [{"shelf_id": 1}]})
+        case.execute(
+            "CREATE TABLE theirs (shelf integer REFERENCES shop_shelf ON DELETE CASCADE DEFERRABLE)",
+            "INSERT INTO theirs VALUES (1)",
+        )
+        wanted = case.query(OUTSIDE_KEYS)
+        try:
+            with ending_at(case, number, []):
+                autoupdate("Shelf", using=case.alias, apps=after.apps, online=True)
+            is_over = True
+        except ExecutionFailed:
+            case.connection.close()
+        autoupdate("Shelf", using=case.alias, apps=after.apps, online=online)
+        assert case.query(OUTSIDE_KEYS) == wanted, number
+        assert not make_plan("Shelf", using=case.alias, apps=after.apps)
+        assert "theirs" not in str(case.query("SELECT * FROM automigrate_ext_owned"))
+        case.run(after, online=online)
+        case.assert_settled(after)
+        case.execute("DROP TABLE theirs")
+        case.drop(after)
+        case.execute("DROP TABLE automigrate_ext_owned")
+    assert number > 5
 
 
 # Made by hand
@@ -493,6 +563,22 @@ def test_triggers(case, state):
     case.run(after, online=True)
     assert case.query("SELECT count(*) FROM log") == [(1 if state else 0,)]
     case.execute("DROP TABLE log", "DROP FUNCTION log_it CASCADE")
+
+
+def test_rule_that_is_always_in_force_rewrites_no_fill(case):
+    before = item(name=models.CharField(max_length=20, null=True), size=SIZE)
+    after = item(name=models.CharField(max_length=20, default="x"), size=SIZE)
+    recorded(case, before)
+    case.insert(before, {"Item": [{"name": None, "size": 1}]})
+    case.execute(
+        "CREATE RULE nothing AS ON UPDATE TO shop_item WHERE OLD.size = 1 DO INSTEAD NOTHING",
+        "ALTER TABLE shop_item ENABLE ALWAYS RULE nothing",
+    )
+    (refused,) = case.plan(after, online=True, rewrite_limit=0).refused
+    assert "the rule nothing" in str(refused.hazards[0])
+    case.run(after, online=True)
+    assert case.values("shop_item", "name") == [("x",)]
+    case.assert_settled(after)
 
 
 # What is shown

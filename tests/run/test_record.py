@@ -57,6 +57,7 @@ def test_a_row_is_read_as_it_was_written():
         attributes=("comment",),
         kept=("gone",),
         taken_off=(key,),
+        outside=(("other", key),),
     )
     assert parse_row("item", "shop.Item", render_row(table)) == table
 

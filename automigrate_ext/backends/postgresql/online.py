@@ -109,6 +109,10 @@ VALIDATES = Manner(lock=BESIDE, effect=Effect.SCAN)
 NOT_IN_USE = Manner(lock="")
 
 Stage = tuple[Step, ...]
+#: The changes that may give rows values.
+Fills = AddColumn | AlterColumn | FillColumn
+#: The beginning of a rule's SQL, as opposed to a trigger's.
+RULE = "RULE "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -230,7 +234,15 @@ class OnlineCompiler(Compiler):
             elif unproven:
                 names = ", ".join(check.name for check in unproven)
                 found.append((fills[0], f"fills the rows in one transaction, as rows may violate {names} (NOT VALID)"))
+            elif rules := self.rules_in_the_way(table, fills):
+                found.append((fills[0], f"fills the rows in one transaction, as {rules} would rewrite it"))
         return found
+
+    def rules_in_the_way(self, table: OnlineTableCompiler, fills: Sequence[Change]) -> str:
+        """Return the rules that cannot be held back while rows are filled, in words; "" if there are none."""
+        loud = any(not table.is_quiet(change.new.name) for change in fills if isinstance(change, Fills))
+        rules = [fired.name for fired in self.triggers.get(table.name, ()) if fired.sql.startswith(RULE)]
+        return " and ".join(f"the rule {name}" for name in rules) if loud else ""
 
     @cached_property
     def settled_checks(self) -> frozenset[tuple[str, str]]:

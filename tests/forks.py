@@ -9,8 +9,9 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
@@ -90,13 +91,13 @@ class Parent:
 
 
 @contextmanager
-def forking(database_url: str, directory: Path, **changed: str) -> Iterator[Parent]:
+def forking(database_url: str, directory: Path, preload: Sequence[str] = (), **changed: str) -> Iterator[Parent]:
     """A process that forks others, which work on the demo project in that database.
 
-    `changed` are variables of their environment.
+    `changed` are variables of their environment, `preload` the modules that it loads for them.
     """
     process = subprocess.Popen(
-        [sys.executable, __file__],
+        [sys.executable, __file__, *preload],
         env={**environment(database_url), **changed},
         cwd=ROOT,
         text=True,
@@ -125,6 +126,8 @@ def serve() -> None:
     import automigrate_ext.run.update  # noqa: F401
 
     run_checks()
+    for name in sys.argv[1:]:
+        import_module(name)
 
     children: set[int] = set()
     for line in sys.stdin:

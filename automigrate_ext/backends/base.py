@@ -246,6 +246,13 @@ class Backend(ABC):
         """Return the foreign keys, each with its table, that the statements drop and add again, as they add them."""
         return ()
 
+    def filled_later(self, work: Work) -> tuple[tuple[str, str], ...]:
+        """Return the columns that allow NULL, each after its table, and get values after they were added.
+
+        None by default, as for all that undoes a run which does not reach its end.
+        """
+        return ()
+
     @abstractmethod
     def compile_rebuild(
         self, work: Work, references: Sequence[Reference], *, cascade: bool = False

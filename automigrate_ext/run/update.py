@@ -476,7 +476,7 @@ class Update(Run):
         assert work is not None
         known = state.ownership.tables
         added = {(change.table, change.new.name) for change in work.changes if isinstance(change, AddColumn)}
-        owed = self.online.owed(work, prepared.used) if self.online else Owed()
+        owed = self.online.owed(work, prepared.used) if self.online else Owed(unfilled=self.backend.filled_later(work))
         defaulted = {*(added & work.fills.keys()), *owed.defaulted}
         declared = {table.name: table.foreign_keys for table in state.desired}
         owned_tables = self.owned_tables(state)

@@ -243,6 +243,22 @@ def test_session_that_ends_at_any_statement(case):
     assert number > 20
 
 
+def test_ordinary_run_that_ends_before_new_columns_are_filled(case):
+    """They allow NULL, so that only the record has that they were to get values."""
+    after = item(**PLAIN, maybe=models.UUIDField(default=uuid.uuid4, null=True))
+    case.build(item(**PLAIN))
+    case.insert(item(**PLAIN), {"Item": VALUES})
+
+    def stop():
+        raise KeyboardInterrupt
+
+    with as_sent(case, "CASE WHEN", stop), pytest.raises(KeyboardInterrupt):
+        case.run(after)
+    case.run(after)
+    assert len({value for (value,) in case.values("shop_item", "maybe")} - {None}) == 3
+    case.assert_settled(after)
+
+
 # Foreign keys
 
 LINKED = State(Group={"name": NAME}, Item={"group": models.ForeignKey("Group", models.CASCADE)})

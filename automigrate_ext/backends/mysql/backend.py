@@ -42,7 +42,7 @@ from automigrate_ext.backends.work import Dependent, Loss, Part, Reference, Step
 from automigrate_ext.declared.blueprint import Blueprint, draw
 from automigrate_ext.declared.editor import collecting_editor
 from automigrate_ext.schema.adopt import TypeRules
-from automigrate_ext.schema.changes import AddConstraint, AddIndex, AlterColumn, AlterPrimaryKey, Change
+from automigrate_ext.schema.changes import AddColumn, AddConstraint, AddIndex, AlterColumn, AlterPrimaryKey, Change
 from automigrate_ext.schema.nouns import Check, Column, Constraint, ForeignKey, Index, Schema, Table, Unique
 
 #: The record holds names and texts of all languages, whatever the character set of the database.
@@ -285,6 +285,14 @@ class MySQLBackend(Backend):
 
     def taken_off(self, work: Work) -> tuple[tuple[str, ForeignKey], ...]:
         return tuple(self.compiler(work).taken_off())
+
+    def filled_later(self, work: Work) -> tuple[tuple[str, str], ...]:
+        added = ((change.table, change.new) for change in work.changes if isinstance(change, AddColumn))
+        return tuple(
+            (table, new.name)
+            for table, new in added
+            if new.null and (fill := work.fills.get((table, new.name))) and fill.draw
+        )
 
     def compiler(self, work: Work, kind: type[schema.Compiler] = schema.Compiler) -> schema.Compiler:
         """Return the compiler of the work."""

@@ -6,6 +6,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import Error
 
 from automigrate_ext.backends.faults import Faults
+from automigrate_ext.backends.mysql.algorithms import NOT_SUPPORTED
 
 # Error codes. Sources: https://mariadb.com/kb/en/mariadb-error-code-reference/ and MySQL's "Server Error Message
 # Reference"; those from 2000 on are the client's.
@@ -63,6 +64,15 @@ VIOLATED = (
 )
 #: What a statement makes is there already, or what it changes is not: tables, columns, keys, checks.
 OUT_OF_STEP = {1050, 1060, 1061, 1826, 3822, NO_SUCH_TABLE, UNKNOWN_COLUMN, 1051, 1091, 3821}
+#: What is no fault of the server, and has a way out where it ends an online run.
+WAYS_OUT = {
+    TWO_ROWS: VIOLATED,
+    **dict.fromkeys(
+        NOT_SUPPORTED,
+        "The server does not alter the table in the way that it took for an empty copy: run it without --online "
+        "(online=False) while nobody uses the table.",
+    ),
+}
 
 
 def code_of(error: BaseException) -> int:
@@ -132,4 +142,4 @@ class MySQLFaults(Faults):
         return is_forbidden(error)
 
     def way_out(self, error: Error) -> str:
-        return VIOLATED if code_of(error) == TWO_ROWS else advice(self.connection, error)
+        return WAYS_OUT.get(code_of(error)) or advice(self.connection, error)

@@ -123,7 +123,7 @@ class OnlineCompiler(Compiler):
 
     def block(self, changes: Iterable[Change], why: str) -> None:
         """Note that others wait during these changes."""
-        self.blocked += [(change, why) for change in changes]
+        self.blocked += [(change, why) for change in changes if (change, why) not in self.blocked]
 
     def alter_table(self, name: str) -> Iterator[Step]:
         if name in self.used:
@@ -324,9 +324,12 @@ class OnlineTableCompiler(TableCompiler):
         self.note_origin(clause)
 
     def give_default(self, new: Column, value: str) -> None:
-        """Give new rows the value while the others are filled."""
+        """Give new rows the value while the others are filled, where the server takes it for a default at once."""
         nullable, default = evolve(new, null=True), default_clause(self.compiler.server, new, value)
         clause = f"MODIFY {self.quote(new.name)} {define(nullable, self.own_checks(new.name), default=default)}"
+        ways = self.trial.probe(self.name, [*([added] for added in self.room), [clause]])
+        if not ways or not ways[-1].is_beside:
+            return
         self.defaults.append(clause)
         self.note_origin(clause)
         if new.default is None:

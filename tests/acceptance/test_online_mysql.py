@@ -252,7 +252,7 @@ def test_ordinary_run_that_ends_before_new_columns_are_filled(case):
     def stop():
         raise KeyboardInterrupt
 
-    with as_sent(case, "CASE WHEN", stop), pytest.raises(KeyboardInterrupt):
+    with as_sent(case, "UPDATE `shop_item` SET `maybe`", stop), pytest.raises(KeyboardInterrupt):
         case.run(after)
     case.run(after)
     assert len({value for (value,) in case.values("shop_item", "maybe")} - {None}) == 3
@@ -460,7 +460,7 @@ def test_value_that_somebody_else_has_written_stays(maria):
         with another(maria) as other:
             other.execute("UPDATE shop_item SET name = 'written' WHERE size = 1")
 
-    with as_sent(maria, "CASE WHEN", write):
+    with as_sent(maria, "UPDATE `shop_item` SET `name`", write):
         maria.run(item(name=models.CharField(max_length=20, default=lambda: "drawn"), size=SIZE), online=True)
     assert maria.values("shop_item", "name") == [("drawn",), ("drawn",), ("written",)]
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import django
 import pytest
 from asgiref.sync import async_to_sync
+from django.core.management import call_command
 from django.db import models
 from django.test.utils import CaptureQueriesContext
 
@@ -24,20 +25,26 @@ from automigrate_ext import (
     is_actual,
     make_plan,
     run_plan,
+    startup,
 )
 from automigrate_ext.backends import BACKENDS
 from automigrate_ext.declared.selection import select
 from automigrate_ext.fleet.places import at
+from automigrate_ext.managers import forget
+from automigrate_ext.pending.mismatches import apply_plan
 from automigrate_ext.plan.history import lines, parse
 from automigrate_ext.process import started_by
 from automigrate_ext.run.history import LISTED, LONGEST, Chronicle, name_of
 from automigrate_ext.run.record_table import RecordTable
 from automigrate_ext.signals import post_run
+from automigrate_ext.starts.first_query import bring_up_to_date
 from automigrate_ext.testing.bootstrap import update_tables
 from tests.acceptance.helper import Case, State, item
 from tests.backends.test_faults import TEMPORARY, role
 from tests.features import has, is_generic, need
 from tests.fleet.schemas import Fleet, after, before
+from tests.several import databases, memory
+from todo_demo.todo.models import TodoListImage
 
 NAME = models.CharField(max_length=20)
 
@@ -274,6 +281,29 @@ def test_what_started_a_run(sqlite):
     assert [run.origin for run in history(using=case.alias)] == ["python", "start", "python"]
 
 
+@pytest.mark.parametrize(
+    ("origin", "start"),
+    [
+        ("start", lambda alias: startup.autoupdate(["todo"], using=alias)),
+        ("first query", lambda alias: bring_up_to_date(TodoListImage, alias, lock_wait=9, lock_timeout=9)),
+        ("command", lambda alias: call_command("autoupdate", "todo", database=alias, verbosity=0)),
+        ("python", lambda alias: autoupdate("todo", using=alias)),
+    ],
+)
+def test_origin(sqlite, origin, start):
+    start(sqlite.alias)
+    forget()
+    (run,) = history(using=sqlite.alias)
+    assert run.origin == origin
+
+
+def test_origin_of_the_pending_page(django_db_blocker, tmp_path):
+    entry = {**memory(), "NAME": str(tmp_path / "default.sqlite3")}
+    with databases(django_db_blocker, {"default": entry}):
+        apply_plan(make_plan().as_dict())
+        assert [run.origin for run in history()] == ["pending page"]
+
+
 def test_test_databases_have_none(case):
     state = item(name=NAME)
     update_tables(select(None, case.alias, state.apps), verbosity=0, send_signals=True)
@@ -366,3 +396,19 @@ def test_recipe_leaves_entries_as_its_first_run_did(postgresql):
     runs = [history(target=target) for target in fleet.targets]
     assert {len(found) for found in runs} == {1}
     assert len({(run.changes, run.statements, run.outcome, run.origin) for (run,) in runs}) == 1
+
+
+def test_recipe_needs_no_statement_more(postgresql, settings):
+    if not BACKENDS:
+        pytest.skip("many schemas are for PostgreSQL's own backend")
+    fleet = Fleet(postgresql)
+    fleet.build(before())
+    sent = {}
+    for number, kept in enumerate((100, 100, 0, 100, 0)):
+        settings.AUTOMIGRATE = {"HISTORY": kept}
+        fields = {f"size_{n}": models.IntegerField(null=True) for n in range(number + 1)}
+        shelf = models.ForeignKey("Shelf", models.CASCADE)
+        state = State(Shelf={"name": NAME, **fields}, Item={"name": NAME, "shelf": shelf})
+        sent[kept] = len(fleet.queries(lambda state=state: fleet.update(state)))
+    # Two for the run of the first schema, which is one of four.
+    assert sent[100] - sent[0] == 2

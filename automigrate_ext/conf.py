@@ -178,7 +178,7 @@ def problems() -> Iterator[str]:
         return
     unknown = [repr(key) for key in given if key not in KEYS]
     if unknown:
-        yield f"AUTOMIGRATE has unknown keys: {', '.join(unknown)}. It knows {', '.join(map(repr, KEYS))}."
+        yield f"AUTOMIGRATE has unknown keys: {', '.join(unknown)}. Its keys are {', '.join(map(repr, KEYS))}."
     yield from rename_problems(given.get(RENAMES, {}))
     yield from list_problems()
     if given.get(ON_START) is not None:
@@ -259,7 +259,7 @@ def on_start_problems(given: object) -> Iterator[str]:
         return
     keys = [name.upper() for name in OnStart.__dataclass_fields__]
     if unknown := [repr(key) for key in given if key not in keys]:
-        yield f"{where} has unknown keys: {', '.join(unknown)}. It knows {', '.join(map(repr, keys))}."
+        yield f"{where} has unknown keys: {', '.join(unknown)}. Its keys are {', '.join(map(repr, keys))}."
     for key in START_LISTS:
         problems_in = alias_problems if key == "DATABASES" else names_problems
         yield from problems_in(f"{where}[{key!r}]", given.get(key, []))

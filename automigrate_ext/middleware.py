@@ -28,7 +28,7 @@ OUTDATED = (
     "The database or the models have changed since this page was made, so nothing was done. This is what differs now."
 )
 NOT_OURS = "That form did not come from this page as it was made for this browser, so nothing was done. Send it again."
-UNTICKED = "Nothing was done: tick the box to say that the data may be lost."
+UNTICKED = "Nothing was done: tick the box to allow the loss of data."
 
 
 class SeeOther(HttpResponseRedirect):

@@ -22,7 +22,7 @@ OTHERS = {
 POSTGRESQL = ("PostgreSQL ", "compiled by ")
 
 REFUSAL = (
-    "Database {alias!r} is {name} ({version}), which speaks as {kind} does and keeps its tables in another way. "
+    "Database {alias!r} is {name} ({version}), which has the protocol of {kind} and keeps its tables in another way. "
     "Nothing was done. Use migrations there, or give it an ENGINE of its own for which a package provides a backend; "
     "that may be the generic one (docs/backends.md)."
 )

@@ -201,8 +201,8 @@ def row_fill(table: Table, column: Column, draw: Callable[[], str], *, everywher
     key = table.primary_key.columns if table.primary_key else ()
     if not key:
         raise AutomigrateError(
-            f"The default of {table.name}.{column.name} is called for each row, and the table has no primary key that "
-            f"tells its rows apart. Give it one, or give the rows one value with --default."
+            f"The default of {table.name}.{column.name} is called for each row, and the table has no primary key to "
+            f"identify its rows. Give it one, or give the rows one value with --default (defaults=)."
         )
     types = {known.name: known.type for known in table.columns}
     fill = RowFill(

@@ -78,7 +78,7 @@ class SchemaCommand(BaseCommand):
     findings: list[Finding] | None = None
     #: The formats in which the command shows plans.
     formats: tuple[str, ...] = ("text", "sql", "json")
-    formats_help = "How to show the plan: text for people, a script of SQL, or JSON."
+    formats_help = "The format of the plan: text for people, a script of SQL, or JSON."
     progress_display: ProgressDisplay
 
     def create_parser(self, prog_name: str, subcommand: str, **kwargs: Any) -> CommandParser:
@@ -94,22 +94,22 @@ class SchemaCommand(BaseCommand):
             "labels",
             nargs="*",
             metavar="LABEL",
-            help='An app ("todo") or a model ("todo.Todo", or "Todo" where that is unique); all models if left out.',
+            help='An app ("todo") or a model ("todo.Todo", or "Todo" if that is unique). If left out: all models.',
         )
         parser.add_argument(
             "--database",
             action="append",
             type=database,
             metavar="ALIAS",
-            help='The database to work on, "default" if left out; may be repeated.',
+            help='The database to work on. May be repeated. If left out: "default".',
         )
         parser.add_argument(
             "--all-databases",
             action="store_true",
-            help="Work on all databases but replicas and those that none of the models is routed to.",
+            help="Work on all databases, except replicas and those to which no model is routed.",
         )
         parser.add_argument(
-            "--dry-run", action="store_true", help="Show what would be done, to the letter, and do nothing."
+            "--dry-run", action="store_true", help="Show exactly what a run would do, and change nothing."
         )
         parser.add_argument(
             "--format",
@@ -123,28 +123,28 @@ class SchemaCommand(BaseCommand):
         parser.add_argument(
             "--record-migrations",
             action=argparse.BooleanOptionalAction,
-            help="Mark the migrations on disk as applied, so that a later migrate has nothing to do. As "
-            "AUTOMIGRATE['RECORD_MIGRATIONS'] says if left out: in databases in which no migration was ever run.",
+            help="Mark the migrations on disk as applied, so that a later migrate finds nothing to do. If left out, "
+            "AUTOMIGRATE['RECORD_MIGRATIONS'] decides: by default in databases in which no migration was ever run.",
         )
         parser.add_argument(
             "--lock-wait",
             type=seconds,
             metavar="SECONDS",
-            help="How long to wait for another run on the database: 0 is not at all, without end if left out.",
+            help="How long to wait for another run on the database. 0: not at all. If left out: without end.",
         )
         parser.add_argument(
             "--lock-timeout",
             type=seconds,
             metavar="SECONDS",
-            help="How long to wait for sessions that use the tables: 0 is not at all, as the database is set up if "
-            "left out.",
+            help="How long to wait for sessions that use the tables. 0: not at all. If left out, the database's own "
+            "settings decide.",
         )
         parser.add_argument(
             "--wait-for-db",
             type=seconds,
             metavar="SECONDS",
-            help="How long to wait for a database that cannot be reached yet. As AUTOMIGRATE['WAIT_FOR_DB'] says, or "
-            "else not at all, if left out.",
+            help="How long to wait for a database that cannot be reached yet. If left out, AUTOMIGRATE['WAIT_FOR_DB'] "
+            "decides, or it does not wait.",
         )
         parser.add_argument(
             "--skip-checks", action="store_true", help="Skip the system checks of models and databases."

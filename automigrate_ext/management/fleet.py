@@ -34,8 +34,8 @@ def add_arguments(parser: ArgumentParser) -> None:
         "--tenants",
         nargs="*",
         metavar="NAME",
-        help="Work on the project's targets, all or those named: what AUTOMIGRATE['TARGETS'] returns, or the tenants "
-        "of django-tenants or django-pgschemas.",
+        help="Work on all of the project's targets, or on those named. AUTOMIGRATE['TARGETS'] returns them; without it "
+        "they are the tenants of django-tenants or django-pgschemas.",
     )
     group.add_argument(
         "--schemas",
@@ -44,20 +44,20 @@ def add_arguments(parser: ArgumentParser) -> None:
         help="Work on the schemas of a PostgreSQL database whose names match, as in 'tenant_*'.",
     )
     group.add_argument("--exclude", nargs="+", metavar="PATTERN", help="Leave out targets whose names match.")
-    group.add_argument("--jobs", type=whole(1), metavar="N", help="How many processes work on targets (1 if left out).")
+    group.add_argument("--jobs", type=whole(1), metavar="N", help="How many processes work on targets. If left out: 1.")
     group.add_argument(
         "--queue", action="store_true", default=None, help="Give the work to the workers of django.tasks."
     )
     group.add_argument(
         "--first",
         metavar="N",
-        help="Begin with this many targets, a number or a share such as 5%%, and go on only if all of them are well.",
+        help="Begin with this many targets, a number or a share such as 5%%, and go on only if none of them fails.",
     )
     group.add_argument(
-        "--max-failures", type=whole(1), metavar="N", help="Begin no further target once this many have failed."
+        "--max-failures", type=whole(1), metavar="N", help="Begin no more targets once this many have failed."
     )
     group.add_argument(
-        "--atomic", action="store_true", default=None, help="Do all targets in one transaction, or none of them."
+        "--atomic", action="store_true", default=None, help="Change all targets in one transaction, or none of them."
     )
     group.add_argument("--create", action="store_true", default=None, help="Make schemas that are missing.")
 

@@ -48,9 +48,9 @@ INTERRUPTED_BEFORE_TABLES = (
 )
 #: What is reported as migrations are marked as applied beside things that none of them has.
 NOT_IN_MIGRATIONS = (
-    "Kept, and in no migration: {kept}. A later migrate loses a kept column without a word where Django makes the "
-    "table anew, as on SQLite. Save what you need and drop it before you go on (--accept-data-loss, and --prune for "
-    "columns made by hand)."
+    "Kept, and in no migration: {kept}. A later migrate loses a kept column without a word where Django recreates the "
+    "table, as on SQLite. Save what you need and drop it before you go on (--accept-data-loss, accept_data_loss=True; "
+    "for columns made by hand --prune, prune=True)."
 )
 
 

@@ -80,7 +80,7 @@ class TestDatabase:
         """
         if not self.copies.may_create():
             raise AutomigrateError(
-                f"The test database {self.name!r} has to be made anew, because {why}, and the role may not create "
+                f"The test database {self.name!r} has to be rebuilt, because {why}, and the role may not create "
                 f"databases. Let somebody who may do that."
             )
         self.copies.drop(self.name)

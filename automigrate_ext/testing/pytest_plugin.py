@@ -42,7 +42,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         action="store_const",
         const=False,
         dest="automigrate",
-        help="make test databases as pytest-django does, whatever the ini file says",
+        help="make test databases as pytest-django does, whatever the ini file has",
     )
     parser.addini("automigrate", "make test databases from the models (see --automigrate)", type="bool", default=False)
 

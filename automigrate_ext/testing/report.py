@@ -54,7 +54,7 @@ def summarize(plan: Plan, remade: str, time: str) -> str:
 
     changes = plan.changes
     if remade:
-        return f"made anew with {plural(len(changes), 'table')} in {time}, because {remade}"
+        return f"rebuilt with {plural(len(changes), 'table')} in {time}, because {remade}"
     if not changes:
         return f"{plural(len(plan.hooks), 'hook')} run in {time}" if plan.hooks else f"up to date, {time}"
     if all(isinstance(change, CreateTable) for change in changes):

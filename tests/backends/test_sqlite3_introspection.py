@@ -224,7 +224,7 @@ def test_scratch_in_batches(database, monkeypatch):
 def test_scratch_of_what_the_server_does_not_accept(database):
     wrong = model("Wrong", a=models.CharField(max_length=3, db_collation="nowhere"), meta={"db_table": "w"})
     wrong._meta.indexes = [models.Index(fields=["a"], name="w_a")]
-    with pytest.raises(ScratchFailed, match=r"x\.Wrong says of the table 'w': no such collation sequence: nowhere"):
+    with pytest.raises(ScratchFailed, match=r"x\.Wrong declares of the table 'w': no such collation sequence: nowhere"):
         database.scratch(wrong)
 
 

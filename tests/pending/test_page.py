@@ -345,7 +345,7 @@ def test_answer_that_makes_no_sense(on_sqlite):
     page = Visitor().get("/__automigrate_ext__/", answer)
     assert "<i>nobody" in page.words and "<i>nobody" not in page.text
     assert "Add column todo_todo.is_complete" in page.words and not page.has_form("Apply")
-    assert '<a href="/">Answer anew</a>' in page.text
+    assert '<a href="/">Answer again</a>' in page.text
 
 
 def test_error_of_a_run_is_shown_with_the_way_out(on_sqlite, monkeypatch):

@@ -209,7 +209,7 @@ def test_hint_of_the_setting_renames_a_model_and_a_table(case):
     ("setting", "words"),
     [
         (["RENAMES"], "AUTOMIGRATE has to be a dictionary"),
-        ({"RENAME": {}, "X": 1}, "unknown keys: 'RENAME', 'X'. It knows 'RENAMES'"),
+        ({"RENAME": {}, "X": 1}, "unknown keys: 'RENAME', 'X'. Its keys are 'RENAMES'"),
         ({"RENAMES": ["a"]}, "AUTOMIGRATE['RENAMES'] has to be a dictionary"),
         ({"RENAMES": {"todo.Todo.x": 5}}, "'todo.Todo.x': 5 is no pair"),
         ({"RENAMES": {"todo.Todo.x": "nothing"}}, "todo.Todo has no field 'nothing'"),

@@ -62,7 +62,7 @@ def test_kept_database_follows_models_and_modes(project):
     required = "    code = models.CharField(max_length=5, unique=True)\n"
     project.replace("app1/models.py", "class Model0(models.Model):\n", "class Model0(models.Model):\n" + required)
     line = project.pytest(*OURS, "-k", "not migrations").line()
-    assert line.startswith("made anew with ") and "because its rows are in the way: " in line
+    assert line.startswith("rebuilt with ") and "because its rows are in the way: " in line
     assert " tables created in " in project.pytest(*OURS, "--create-db", "-k", "not migrations").line()
 
 
@@ -114,5 +114,5 @@ def test_what_a_killed_run_left_is_not_met_again(project):
     left = "INSERT INTO app1_model0 (id, name) VALUES (7, 'left behind')"
     assert project.pytest(*options, SQL=left, DIE="1").status == -signal.SIGKILL
     line = project.pytest(*options, SQL=left).line()
-    assert line.startswith("made anew with ") and line.endswith("because the run before was killed while it used it")
+    assert line.startswith("rebuilt with ") and line.endswith("because the run before was killed while it used it")
     assert project.pytest(*options).line().startswith("up to date, ")

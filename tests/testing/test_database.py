@@ -53,5 +53,5 @@ def test_database_is_empty_once_it_is_recreated(sqlite, other):
 
 def test_database_stays_where_none_may_be_created(other, monkeypatch):
     monkeypatch.setattr(type(other.copies), "may_create", lambda copies: False)
-    with pytest.raises(AutomigrateError, match="has to be made anew, because its rows are in the way, and the role"):
+    with pytest.raises(AutomigrateError, match="has to be rebuilt, because its rows are in the way, and the role"):
         other.recreate("its rows are in the way")

@@ -24,5 +24,5 @@ def test_reports_of_plans(sqlite):
     number = len(made.changes)
     assert report(plan=made).summary() == f"{number} tables created in 0.50 s"
     remade = report(plan=made, remade="rows are gone")
-    assert remade.summary() == f"made anew with {number} tables in 0.50 s, because rows are gone"
+    assert remade.summary() == f"rebuilt with {number} tables in 0.50 s, because rows are gone"
     assert any("Create table todo_todo " in line for line in remade.details())

@@ -12,11 +12,11 @@ from automigrate_ext.backends.generic.introspection import TypeFacts
 #: The fields of texts: one without a length holds all values of one with a length.
 TEXTS = ("CharField", "TextField")
 NOT_TOLD = (
-    "Django's introspection does not tell what the server would make of its values. Add a field of the new type, copy "
+    "Django's introspection does not show what the server would make of its values. Add a field of the new type, copy "
     "the values, and remove the old one"
 )
 
-RESTS_ON = "Column {table}.{column} would have to be made anew, and a key, constraint or index rests on it"
+RESTS_ON = "Column {table}.{column} would have to be recreated, and a key, constraint or index rests on it"
 
 KEYED = "{database} renames no column on which a key rests, as {column}"
 

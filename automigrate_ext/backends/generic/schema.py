@@ -139,7 +139,7 @@ class Compiler:
         dropped = written(self.connection, lambda editor: delete_table(editor, table))
         if set(dropped[:1]) & set(statements) or any("RENAME TO" in sql and "new__" in sql for sql in statements):
             raise CannotBeDone(
-                f"the schema editor of {self.connection.display_name} would make table {table} anew, and lose what "
+                f"the schema editor of {self.connection.display_name} would recreate table {table}, and lose what "
                 f"introspection does not show of it"
             )
         yield from (Step(sql=sql, table=table) for sql in statements)

@@ -28,7 +28,7 @@ TOO_MANY_VERSIONS, LOG_TOO_BIG = 4092, 1799
 
 ADVICE = {
     LOCK_WAIT_TIMEOUT: "Another session uses the table: wait until it is free, or raise --lock-timeout "
-    "(lock_timeout=). SHOW PROCESSLIST tells who it is.",
+    "(lock_timeout=). SHOW PROCESSLIST lists them.",
     DEADLOCK: "Two sessions waited for each other, and the server ended one of them: run it again.",
     QUERY_INTERRUPTED: "Somebody stopped the statement: run it again.",
     STATEMENT_TIMEOUT: "The server ended the statement: raise max_statement_time for this role and run again.",

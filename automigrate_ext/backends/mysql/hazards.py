@@ -280,7 +280,7 @@ def forbid_loss(rows: MySQLRows, change: Change) -> None:
     found = f"{noun}s that cannot be counted" if count is None else plural(count, noun)
     raise ExecutionFailed(
         f"{change.describe()} would lose {found}, written by somebody else since the rows were counted. The run "
-        f"ended before that: what it did until then stays done, and the next one judges the rows anew."
+        f"ended before that: what it did until then stays done, and the next one judges the rows again."
     )
 
 

@@ -88,7 +88,7 @@ class PostgreSQLCopies(Copies):
         if not self.may_create():
             raise AutomigrateError(
                 f"The test database {target!r} cannot be made from {source!r}: the role may not create databases. Let "
-                f"a superuser say ALTER ROLE ... CREATEDB, or run the tests in one process."
+                f"a superuser execute ALTER ROLE ... CREATEDB, or run the tests in one process."
             )
         self.drop(target)
         self.run(COPY.format(target=self.quote(target), source=self.quote(source)))

@@ -113,7 +113,7 @@ def create(database: sqlite3.Connection, probe: Probe) -> None:
             database.execute(statement)
         except sqlite3.Error as error:
             raise ScratchFailed(
-                f"SQLite does not accept what {probe.blueprint.owner} says of the table {probe.name!r}: "
+                f"SQLite does not accept what {probe.blueprint.owner} declares of the table {probe.name!r}: "
                 f"{error}. The statement was: {statement}"
             ) from error
 

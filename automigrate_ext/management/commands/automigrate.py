@@ -37,7 +37,7 @@ examples:
   manage.py automigrate --noinput             ask no question
   manage.py automigrate --confirm shop        rows to lose and DEBUG off
 
-exit status: 0 done or answered with no, 2 refused or failed, 130 interrupted
+exit status: 0 done, or the question answered with no; 2 refused or failed; 130 interrupted
 """
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -46,10 +46,10 @@ exit status: 0 done or answered with no, 2 refused or failed, 130 interrupted
             "--confirm",
             action="append",
             metavar="DATABASE_NAME",
-            help="The name of the database, needed where DEBUG is off and rows would be lost; may be repeated.",
+            help="The name of the database. Needed if DEBUG is off and rows would be lost. May be repeated.",
         )
         parser.add_argument(
-            "--cascade", action="store_true", help="Let views and triggers that hang on the tables go with them."
+            "--cascade", action="store_true", help="Drop the views and triggers that depend on the tables, too."
         )
 
     def handle_databases(self, aliases: Sequence[str], left_alone: Mapping[str, str], options: dict[str, Any]) -> int:
@@ -124,7 +124,9 @@ exit status: 0 done or answered with no, 2 refused or failed, 130 interrupted
 
     def ask_about(self, rows: dict[str, int], name: str) -> bool:
         """Return whether the user agrees; the question, as that of `flush`, lists what each table would lose."""
-        self.stderr.write(f"This drops tables of the database {name!r} and creates them again. Lost would be:")
+        self.stderr.write(
+            f"This drops tables of the database {name!r} and creates them again. These rows would be lost:"
+        )
         self.print_losses(rows)
         return self.ask("Type 'yes' to go on, anything else to cancel:") == "yes"
 

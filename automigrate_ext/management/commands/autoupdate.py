@@ -64,10 +64,10 @@ class Command(SchemaCommand):
 
     formats = (*SchemaCommand.formats, *CI_FORMATS)
     formats_help = (
-        f"{SchemaCommand.formats_help[:-1]}; with --check or --dry-run also as findings in the project's files, in the "
-        "form of GitHub's workflow commands or of GitLab's Code Quality reports."
+        f"{SchemaCommand.formats_help} With --check or --dry-run also findings in the project's files, in the form of "
+        "GitHub's workflow commands or of GitLab's Code Quality reports."
     )
-    help = "Changes the tables in place until they match the models, and keeps the data."
+    help = "Changes the tables in place to match the models, and keeps the data."
     examples = """
 examples:
   manage.py autoupdate                        all models of the database
@@ -79,24 +79,26 @@ examples:
   manage.py autoupdate --dry-run --format json > plan.json     a plan to review
   manage.py autoupdate --plan plan.json       exactly that, or nothing
   manage.py autoupdate --check                exit status 1 if anything differs
-  manage.py autoupdate --all-databases        every database, as the routers say
+  manage.py autoupdate --all-databases        every database that the routers use
   manage.py autoupdate --tenants              every tenant or other target
-  manage.py autoupdate --schemas 'shop_*'     schemas of one's own
+  manage.py autoupdate --schemas 'shop_*'     the schemas with such names
   manage.py autoupdate --expand               before the new code starts, beside the old
   manage.py autoupdate --contract             after the last process of the old code
   manage.py autoupdate --history              the last runs that changed something
-  manage.py autoupdate --watch                again whenever a file is saved
-  manage.py autoupdate --rename todo.Todo.title=name     the values move along
+  manage.py autoupdate --watch                again each time a file is saved
+  manage.py autoupdate --rename todo.Todo.title=name     keeps the values
   manage.py autoupdate --default todo.Todo.priority=0    for rows that have none
 
-exit status: 0 done, nothing to do or answered with no, 1 --check found differences,
-  2 refused or failed, 3 --check --strict found only what is kept, 4 --check found
-  only what an expand left for the contract, 130 interrupted
+exit status: 0 done, nothing to do, or a question answered with no; 1 --check found
+  differences; 2 refused or failed; 3 --check --strict found only what is kept;
+  4 --check found only what an expand left for the contract; 130 interrupted
 """
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("--check", action="store_true", help="Exit with status 1 if anything differs; do nothing.")
+        parser.add_argument(
+            "--check", action="store_true", help="Exit with status 1 if anything differs, and change nothing."
+        )
         parser.add_argument(
             "--strict",
             action="store_true",
@@ -105,7 +107,7 @@ exit status: 0 done, nothing to do or answered with no, 1 --check found differen
         parser.add_argument(
             "--ask",
             action="store_true",
-            help="Show the plan, and ask before anything is changed. As AUTOMIGRATE['ASK'] says if left out.",
+            help="Show the plan, and ask before anything is changed. If left out, AUTOMIGRATE['ASK'] decides.",
         )
         parser.add_argument(
             "--rename",
@@ -120,7 +122,7 @@ exit status: 0 done, nothing to do or answered with no, 1 --check found differen
             action="append",
             default=[],
             metavar="FIELD=VALUE",
-            help='A value for rows that have none in a required column, as in "todo.Todo.priority=0"; may be repeated.',
+            help='A value for rows that have none in a required column, as in "todo.Todo.priority=0". May be repeated.',
         )
         parser.add_argument(
             "--accept-data-loss",
@@ -132,20 +134,20 @@ exit status: 0 done, nothing to do or answered with no, 1 --check found differen
             type=seconds,
             default=COUNT_TIMEOUT,
             metavar="SECONDS",
-            help="How long counting rows may take, for each question (60 if left out, 0 for no limit), before what is "
-            "not counted is kept or refused.",
+            help="How long each count of rows may take. What is not counted in time is kept or refused. 0: no limit. "
+            f"If left out: {COUNT_TIMEOUT:g}.",
         )
         parser.add_argument(
             "--prune",
             action="store_true",
-            help="Drop columns, constraints and indexes of the models' tables that came from nobody's model, and "
-            "defaults, collations, comments and actions on delete on which the models are silent.",
+            help="Drop what no model declares in the tables of the models: columns, constraints and indexes made by "
+            "hand, and defaults, collations, comments and actions on delete.",
         )
 
         parser.add_argument(
             "--plan",
             metavar="FILE",
-            help='Carry out a plan that --dry-run --format json printed, if it still holds; "-" reads it from stdin.',
+            help='Carry out a plan that --dry-run --format json printed, if it still holds. "-" reads it from stdin.',
         )
 
         phase = parser.add_mutually_exclusive_group()
@@ -163,37 +165,37 @@ exit status: 0 done, nothing to do or answered with no, 1 --check found differen
         parser.add_argument(
             "--online",
             action=argparse.BooleanOptionalAction,
-            help="Work while others use the tables, in many short transactions, of which those that end stay done. As "
-            "AUTOMIGRATE['ONLINE'] says if left out. For PostgreSQL, MariaDB and MySQL.",
+            help="Change the tables while others use them, in many short transactions. Those that have ended stay done "
+            "if a later one fails. If left out, AUTOMIGRATE['ONLINE'] decides. For PostgreSQL, MariaDB and MySQL.",
         )
         parser.add_argument(
             "--rewrite-limit",
             type=whole(0),
             default=REWRITE_LIMIT,
             metavar="ROWS",
-            help="With --online: up to how many rows a table may have that others wait for while it is rewritten "
-            f"({REWRITE_LIMIT:,} if left out).",
+            help="With --online: the most rows that a table may have if others have to wait while it is rewritten. "
+            f"If left out: {REWRITE_LIMIT:,}.",
         )
         parser.add_argument(
             "--batch-size",
             type=whole(1),
             default=BATCH_SIZE,
             metavar="ROWS",
-            help=f"With --online: how many rows get values in one transaction ({BATCH_SIZE:,} if left out).",
+            help=f"With --online: how many rows one transaction fills. If left out: {BATCH_SIZE:,}.",
         )
         parser.add_argument(
             "--batch-pause",
             type=seconds,
             default=0.0,
             metavar="SECONDS",
-            help="With --online: how long to wait after each batch of rows (not at all if left out).",
+            help="With --online: how long to wait after each batch of rows. If left out: not at all.",
         )
 
         parser.add_argument(
             "--no-fingerprint",
             action="store_false",
             dest="fingerprint",
-            help="Compare the tables even where nothing has changed since the last run.",
+            help="Compare the tables even if nothing has changed since the last run.",
         )
 
         parser.add_argument(
@@ -206,7 +208,7 @@ exit status: 0 done, nothing to do or answered with no, 1 --check found differen
         parser.add_argument(
             "--watch",
             action="store_true",
-            help="Run again whenever a Python file of the project is saved, until Ctrl-C.",
+            help="Run again each time a Python file of the project is saved, until Ctrl-C.",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:

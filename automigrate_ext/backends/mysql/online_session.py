@@ -128,7 +128,7 @@ class MySQLOnline(Online):
         return faults.code_of(error) in faults.NULL_VALUES
 
     def in_the_way(self, step: Step) -> str:
-        return describe_sessions(in_the_way(self.connection))
+        return describe_sessions(in_the_way(self.connection, step.table))
 
     # Rows
 

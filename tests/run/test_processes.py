@@ -55,8 +55,8 @@ def kill_at(execute, sql, params, many, context):
 if argv[0] == "end":
     from automigrate_ext.run.update import Update
     conclude = Update.settle
-    def settle(self, reached):
-        conclude(self, reached)
+    def settle(self, prepared, reached):
+        conclude(self, prepared, reached)
         os.kill(os.getpid(), signal.SIGKILL)
     Update.settle = settle
     argv[0] = 0

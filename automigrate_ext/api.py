@@ -11,14 +11,17 @@ from asgiref.sync import sync_to_async
 from django.apps import apps as global_apps
 from django.apps.registry import Apps
 from django.db import DEFAULT_DB_ALIAS, connections
+from django.db.utils import OperationalError
 
 from automigrate_ext import conf
+from automigrate_ext.backends import databases_for
 from automigrate_ext.declared.selection import Models, Selection, select, select_each
 from automigrate_ext.exceptions import AutomigrateError, TargetsFailed, UnusablePlan
 from automigrate_ext.run.log import logged
 from automigrate_ext.run.one import is_one_actual, new_update, rebuild_one, rows_of, update_one
 from automigrate_ext.run.options import BATCH_SIZE, COUNT_TIMEOUT, REWRITE_LIMIT, Ask, Options
 from automigrate_ext.run.several import on_each
+from automigrate_ext.waiting import connect
 
 if TYPE_CHECKING:
     from automigrate_ext.fleet.call import Targets
@@ -558,6 +561,22 @@ def history(*, using: str = DEFAULT_DB_ALIAS, target: Target | None = None) -> t
 
     with at(target) as connection:
         return history_of(connection.alias)
+
+
+def create_database(using: str = DEFAULT_DB_ALIAS) -> bool:
+    """Create the database of an alias where its server has none of that name; return whether this call did.
+
+    Raises the `OperationalError` of a server that cannot be reached or refuses the role, and `ExecutionFailed` where
+    the role may not create databases, or where the folder of a SQLite file does not exist.
+    """
+    try:
+        connect(connections[using])
+    except OperationalError as error:
+        databases = databases_for(using)
+        if not databases.is_missing(error):
+            raise
+        return databases.create()
+    return False
 
 
 def rows_at_stake(

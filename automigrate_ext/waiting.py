@@ -75,16 +75,21 @@ def connect(connection: BaseDatabaseWrapper) -> None:
         ) from error
 
 
-def await_database(alias: str, limit: float, notify: Callable[[str], None] = ignore_message) -> None:
+def await_database(
+    alias: str,
+    limit: float,
+    notify: Callable[[str], None] = ignore_message,
+    attempt: Callable[[BaseDatabaseWrapper], None] = connect,
+) -> None:
     """Connect, and try again for `limit` seconds where that fails; `notify` is called after one second.
 
-    Raises the `OperationalError` of the last attempt once the limit is reached. An attempt itself lasts as long as the
-    driver lets it (`connect_timeout` in the OPTIONS of the database).
+    `attempt` is what connects. Raises the `OperationalError` of the last attempt once the limit is reached. An attempt
+    itself lasts as long as the driver lets it (`connect_timeout` in the OPTIONS of the database).
     """
     waiting = Waiting(limit, notify)
     while True:
         try:
-            return connect(connections[alias])
+            return attempt(connections[alias])
         except OperationalError as error:
             words = f"Waiting for database {alias!r} ({' '.join(str(error).split())})"
             if not waiting.pause(PAUSE, lambda words=words: words):  # type: ignore[misc]

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from automigrate_ext.backends.base import Backend
     from automigrate_ext.backends.copies import Copies
+    from automigrate_ext.backends.databases import Databases
     from automigrate_ext.backends.fingerprint import Fingerprints
 
 BACKENDS = {
@@ -36,6 +37,14 @@ FINGERPRINTS = {
     "postgresql": "automigrate_ext.backends.postgresql.fingerprint.PostgreSQLFingerprints",
     "sqlite": "automigrate_ext.backends.sqlite3.fingerprint.SQLiteFingerprints",
 }
+#: The classes that create databases.
+DATABASES = {
+    "mysql": "automigrate_ext.backends.mysql.databases.MySQLDatabases",
+    "postgresql": "automigrate_ext.backends.postgresql.databases.PostgreSQLDatabases",
+    "sqlite": "automigrate_ext.backends.sqlite3.databases.SQLiteDatabases",
+}
+#: The class for the databases of any other server.
+ANY_DATABASES = "automigrate_ext.backends.databases.Databases"
 #: The class that every backend is a subclass of.
 BASE = "automigrate_ext.backends.base.Backend"
 #: The backend for any other database.
@@ -60,6 +69,14 @@ def backend_for(alias: str) -> Backend:
     kind = provided_for_engine(engine) or ours(vendor) or provided_by_package(vendor) or import_string(GENERIC)
     backend: Backend = kind(connection)
     return backend
+
+
+def databases_for(alias: str) -> Databases:
+    """Return what finds out whether the database of an alias exists, and creates it."""
+    connection = connections[alias]
+    kind = import_string(DATABASES.get(connection.vendor, ANY_DATABASES))
+    databases: Databases = kind(connection)
+    return databases
 
 
 def provided_for_engine(engine: str) -> type[Backend] | None:

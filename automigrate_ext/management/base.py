@@ -32,6 +32,7 @@ from automigrate_ext.exceptions import AutomigrateError, Interrupted, Refused
 from automigrate_ext.management import fleet
 from automigrate_ext.management.exit_status import FAILED, INTERRUPTED
 from automigrate_ext.management.progress_display import ProgressDisplay
+from automigrate_ext.management.provision import Provision
 from automigrate_ext.management.several import LeftAlone, SeveralDatabases, describe_databases, without_traceback
 from automigrate_ext.management.values import database, seconds
 from automigrate_ext.process import run_under_way, started_by
@@ -147,6 +148,11 @@ class SchemaCommand(BaseCommand):
             "decides, or it does not wait.",
         )
         parser.add_argument(
+            "--create-database",
+            action="store_true",
+            help="Create the database first where its server has none of that name. At a terminal that is asked.",
+        )
+        parser.add_argument(
             "--skip-checks", action="store_true", help="Skip the system checks of models and databases."
         )
         fleet.add_arguments(parser)
@@ -204,19 +210,25 @@ class SchemaCommand(BaseCommand):
         return [alias for alias in connections if alias not in left_alone], left_alone
 
     def await_databases(self, aliases: Sequence[str], options: dict[str, Any]) -> None:
-        """Wait for databases that cannot be reached yet.
+        """Wait for databases that cannot be reached yet, and create those that do not exist, if that is wanted.
 
         Raises the error of a database that stays unreachable where it is the only one; of several, each fails later,
         when its turn comes.
         """
         given = options["wait_for_db"]
         limit = conf.wait_for_db() if given is None else given
-        for alias in aliases if limit else ():
+        provision = Provision(command=self, options=options)
+        for alias in aliases:
             try:
-                await_database(alias, limit, self.notify if options["verbosity"] else ignore_message)
-            except DatabaseError:
+                await_database(alias, limit, self.notify if options["verbosity"] else ignore_message, provision.connect)
+            except DatabaseError as error:
+                if len(aliases) == 1:
+                    provision.explain(alias, error)
+                    raise
+            except (AutomigrateError, CommandError) as error:
                 if len(aliases) == 1:
                     raise
+                self.stderr.write(str(error))
 
     def run_checks(self, aliases: Sequence[str]) -> None:
         """Run the system checks of what the command reads: the models, the databases and the package's own settings.

@@ -308,7 +308,8 @@ def test_database_that_cannot_be_opened_is_named(monkeypatch, sqlite):
     sqlite.close()
     monkeypatch.setitem(sqlite.settings_dict, "NAME", "/nonexistent/db.sqlite3")
     _, err, status = run("autoupdate", database=sqlite.alias)
-    assert (err, status) == (f"Database '{sqlite.alias}': unable to open database file", 2)
+    assert err.startswith("SQLite cannot make the file /nonexistent/db.sqlite3: there is no folder /nonexistent.")
+    assert status == 2
 
 
 def test_database_with_wrong_settings_is_an_error_without_a_traceback(monkeypatch, sqlite):

@@ -50,7 +50,7 @@ C = TypeVar("C", bound=Change)
 N = TypeVar("N", Constraint, Index)
 
 RENAMED = (
-    "old code knows the old name alone, and new code the new one. Add what is new beside what is old, copy the values, "
+    "old code uses the old name alone, and new code the new one. Add what is new beside what is old, copy the values, "
     "and remove the old in a later deployment; or rename in a run without --expand, while no code runs"
 )
 COMPUTED = (

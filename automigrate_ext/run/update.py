@@ -156,7 +156,7 @@ class Update(Run):
         if has_work or (self.saved is not None and self.saved.statements):
             return execute(self, self.at_stake(state), made)
         self.settle_unchanged(state, made)
-        return self.as_plan((), (), state, foreign=self.left_alone(state))
+        return self.as_plan(beside_expand(state), (), state, foreign=self.left_alone(state))
 
     @contextmanager
     def view(self, made: Prerequisites | None) -> Iterator[State]:

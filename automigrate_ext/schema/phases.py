@@ -219,7 +219,7 @@ class Division:
     def between_types(self, old: Column, new: Column) -> Column:
         """Return a column with the attributes of the new one with which old code goes on as before.
 
-        It may hold more values, allow NULL, get a default that it did not have, and another comment.
+        It may hold more values, allow NULL, get a default that it did not have, another comment, and be numbered.
         """
         taken: dict[str, object] = {"comment": new.comment}
         if new.null:
@@ -229,6 +229,9 @@ class Division:
         if old.value_type != new.value_type and old.collation == new.collation and self.rules.widens(old, new):
             taken |= {"type": new.type, "digits": new.digits}
         between = evolve(old, **taken)  # type: ignore[arg-type]
+        if old.identity is None and between.value_type == new.value_type and not between.null:
+            # Old code goes on numbering rows itself, which new code leaves to the server.
+            between = evolve(between, identity=new.identity)
         return new if same(between, new) else between
 
     def drop_column(self, change: DropColumn) -> None:

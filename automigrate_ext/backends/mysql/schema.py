@@ -54,6 +54,9 @@ RENAME_TABLES = "RENAME TABLE {pairs}"
 FILL_NULLS = "UPDATE {table} SET {column} = {value}{kept} WHERE {column} IS NULL"
 COPY_COLUMN = "UPDATE {table} SET {new} = {old}{kept}"
 DROP_DEFAULT = "ALTER COLUMN {column} DROP DEFAULT"
+# A column without any default, not even NULL, has to be named in each INSERT to MySQL:
+# https://dev.mysql.com/doc/refman/8.4/en/data-type-defaults.html
+NULL_DEFAULT = "ALTER COLUMN {column} SET DEFAULT NULL"
 # Tables may then be dropped whatever points at them; the foreign keys of other tables stay, and are enforced again once
 # there is a table of that name. Source: https://mariadb.com/kb/en/foreign-keys/
 UNCHECKED, CHECKED = "SET foreign_key_checks = 0", "SET foreign_key_checks = 1"
@@ -465,7 +468,8 @@ class TableCompiler(BaseTableCompiler):
             default = default_clause(self.compiler.server, new, fill.sql)
             self.put("add column", f"ADD COLUMN {column} {define(new, default=default)}")
             if new.default is None:
-                self.after.append(self.compiler.alter(self.name, [DROP_DEFAULT.format(column=column)]))
+                clause = NULL_DEFAULT if new.null else DROP_DEFAULT
+                self.after.append(self.compiler.alter(self.name, [clause.format(column=column)]))
 
     def fill_column(self, change: FillColumn) -> None:
         """Give the rows of a column that allows NULL the values which an earlier run did not get to."""

@@ -182,7 +182,7 @@ class SQLiteBackend(Backend):
         return hazards.count_lost(self.rows, table, old, new)
 
     def widens(self, old: Column, new: Column) -> bool:
-        return super().widens(old, new) or hazards.widens(old, new)
+        return same_storage(old.type, new.type) or hazards.widens(old, new)
 
     def with_default(self, column: Column, value: str) -> Column | None:
         return evolve(column, default=value, default_sql=value, sql="")

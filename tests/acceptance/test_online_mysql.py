@@ -51,6 +51,7 @@ CASES = {
     "Default": (PLAIN, {**PLAIN, "more": models.IntegerField(db_default=7)}, [INSTANT]),
     "Moment": (PLAIN, {**PLAIN, "at": models.DateTimeField(db_default=Now())}, ANY),
     "Text": (PLAIN, {**PLAIN, "text": models.TextField(default="it's")}, ANY),
+    "OptionalText": (PLAIN, {**PLAIN, "text": models.TextField(default="it's", null=True)}, ANY),
     "Dropped": ({**PLAIN, "gone": models.IntegerField(null=True)}, PLAIN, ANY),
     "Index": (PLAIN, with_index(models.Index(fields=["size"], name="i")), [BESIDE]),
     "NoIndex": (with_index(models.Index(fields=["size"], name="i")), PLAIN, [BESIDE]),
@@ -350,6 +351,20 @@ def test_value_that_turns_up_in_a_column_that_goes(going):
     plan = going.plan(item(**PLAIN))
     assert [judgement.change.describe() for judgement in plan.withheld] == ["Drop column shop_item.gone"]
     assert going.values("shop_item", "gone") == [(None,), (None,), (7,)]
+
+
+def test_column_whose_index_a_foreign_key_needs(case):
+    """It is counted under the lock, and refused above the limit."""
+    group = models.ForeignKey("Group", models.CASCADE, db_index=False)
+    index = {"indexes": [models.Index(fields=["group", "gone"], name="i")]}
+    before = State(Group={"name": NAME}, Item={"group": group, "gone": models.IntegerField(null=True), "Meta": index})
+    after = State(Group={"name": NAME}, Item={"group": group})
+    case.build(before)
+    case.insert(before, LINKS)
+    plan = case.plan(after, online=True, rewrite_limit=1)
+    assert {judgement.hazards[0].code for judgement in plan.refused} == {"rewrites-table"}
+    case.run(after, online=True)
+    case.assert_settled(after)
 
 
 def test_column_that_was_set_aside_goes_with_the_next_run(going):

@@ -38,6 +38,8 @@ from automigrate_ext.schema.changes import (
     DropColumn,
     DropConstraint,
     FillColumn,
+    RenameColumn,
+    RenameTable,
 )
 from automigrate_ext.schema.nouns import Check, Column, ForeignKey
 
@@ -73,9 +75,8 @@ NO_KEY = "fills the rows in one statement, as the table has no primary key"
 class OnlineCompiler(Compiler):
     """Turns the changes of one plan into statements that run while others use the tables which hold rows.
 
-    `used` are those tables, `trial` is where statements are tried out, None where there is no place for that.
-    `blocked` collects the changes during which others wait, each with the reason. `unproven`, `defaulted` and
-    `unfilled` and `set_aside` are as in `Owed`.
+    `used` are those tables, `trial` is where statements are tried out. `blocked` collects the changes during which
+    others wait, each with the reason. `unproven`, `defaulted`, `unfilled` and `set_aside` are as in `Owed`.
     """
 
     used: frozenset[str] = frozenset()
@@ -104,7 +105,8 @@ class OnlineCompiler(Compiler):
         if step.manner is not None:
             return step
         if self.is_in_use(step.table) and step.sql.startswith("ALTER TABLE"):
-            return self.ordered(step, self.by_table[step.table][:1])
+            renames = [*self.of(RenameColumn), *self.of(RenameTable)]
+            return self.ordered(step, (self.by_table[step.table] or renames)[:1])
         self.trial.play(step)
         if step.updates_rows:
             return evolve(step, manner=FILLS)
@@ -308,32 +310,31 @@ class OnlineTableCompiler(TableCompiler):
         self.forbid_nulls_in_history(new)
         empty = evolve(new, null=True, default=None, identity=None)
         self.make_room(f"ADD COLUMN {self.quote(new.name)} {define(empty)}")
-        if value:
-            self.give_default(new, value)
+        has_default = bool(value) and self.give_default(new, value)
         self.fills.append(self.shared_fill(new, Fill(sql=value, draw=draw), everywhere=True))
         if not new.null:
             self.required.add(new.name)
-            self.modified[new.name] = new
         else:
             self.compiler.unfilled[self.name, new.name] = None
-            if new.default is not None and draw:
-                self.modified[new.name] = new
+        if not new.null or has_default != (new.default is not None):
+            self.modified[new.name] = new
 
     def make_room(self, clause: str) -> None:
         self.room.append(clause)
         self.note_origin(clause)
 
-    def give_default(self, new: Column, value: str) -> None:
-        """Give new rows the value while the others are filled, where the server takes it for a default at once."""
+    def give_default(self, new: Column, value: str) -> bool:
+        """Give new rows the value while others are filled; return whether the server takes such a default at once."""
         nullable, default = evolve(new, null=True), default_clause(self.compiler.server, new, value)
         clause = f"MODIFY {self.quote(new.name)} {define(nullable, self.own_checks(new.name), default=default)}"
         ways = self.trial.probe(self.name, [*([added] for added in self.room), [clause]])
         if not ways or not ways[-1].is_beside:
-            return
+            return False
         self.defaults.append(clause)
         self.note_origin(clause)
         if new.default is None:
             self.compiler.defaulted[self.name, new.name] = None
+        return True
 
     def fill_column(self, change: FillColumn) -> None:
         fill = self.fill(change.new) or Fill(sql=change.new.default or "")
@@ -384,11 +385,17 @@ class OnlineTableCompiler(TableCompiler):
 
     def can_be_set_aside(self, column: str) -> bool:
         """Return whether others cannot write to a column any more once it has another name, and nothing reads it."""
-        if self.name in self.compiler.neighbours.versioned:
+        if self.name in self.compiler.neighbours.versioned or self.serves_others(column):
             return False
         clauses = [[clause] for clause in self.hooks([column])]
         ways = self.trial.probe(self.name, [*clauses, [self.rename_aside(column)]])
         return ways is not None and all(way.is_beside for way in ways)
+
+    def serves_others(self, column: str) -> bool:
+        """Return whether an index over a column is one that a foreign key over others may need."""
+        keys = [key.columns for key in self.current.foreign_keys if column not in key.columns]
+        over = [noun_columns(noun) for noun in self.nouns(self.current) if column in noun_columns(noun)]
+        return any(tuple(names[: len(key)]) == tuple(key) for names in over for key in keys)
 
     def name_aside(self, column: str) -> str:
         return ASIDE.format(column=column[: LONGEST_NAME - len(SUFFIX)])

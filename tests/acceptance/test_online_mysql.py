@@ -281,6 +281,18 @@ def as_sent(case, word, act):
     assert not left, "no statement has this word"
 
 
+@pytest.mark.parametrize("default", [1, lambda: 1], ids=["constant", "per row"])
+def test_key_stays_while_its_column_comes_to_forbid_null(case, default):
+    before = State(Group={"name": NAME}, Item={"group": models.ForeignKey("Group", models.CASCADE, null=True)})
+    after = State(Group={"name": NAME}, Item={"group": models.ForeignKey("Group", models.CASCADE, default=default)})
+    case.build(before)
+    case.insert(before, {"Group": [{"name": "g"}], "Item": [{"group_id": 1}, {"group_id": None}]})
+    plan = case.run(after, online=True)
+    assert "FOREIGN KEY" not in plan.sql()
+    assert case.values("shop_item", "group_id") == [(1,), (1,)]
+    case.assert_settled(after)
+
+
 @pytest.fixture
 def linked(case):
     case.build(UNLINKED)

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace as evolve
+from functools import cached_property
 
 from automigrate_ext.backends.mysql import hazards
 from automigrate_ext.backends.mysql.algorithms import INSTANT, Way
@@ -134,6 +135,21 @@ class OnlineCompiler(Compiler):
             yield from super().alter_table(name)
 
     # Foreign keys
+
+    @cached_property
+    def converted(self) -> frozenset[tuple[str, str]]:
+        """The columns, by table, whose definition cannot change while they are part of a foreign key.
+
+        One that comes to forbid or allow NULL in place may stay part of it.
+        """
+        return frozenset(set(super().converted) - set(self.altered_in_place()))
+
+    def altered_in_place(self) -> Iterator[tuple[str, str]]:
+        """Yield the columns of tables in use, by table, of which only that changes whether they allow NULL."""
+        for change in self.of(AlterColumn):
+            more = change.retypes or change.regenerates or change.old.identity != change.new.identity
+            if not more and change.table in self.used and self.trial.is_open:
+                yield change.table, change.new.name
 
     def add_keys(self, keys: Iterable[tuple[str, ForeignKey, str]]) -> Iterator[Step]:
         """Yield the steps that add foreign keys: to tables in use without a look at the rows, which are asked later.

@@ -15,8 +15,9 @@ from automigrate_ext.plan.online import Effect, OnlineStep
 PROGRAM = Path(sysconfig.get_path("scripts"), "squawk")
 #: Rules of taste, and those against the drops and the new names that a project asks for.
 OTHER_RULES = ("prefer-", "ban-drop-", "renaming-")
-#: Rules about statements that rewrite a table, and about those during which others wait.
+#: Rules about statements that rewrite a table, that build an index, and during which others wait.
 REWRITING = ("changing-column-type", "adding-field-with-default")
+BUILDING = ("require-concurrent-index-creation", "disallowed-unique-constraint", "constraint-missing-not-valid")
 WAITING = (*REWRITING, "adding-not-nullable-field", "constraint-missing-not-valid")
 
 
@@ -39,6 +40,7 @@ class Server:
 
     is_empty: Callable[[str], bool]
     is_rewritten: Callable[[str], bool]
+    is_partitioned: Callable[[str], bool]
 
     def refutes(self, finding: Finding) -> bool:
         """Whether a finding is false."""
@@ -50,6 +52,9 @@ class Server:
         if finding.step.manner.effect is Effect.REWRITE:
             # The plan shows that others wait meanwhile, and refuses it above --rewrite-limit.
             return finding.rule in WAITING
+        if finding.rule in BUILDING and self.is_partitioned(finding.step.table):
+            # The script has built an index in each partition, which that of the whole takes over.
+            return finding.step.manner.effect is Effect.CATALOG
         # The server kept the table's file: longer text, a default that is the same for all rows.
         return finding.rule in REWRITING and not self.is_rewritten(finding.step.table)
 

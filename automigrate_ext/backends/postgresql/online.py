@@ -5,6 +5,7 @@ Sources: PostgreSQL's documentation of ALTER TABLE, CREATE INDEX (CONCURRENTLY),
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from dataclasses import replace as evolve
@@ -13,6 +14,7 @@ from itertools import groupby
 from operator import attrgetter
 
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.utils import names_digest
 
 from automigrate_ext.backends.naming import noun_columns
 from automigrate_ext.backends.postgresql.casts import never_loses
@@ -58,7 +60,24 @@ SELECT wanted.name, c.relkind = 'p',
 FROM unnest(%s::text[], %s::text[]) AS wanted (name, quoted)
 JOIN pg_class c ON c.oid = to_regclass(wanted.quoted)
 """
-NOT_NULL_VALID_SINCE = 18_00_00
+NOT_NULL_VALID_SINCE = FOREIGN_KEY_OF_PARTITIONED_VALID_SINCE = 18_00_00
+# The partitions that hold the rows of a table, and the state of each index of theirs by its name. An index or unique
+# constraint of the whole takes over those of partitions that equal it, and builds the others; source: PostgreSQL's
+# documentation of table partitioning, and DefineIndex() in indexcmds.c.
+LEAVES = """
+SELECT wanted.name, n.nspname, c.relname,
+       coalesce((SELECT json_object_agg(x.relname, CASE WHEN NOT i.indisvalid THEN 'invalid'
+                                                        WHEN k.oid IS NULL THEN 'index' ELSE 'constraint' END)
+                 FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
+                 LEFT JOIN pg_constraint k ON k.conindid = x.oid AND k.conrelid = c.oid AND k.contype = 'u'
+                 WHERE i.indrelid = c.oid), '{}'::json)
+FROM unnest(%s::text[], %s::text[]) AS wanted (name, quoted)
+CROSS JOIN LATERAL pg_partition_tree(to_regclass(wanted.quoted)) AS part
+JOIN pg_class c ON c.oid = part.relid AND c.relkind = 'r'
+JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE part.level > 0
+ORDER BY part.relid
+"""
 # Setting session_replication_role takes a superuser, or since PostgreSQL 15 the privilege to SET it.
 IS_SUPERUSER = "SELECT rolsuper FROM pg_roles WHERE rolname = current_user"
 MAY_SET_ROLE = """
@@ -116,16 +135,27 @@ RULE = "RULE "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Leaf:
+    """A partition that holds rows, and the states of its indexes by their names: index, constraint or invalid."""
+
+    schema: str
+    name: str
+    indexes: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Facts:
     """What the server answered about the tables: its version, and what it holds of each.
 
-    `partitioned` are tables with partitions, `unproven` the names of NOT NULL constraints that are not valid, by table
-    and column. `holds_back` is set where the role may keep triggers from firing in a transaction of its own.
+    `partitioned` are tables with partitions, `leaves` the partitions that hold their rows, `unproven` the names of NOT
+    NULL constraints that are not valid, by table and column. `holds_back` is set where the role may keep triggers
+    from firing in a transaction of its own.
     """
 
     version: int
     prober: Prober
     partitioned: frozenset[str] = frozenset()
+    leaves: Mapping[str, Sequence[Leaf]] = field(default_factory=dict)
     unproven: Mapping[tuple[str, str], str] = field(default_factory=dict)
     holds_back: bool = False
 
@@ -139,10 +169,17 @@ def read_facts(connection: BaseDatabaseWrapper, tables: Collection[str]) -> Fact
         holds_back = bool(cursor.fetchone()[0])
         cursor.execute(FACTS, [names, [identifier(connection, name) for name in names]])
         rows = cursor.fetchall()
+        partitioned = [name for name, is_partitioned, _ in rows if is_partitioned]
+        leaves: defaultdict[str, list[Leaf]] = defaultdict(list)
+        if partitioned:
+            cursor.execute(LEAVES, [partitioned, [identifier(connection, name) for name in partitioned]])
+            for whole, schema, name, indexes in cursor.fetchall():
+                leaves[whole].append(Leaf(schema=schema, name=name, indexes=indexes))
     return Facts(
         version=version,
         prober=Prober(connection),
-        partitioned=frozenset(name for name, is_partitioned, _ in rows if is_partitioned),
+        partitioned=frozenset(partitioned),
+        leaves=leaves,
         unproven={(name, column): found for name, _, names in rows for column, found in names.items()},
         holds_back=holds_back,
     )
@@ -295,9 +332,9 @@ class OnlineCompiler(Compiler):
             return
         for change in self.by_table[name]:
             match change:
-                case AddIndex() | AddConstraint(new=Unique()) | AlterPrimaryKey(new=PrimaryKey()):
+                case AlterPrimaryKey(new=PrimaryKey()):
                     yield change, "builds an index while writes wait, as the table has partitions"
-                case AddConstraint(new=ForeignKey()):
+                case AddConstraint(new=ForeignKey()) if not self.validates_later(name):
                     yield change, "reads the whole table while writes wait, as the table has partitions"
 
     def fills_batches(self, table: TableCompiler, change: Change) -> bool:
@@ -332,15 +369,56 @@ class OnlineCompiler(Compiler):
 
     def add_indexes(self) -> Iterator[Step]:
         for change in self.of(AddIndex):
-            yield self.add_index(change.table, change.new)
+            yield from self.add_index(change.table, change.new)
         for table, index in self.stale_indexes():
-            yield self.add_index(table, again(index, self.work.desired.tables[table].indexes))
+            yield from self.add_index(table, again(index, self.work.desired.tables[table].indexes))
 
-    def add_index(self, table: str, index: Index) -> Step:
-        if not self.is_beside(table):
-            return Step(sql=index.sql, table=table, manner=Manner(lock="SHARE", effect=Effect.BUILD))
-        sql = index.sql.replace(ADD_INDEX, ADD_INDEX_BESIDE, 1)
-        return self.build(table, index.name, sql)
+    def add_index(self, table: str, index: Index) -> Iterator[Step]:
+        """Yield the steps that add an index: one, or where partitions hold the rows, one for each of them before."""
+        beside = index.sql.replace(ADD_INDEX, ADD_INDEX_BESIDE, 1)
+        if self.is_beside(table):
+            yield self.build(table, index.name, beside)
+            return
+        leaves = self.leaves(table)
+        for leaf in leaves:
+            name = self.leaf_name(leaf, index.sql)
+            whole, part = (
+                f"{self.quote(index.name)} ON {self.quote(table)}",
+                f"{self.quote(name)} ON {self.place(leaf)}",
+            )
+            yield from self.build_in(leaf, table, name, beside.replace(whole, part, 1))
+        effect = Effect.CATALOG if leaves else Effect.BUILD
+        yield Step(sql=index.sql, table=table, manner=Manner(lock="SHARE", effect=effect))
+
+    # Indexes of partitions
+
+    def leaves(self, table: str) -> Sequence[Leaf]:
+        """Return the partitions that hold the rows of a table in use."""
+        return self.facts.leaves.get(table, ()) if table in self.used else ()
+
+    def place(self, leaf: Leaf, name: str = "") -> str:
+        """Return the name of a partition, or of something in its schema, as SQL."""
+        return f"{self.quote(leaf.schema)}.{self.quote(name or leaf.name)}"
+
+    def leaf_name(self, leaf: Leaf, sql: str) -> str:
+        """Return the name of a partition's index, by which the next run finds it again: it has a hash of the SQL."""
+        name: str = self.editor._create_index_name(leaf.name, [names_digest(sql, length=8)], "_part")
+        return name
+
+    def build_in(self, leaf: Leaf, table: str, name: str, sql: str) -> Iterator[Step]:
+        """Yield the steps that build an index of a partition, unless an earlier run has done so."""
+        drop = DROP_INDEX_BESIDE.format(name=self.place(leaf, name))
+        state = leaf.indexes.get(name)
+        if state == "invalid":
+            yield Step(sql=drop, table=table, manner=Manner(lock=BESIDE, alone=True))
+        if state in (None, "invalid"):
+            manner = Manner(lock=BESIDE, effect=Effect.BUILD, alone=True, undo=drop)
+            yield Step(sql=sql, table=table, manner=manner)
+
+    def validates_later(self, table: str) -> bool:
+        """Return whether foreign keys of a table in use are added first, and then asked of its rows."""
+        partitioned = table in self.facts.partitioned
+        return table in self.used and (not partitioned or self.facts.version >= FOREIGN_KEY_OF_PARTITIONED_VALID_SINCE)
 
     def build(self, table: str, name: str, sql: str) -> Step:
         """Return the step that builds an index beside others."""
@@ -381,7 +459,7 @@ class OnlineCompiler(Compiler):
 
     def add_foreign_key_beside(self, table: str, key: ForeignKey, clause: str) -> Iterator[Step]:
         outside = self.work.current.get(table) is None
-        if not (self.is_beside(table) or outside) or not key.valid or not key.enforced:
+        if not (self.validates_later(table) or outside) or not key.valid or not key.enforced:
             yield self.add_foreign_key(table, key, clause)
             return
         self.unproven[table, key.name] = None
@@ -451,6 +529,8 @@ class OnlineTableCompiler(TableCompiler):
             self.promise_check(new)
         elif isinstance(new, Unique) and self.compiler.is_beside(self.name):
             self.build_unique(new)
+        elif isinstance(new, Unique) and self.compiler.leaves(self.name):
+            self.build_unique_in_partitions(new)
         else:
             super().add_constraint(change)
 
@@ -489,15 +569,31 @@ class OnlineTableCompiler(TableCompiler):
         """Build the index of a unique constraint, and make it one."""
         name = unique.name or self.compiler.free_name(self.current, unique.columns, "_uniq")
         index = self.free_index_name(name, unique.columns)
-        sql = UNIQUE_INDEX.format(
-            name=self.quote(index),
-            table=self.quote(self.name),
+        sql = self.unique_index(unique, index, self.quote(self.name))
+        self.build(index, sql, name, "UNIQUE", DEFERRABLE[unique.deferrable])
+
+    def unique_index(self, unique: Unique, name: str, table: str) -> str:
+        """Return the statement that builds the index of a unique constraint beside others."""
+        return UNIQUE_INDEX.format(
+            name=self.quote(name),
+            table=table,
             columns=", ".join(map(self.quote, unique.columns)),
             include=f" INCLUDE ({', '.join(map(self.quote, unique.include))})" if unique.include else "",
             nulls="" if unique.nulls_distinct else " NULLS NOT DISTINCT",
             tablespace=f" TABLESPACE {self.quote(unique.tablespace)}" if unique.tablespace else "",
         )
-        self.build(index, sql, name, "UNIQUE", DEFERRABLE[unique.deferrable])
+
+    def build_unique_in_partitions(self, unique: Unique) -> None:
+        """Build the constraint in each partition, and let that of the whole take them over."""
+        for leaf in self.compiler.leaves(self.name):
+            name = self.compiler.leaf_name(leaf, unique.sql)
+            table = self.compiler.place(leaf)
+            self.built += self.compiler.build_in(leaf, self.name, name, self.unique_index(unique, name, table))
+            if leaf.indexes.get(name) != "constraint":
+                quoted, when = self.quote(name), DEFERRABLE[unique.deferrable]
+                clause = USING_INDEX.format(name=quoted, kind="UNIQUE", index=quoted, when=when)
+                self.built.append(self.step(ALTER_TABLE.format(table=table, clauses=clause)))
+        self.finish.append(f"ADD {unique.sql}")
 
     def build(self, index: str, sql: str, name: str, kind: str, when: str = "") -> None:
         """Build an index beside others, and let it become a constraint."""

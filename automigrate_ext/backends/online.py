@@ -74,6 +74,10 @@ class Online(ABC):
     def transaction(self, seconds: float) -> AbstractContextManager[None]:
         """Return a transaction whose statements wait for locks no longer than that."""
 
+    def at_once(self, seconds: float) -> AbstractContextManager[None]:
+        """Return a block for one statement that is a transaction, and waits for locks no longer than that."""
+        return self.transaction(seconds)
+
     @abstractmethod
     def alone(self, seconds: float) -> AbstractContextManager[None]:
         """Return a block for a statement outside of transactions, which waits for others no longer than `seconds`."""

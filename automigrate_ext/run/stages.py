@@ -72,8 +72,13 @@ class Stages:
             self.attempt(first, lambda again: self.run_together(stage, again=again))
 
     def run_together(self, stage: Sequence[Step], *, again: bool) -> None:
+        first, *others = stage
         if again:
-            self.refill(stage[0])
+            self.refill(first)
+        if not others and not first.at_stake:
+            with self.online.at_once(self.seconds):
+                self.backend.run(stage)
+            return
         with self.online.transaction(self.seconds):
             self.online.forbid_losses(stage)
             self.backend.run(stage)

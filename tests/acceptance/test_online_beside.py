@@ -11,7 +11,8 @@ import pytest
 from django.db import models, transaction
 from django.db.models import Q
 
-from automigrate_ext import ExecutionFailed, LockNotAvailable, autoupdate, make_plan, run_plan
+from automigrate_ext import AutomigrateError, ExecutionFailed, LockNotAvailable, autoupdate, make_plan, run_plan
+from automigrate_ext.backends.postgresql.online_session import PostgreSQLOnline
 from automigrate_ext.backends.postgresql.session import RUN_KEY
 from automigrate_ext.run import stages
 from tests.acceptance.helper import Case, State, item
@@ -405,7 +406,9 @@ def test_what_is_not_valid_by_hand_is_left_alone(filled):
 # Locks
 
 
-def test_claimed_locks_are_those_that_are_taken(case):
+def test_claimed_locks_are_those_that_are_taken(case, monkeypatch):
+    # So that locks can be seen after the statement that takes them.
+    monkeypatch.setattr(PostgreSQLOnline, "at_once", PostgreSQLOnline.transaction)
     recorded(case, BEFORE_ALL)
     case.insert(BEFORE_ALL, ROWS_ALL)
     plan = case.plan(AFTER_ALL, online=True)
@@ -508,11 +511,11 @@ def test_inside_a_transaction(filled):
         filled.run(INDEXED, online=True)
 
 
-SETTINGS = "SELECT name, setting FROM pg_settings WHERE name ~ '_timeout$|^session_replication_role$'"
+SETTINGS = "SELECT name, setting FROM pg_settings WHERE name ~ '_timeout$|_role$|^synchronous_commit$'"
 
 
 def test_settings_of_the_session_are_what_they_were(filled):
-    filled.execute("SET statement_timeout = '90s'")
+    filled.execute("SET statement_timeout = '90s'", "SET synchronous_commit = 'local'")
     before = filled.query(SETTINGS)
     filled.run(INDEXED, online=True, lock_timeout=7)
     assert filled.query(SETTINGS) == before

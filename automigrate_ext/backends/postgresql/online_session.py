@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from itertools import chain
 from typing import TYPE_CHECKING, cast
 
@@ -38,12 +38,18 @@ SELECT EXISTS (SELECT FROM pg_locks l WHERE l.pid = pg_backend_pid() AND l.lockt
                AND l.objsubid = 1 AND (l.classid::bigint << 32) + l.objid::bigint = %s)
 """
 # A long statement of an online run keeps nobody waiting; how long it waits for others is limited by itself. So a
-# statement_timeout of the role, which is meant for queries, does not end it.
-SET_TIMEOUTS = """
-SELECT current_setting('lock_timeout'), current_setting('statement_timeout'),
-       set_config('lock_timeout', %s, false), set_config('statement_timeout', %s, false)
+# statement_timeout of the role, which is meant for queries, does not end it. And nobody waits for a lock until a commit
+# is on the disk: what a crash of the server undoes are the last statements, as if the run had ended before them, and
+# the transaction at the end of the run brings all before it to the disk.
+SET_FOR_SESSION = """
+SELECT current_setting('lock_timeout'), current_setting('statement_timeout'), current_setting('synchronous_commit'),
+       set_config('lock_timeout', %s, false), set_config('statement_timeout', %s, false),
+       set_config('synchronous_commit', %s, false)
 """
-SET_TIMEOUTS_HERE = "SELECT set_config('lock_timeout', %s, true), set_config('statement_timeout', '0', true)"
+SET_FOR_TRANSACTION = """
+SELECT set_config('lock_timeout', %s, true), set_config('statement_timeout', '0', true),
+       set_config('synchronous_commit', 'off', true)
+"""
 #: By how much longer than for a lock a statement waits that holds nobody up while it does: CREATE INDEX CONCURRENTLY
 #: waits for every transaction that is older than the index.
 PATIENCE_BESIDE = 30
@@ -140,25 +146,32 @@ class PostgreSQLOnline(Online):
     def transaction(self, seconds: float) -> Iterator[None]:
         with transaction.atomic(using=self.connection.alias):
             with self.connection.cursor() as cursor:
-                cursor.execute(SET_TIMEOUTS_HERE, [milliseconds(seconds)])
+                cursor.execute(SET_FOR_TRANSACTION, [milliseconds(seconds)])
             yield
 
+    def at_once(self, seconds: float) -> AbstractContextManager[None]:
+        # The server commits as the statement ends; others do not wait until this process gets to it.
+        return self.with_settings(milliseconds(seconds))
+
+    def alone(self, seconds: float) -> AbstractContextManager[None]:
+        return self.with_settings(milliseconds(seconds * PATIENCE_BESIDE))
+
     @contextmanager
-    def alone(self, seconds: float) -> Iterator[None]:
-        before = self.set_timeouts(milliseconds(seconds * PATIENCE_BESIDE), "0")
+    def with_settings(self, timeout: str) -> Iterator[None]:
+        """Give the session the settings for statements outside of transactions while the block runs."""
+        before = self.set_for_session(timeout, "0", "off")
         try:
             yield
         finally:
             raw = self.connection.connection
             if raw is not None and not raw.closed and not raw.broken:
-                self.set_timeouts(*before)
+                self.set_for_session(*before)
 
-    def set_timeouts(self, lock: str, statement: str) -> tuple[str, str]:
-        """Set lock_timeout and statement_timeout for the session; return what they were."""
+    def set_for_session(self, *settings: str) -> tuple[str, ...]:
+        """Set lock_timeout, statement_timeout and synchronous_commit; return what they were."""
         with self.connection.cursor() as cursor:
-            cursor.execute(SET_TIMEOUTS, [lock, statement])
-            lock_before, statement_before, *_ = cursor.fetchone()
-            return str(lock_before), str(statement_before)
+            cursor.execute(SET_FOR_SESSION, settings)
+            return tuple(cursor.fetchone()[: len(settings)])
 
     def forbid_losses(self, steps: Sequence[Step]) -> None:
         for change in chain.from_iterable(step.at_stake for step in steps):

@@ -27,7 +27,7 @@ from automigrate_ext.run.state import Prepared
 
 #: How many changes and statements an entry lists, and up to how many characters of each.
 LISTED = 40
-LONGEST = 400
+LONGEST = 1000
 
 
 def read(record: Record) -> tuple[PastRun, ...]:

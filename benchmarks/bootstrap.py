@@ -85,7 +85,7 @@ def pytest_unconfigure(config):
 
 DATABASE = """
 import os as _os
-from todo_demo.database_url import parse_database_url as _parse
+from tests.database_url import parse_database_url as _parse
 
 SECRET_KEY = "benchmark"
 USE_TZ = True

@@ -18,7 +18,7 @@ from django.conf import settings
 from django.db import DEFAULT_DB_ALIAS, connections
 
 from benchmarks.databases import mariadb
-from todo_demo.database_url import parse_database_url
+from tests.database_url import parse_database_url
 
 #: The values of a row by its number, the type that they are converted to, and the pattern of the query beside it.
 CASES = {

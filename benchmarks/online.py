@@ -27,7 +27,7 @@ from automigrate_ext.backends import backend_for
 from automigrate_ext.schema.nouns import canonical
 from benchmarks.databases import Mariadb, Postgresql, mariadb, mysql, postgresql
 from benchmarks.rehearsal import registry
-from todo_demo.database_url import parse_database_url
+from tests.database_url import parse_database_url
 
 ALIAS = "online"
 DATABASES = {"postgresql": postgresql, "mariadb": mariadb, "mysql": mysql}

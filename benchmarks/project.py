@@ -15,7 +15,7 @@ execute_from_command_line(sys.argv)
 SETTINGS = """\
 import os
 
-from todo_demo.database_url import parse_database_url
+from tests.database_url import parse_database_url
 
 SECRET_KEY = "benchmark"
 DEBUG = False

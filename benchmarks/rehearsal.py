@@ -23,7 +23,7 @@ from django.db import connections, models
 from automigrate_ext import automigrate, make_plan
 from automigrate_ext.backends import backend_for
 from benchmarks.databases import Database, Sqlite, mariadb, mysql, postgresql
-from todo_demo.database_url import parse_database_url
+from tests.database_url import parse_database_url
 
 APP = "shop"
 DATABASES = ("sqlite", "postgresql", "mariadb", "mysql")

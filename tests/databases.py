@@ -11,8 +11,8 @@ from urllib.parse import urlsplit, urlunsplit
 import psycopg
 from psycopg import sql
 
+from tests.database_url import parse_database_url
 from tests.servers import ServerUnavailable, mariadb, mysql, postgresql
-from todo_demo.database_url import parse_database_url
 
 try:
     import MySQLdb

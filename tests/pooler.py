@@ -12,8 +12,8 @@ from urllib.parse import urlencode
 
 import psycopg
 
+from tests.database_url import parse_database_url
 from tests.disks import NOBODY
-from todo_demo.database_url import parse_database_url
 
 #: Few connections, so that processes get each other's; DISCARD ALL after each transaction, so that what a session was
 #: told is lost even where the next transaction comes by the same connection.

@@ -12,9 +12,9 @@ from django.db import connections, transaction
 
 from tests.acceptance.helper import fingerprint, rewrites, second_mysql
 from tests.conftest import DATABASES
+from tests.database_url import parse_database_url
 from tests.databases import SERVERS
 from tests.servers import ServerUnavailable, mariadb, mysql
-from todo_demo.database_url import parse_database_url
 
 LEAVE_BEHIND = {
     "sqlite": ["CREATE TABLE leftover (id integer)"],

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from todo_demo.database_url import parse_database_url
+import dj_database_url
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -58,7 +58,7 @@ WSGI_APPLICATION = "todo_demo.wsgi.application"
 
 SQLITE = {"ENGINE": "django.db.backends.sqlite3", "NAME": BASE_DIR / "db.sqlite3"}
 DATABASE_URL = os.environ.get("DATABASE_URL")
-DATABASES = {"default": parse_database_url(DATABASE_URL) if DATABASE_URL else SQLITE}
+DATABASES = {"default": dj_database_url.parse(DATABASE_URL) if DATABASE_URL else SQLITE}
 
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 

@@ -152,7 +152,7 @@ KILLED = """
 import os, sys
 import django
 from django.conf import settings
-from todo_demo.database_url import parse_database_url
+from tests.database_url import parse_database_url
 settings.configure(
     DATABASES={"default": parse_database_url(sys.argv[1])},
     DEFAULT_AUTO_FIELD="django.db.models.BigAutoField",

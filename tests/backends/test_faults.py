@@ -25,10 +25,10 @@ from automigrate_ext.backends.postgresql.rehearsal import PostgreSQLRehearsal
 from automigrate_ext.backends.postgresql.session import PostgreSQLSession
 from tests.acceptance.helper import Case, State, fingerprint
 from tests.conftest import scratch
+from tests.database_url import parse_database_url
 from tests.disks import NOBODY, read_only, small_disk, unprivileged
 from tests.servers import ServerUnavailable
 from tests.servers.postgresql import own_server
-from todo_demo.database_url import parse_database_url
 
 pytestmark = pytest.mark.timeout(120)
 

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 SETTINGS = """\
 import os
-from todo_demo.database_url import parse_database_url
+from tests.database_url import parse_database_url
 
 SECRET_KEY = "tests"
 USE_TZ = True

@@ -1,4 +1,4 @@
-"""Read a database URL, as in the environment variable DATABASE_URL, into an entry of DATABASES."""
+"""Read a database URL into an entry of DATABASES: also what dj-database-url leaves in OPTIONS, such as a host."""
 
 from collections.abc import Mapping
 from typing import Any

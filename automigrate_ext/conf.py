@@ -6,7 +6,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
+from functools import cache, lru_cache
 from types import NoneType
 from typing import Any, TypeGuard
 
@@ -140,9 +140,23 @@ def hides(name: str) -> bool:
     underscores, or where a capital follows a small letter.
     """
     given = value(HIDE, ())
-    words = f"_{re.sub('(?<=[a-z0-9])(?=[A-Z])', '_', name)}_".lower()
     secret = (*SECRET, *given) if is_list_of_names(given) else SECRET
-    return any(fnmatchcase(words, f"*_{word.lower()}_*") for word in secret)
+    return has_any_of(secret, name)
+
+
+@lru_cache(maxsize=10_000)
+def has_any_of(words: tuple[str, ...], name: str) -> bool:
+    """Return whether a name has one of the words."""
+    spaced = f"_{re.sub('(?<=[a-z0-9])(?=[A-Z])', '_', name)}_".lower()
+    return any_of(words).search(spaced) is not None
+
+
+@cache
+def any_of(words: tuple[str, ...]) -> re.Pattern[str]:
+    """Return what finds one of the words in names in small letters and between underscores."""
+    # A word is whole where it does not begin or end with *.
+    parts = [f"_{word.lower()}_".removeprefix("_*").removesuffix("*_") for word in words]
+    return re.compile("|".join(".*".join(map(re.escape, part.split("*"))) for part in parts))
 
 
 def fingerprint() -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from dataclasses import replace as evolve
 from itertools import compress, islice
@@ -165,8 +165,8 @@ class Rows:
         self.faults = session.faults
         #: Seconds that one question may take; None for no limit.
         self.limit: float | None = None
-        #: Columns, each after its table, whose values are not shown whatever the column's name.
-        self.secret: frozenset[tuple[str, str]] = frozenset()
+        #: Returns the columns, each after its table, whose values are not shown whatever the column's name.
+        self.secret: Callable[[], Collection[tuple[str, str]]] = frozenset
 
     def quote(self, name: str) -> str:
         """Return the identifier as it is written in SQL."""
@@ -207,7 +207,8 @@ class Rows:
 
     def hides(self, table: str, column: Column) -> bool:
         """Return whether a column's values must not be shown: it looks secret, or is computed from one that does."""
-        return any((table, name) in self.secret or conf.hides(name) for name in (column.name, *column.reads))
+        names, secret = (column.name, *column.reads), self.secret()
+        return any((table, name) in secret or conf.hides(name) for name in names)
 
     def shown(self, source: Source, columns: Iterable[Column]) -> tuple[Shown, ...]:
         """Return what messages show of a row of the source: some of the columns, but for its key, shown anyway."""

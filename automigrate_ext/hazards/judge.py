@@ -215,16 +215,18 @@ class Judge:
 
     def hides_any(self, name: str, columns: Iterable[str]) -> bool:
         """Return whether any of the columns of a table looks secret."""
-        wanted = set(columns)
-        table = self.current.tables[name]
-        return any(self.backend.rows.hides(name, column) for column in table.columns if column.name in wanted)
+        return any(self.backend.rows.hides(name, column) for column in self.columns_of(name, columns))
+
+    def columns_of(self, name: str, columns: Iterable[str]) -> Iterator[Column]:
+        """Yield columns of a table by their names, as they will be or, if they go, as they are."""
+        tables = [table for table in (self.desired.get(name), self.current.get(name)) if table]
+        found = (next(filter(None, (table.column(column) for table in tables)), None) for column in columns)
+        yield from filter(None, found)
 
     def showing(self, question: Question, columns: Iterable[str]) -> Question:
         """Return a question that shows the values in columns of a table, as they are or will be."""
-        name = question.source.table
-        tables = [table for table in (self.desired.get(name), self.current.get(name)) if table]
-        found = (next(filter(None, (table.column(column) for table in tables)), None) for column in columns)
-        return evolve(question, shows=self.backend.rows.shown(question.source, filter(None, found)))
+        source = question.source
+        return evolve(question, shows=self.backend.rows.shown(source, self.columns_of(source.table, columns)))
 
     def field_name(self, table: str, column: str) -> str:
         owner = self.owners.get(table)

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace as evolve
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from django.db.utils import Error
@@ -90,7 +90,7 @@ class Update(Run):
     ) -> None:
         super().__init__(selection, options_for(options, selection), standing)
         self.backend.rows.limit = options.count_timeout
-        self.backend.rows.secret = frozenset(secret_columns(selection.models))
+        self.backend.rows.secret = cache(lambda: frozenset(secret_columns(selection.models)))
         self.saved = saved
         self.online = online_for(self.backend, self.options)
         self.comparer = Comparer(self)

@@ -11,7 +11,7 @@ import pytest
 from django.db import models, transaction
 from django.db.models import Q
 
-from automigrate_ext import AutomigrateError, ExecutionFailed, LockNotAvailable, autoupdate, make_plan, run_plan
+from automigrate_ext import ExecutionFailed, LockNotAvailable, autoupdate, make_plan, run_plan
 from automigrate_ext.backends.postgresql.online_session import PostgreSQLOnline
 from automigrate_ext.backends.postgresql.session import RUN_KEY
 from automigrate_ext.run import stages

@@ -21,6 +21,11 @@ class AutomigrateError(Exception):
     applied: tuple[str, ...] = ()
     pending: tuple[str, ...] = ()
 
+    @property
+    def without_values(self) -> str:
+        """The message as logs have it: with the keys of rows, and none of the values that a refusal shows."""
+        return str(self)
+
 
 class UnknownModels(AutomigrateError, LookupError):
     """Labels that name no model of the database, or more than one. Nothing was touched."""
@@ -45,9 +50,14 @@ class AmbiguousSchema(AutomigrateError):
 class Refused(AutomigrateError):
     """The rows do not allow what the models ask for, or other things would be lost with it. Nothing was touched."""
 
-    def __init__(self, plan: Plan, message: str) -> None:
+    def __init__(self, plan: Plan, message: str, without_values: str = "") -> None:
         super().__init__(message)
         self.plan: Plan = plan
+        self._without_values = without_values
+
+    @property
+    def without_values(self) -> str:
+        return self._without_values or str(self)
 
 
 class SpoiltRecord(AutomigrateError):
@@ -115,6 +125,11 @@ class DatabasesFailed(AutomigrateError):
         super().__init__("\n".join(f"Database {alias!r}: {error}" for alias, error in errors.items()))
         self.errors = errors
         self.plans = plans
+
+    @property
+    def without_values(self) -> str:
+        words = {alias: getattr(error, "without_values", error) for alias, error in self.errors.items()}
+        return "\n".join(f"Database {alias!r}: {text}" for alias, text in words.items())
 
 
 class TargetsFailed(AutomigrateError):

@@ -159,7 +159,8 @@ def carry_out(wanted: OnStart, wait_for_db: float) -> None:
         outside_of_loops(lambda: update_databases(wanted, wait_for_db))
     except (AutomigrateError, Error) as error:
         goes_on = wanted.on_failure == "log"
-        log(logging.ERROR, f"{'The server starts although' if goes_on else NOT_STARTED} {wanted.verb} failed: {error}")
+        words = error.without_values if isinstance(error, AutomigrateError) else error
+        log(logging.ERROR, f"{'The server starts although' if goes_on else NOT_STARTED} {wanted.verb} failed: {words}")
         if not goes_on:
             raise SystemExit(STARTUP_FAILURE) from error
 

@@ -279,7 +279,8 @@ class Worker:
 def reason_of(plan: Plan) -> str:
     """Return in one line why a plan is refused."""
     hazards = (hazard for judgement in plan.refused for hazard in judgement.hazards)
-    return "; ".join(dict.fromkeys(map(str, hazards)))
+    # Results of tasks are stored, and one reason stands for many targets: neither has values of rows.
+    return "; ".join(dict.fromkeys(str(hazard.without_values) for hazard in hazards))
 
 
 def record_rows(update: LeadUpdate) -> dict[str, tuple[str, str]]:

@@ -7,7 +7,7 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from automigrate_ext.plan.cost import Remark
@@ -60,6 +60,11 @@ class Hazard:
 
     def __str__(self) -> str:
         return sentences(self.reason, self.remedy)
+
+    @property
+    def without_values(self) -> Hazard:
+        """The hazard with the keys of rows and none of their values, as logs and reports of many targets have it."""
+        return replace(self, columns=(), values=())
 
     @property
     def in_python(self) -> str:

@@ -259,9 +259,10 @@ def report(plan: Plan) -> str:
     return "\n".join([summary(plan, done=True), *map(str, lines(plan, done=True))])
 
 
-def why_refused(plan: Plan, *, in_python: bool = False) -> str:
+def why_refused(plan: Plan, *, in_python: bool = False, with_values: bool = True) -> str:
     """Return every reason for which nothing was done, one a line; for readers in Python with arguments of functions."""
     hazards = [hazard for judgement in plan.refused for hazard in judgement.hazards]
+    hazards = hazards if with_values else [hazard.without_values for hazard in hazards]
     reasons = ["Nothing was done, because the database does not allow all of it:"]
     reasons += [f"- {hazard.in_python if in_python else hazard}" for hazard in hazards]
     reasons += [f"? {likely.question(in_python=in_python)}" for likely in plan.likely_renames]

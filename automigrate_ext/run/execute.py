@@ -152,7 +152,7 @@ def carry_out(run: Run, at_stake: frozenset[str], made: Prerequisites | None, co
         prepared = run.prepare(made)
         completed.plan = prepared.plan
         if prepared.plan.refused:
-            raise Refused(prepared.plan, text.why_refused(prepared.plan, in_python=True))
+            raise refusal(prepared.plan)
         completed.meter = meter = meter_of(run, prepared)
         completed.batches = (prepared.steps,) if nested else backend.session.batches(prepared.steps)
         *first, last = completed.batches
@@ -188,7 +188,7 @@ def carry_out_online(run: Run, online: Online, made: Prerequisites | None, compl
             prepared = run.prepare(made)
             completed.plan = prepared.plan
             if prepared.plan.refused:
-                raise Refused(prepared.plan, text.why_refused(prepared.plan, in_python=True))
+                raise refusal(prepared.plan)
             completed.meter = meter_of(run, prepared)
             completed.batches = (prepared.steps,)
             run.announce(prepared)
@@ -204,6 +204,12 @@ def meter_of(run: Run, prepared: Prepared) -> Meter:
     plan = prepared.plan
     sizes = {remark.table: remark.size for remark in plan.remarks}
     return Meter(watch=run.options.progress, alias=plan.alias, statements=len(prepared.steps), sizes=sizes)
+
+
+def refusal(plan: Plan) -> Refused:
+    """Return the error of a run whose plan is refused."""
+    logged = text.why_refused(plan, in_python=True, with_values=False)
+    return Refused(plan, text.why_refused(plan, in_python=True), logged)
 
 
 def run_steps(backend: Backend, prepared: Prepared, steps: Sequence[Step], meter: Meter) -> None:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import replace as evolve
 from typing import TYPE_CHECKING
 
 from automigrate_ext.exceptions import Declined, Refused
@@ -88,5 +87,5 @@ class RunLog:
         for judgement in plan.refused:
             for hazard in judgement.hazards:
                 # Logs are kept, and read by others: they get the keys of the rows, without the values in the way.
-                self.write(logging.WARNING, f"Refused: {evolve(hazard, columns=(), values=())}")
+                self.write(logging.WARNING, f"Refused: {hazard.without_values}")
         self.write(logging.WARNING, f"refused for {len(plan.refused)} of its changes; nothing was done")

@@ -11,7 +11,8 @@ from django.db.models import F, Q
 from django.db.models.functions import Lower
 from django.test.utils import CaptureQueriesContext
 
-from automigrate_ext import conf
+from automigrate_ext import DatabasesFailed, Plans, Refused, conf, startup
+from automigrate_ext.fleet.work import reason_of
 from tests.acceptance.helper import Case, State, item
 from tests.features import need
 from tests.plan_shape import assert_shape
@@ -146,6 +147,30 @@ def test_nothing_is_shown_of_a_key_that_looks_secret(case):
     rows = [{"session_key": "abc", "size": 1}, {"session_key": "def", "size": 1}]
     hazard = hazard_of(case, item(**fields), after, "duplicates", *rows)
     assert (hazard.key, hazard.samples, hazard.values) == ((), (), ())
+
+
+def test_logs_and_reports_have_the_keys_without_the_values(case, caplog):
+    before, after = item(name=TEXT), item(name=models.CharField(max_length=100, unique=True))
+    case.build(before)
+    case.insert(before, {"Item": [{"name": "a@b.c"}, {"name": "a@b.c"}]})
+    with pytest.raises(Refused) as refused:
+        case.run(after)
+    assert "a@b.c" in str(refused.value) and "(id 1, 2: name='a@b.c')" in str(refused.value)
+    assert "a@b.c" not in refused.value.without_values and "(id 1, 2)" in refused.value.without_values
+    several = DatabasesFailed({case.alias: refused.value}, Plans())
+    assert several.without_values == f"Database {case.alias!r}: {refused.value.without_values}"
+    assert "(id 1, 2)" in caplog.text and "a@b.c" not in caplog.text
+    assert "(id 1, 2)" in reason_of(refused.value.plan) and "a@b.c" not in reason_of(refused.value.plan)
+
+
+def test_failed_start_logs_no_values(case, monkeypatch, caplog):
+    before, after = item(name=TEXT), item(name=models.CharField(max_length=100, unique=True))
+    case.build(before)
+    case.insert(before, {"Item": [{"name": "a@b.c"}, {"name": "a@b.c"}]})
+    monkeypatch.setattr(startup, "update_databases", lambda *args: case.run(after))
+    startup.carry_out(conf.OnStart(verb="autoupdate", on_failure="log"), 0)
+    assert "The server starts although autoupdate failed: Nothing was done" in caplog.text
+    assert "(id 1, 2)" in caplog.text and "a@b.c" not in caplog.text
 
 
 def test_the_setting_hides_more(case, settings):

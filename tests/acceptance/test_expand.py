@@ -13,8 +13,8 @@ from django.db.models import CheckConstraint, F, GeneratedField, Index, Q, Uniqu
 
 from automigrate_ext import AutomigrateError, Plan, autoupdate, is_actual, make_plan
 from automigrate_ext.plan.plan import Verdict
-from tests.acceptance.helper import Case, State, described, item
-from tests.features import has
+from tests.acceptance.helper import Case, State, described, is_unable, item
+from tests.features import has, need
 
 NAME = models.CharField(max_length=10)
 
@@ -35,7 +35,7 @@ class Deployment:
 
     def expand(self, *changes: str, later: list[str]) -> Plan:
         """Expand; the descriptions of what is done and of what is left begin like these."""
-        plan = self.case.plan(self.after, expand=True)
+        plan = self.plan(expand=True)
         assert not plan.refused, str(plan)
         assert_all_begin(described(plan.changes), changes)
         assert_all_begin(described(plan.postponed), later)
@@ -51,31 +51,31 @@ class Deployment:
         checked = self.case.plan(self.after)
         assert checked.expanded == bool(checked)
         assert is_actual(using=self.case.alias, apps=self.after.apps) == (not checked)
-        plan = self.case.plan(self.after, contract=True, **options)
+        plan = self.plan(contract=True, **options)
         assert_all_begin(described(plan.changes), changes)
-        assert not plan.notes or self.case.vendor != "sqlite"
+        assert not any("was not expanded" in note for note in plan.notes)
         self.case.run_as_planned(self.after, contract=True, **options)
         self.case.assert_settled(self.after, exact=exact)
         assert not self.case.plan(self.after, expand=True).postponed or not exact
         return plan
 
+    def plan(self, **options: Any) -> Plan:
+        """Plan a step; skip the case where the backend has no way to make a change."""
+        plan = self.case.plan(self.after, **options)
+        if is_unable(plan):
+            need(self.case.connection, "every change")
+        return plan
+
     def use(self, old: dict[str, Any], new: dict[str, Any], name: str = "Item") -> None:
-        """Insert, read, update and delete by the models of either side."""
+        """Insert, read, update and delete by the models of either side; a row of each stays."""
         for state, values in ((self.before, old), (self.after, new)):
             manager = state[name]._base_manager.using(self.case.alias)
-            kept, passing = manager.create(**values), None
-            if values is old or not self.is_unique(values):
-                passing = manager.create(**values)
-            assert manager.get(pk=kept.pk).pk == kept.pk
-            assert manager.filter(pk=kept.pk).update(**values) == 1
-            kept.save(using=self.case.alias)
-            if passing is not None:
-                passing.delete(using=self.case.alias)
-        list(self.before[name]._base_manager.using(self.case.alias).all())
-        list(self.after[name]._base_manager.using(self.case.alias).all())
-
-    def is_unique(self, values: dict[str, Any]) -> bool:
-        return False
+            passing = manager.create(**values)
+            assert manager.filter(pk=passing.pk).update(**values) == 1
+            manager.get(pk=passing.pk).delete(using=self.case.alias)
+            manager.create(**values).save(using=self.case.alias)
+        for state in (self.before, self.after):
+            list(state[name]._base_manager.using(self.case.alias).all())
 
 
 def assert_all_begin(found: list[str], expected: Any) -> None:

@@ -314,12 +314,17 @@ class OnlineTableCompiler(TableCompiler):
             default = default_clause(self.compiler.server, new, value)
             clause = f"ADD COLUMN {self.quote(new.name)} {define(new, default=default)}"
             ways = self.trial.probe(self.name, [[clause]])
-            if ways and not ways[0].is_beside and self.current.primary_key:
+            if ways and not ways[0].is_beside and self.can_fill(new):
                 self.add_in_batches(new, value=value)
             else:
                 super().add_column(change)
         else:
             super().add_column(change)
+
+    def can_fill(self, new: Column) -> bool:
+        """Return whether rows can get a value of a new column by their keys, also those that only a history has."""
+        has_history = self.name in self.compiler.neighbours.versioned
+        return self.current.primary_key is not None and (new.null or not has_history)
 
     def add_in_batches(self, new: Column, *, value: str = "", draw: Callable[[], str] | None = None) -> None:
         """Add a column without values, give new rows its default, and then all others."""

@@ -2,18 +2,22 @@
 
 A table with a million rows gets a column, an index, a foreign key, a check, a unique constraint and NOT NULL, for which
 a tenth of the rows is filled. On MariaDB and MySQL, which copy the table for a check, it gets none. A process of its
-own writes to it all the while, another one reads. The other side is the same run without --online. The exit status is 1
-if somebody waits for longer than the target, or the run takes longer.
+own writes to it all the while, another one reads. The other sides are the same run without --online, as much time in
+which nothing changes, and on PostgreSQL migrations by django-pg-zero-downtime-migrations where --zero-downtime names the
+Python of an environment that has it (the extra `packages`). The exit status is 1 if somebody waits for longer than the
+target, or the run takes longer.
 """
 
 import argparse
 import multiprocessing
 import multiprocessing.synchronize
+import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import django
@@ -31,6 +35,7 @@ from tests.database_url import parse_database_url
 
 ALIAS = "online"
 DATABASES = {"postgresql": postgresql, "mariadb": mariadb, "mysql": mysql}
+ZERO_DOWNTIME, SCRIPT = "django-pg-zero-downtime-migrations", Path(__file__).with_name("zero_downtime.py")
 #: Milliseconds that a write and a read may take at most, and how many times as long as the other a run with --online.
 WRITE_TARGET, READ_TARGET, TIME_TARGET = 50.0, 10.0, 2.0
 ROWS = """
@@ -147,21 +152,49 @@ def process(url: str, statement: str, rows: int) -> Iterator["multiprocessing.Qu
         over.set()
 
 
-def measure(database: Postgresql | Mariadb, rows: int, *, online: bool) -> tuple[Stalls, object]:
+def by_autoupdate(*, online: bool, check: bool) -> Callable[[str], float]:
+    """Return what brings the database of a URL up to date, and returns the seconds that it took."""
+    wanted = after(check=check)
+
+    def update(url: str) -> float:
+        start = time.perf_counter()
+        autoupdate(using=ALIAS, apps=wanted, online=online)
+        return time.perf_counter() - start
+
+    return update
+
+
+def by_migrations(python: str) -> Callable[[str], float]:
+    """Return the same by django-pg-zero-downtime-migrations, in a process of that Python."""
+
+    def update(url: str) -> float:
+        return float(subprocess.run([python, SCRIPT, url], check=True, capture_output=True, text=True).stdout)
+
+    return update
+
+
+def nothing(seconds: float) -> Callable[[str], float]:
+    """Return what changes nothing for that time: how long others wait then is due to the machine."""
+
+    def wait(url: str) -> float:
+        time.sleep(seconds)
+        return seconds
+
+    return wait
+
+
+def measure(database: Postgresql | Mariadb, rows: int, update: Callable[[str], float]) -> tuple[Stalls, object]:
     """Return the stalls of one run, and the schema that it has led to."""
     url = database.create("online")
     configure(url)
     automigrate(using=ALIAS, apps=before())
     is_postgresql = connections[ALIAS].vendor == "postgresql"
-    wanted = after(check=is_postgresql)
     with connections[ALIAS].cursor() as cursor:
         fill(cursor, rows)
         for statement in ("VACUUM ANALYZE shop_item", "CHECKPOINT") if is_postgresql else ("ANALYZE TABLE shop_item",):
             cursor.execute(statement)
     with process(url, WRITE, rows) as writes, process(url, READ, rows) as reads:
-        start = time.perf_counter()
-        autoupdate(using=ALIAS, apps=wanted, online=online)
-        seconds = time.perf_counter() - start
+        seconds = update(url)
     stalls = Stalls(seconds=seconds, write=writes.get(), read=reads.get())
     schema = canonical(backend_for(ALIAS).introspect(["shop_group", "shop_item"]))
     connections[ALIAS].close()
@@ -174,13 +207,23 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.online", description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000)
     parser.add_argument("--database", choices=DATABASES, default="postgresql")
+    parser.add_argument("--zero-downtime", metavar="PYTHON", help="the Python that has that package; on PostgreSQL")
     options = parser.parse_args()
+    is_postgresql = options.database == "postgresql"
+    settings.configure(DATABASES={}, INSTALLED_APPS=["automigrate_ext"], USE_TZ=True)
+    django.setup()
     with DATABASES[options.database]() as database:
         print(database.version())
-        ordinary, schema = measure(database, options.rows, online=False)
-        online, reached = measure(database, options.rows, online=True)
+        ordinary, schema = measure(database, options.rows, by_autoupdate(online=False, check=is_postgresql))
+        online, reached = measure(database, options.rows, by_autoupdate(online=True, check=is_postgresql))
+        idle, _ = measure(database, options.rows, nothing(online.seconds))
+        lines = {"autoupdate": ordinary, "autoupdate --online": online, "nothing": idle}
+        if is_postgresql and options.zero_downtime:
+            lines[ZERO_DOWNTIME], _ = measure(database, options.rows, by_migrations(options.zero_downtime))
+        elif is_postgresql:
+            print(f"without {ZERO_DOWNTIME}: name a Python that has it by --zero-downtime", file=sys.stderr)
     print("| run | seconds | longest write, ms | longest read, ms |\n|---|---|---|---|")
-    for name, stalls in (("autoupdate", ordinary), ("autoupdate --online", online)):
+    for name, stalls in lines.items():
         print(f"| {name} | {stalls.seconds:.1f} | {stalls.write:.0f} | {stalls.read:.0f} |")
     if schema != reached:
         print("the schemas differ", file=sys.stderr)

@@ -3,9 +3,9 @@
 A table with a million rows gets a column, an index, a foreign key, a check, a unique constraint and NOT NULL, for which
 a tenth of the rows is filled. On MariaDB and MySQL, which copy the table for a check, it gets none. A process of its
 own writes to it all the while, another one reads. The other sides are the same run without --online, as much time in
-which nothing changes, and on PostgreSQL migrations by django-pg-zero-downtime-migrations where --zero-downtime names the
-Python of an environment that has it (the extra `packages`). The exit status is 1 if somebody waits for longer than the
-target, or the run takes longer.
+which nothing changes, and on PostgreSQL migrations by django-pg-zero-downtime-migrations where --zero-downtime names
+the Python of an environment that has it (the extra `packages`). The exit status is 1 if somebody waits for longer than
+the target, or the run takes longer.
 """
 
 import argparse

@@ -416,7 +416,9 @@ def test_serial_widened_with_its_sequence(pg):
     pg.update(item(name=NAME), after, changes=["Change column shop_item.id: type"], built=True)
     assert pg.query("SELECT data_type::text FROM pg_sequences") == [("bigint",)]
     pg.insert(after, {"Item": [{"name": "b"}]})
-    assert pg.values("shop_item", "id") == [(1,), (2,)]
+    numbers = pg.values("shop_item", "id")
+    # In two steps, rows of old code have come and gone in between.
+    assert numbers == [(1,), (2,)] or (pg.expands and len(numbers) == 2)
 
 
 def test_identity_always_becomes_by_default(pg):

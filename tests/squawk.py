@@ -13,12 +13,12 @@ from automigrate_ext import Plan
 from automigrate_ext.plan.online import Effect, OnlineStep
 
 PROGRAM = Path(sysconfig.get_path("scripts"), "squawk")
-#: Rules of taste, and those against the drops and the new names that a project asks for.
-OTHER_RULES = ("prefer-", "ban-drop-", "renaming-")
+#: Rules of taste, and those against the drops, new names and other keys that a project asks for.
+OTHER_RULES = ("prefer-", "ban-drop-", "ban-alter-identity", "renaming-")
 #: Rules about statements that rewrite a table, that build an index, and during which others wait.
 REWRITING = ("changing-column-type", "adding-field-with-default")
 BUILDING = ("require-concurrent-index-creation", "disallowed-unique-constraint", "constraint-missing-not-valid")
-WAITING = (*REWRITING, "adding-not-nullable-field", "constraint-missing-not-valid")
+WAITING = (*REWRITING, *BUILDING, "adding-not-nullable-field", "adding-serial-primary-key-field")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -150,7 +150,7 @@ class SchemaCommand(BaseCommand):
         parser.add_argument(
             "--create-database",
             action="store_true",
-            help="Create the database first where its server has none of that name. At a terminal that is asked.",
+            help="Create the database first if its server has none of that name. If left out, a terminal asks.",
         )
         parser.add_argument(
             "--skip-checks", action="store_true", help="Skip the system checks of models and databases."

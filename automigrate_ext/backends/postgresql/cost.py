@@ -50,9 +50,12 @@ FOLLOWED = "is read to check a foreign key, while writes wait"
 LOCKS = "takes an exclusive lock"
 
 
+# A partitioned table has no file of its own; for a table that is neither partitioned nor a partition there is no tree.
 PAGES = """
-SELECT wanted.name, pg_relation_size(to_regclass(wanted.quoted)) / current_setting('block_size')::int
-FROM unnest(%s::text[], %s::text[]) AS wanted (name, quoted) WHERE to_regclass(wanted.quoted) IS NOT NULL
+SELECT found.name, coalesce((SELECT sum(pg_relation_size(part.relid)) FROM pg_partition_tree(found.oid) AS part),
+                            pg_relation_size(found.oid))::bigint / current_setting('block_size')::int
+FROM (SELECT name, to_regclass(quoted) AS oid FROM unnest(%s::text[], %s::text[]) AS wanted (name, quoted)) AS found
+WHERE found.oid IS NOT NULL
 """
 ESTIMATE = "EXPLAIN (FORMAT JSON) SELECT FROM {table}"
 #: Tables up to this size, 64 MB, are counted; of larger ones the planner's estimate is reported.

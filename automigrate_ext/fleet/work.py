@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import time
+import traceback
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -114,8 +115,8 @@ class Worker:
         except Exception as error:
             # A receiver, a function in AFTER or a default raised it, in this target; its traceback is in the log alone.
             logger.error("Target %s failed", target.name, exc_info=error)
-            reason = " ".join(f"{type(error).__name__}: {error}".split())
-            return Result(outcome=Outcome(target=target.name, status=Status.FAILED, shape=shape, reason=reason))
+            failed = Outcome(target=target.name, status=Status.FAILED, shape=shape, reason=reason_and_place(error))
+            return Result(outcome=failed)
         status = self.status_of(plan)
         outcome = Outcome(
             target=target.name,
@@ -274,6 +275,13 @@ class Worker:
                 record = f"{quoted(target.schema or '')}.{quote(RECORD_TABLE)}"
                 cursor.execute(SEAL.format(record=record), [f"{HISTORY}%", kept, recipe.note, recipe.seal])
         return frozenset(target.name for target in proven)
+
+
+def reason_and_place(error: Exception) -> str:
+    """Return in one line what was raised, and by which line of which file."""
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    words = " ".join(f"{type(error).__name__}: {error}".split())
+    return f"{words} ({place.filename}, line {place.lineno})"
 
 
 def reason_of(plan: Plan) -> str:

@@ -16,7 +16,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 #: The tag of the package's own system checks that query no database.
 CHECKS_TAG = "automigrate_ext"
 
-#: The keys of the setting; see docs/reference.md.
+#: The keys of the setting; see docs/reference/json.md.
 RENAMES = "RENAMES"
 EXTENSIONS, BEFORE, AFTER = "EXTENSIONS", "BEFORE", "AFTER"
 #: The keys of lists: one for the default database, or one for each alias.
@@ -39,7 +39,8 @@ KEYS = (
 #: How many runs the record of a database keeps if nothing else is said.
 RUNS_KEPT = 100
 
-#: The words in names of fields whose values no message shows; * stands for any characters. See docs/reference.md.
+#: The words in names of fields whose values no message shows, as docs/reference/verdicts.md lists them; * stands for
+#: any characters.
 SECRET = (
     *("*passw*", "*passphrase*", "pwd", "*secret*", "*token*", "*credential*", "pin", "otp"),
     *("*apikey*", "api_key*", "access_key*", "auth_key*", "encryption_key*", "private_key*", "session_key*"),

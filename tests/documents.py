@@ -36,6 +36,16 @@ def sections(page):
     return dict(zip(pieces[1::2], pieces[2::2], strict=True))
 
 
+class Pages:
+    """The pages of a folder, read as if they were one."""
+
+    def __init__(self, folder):
+        self.paths = sorted(folder.glob("*.md"))
+
+    def read_text(self):
+        return "\n".join(path.read_text() for path in self.paths)
+
+
 # Commands and what they print
 
 

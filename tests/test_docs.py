@@ -21,12 +21,23 @@ from automigrate_ext.schema.nouns import Schema
 from automigrate_ext.testing import pytest_plugin
 from tests import readme
 from tests.demo import ROOT, Demo
-from tests.documents import assert_prints, blocks, fences, headings, pattern_of, sections, transcripts, without_fences
+from tests.documents import (
+    Pages,
+    assert_prints,
+    blocks,
+    fences,
+    headings,
+    pattern_of,
+    sections,
+    transcripts,
+    without_fences,
+)
 
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md", *(ROOT / "docs").rglob("*.md")])
-USER_NAMES = ("tutorial", "how-to", "pending-page", "start-up", "reference", "databases", "testing")
+USER_NAMES = ("tutorial", "how-to", "pending-page", "start-up", "databases", "testing")
 USER_PAGES = [ROOT / "README.md", *(ROOT / "docs" / f"{name}.md" for name in USER_NAMES)]
-REFERENCE = ROOT / "docs" / "reference.md"
+REFERENCE = Pages(ROOT / "docs" / "reference")
+USER_PAGES += REFERENCE.paths
 
 COMMANDS = ("autoupdate", "automigrate")
 FUNCTIONS = ("autoupdate", "automigrate", "make_plan", "run_plan", "run_plans", "is_actual")

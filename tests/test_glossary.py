@@ -10,7 +10,7 @@ import automigrate_ext
 
 ROOT = Path(__file__).parents[1]
 GLOSSARY = ROOT / "docs" / "glossary.md"
-PAGES = sorted(path for path in (ROOT / "docs").glob("*.md") if path != GLOSSARY)
+PAGES = sorted(path for path in (ROOT / "docs").rglob("*.md") if path != GLOSSARY)
 MODULES = sorted(Path(automigrate_ext.__file__).parent.rglob("*.py"))
 CODE = re.compile(r"```.*?```|`[^`]*`|\]\([^)]*\)", re.DOTALL)
 LITERALS = (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)

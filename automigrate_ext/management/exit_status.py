@@ -1,4 +1,4 @@
-"""The exit statuses of the commands; see docs/reference.md."""
+"""The exit statuses of the commands; see docs/reference/json.md."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The codes of hazards. They are part of the JSON of a plan: docs/reference.md lists them, and none is ever renamed."""
+"""The codes of hazards. They are part of the JSON of a plan, none is ever renamed; see docs/reference/verdicts.md."""
 
 from __future__ import annotations
 

@@ -369,7 +369,7 @@ class Plan:
         return (*self.statements[:first], *framed(self.online), *self.statements[len(self.statements) - after :])
 
     def as_json(self) -> str:
-        """Return the plan as JSON, see docs/reference.md."""
+        """Return the plan as JSON, see docs/reference/json.md."""
         return json.dumps(self.as_dict(), indent=2, sort_keys=False)
 
     def as_dict(self) -> dict[str, Any]:
@@ -426,7 +426,7 @@ class Plans(Mapping[str, Plan]):
         return "\n".join(f"Database {alias!r}\n{plan}" for alias, plan in self.items())
 
     def as_json(self) -> str:
-        """Return the plans as JSON, see docs/reference.md."""
+        """Return the plans as JSON, see docs/reference/json.md."""
         return json.dumps(self.as_dict(), indent=2)
 
     def as_dict(self) -> dict[str, Any]:

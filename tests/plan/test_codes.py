@@ -14,7 +14,8 @@ from tests.documents import sections
 
 
 def documented():
-    return re.findall(r"^\| `([a-z-]+)` \|", sections(ROOT / "docs" / "reference.md")["Hazards"], re.MULTILINE)
+    verdicts = sections(ROOT / "docs" / "reference" / "verdicts.md")
+    return re.findall(r"^\| `([a-z-]+)` \|", verdicts["Hazards"], re.MULTILINE)
 
 
 def test_reference_lists_every_code_once():

@@ -219,7 +219,8 @@ def test_fill_ends_although_rows_are_put_in_all_the_while(case, null):
             if sql.startswith("UPDATE"):
                 batches.append(sql)
                 assert len(batches) < 20
-                with suppress(psycopg.errors.NotNullViolation):
+                # Before PostgreSQL 18 a check holds new rows to it in the meantime.
+                with suppress(psycopg.errors.NotNullViolation, psycopg.errors.CheckViolation):
                     other.execute("INSERT INTO shop_item (name, size) VALUES ('late', 0)")
             return execute(sql, params, many, context)
 

@@ -374,7 +374,8 @@ def test_foreign_keys_of_tables_outside_are_put_back_by_the_next_run(case, onlin
         autoupdate("Shelf", using=case.alias, apps=after.apps, online=online)
         assert case.query(OUTSIDE_KEYS) == wanted, number
         assert not make_plan("Shelf", using=case.alias, apps=after.apps)
-        assert "theirs" not in str(case.query("SELECT * FROM automigrate_ext_owned"))
+        record = case.query("SELECT * FROM automigrate_ext_owned")
+        assert "theirs" not in str([row for row in record if not row[0].startswith("run ")])
         case.run(after, online=online)
         case.assert_settled(after)
         case.execute("DROP TABLE theirs")

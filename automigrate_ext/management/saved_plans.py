@@ -26,32 +26,42 @@ if TYPE_CHECKING:
 
 
 class SavedPlans:
-    """Carries out the saved plan of one database, or the plans of several, for a command."""
+    """Carries out the saved plan of one database, or the plans of several, for a command.
+
+    Making it reads the file, and raises `CommandError` where that holds no plan.
+    """
 
     def __init__(self, command: SchemaCommand, options: dict[str, Any]) -> None:
         self.command = command
         self.options = options
         self.file = options["plan"]
+        text = self.read_file()
+        with self.naming_file():
+            self.values = parse(text)
+            self.is_several = is_several(self.values)
+            self.saved = read_plans(self.values) if self.is_several else {}
+            self.only = None if self.is_several else read_plan(self.values)
+
+    @property
+    def aliases(self) -> list[str]:
+        """The databases of the plans."""
+        return [self.only.alias] if self.only else list(self.saved)
 
     def run(self) -> int:
         """Carry out the plans of the file; return the exit status."""
-        text = self.read_file()
+        if self.only:
+            return self.run_plan(self.only)
         with self.naming_file():
-            values = parse(text)
-            if not is_several(values):
-                return self.run_plan(values)
-            saved = read_plans(values)
-            selections = select_saved(saved)
+            selections = select_saved(self.saved)
         if not selections and self.options["format"] == "text" and self.options["verbosity"]:
             self.command.stdout.write("Nothing to do: the plans have no statements.")
-        jobs = {alias: partial(self.run_one, saved[alias], selection) for alias, selection in selections.items()}
+        jobs = {alias: partial(self.run_one, self.saved[alias], selection) for alias, selection in selections.items()}
         return SeveralDatabases(self.command, self.options, {}).run(jobs)
 
-    def run_plan(self, values: Any) -> int:
+    def run_plan(self, saved: SavedPlan) -> int:
         """Carry out the saved plan of one database."""
-        saved = read_plan(values)
         with self.command.convert_errors(self.options["format"], describe_databases([saved.alias])):
-            return self.run_and_show(partial(run_plan, values, **self.run_options()))
+            return self.run_and_show(partial(run_plan, self.values, **self.run_options()))
 
     def run_one(self, saved: SavedPlan, selection: Selection) -> int:
         """Carry out the saved plan of one of several databases."""

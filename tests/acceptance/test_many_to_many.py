@@ -162,7 +162,8 @@ def test_many_to_many_with_rows_aimed_elsewhere_is_refused(case):
     plan = case.refused(state("Tag"), state("Mark"), {**ROWS, **PAIRS}, "required-column")
     hazard = plan.refused[0].hazards[0]
     assert hazard.message.endswith("without a value for it: it links to shop_tag, and is to link to shop_mark")
-    assert hazard.remedy.startswith("If a model was renamed, say so with --rename; else pass --accept-data-loss")
+    assert hazard.remedy.startswith("If a model was renamed or moved to another app, pass --rename OLD=NEW")
+    assert hazard.option == "--accept-data-loss"
 
 
 ENDS = {

@@ -44,6 +44,12 @@ def two(tmp_path, django_db_blocker):
         yield
 
 
+@pytest.fixture(autouse=True)
+def unmarked(settings):
+    """Print nothing of migrations that runs mark as applied."""
+    settings.AUTOMIGRATE = {"RECORD_MIGRATIONS": False}
+
+
 @pytest.fixture
 def check():
     """Register a check that fails; return a list of the databases for which it was run."""
@@ -147,7 +153,7 @@ DATABASES = {
     name: {"ENGINE": "django.db.backends.sqlite3", "NAME": f"{name}.sqlite3"} for name in ("default", "other")
 }
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
-AUTOMIGRATE = {"ON_START": "autoupdate"}
+AUTOMIGRATE = {"ON_START": "autoupdate", "RECORD_MIGRATIONS": False}
 """
 FILES = {
     "shop/__init__.py": "",

@@ -11,6 +11,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django.core.management.base import CommandError
+from django.db import connections
 from django.utils.autoreload import get_child_arguments
 
 from automigrate_ext import conf
@@ -19,6 +20,7 @@ from automigrate_ext.declared.selection import Models, Selection
 from automigrate_ext.exceptions import Declined
 from automigrate_ext.management.base import SchemaCommand
 from automigrate_ext.management.exit_status import DIFFERENT, EXPANDED, FAILED, KEPT
+from automigrate_ext.management.fleet import are_targets
 from automigrate_ext.management.formats import CI_FORMATS
 from automigrate_ext.management.past_runs import PastRuns
 from automigrate_ext.management.values import seconds, whole
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from automigrate_ext.fleet.targets import Target
     from automigrate_ext.management.fleet import FleetCommand
     from automigrate_ext.management.questioner import TerminalQuestioner
+    from automigrate_ext.management.saved_plans import SavedPlans
     from automigrate_ext.plan.plan import Plan
 
 #: The options that a saved plan holds itself, or that make no sense together with it.
@@ -61,6 +64,8 @@ class Command(SchemaCommand):
 
     #: What asks the questions of a run, where somebody is there to answer them.
     questioner: TerminalQuestioner | None = None
+    #: The plans that --plan names.
+    saved: SavedPlans | None = None
 
     formats = (*SchemaCommand.formats, *CI_FORMATS)
     formats_help = (
@@ -220,6 +225,8 @@ exit status: 0 done, nothing to do, or a question answered with no; 1 --check fo
             raise CommandError(f"--format {options['format']}: pass --check or --dry-run with it.", returncode=FAILED)
         if options["watch"] and not is_watched():
             sys.exit(self.watch(options))
+        has_plan = options["plan"] is not None and not are_targets(options)
+        self.saved = self.saved_plans(options) if has_plan else None
         self.questioner = self.make_questioner(options)
         try:
             super().handle(*args, **options)
@@ -252,9 +259,15 @@ exit status: 0 done, nothing to do, or a question answered with no; 1 --check fo
 
         return watch(get_child_arguments(), self.notify if options["verbosity"] else ignore_message)
 
+    def databases(self, options: dict[str, Any]) -> tuple[list[str], dict[str, str]]:
+        if self.saved:
+            # Of a database that the settings do not have, the run reports that.
+            return [alias for alias in self.saved.aliases if alias in connections], {}
+        return super().databases(options)
+
     def handle_databases(self, aliases: Sequence[str], left_alone: Mapping[str, str], options: dict[str, Any]) -> int:
-        if options["plan"] is not None:
-            return self.run_saved_plans(options)
+        if self.saved:
+            return self.saved.run()
         return super().handle_databases(aliases, left_alone, options)
 
     def forbid_beside_history(self, options: dict[str, Any]) -> None:
@@ -350,8 +363,11 @@ exit status: 0 done, nothing to do, or a question answered with no; 1 --check fo
 
         return TerminalQuestioner(self, confirms=options["ask"] or conf.asks(), verbosity=options["verbosity"])
 
-    def run_saved_plans(self, options: dict[str, Any]) -> int:
-        """Carry out a saved plan, or the plans of several databases."""
+    def saved_plans(self, options: dict[str, Any]) -> SavedPlans:
+        """Return the plan that was saved, or the plans of several databases.
+
+        Raises `CommandError` for a file that holds none, and for options that the plan decides.
+        """
         beside = [option for option, name in DECIDED_BY_PLAN.items() if options[name]]
         if options["labels"] or beside:
             given = ", ".join([*options["labels"], *beside])
@@ -359,7 +375,7 @@ exit status: 0 done, nothing to do, or a question answered with no; 1 --check fo
         # Few runs have a plan that was saved.
         from automigrate_ext.management.saved_plans import SavedPlans
 
-        return SavedPlans(self, options).run()
+        return SavedPlans(self, options)
 
     def dry_run(self, models: Models | Selection, arguments: dict[str, Any], options: dict[str, Any]) -> int:
         """Show what differs and change nothing; return the exit status, which with --check is that of a difference."""

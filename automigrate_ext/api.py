@@ -573,9 +573,10 @@ def create_database(using: str = DEFAULT_DB_ALIAS) -> bool:
         connect(connections[using])
     except OperationalError as error:
         databases = databases_for(using)
-        if not databases.is_missing(error):
-            raise
-        return databases.create()
+        if databases.is_missing(error):
+            return databases.create()
+        # Another process may have created it since; otherwise this fails for the same reason.
+        connect(connections[using])
     return False
 
 

@@ -42,9 +42,11 @@ class Provision:
             connect(connection)
         except OperationalError as error:
             databases = databases_for(connection.alias)
-            if not (databases.makes_databases and databases.is_missing(error)):
+            if not databases.makes_databases:
                 raise
-            self.create(databases, connection.alias)
+            if databases.is_missing(error):
+                self.create(databases, connection.alias)
+            # Where it was not missing, another process may have created it since.
             connect(connection)
 
     def create(self, databases: Databases, alias: str) -> None:

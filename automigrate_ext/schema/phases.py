@@ -73,7 +73,9 @@ NO_TARGET = (
     "its foreign key ({columns}) points at {target}, which becomes what it needs in the contract. Deploy the change "
     "of {table} first, and the new table after its contract"
 )
-TAKEN_NAME = "{name} is a name of table {table}, which stays until the contract. Give it another name"
+TAKEN_NAME = (
+    "{name} is the name of an index or constraint of table {table} that stays until the contract. Give it another name"
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -155,6 +157,8 @@ class Division:
         columns = (AddColumn, AlterColumn, DropColumn, AlterPrimaryKey, DropTable)
         keys = [c for c in self.changes if isinstance(c, CreateTable) or is_key(c)]
         rest = [c for c in self.changes if not isinstance(c, columns) and not any(c is key for key in keys)]
+        # Which names are free depends on what is dropped and renamed at once, in all tables.
+        rest.sort(key=lambda change: isinstance(change, (AddConstraint, AddIndex)))
         for change in self.of_kinds(columns):
             self.divide_column(change)
         for change in (*rest, *keys):
@@ -363,10 +367,12 @@ class Division:
         return False
 
     @cached_property
-    def names_taken(self) -> frozenset[str]:
-        """The names of constraints and indexes that are dropped or renamed in the contract."""
+    def names_taken(self) -> dict[str, str]:
+        """The tables of the constraints and indexes that go or get another name in the contract, by their names now."""
         kinds = (DropConstraint, DropIndex, RenameConstraint, RenameIndex)
-        return frozenset(c.old.name for c in self.later if isinstance(c, kinds) and c.old.name)
+        staying = [(c.old, c.table) for c in self.later if isinstance(c, kinds)]
+        staying += [(noun, drop.table) for drop in self.of(DropTable) for noun in rules_of(drop.old)]
+        return {noun.name: table for noun, table in staying if noun.name}
 
     def has_target(self, key: ForeignKey) -> bool:
         """Return whether the columns at which a foreign key points are all that it needs once the expand is done."""
@@ -387,10 +393,8 @@ class Division:
                 columns = ", ".join(key.columns)
                 self.bar(change, NO_TARGET.format(columns=columns, target=target, table=key.to_table))
                 return
-        given = {noun.name for noun in rules_of(change.new) if noun.named}
-        gone = ((drop.table, noun.name) for drop in self.of(DropTable) for noun in rules_of(drop.old))
-        for table, name in gone:
-            if name in given:
+        for name in (noun.name for noun in rules_of(change.new) if noun.named):
+            if table := self.names_taken.get(name):
                 self.bar(change, TAKEN_NAME.format(name=name, table=table))
                 return
         self.now.append(change)

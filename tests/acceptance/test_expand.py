@@ -283,6 +283,39 @@ def test_index_of_the_name_of_another_waits(case):
     deployment.contract("Add index", "Drop index")
 
 
+def test_index_of_the_name_of_another_waits_beside_a_rule_that_comes_at_once(case):
+    fields = {"n": models.IntegerField(default=0), "m": models.IntegerField(default=0)}
+    rule = CheckConstraint(condition=Q(k__gte=0), name="positive")
+    before = item(**fields, Meta={"indexes": [Index(fields=["n"], name="by_n")]})
+    meta = {"indexes": [Index(fields=["m"], name="by_n")], "constraints": [rule]}
+    after = item(**fields, k=models.IntegerField(null=True), Meta=meta)
+    deployment = Deployment(case, before, after, {"Item": [{"n": 1}]})
+    deployment.expand("Add column", "Add check", later=["Add index", "Drop index"])
+    deployment.use({"n": 2}, {"n": 3, "k": 4})
+    deployment.contract("Add index", "Drop index")
+
+
+@pytest.mark.parametrize("stays", [False, True])
+def test_index_of_a_name_of_another_table_waits(case, stays):
+    number, meta = {"n": models.IntegerField()}, {"Meta": {"indexes": [Index(fields=["n"], name="by_n")]}}
+    before = State(Item=number, Other={**number, **meta})
+    after = State(Item={**number, **meta}, **({"Other": number} if stays else {}))
+    deployment = Deployment(case, before, after, {"Item": [{"n": 1}]})
+    gone = "Drop index" if stays else "Drop table"
+    deployment.expand(later=["Add index", gone])
+    deployment.contract("Add index", gone)
+
+
+def test_new_table_with_the_name_of_an_index_that_stays_has_no_expand(case):
+    number, meta = {"n": models.IntegerField()}, {"Meta": {"indexes": [Index(fields=["n"], name="by_n")]}}
+    before, after = State(Item={**number, **meta}), State(Item=number, New={**number, **meta})
+    case.build(before)
+    (refused,) = case.plan(after, expand=True).refused
+    assert "by_n is the name of an index or constraint of table shop_item that stays" in refused.hazards[0].message
+    with pytest.raises(AutomigrateError, match="has no expand"):
+        case.run(after, expand=True)
+
+
 def test_name_that_the_models_give_changes_in_the_contract(case):
     old, new = Index(fields=["n"], name="by_n"), Index(fields=["n"], name="by_number")
     before = item(n=models.IntegerField(), Meta={"indexes": [old]})

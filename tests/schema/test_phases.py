@@ -263,7 +263,7 @@ def test_tables():
     named = replace(new, constraints=(), indexes=(given,))
     gone = DropTable(table="other", old=replace(other, indexes=(given,)))
     found = phases(*schemas, (CreateTable(table="new", new=named), gone), rules())
-    assert "i is a name of table other, which stays" in found.barred[0].reason
+    assert "i is the name of an index or constraint of table other that stays" in found.barred[0].reason
 
 
 def test_renames_and_spellings():

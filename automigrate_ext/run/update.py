@@ -347,7 +347,8 @@ class Update(Run):
         tables = {change.table for change in changes}
         if self.options.expand or not tables or not are_expanded(tables, state.ownership):
             return False
-        return not self.divided(evolve(state, changes=tuple(changes))).now
+        found = self.divided(evolve(state, changes=tuple(changes)))
+        return not (found.now or found.barred)
 
     def notes_on_phases(self, state: State) -> Iterator[str]:
         """Yield the note on a contract of a database that was not expanded to what the models declare."""

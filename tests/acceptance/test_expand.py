@@ -472,6 +472,15 @@ def test_renames_are_refused(case, before, after, options, words):
         autoupdate(using=case.alias, apps=after.apps, expand=True, **options)
 
 
+def test_what_has_no_expand_is_not_left_by_one(case):
+    number = models.IntegerField(default=3)
+    deployment = Deployment(case, item(name=NAME), item(name=NAME, n=number), ONE)
+    deployment.expand("Add column shop_item.n", later=["Change column shop_item.n"])
+    assert case.plan(deployment.after).expanded
+    renamed = case.plan(item(title=NAME, n=number), renames={"shop.Item.name": "title"})
+    assert renamed.changes and not renamed.expanded
+
+
 def test_what_looks_like_a_rename_is_an_addition_beside_the_old(case):
     before, after = item(title=NAME), item(titel=models.CharField(max_length=10, blank=True))
     case.build(before)

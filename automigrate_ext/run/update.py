@@ -195,9 +195,13 @@ class Update(Run):
             return state, bool(has_work or state.prerequisites or self.due_after(tables_change=False))
 
     def withholds_something_new(self, state: State) -> bool:
-        """Return whether something is withheld that the record does not list as kept."""
+        """Return whether something is withheld that no run has reported as kept.
+
+        That is what the record does not list, or lists since an expand, which has left it for the contract.
+        """
         return any(
-            not state.ownership.is_kept(change.table, change.old.name if isinstance(change, DropColumn) else None)
+            are_expanded([change.table], state.ownership)
+            or not state.ownership.is_kept(change.table, change.old.name if isinstance(change, DropColumn) else None)
             for change in state.changes
             if isinstance(change, (DropColumn, DropTable))
         )

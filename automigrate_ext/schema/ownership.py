@@ -161,7 +161,8 @@ def is_missing(key: ForeignKey, table: Table) -> bool:
 
 def kept_table(owned: OwnedTable) -> OwnedTable:
     """Return the record of a table that no model declares any more and that a run has kept."""
-    return evolve(owned, columns={}, kept=tuple(sorted({*owned.columns, *owned.kept})))
+    attributes = tuple(attribute for attribute in owned.attributes if attribute != EXPANDED)
+    return evolve(owned, columns={}, attributes=attributes, kept=tuple(sorted({*owned.columns, *owned.kept})))
 
 
 def owned_during_run(

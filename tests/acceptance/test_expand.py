@@ -13,6 +13,7 @@ from django.db.models import CheckConstraint, F, GeneratedField, Index, Q, Uniqu
 
 from automigrate_ext import AutomigrateError, Plan, autoupdate, is_actual, make_plan
 from automigrate_ext.plan.plan import Verdict
+from automigrate_ext.run.record import Record
 from tests.acceptance.helper import Case, State, described, item
 from tests.features import need
 
@@ -228,9 +229,29 @@ def test_column_with_values_is_kept_by_a_contract_as_by_any_run(case):
     case.insert(deployment.before, {"Item": [{"name": "a", "old": 1}]})
     deployment.expand("Change column shop_item.old: allow NULL", later=["Drop column shop_item.old"])
     assert is_actual(using=case.alias, apps=deployment.after.apps)
-    assert not case.run(deployment.after, contract=True)
+    contract = case.run(deployment.after, contract=True)
+    assert not contract and [j.verdict for j in contract.judgements] == [Verdict.WITHHOLD]
     assert [j.verdict for j in case.plan(deployment.after).judgements] == [Verdict.WITHHOLD]
+    assert not case.run(deployment.after, contract=True, fingerprint=False).judgements
     assert case.values("shop_item", "old") == [(1,)]
+
+
+def test_table_with_rows_is_kept_by_a_contract_and_no_longer_left_by_an_expand(case):
+    deployment = Deployment(case, State(Item={"name": NAME}, Old={"name": NAME}), item(name=NAME), {})
+    case.insert(deployment.before, {"Old": [{"name": "a"}]})
+    deployment.expand(later=["Drop table shop_old"])
+    assert not case.run(deployment.after, expand=True, fingerprint=False)
+    assert recorded(case, "shop_old").attributes == ("expanded",)
+    contract = case.run(deployment.after, contract=True)
+    assert not contract and [j.verdict for j in contract.judgements] == [Verdict.WITHHOLD]
+    assert recorded(case, "shop_old").attributes == ()
+    case.execute('DELETE FROM "shop_old"')
+    plan = case.plan(deployment.after)
+    assert plan and not plan.expanded
+
+
+def recorded(case, table):
+    return Record(case.backend).read().tables[table]
 
 
 def test_tables_come_at_once_and_go_in_the_contract(case):

@@ -130,7 +130,7 @@ class Standing:
     @cached_property
     def expand_note(self) -> str:
         """The name of the note with the seal of an expand of the selection that has left something."""
-        return f"{FINGERPRINT}{short([self.own_note, 'expand'])}"
+        return f"{FINGERPRINT}{short(['expand', self.own_note])}"
 
     @property
     def notes(self) -> set[str]:

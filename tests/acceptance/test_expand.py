@@ -554,6 +554,16 @@ def test_server_numbers_rows_at_once_where_new_code_leaves_that_to_it(case):
     case.assert_settled(after)
 
 
+def test_what_an_expand_leaves_of_an_app_with_the_name_of_one_is_no_match(case):
+    app = {"app_label": "expand"}
+    before, after = item(name=NAME, Meta=app), item(name=NAME, n=models.IntegerField(default=3), Meta=app)
+    case.build(before)
+    case.insert(before, ONE)
+    case.run(after, expand=True)
+    assert not is_actual("expand", using=case.alias, apps=after.apps)
+    assert autoupdate("expand", using=case.alias, apps=after.apps)
+
+
 def test_models_that_change_again_after_an_expand_are_expanded_again(case):
     before = item(name=NAME, old=models.IntegerField(null=True))
     after, further = item(name=NAME), item(name=NAME, n=models.IntegerField(default=1))

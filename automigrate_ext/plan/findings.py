@@ -77,10 +77,12 @@ def escaped_property(text: str) -> str:
 def severity_of(judgement: Judgement, *, fails: bool, strict: bool) -> Severity:
     """Return how bad a difference is: an error where it `fails` the command, or would be refused.
 
-    With `strict`, so does what is kept.
+    With `strict`, so does what is kept. What an expand leaves for the contract fails nothing.
     """
     if judgement.verdict is Verdict.REFUSE:
         return Severity.ERROR
+    if judgement.verdict is Verdict.POSTPONE:
+        return Severity.NOTICE
     if judgement.verdict is Verdict.WITHHOLD:
         return Severity.ERROR if fails and strict else Severity.NOTICE
     return Severity.ERROR if fails else Severity.WARNING
@@ -88,7 +90,8 @@ def severity_of(judgement: Judgement, *, fails: bool, strict: bool) -> Severity:
 
 def message_of(judgement: Judgement) -> str:
     """Return what a run does about a difference, with the reasons and the ways out, a line each."""
-    words = [] if judgement.verdict is Verdict.WITHHOLD else [judgement.change.describe()]
+    later = "For the contract: " if judgement.verdict is Verdict.POSTPONE else ""
+    words = [] if judgement.verdict is Verdict.WITHHOLD else [f"{later}{judgement.change.describe()}"]
     return "\n".join([*words, *map(str, judgement.hazards)])
 
 

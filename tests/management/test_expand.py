@@ -61,6 +61,14 @@ def test_json_and_script(old):
     assert plan["expanded"] and [change["verdict"] for change in plan["changes"]] == ["apply"]
 
 
+def test_finding_of_what_is_left_for_the_contract_fails_nothing(old):
+    command(old, expand=True)
+    out, _, status = command(old, check=True, expand=True, format="github")
+    assert status == 0 and out.startswith("::notice ") and "::For the contract: Change column" in out
+    out, _, status = command(old, check=True, format="github")
+    assert status == 4 and out.startswith("::error ") and "::Change column" in out
+
+
 def test_saved_plan_of_an_expand(old, tmp_path):
     saved = tmp_path / "plan.json"
     saved.write_text(command(old, expand=True, dry_run=True, format="json")[0])

@@ -40,6 +40,8 @@ class Online(ABC):
 
     #: The statements with which a script begins.
     opening: tuple[str, ...] = ()
+    #: Whether a statement that is alone leaves something where it does not get its locks.
+    leaves_remnants = False
 
     def __init__(self, backend: Backend) -> None:
         self.backend = backend

@@ -85,7 +85,7 @@ class Stages:
 
     def run_alone(self, step: Step, *, again: bool) -> None:
         """Run a statement outside of transactions; remove what it left where it failed before, and where it fails."""
-        if again:
+        if again and self.online.leaves_remnants:
             self.remove_remnant(step)
         try:
             with self.online.alone(self.seconds):

@@ -5,6 +5,7 @@ import threading
 import time
 import uuid
 from contextlib import closing, contextmanager
+from functools import partial
 
 import MySQLdb
 import pytest
@@ -363,6 +364,16 @@ def test_value_that_turns_up_in_a_column_that_goes(going):
     plan = going.plan(item(**PLAIN))
     assert [judgement.change.describe() for judgement in plan.withheld] == ["Drop column shop_item.gone"]
     assert going.values("shop_item", "gone") == [(None,), (None,), (7,)]
+
+
+def test_query_for_values_that_does_not_get_its_lock_at_once(going, monkeypatch):
+    """It is asked again under the name that nobody writes to."""
+    monkeypatch.setattr(stages, "PAUSES", (0.01,))
+    with another(going) as other:
+        lock = partial(other.execute, "LOCK TABLES shop_item WRITE")
+        with as_sent(going, "automigrate_ext_proof", lock):
+            going.run(item(**PLAIN), online=True, lock_timeout=1, notify=lambda _: other.execute("UNLOCK TABLES"))
+    going.assert_settled(item(**PLAIN))
 
 
 def test_column_whose_index_a_foreign_key_needs(case):

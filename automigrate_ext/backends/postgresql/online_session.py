@@ -76,6 +76,8 @@ class PostgreSQLOnline(Online):
 
     backend: PostgreSQLBackend
     opening = ("SET lock_timeout = '2s'", "SET statement_timeout = 0")
+    # CREATE INDEX CONCURRENTLY leaves an index that is not valid.
+    leaves_remnants = True
 
     def __init__(self, backend: PostgreSQLBackend) -> None:
         super().__init__(backend)

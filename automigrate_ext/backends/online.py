@@ -107,5 +107,12 @@ class Online(ABC):
     def fill_batch(self, fill: RowFill, after: Key | None) -> tuple[Key | None, int]:
         """Give the rows after a key their values, in the transaction around; return the last one's key, and how many.
 
-        The key is None where these were the last rows.
+        The key is None where these were the last rows, as in `last_of`.
         """
+
+    def last_of(self, keys: Sequence[Key]) -> Key | None:
+        """Return the key after which the next batch begins; None after one that is not full.
+
+        Rows that others put in faster than one batch follows the other would keep it going for ever.
+        """
+        return keys[-1] if len(keys) == self.batch_size else None

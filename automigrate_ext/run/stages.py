@@ -111,10 +111,11 @@ class Stages:
         rows = self.backend.filler.count_to_fill(fill) if self.meter.watch and not fill.late else 0
         after: Key | None = None
         done = 0
+        self.meter.report(evolve(begun, rows=rows, rows_done=done))
         while True:
-            self.meter.report(evolve(begun, rows=max(rows, done), rows_done=done))
             after, number = self.attempt(step, partial(self.fill_batch, fill, after))
             done += number
+            self.meter.report(evolve(begun, rows=max(rows, done), rows_done=done))
             if after is None:
                 return
             time.sleep(self.options.batch_pause)

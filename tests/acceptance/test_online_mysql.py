@@ -468,6 +468,30 @@ def test_nothing_is_lost_that_others_write(maria):
     maria.assert_settled(AFTER_WRITERS)
 
 
+@pytest.mark.parametrize("null", [False, True])
+def test_fill_ends_although_rows_are_put_in_all_the_while(case, null, monkeypatch):
+    monkeypatch.setattr(stages, "PAUSES", (0.01,) * 5)
+    after = item(**PLAIN, code=models.UUIDField(default=uuid.uuid4, null=null))
+    case.build(item(**PLAIN))
+    case.insert(item(**PLAIN), {"Item": VALUES})
+    batches, late = [], 0 if null else 5
+    with another(case) as other:
+
+        def put_in(execute, sql, params, many, context):
+            if sql.startswith("UPDATE `shop_item`"):
+                batches.append(sql)
+                assert len(batches) < 20
+                # Before a NOT NULL the last row without a value has to have been put in.
+                if null or len(batches) <= late:
+                    other.execute("INSERT INTO shop_item (name, size) VALUES ('late', 0)")
+            return execute(sql, params, many, context)
+
+        with case.connection.execute_wrapper(put_in):
+            case.run(after, online=True, batch_size=3)
+    assert case.query("SELECT count(*) FROM shop_item WHERE code IS NULL AND name <> 'late'") == [(0,)]
+    case.assert_settled(after)
+
+
 @pytest.mark.parametrize("default", ["x", lambda: "y"], ids=["constant", "per row"])
 def test_row_that_is_put_in_after_the_last_fill(case, default, monkeypatch):
     """The server refuses the NOT NULL, and the rows are filled again."""

@@ -145,4 +145,4 @@ class MySQLOnline(Online):
             else:
                 for sql in filler.update_rows(fill, [(key, fill.draw()) for key in literals]):
                     session.execute(sql)
-        return literals[-1], len(literals)
+        return self.last_of(literals), len(literals)

@@ -220,9 +220,7 @@ class PostgreSQLOnline(Online):
         else:
             for sql in filler.update_rows(fill, [(key, fill.draw()) for key in literals]):
                 session.execute(sql)
-        # Rows that others put in faster than one batch follows the other would keep it going for ever.
-        is_last = len(literals) < self.batch_size
-        return None if is_last else literals[-1], len(literals)
+        return self.last_of(literals), len(literals)
 
     def fill_range(self, fill: RowFill, first: Key, last: Key) -> str:
         """Return the statement that gives all rows between two keys the value that they have not got yet."""

@@ -82,7 +82,11 @@ class Online(ABC):
 
     @abstractmethod
     def alone(self, seconds: float) -> AbstractContextManager[None]:
-        """Return a block for a statement outside of transactions, which waits for others no longer than `seconds`."""
+        """Return a block for a statement outside of transactions, which waits for others as long as `waits` returns."""
+
+    def waits(self, step: Step, seconds: float) -> float:
+        """Return for how many seconds a step waits for others, where those for a lock are given."""
+        return seconds
 
     @abstractmethod
     def forbid_losses(self, steps: Sequence[Step]) -> None:

@@ -149,7 +149,8 @@ class Stages:
     def obstacle(self, step: Step, error: Error) -> str | None:
         """Return in words what kept a step from being done, and may not do so again; None for any other error."""
         if self.online.is_locked_out(error):
-            return NO_LOCK.format(seconds=self.seconds, sessions=self.online.in_the_way(step), sql=step.sql)
+            seconds, sessions = self.online.waits(step, self.seconds), self.online.in_the_way(step)
+            return NO_LOCK.format(seconds=seconds, sessions=sessions, sql=step.sql)
         if step.refills and self.online.lacks_values(error):
             columns = ", ".join(f"{fill.table}.{fill.column}" for fill in step.refills)
             return NO_VALUE.format(columns=columns, sql=step.sql)

@@ -555,6 +555,7 @@ def test_step_that_never_gets_its_lock(case, monkeypatch):
         with pytest.raises(LockNotAvailable) as caught:
             case.run(after, online=True, lock_timeout=0.05)
         assert f"session {other.connection.thread_id()}" in str(caught.value)
+        assert "Could not get a lock within 1 s" in str(caught.value)
     assert "Of the 2 statements 1 are done, and stay" in str(caught.value)
     assert "CREATE TABLE" in caught.value.applied[0] and "ADD COLUMN" in caught.value.pending[0]
     assert case.query("SELECT @@lock_wait_timeout, @@innodb_lock_wait_timeout, @@sql_mode") == before

@@ -15,7 +15,7 @@ from automigrate_ext.backends.mysql import faults
 from automigrate_ext.backends.mysql.holders import in_the_way
 from automigrate_ext.backends.mysql.online import OnlineCompiler
 from automigrate_ext.backends.mysql.schema import CHECKED, UNLOCK_TABLES
-from automigrate_ext.backends.mysql.session import SCRIPT_SETTINGS, free_lock, lock_name, settings, try_lock
+from automigrate_ext.backends.mysql.session import SCRIPT_SETTINGS, free_lock, lock_name, settings, try_lock, whole
 from automigrate_ext.backends.online import Key, Online, Owed
 from automigrate_ext.backends.work import RowFill, Step, Work
 from automigrate_ext.declared.editor import collecting_editor
@@ -108,8 +108,7 @@ class MySQLOnline(Online):
 
     @contextmanager
     def transaction(self, seconds: float) -> Iterator[None]:
-        # The server takes whole seconds, and one at least.
-        limit = max(1, round(seconds))
+        limit = whole(seconds)
         with settings(self.connection, {"lock_wait_timeout": limit, "innodb_lock_wait_timeout": limit}):
             yield
 
@@ -117,6 +116,9 @@ class MySQLOnline(Online):
     def alone(self, seconds: float) -> Iterator[None]:
         with self.transaction(seconds):
             yield
+
+    def waits(self, step: Step, seconds: float) -> float:
+        return whole(seconds)
 
     def forbid_losses(self, steps: Sequence[Step]) -> None:
         """Leave that to `run`, which counts under the lock of a table."""

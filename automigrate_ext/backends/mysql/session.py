@@ -113,8 +113,7 @@ class MySQLSession(RenamingSession):
         """Give the session the settings of a run while the block runs."""
         wanted: dict[str, str | int] = {**SETTINGS, **server_of(self.connection).settings}
         if self.patience.lock_timeout is not None:
-            # The server takes whole seconds, and one at least.
-            wanted["lock_wait_timeout"] = wanted["innodb_lock_wait_timeout"] = max(1, round(self.patience.lock_timeout))
+            wanted["lock_wait_timeout"] = wanted["innodb_lock_wait_timeout"] = whole(self.patience.lock_timeout)
         with settings(self.connection, wanted):
             yield
 
@@ -190,6 +189,11 @@ class MySQLSession(RenamingSession):
                 if faults.code_of(error) in (faults.STATEMENT_TIMEOUT, faults.MYSQL_TIMEOUT):
                     raise TookTooLong(f"not counted within {seconds:g} s") from error
                 raise
+
+
+def whole(seconds: float) -> int:
+    """Return seconds as a timeout of the server, which takes whole ones, and one at least."""
+    return max(1, round(seconds))
 
 
 @contextmanager

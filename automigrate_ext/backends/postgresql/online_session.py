@@ -158,6 +158,9 @@ class PostgreSQLOnline(Online):
     def alone(self, seconds: float) -> AbstractContextManager[None]:
         return self.with_settings(milliseconds(seconds * PATIENCE_BESIDE))
 
+    def waits(self, step: Step, seconds: float) -> float:
+        return seconds * PATIENCE_BESIDE if step.manner and step.manner.alone else seconds
+
     @contextmanager
     def with_settings(self, timeout: str) -> Iterator[None]:
         """Give the session the settings for statements outside of transactions while the block runs."""

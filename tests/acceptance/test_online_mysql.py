@@ -390,6 +390,14 @@ def test_column_whose_index_a_foreign_key_needs(case):
     case.assert_settled(after)
 
 
+def test_columns_with_long_names_that_begin_alike(case):
+    names = [f"{'gone' * 13}_{letter}" for letter in "ab"]
+    case.build(item(**PLAIN, **{name: models.IntegerField(null=True) for name in names}))
+    case.insert(item(**PLAIN), {"Item": VALUES})
+    case.run(item(**PLAIN), online=True)
+    case.assert_settled(item(**PLAIN))
+
+
 def test_column_that_was_set_aside_goes_with_the_next_run(going):
     def stop():
         raise KeyboardInterrupt

@@ -12,6 +12,8 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace as evolve
 from functools import cached_property
 
+from django.db.backends.utils import names_digest
+
 from automigrate_ext.backends.mysql import hazards
 from automigrate_ext.backends.mysql.algorithms import INSTANT, Way
 from automigrate_ext.backends.mysql.schema import (
@@ -419,7 +421,11 @@ class OnlineTableCompiler(TableCompiler):
         return any(tuple(names[: len(key)]) == tuple(key) for names in over for key in keys)
 
     def name_aside(self, column: str) -> str:
-        return ASIDE.format(column=column[: LONGEST_NAME - len(SUFFIX)])
+        longest = LONGEST_NAME - len(SUFFIX)
+        if len(column) > longest:
+            digest = names_digest(column, length=8)
+            column = f"{column[: longest - len(digest) - 1]}_{digest}"
+        return ASIDE.format(column=column)
 
     def rename_aside(self, column: str) -> str:
         return RENAME_COLUMN.format(old=self.quote(column), new=self.quote(self.name_aside(column)))

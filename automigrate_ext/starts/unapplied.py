@@ -24,7 +24,8 @@ EXPLANATION = (
 class Explanation:
     """Turns the error of a statement that found the tables otherwise than it expects into a `CommandError`.
 
-    It is one of the connection's `execute_wrappers` from `pre_migrate` to `post_migrate`, or to the first error.
+    It is one of the connection's `execute_wrappers` from `pre_migrate` to `post_migrate`, or to the first error that it
+    explains.
     """
 
     def __init__(self, alias: str) -> None:
@@ -40,7 +41,18 @@ class Explanation:
             withdraw(self.alias)
             words = faults.explain(error).removesuffix(".")
             option = "" if self.alias == "default" else f" --database {self.alias}"
-            raise CommandError(EXPLANATION.format(alias=self.alias, words=words, option=option)) from error
+            raise explained(
+                error, EXPLANATION.format(alias=self.alias, words=words, option=option)
+            ) from error.__cause__
+
+
+def explained(error: Error, words: str) -> CommandError:
+    """Return an error as a `CommandError` with other words.
+
+    It is of the error's own class too, with the same arguments: code of a migration may expect that error and go on.
+    """
+    kind: Any = type(CommandError.__name__, (CommandError, type(error)), {"__str__": lambda self: words})
+    return kind(*error.args)  # type: ignore[no-any-return]
 
 
 def offer(alias: str, plan: Sequence[tuple[Any, bool]]) -> None:

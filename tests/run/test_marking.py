@@ -251,6 +251,31 @@ def test_columns_that_are_there_already_are_explained_too(unmarked, history):
         migrate(unmarked)
 
 
+EXPECTS_A_TABLE = """\
+from django.db import DatabaseError, migrations, transaction
+
+
+def code(apps, editor):
+    try:
+        with transaction.atomic(using=editor.connection.alias), editor.connection.cursor() as cursor:
+            cursor.execute("CREATE TABLE todo_todo (id integer)")
+    except DatabaseError as error:
+        assert error.args == error.__cause__.args
+
+
+class Migration(migrations.Migration):
+    dependencies = [("todo", "0001_initial")]
+    operations = [migrations.RunPython(code)]
+"""
+
+
+def test_error_that_a_migration_expects_does_not_end_it(unmarked, history):
+    run(unmarked, record_migrations=True)
+    (history.directory / "0002_expects.py").write_text(EXPECTS_A_TABLE)
+    migrate(unmarked)
+    assert ("todo", "0002_expects") in applied(unmarked)
+
+
 @pytest.mark.parametrize("option", ["fake", "fake_initial"])
 def test_fake_migrations_are_nobodys_business(sqlite, history, option):
     run(sqlite, record_migrations=False)

@@ -50,10 +50,15 @@ class Completed:
             return self.transactions, f"{len(self.batches)} transactions"
         return self.meter.finished, f"{self.meter.statements} statements"
 
+    @property
+    def under_way(self) -> int:
+        """How many statements are under way that may be done although they are interrupted."""
+        return 0 if self.undoes_ddl else self.meter.under_way
+
     def interruption(self) -> Interrupted | None:
         """Return the error of a run that was interrupted where something stays done, or None."""
         number, parts = self.progress()
-        under_way = 0 if self.undoes_ddl else self.meter.under_way
+        under_way = self.under_way
         if not number and not under_way:
             return None
         words = f"Interrupted after {number} of its {parts}{', which stay done' if number else ''}"
@@ -135,8 +140,7 @@ def recording_failure(run: Run, completed: Completed) -> Iterator[None]:
         yield
     except BaseException as error:
         planned = completed.plan.statements if completed.plan else ()
-        # A statement that was interrupted may be done all the same.
-        unclear = isinstance(error, KeyboardInterrupt) and completed.meter.under_way > 0
+        unclear = isinstance(error, KeyboardInterrupt) and completed.under_way > 0
         run.chronicle.fail(error, completed.stays(planned), unclear=unclear)
         raise
 

@@ -7,7 +7,7 @@ import pytest
 from django.core.management import call_command
 from django.db import models
 
-from automigrate_ext import ExecutionFailed, Interrupted, automigrate, autoupdate, is_actual, make_plan
+from automigrate_ext import ExecutionFailed, Interrupted, automigrate, autoupdate, history, is_actual, make_plan
 from automigrate_ext.backends.session import RunSession
 from tests.acceptance.helper import Case, State, fingerprint
 from tests.features import has
@@ -183,6 +183,14 @@ def test_interrupt_between_transactions(postgresql, monkeypatch):
     assert len(caught.value.applied) == 1
     autoupdate(using=postgresql.alias, apps=wanted.apps)
     assert is_actual(using=postgresql.alias, apps=wanted.apps)
+
+
+def test_interrupt_within_the_first_of_several_transactions_leaves_nothing(postgresql, monkeypatch):
+    monkeypatch.setattr(type(Case(postgresql, "automigrate").backend.session), "batches", one_by_one)
+    with interrupted_at(postgresql, ["CREATE TABLE", "shop_one"]), pytest.raises(KeyboardInterrupt) as caught:
+        autoupdate(using=postgresql.alias, apps=state("One", "Two").apps)
+    assert not isinstance(caught.value, Interrupted)
+    assert history(using=postgresql.alias) == ()
 
 
 def one_by_one(self: RunSession, steps):

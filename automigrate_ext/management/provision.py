@@ -23,6 +23,8 @@ MISSING = "Database {name!r} does not exist{place}."
 #: What is added where nothing is created.
 WAY_OUT = "Pass --create-database to have it created, or correct the NAME in DATABASES[{alias!r}]."
 LOOKS_ONLY = "Nothing was created: leave out {options} and pass --create-database, or create it yourself."
+#: The options with which a command changes nothing.
+LOOKS = {"--check": "check", "--dry-run": "dry_run", "--history": "history"}
 YES = ("y", "yes")
 
 
@@ -66,9 +68,8 @@ class Provision:
             databases.create()
 
     def looks_only(self) -> str:
-        """Return the options with which a command changes nothing."""
-        given = [option for option, name in (("--check", "check"), ("--dry-run", "dry_run")) if self.options.get(name)]
-        return " and ".join(given)
+        """Return the options given with which a command changes nothing."""
+        return " and ".join(option for option, name in LOOKS.items() if self.options.get(name))
 
     def agrees(self, missing: str) -> bool:
         """Return whether somebody at a terminal agrees; False where nobody can be asked."""

@@ -80,7 +80,28 @@ def test_character_set_is_the_one_that_django_connects_with(missing):
         missing.close()
 
 
-@pytest.mark.parametrize("options", [["--check"], ["--dry-run"], ["--dry-run", "--create-database"]])
+LOOKS = [["--check"], ["--dry-run"], ["--dry-run", "--create-database"], ["--history", "--create-database"]]
+
+
+def test_option_file_with_the_name_of_the_database(server, missing, tmp_path):
+    """The driver takes the name in the file where the settings of a session have none."""
+    if missing.vendor == "postgresql":
+        pytest.skip("only the driver of MariaDB and MySQL has option files with a database")
+    name = name_of(missing)
+    (tmp_path / "my.cnf").write_text(f"[client]\ndatabase = {name}\n")
+    missing.settings_dict["OPTIONS"] = {
+        **missing.settings_dict["OPTIONS"],
+        "read_default_file": str(tmp_path / "my.cnf"),
+    }
+    missing.settings_dict["NAME"] = ""
+    with pytest.raises(CommandError, match=f"1049, \"Unknown database '{name}'\""):
+        run("--create-database")
+    missing.settings_dict["NAME"] = name
+    run("--create-database")
+    assert name in server.databases()
+
+
+@pytest.mark.parametrize("options", LOOKS)
 def test_looking_creates_nothing(server, missing, options):
     with pytest.raises(CommandError) as caught:
         run(*options)

@@ -1,4 +1,4 @@
-"""Databases of MariaDB and MySQL, made from a session that has none."""
+"""Databases of MariaDB and MySQL, made from a session with one that every server has."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ from automigrate_ext.backends.mysql.faults import NO_PRIVILEGE, code_of, words
 
 #: Source: https://mariadb.com/kb/en/mariadb-error-code-reference/; MySQL has the same.
 NO_DATABASE = 1049
+#: Every role may use it. Without a name the driver takes the database of an option file (OPTIONS "read_default_file").
+MAINTENANCE = "information_schema"
 EXISTS = "SELECT 1 FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = %s"
 CREATE = "CREATE DATABASE {name} CHARACTER SET {charset}"
 #: What Django connects with unless the OPTIONS have another one.
@@ -26,11 +28,11 @@ class MySQLDatabases(ServerDatabases):
     """The databases of a MariaDB or MySQL server."""
 
     def is_missing(self, error: Error) -> bool:
-        return code_of(error) == NO_DATABASE
+        return bool(self.name) and code_of(error) == NO_DATABASE
 
     @contextmanager
     def server(self) -> Iterator[CursorWrapper]:
-        settings = {**self.connection.settings_dict, "NAME": None, "AUTOCOMMIT": True}
+        settings = {**self.connection.settings_dict, "NAME": MAINTENANCE, "AUTOCOMMIT": True}
         session = type(self.connection)(settings, alias=NO_DB_ALIAS)
         try:
             with session.cursor() as cursor:

@@ -3,9 +3,10 @@
 
     python .ci/release.py DIRECTORY [--url https://HOST/OWNER/NAME]
 
-The artefacts are in DIRECTORY/dist. With --url, the address of the repository, links and pictures of the README become
-absolute, and the metadata has the project's addresses; without it the README keeps its relative links, and the last
-line lists them. The paths below the address are those that GitHub has. Needs the packages of the extra `dev`.
+The artefacts are in DIRECTORY/dist; neither that nor DIRECTORY/source may be there before. With --url, the address of
+the repository, links and pictures of the README become absolute, and the metadata has the project's addresses; without
+it the README keeps its relative links, and the last line lists them. The paths below the address are those that GitHub
+has. Needs the packages of the extra `dev`.
 """
 
 import argparse
@@ -139,6 +140,9 @@ def main() -> None:
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg")
     version = config["metadata"]["version"]
+    for folder in (source, arguments.directory / "dist"):
+        if folder.exists():
+            fail(f"{folder} is there, and may have files of an earlier build: remove it first")
     export(source)
     if url:
         make_absolute(source, url, version)

@@ -53,6 +53,7 @@ from automigrate_ext.schema.changes import (
     Change,
     DropColumn,
     DropTable,
+    FillColumn,
 )
 from automigrate_ext.schema.diff import foreign_objects
 from automigrate_ext.schema.nouns import Column, Constraint, ForeignKey, Schema, Table
@@ -60,6 +61,7 @@ from automigrate_ext.schema.ownership import (
     OwnedTable,
     Ownership,
     are_expanded,
+    columns_to_fill,
     kept_table,
     owned_during_run,
     owned_table,
@@ -180,7 +182,12 @@ class Update(Run):
             with_default=self.with_default,
             is_spelling=lambda old, new: backend.part_key(old) == backend.part_key(new),
         )
-        return phases(state.current, state.desired, state.changes, rules)
+        found = phases(state.current, state.desired, state.changes, rules)
+        # An expand that was interrupted owes values to columns that allow NULL until the contract.
+        begun = {(change.table, change.new.name) for change in found.now if isinstance(change, FillColumn)}
+        owed = columns_to_fill(state.current, found.expanded, state.ownership)
+        left = (change for change in owed if (change.table, change.new.name) not in begun)
+        return evolve(found, now=(*found.now, *left))
 
     def with_default(self, table: str, column: Column) -> Column | None:
         """Return a new column with the default that its rows get from the database until the contract, or None."""

@@ -632,3 +632,27 @@ def test_both_steps_online(postgresql):
     case.run_as_planned(after, contract=True, online=True, accept_data_loss=True)
     case.assert_settled(after)
     assert len(set(case.values("shop_item", "token"))) == 4
+
+
+def test_online_expand_that_ends_before_rows_have_their_values_is_gone_on_with(postgresql):
+    need(postgresql, "vendor's own")
+    case = Case(postgresql, "automigrate")
+    before, after = item(name=NAME), item(name=NAME, token=models.UUIDField(default=uuid.uuid4, unique=True))
+    case.build(before)
+    case.insert(before, {"Item": [{"name": "a"}, {"name": "b"}]})
+
+    def stop(execute, sql, params, many, context):
+        if "UPDATE" in sql and "token" in sql:
+            raise KeyboardInterrupt
+        return execute(sql, params, many, context)
+
+    with postgresql.execute_wrapper(stop), pytest.raises(KeyboardInterrupt):
+        case.run(after, expand=True, online=True)
+    assert len(case.values("shop_item", "token")) == 2
+    case.insert(before, {"Item": [{"name": "c"}]})
+    assert described(case.plan(after, expand=True).changes) == ["Fill column shop_item.token"]
+    case.run_as_planned(after, expand=True)
+    assert len(set(case.values("shop_item", "token")) - {(None,)}) == 3
+    assert not case.plan(after, expand=True)
+    case.run_as_planned(after, contract=True)
+    case.assert_settled(after)

@@ -260,6 +260,26 @@ def test_ordinary_run_that_ends_before_new_columns_are_filled(case):
     case.assert_settled(after)
 
 
+@pytest.mark.parametrize("online", [False, True])
+def test_expand_that_ends_before_required_columns_are_filled(case, online):
+    """New code finds no NULL in rows from before the expand, once it has ended."""
+    after = item(**PLAIN, token=models.UUIDField(default=uuid.uuid4))
+    case.build(item(**PLAIN))
+    case.insert(item(**PLAIN), {"Item": VALUES})
+
+    def stop():
+        raise KeyboardInterrupt
+
+    with as_sent(case, "UPDATE `shop_item` SET `token`", stop), pytest.raises(KeyboardInterrupt):
+        case.run(after, expand=True, online=online)
+    assert not case.plan(after).expanded
+    case.run(after, expand=True)
+    assert len({value for (value,) in case.values("shop_item", "token")} - {None}) == 3
+    assert not case.plan(after, expand=True) and case.plan(after).expanded
+    case.run(after, contract=True)
+    case.assert_settled(after)
+
+
 # Foreign keys
 
 LINKED = State(Group={"name": NAME}, Item={"group": models.ForeignKey("Group", models.CASCADE)})

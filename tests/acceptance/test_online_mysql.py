@@ -541,6 +541,23 @@ def test_row_that_is_put_in_after_the_last_fill(case, default, monkeypatch):
     case.assert_settled(after)
 
 
+def test_new_rows_get_the_default_of_their_column(case):
+    """The value that is given for rows without one is not for theirs."""
+    case.build(item(name=NAME, size=models.IntegerField(null=True, db_default=5)))
+    case.insert(item(name=NAME), {"Item": [{"name": "a"}]})
+    case.execute("UPDATE shop_item SET size = NULL")
+
+    def put_in():
+        with another(case) as other:
+            other.execute("INSERT INTO shop_item (name) VALUES ('b')")
+
+    after = item(name=NAME, size=models.IntegerField(db_default=5))
+    with as_sent(case, "UPDATE `shop_item` SET `size`", put_in):
+        case.run(after, online=True, defaults={"shop.Item.size": "9"})
+    assert case.values("shop_item", "name", "size") == [("a", 9), ("b", 5)]
+    case.assert_settled(after)
+
+
 def test_value_that_somebody_else_has_written_stays(maria):
     maria.build(EMPTY_NAME)
     maria.insert(EMPTY_NAME, {"Item": [{"name": None, "size": n} for n in range(3)]})

@@ -347,8 +347,12 @@ class OnlineTableCompiler(TableCompiler):
         self.note_origin(clause)
 
     def give_default(self, new: Column, value: str) -> bool:
-        """Give new rows the value while others are filled; return whether the server takes such a default at once."""
-        nullable, default = evolve(new, null=True), default_clause(self.compiler.server, new, value)
+        """Give new rows the value, or the column's own default, while others are filled; return whether they get it.
+
+        They do where the server takes such a default at once.
+        """
+        own = value if new.default is None else new.default
+        nullable, default = evolve(new, null=True), default_clause(self.compiler.server, new, own)
         clause = f"MODIFY {self.quote(new.name)} {define(nullable, self.own_checks(new.name), default=default)}"
         ways = self.trial.probe(self.name, [*([added] for added in self.room), [clause]])
         if not ways or not ways[-1].is_beside:

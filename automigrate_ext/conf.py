@@ -138,7 +138,7 @@ def hides(name: str) -> bool:
     """Return whether a field or column of this name looks secret, so that no message shows its values.
 
     It does where its name has one of the words of `SECRET` or of the setting; case does not matter. Words stand between
-    underscores, or where a capital follows a small letter.
+    underscores, or where a capital follows a small letter, in the setting as in names.
     """
     given = value(HIDE, ())
     secret = (*SECRET, *given) if is_list_of_names(given) else SECRET
@@ -148,15 +148,19 @@ def hides(name: str) -> bool:
 @lru_cache(maxsize=10_000)
 def has_any_of(words: tuple[str, ...], name: str) -> bool:
     """Return whether a name has one of the words."""
-    spaced = f"_{re.sub('(?<=[a-z0-9])(?=[A-Z])', '_', name)}_".lower()
-    return any_of(words).search(spaced) is not None
+    return any_of(words).search(spaced(name)) is not None
+
+
+def spaced(name: str) -> str:
+    """Return a name in small letters, with an underscore on both sides of each of its words."""
+    return f"_{re.sub('(?<=[a-z0-9])(?=[A-Z])', '_', name)}_".lower()
 
 
 @cache
 def any_of(words: tuple[str, ...]) -> re.Pattern[str]:
     """Return what finds one of the words in names in small letters and between underscores."""
     # A word is whole where it does not begin or end with *.
-    parts = [f"_{word.lower()}_".removeprefix("_*").removesuffix("*_") for word in words]
+    parts = [spaced(word).removeprefix("_*").removesuffix("*_") for word in words]
     return re.compile("|".join(".*".join(map(re.escape, part.split("*"))) for part in parts))
 
 

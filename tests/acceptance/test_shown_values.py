@@ -181,6 +181,12 @@ def test_the_setting_hides_more(case, settings):
     assert hazard.examples == "id 1, 2"
 
 
+def test_the_setting_has_names_as_fields_have_them(settings):
+    settings.AUTOMIGRATE = {"HIDE": ["bloodGroup", "*homeAddress", "Salary"]}
+    names = ("bloodGroup", "blood_group", "oldBloodGroup", "theHomeAddress", "salary", "baseSalary")
+    assert all(map(conf.hides, names)) and not conf.hides("group")
+
+
 @pytest.mark.parametrize(
     ("name", "secret"),
     [

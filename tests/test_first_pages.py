@@ -13,8 +13,6 @@ pytestmark = pytest.mark.skipif(not hasattr(signal, "SIGKILL"), reason="needs a 
 
 DOCS = ROOT / "docs"
 INSTALLS = re.compile(r"^pip install .*\n", re.MULTILINE)
-#: What recipes hold in the place of a project's own names.
-PLACEHOLDERS = ("REGISTRY", "TAG")
 
 
 class Project(Demo):
@@ -75,8 +73,12 @@ def test_beside_migrations(project):
     assert "No migrations to apply" in shell(project, "python manage.py migrate")
 
 
-def test_recipes_are_what_they_are_for():
+@pytest.mark.parametrize("page", ["recipes.md", "how-to.md"])
+def test_files_for_other_services_can_be_read(page):
     yaml = pytest.importorskip("yaml")
-    for recipe in fences(DOCS / "recipes.md", "yaml"):
-        assert yaml.safe_load(recipe)
+    files = fences(DOCS / page, "yaml")
+    assert files and all(yaml.safe_load(file) for file in files)
+
+
+def test_recipes_print_nothing_that_is_not_tested():
     assert not list(transcripts((DOCS / "recipes.md").read_text()))

@@ -22,10 +22,12 @@ PRIORITY = ((MODELS, IS_COMPLETE, IS_COMPLETE + "    priority = models.PositiveS
 NULLABLE = ((MODELS, IS_COMPLETE, IS_COMPLETE + "    priority = models.IntegerField(null=True)\n"),)
 #: What is about packages that need not be installed; tests/packages plays these.
 NOT_INSTALLED = ("Use packages that bring triggers or views", "Use django-tenants", "Use django-pgschemas")
+#: Files for other services, which tests/test_first_pages.py reads.
+FILES = "yaml"
 HOW_TO = {
     heading: found
     for heading, text in sections(ROOT / "docs" / "how-to.md").items()
-    if (found := blocks(text)) and heading not in NOT_INSTALLED
+    if (found := [block for block in blocks(text) if block[0] != FILES]) and heading not in NOT_INSTALLED
 }
 WALKS = {}
 
@@ -178,6 +180,15 @@ def keep_or_drop(found):
     assert query(found.demo, "SELECT color FROM todo_todolist") == [("green",)]
     found.run()
     assert ("color",) not in query(found.demo, "SELECT name FROM pragma_table_info('todo_todolist')")
+
+
+@walk("See what was changed, and when")
+def past_runs(found):
+    found.demo.edit(NULLABLE)
+    found.demo.run("autoupdate")
+    _, body = found.left.pop()
+    newest, *_ = shell(found.demo, body).split("\n\n")
+    assert "autoupdate (command): 1 change applied" in newest and "Add column todo_todo.priority integer" in newest
 
 
 @walk("Review a plan, then run exactly that")

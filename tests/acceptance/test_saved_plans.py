@@ -81,6 +81,8 @@ def test_all_options_are_in_it(filled):
         "accept_data_loss": True,
         "prune": True,
         "cascade": False,
+        "expand": False,
+        "contract": False,
         "online": False,
         "rewrite_limit": None,
     }

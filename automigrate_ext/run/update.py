@@ -551,7 +551,10 @@ class Update(Run):
         later: defaultdict[str, list[Change]] = defaultdict(list)
         for change in state.later:
             later[change.table].append(change)
-        return [owned_until_contract(table, known.get(table.name), later[table.name]) for table in owned]
+        return [
+            owned_until_contract(table, current.tables[table.name], state.ownership, later[table.name])
+            for table in owned
+        ]
 
     def gone(self, recorded: Ownership, state: State) -> list[str]:
         """Return the recorded tables that were dropped or renamed."""

@@ -198,12 +198,16 @@ def owned_during_run(
     )
 
 
-def owned_until_contract(after: OwnedTable, before: OwnedTable | None, later: Sequence[Change]) -> OwnedTable:
-    """Return the record of a table after an expand, which has left these changes for the contract.
+def owned_until_contract(
+    after: OwnedTable, current: Table, ownership: Ownership, later: Sequence[Change]
+) -> OwnedTable:
+    """Return the record of the table `current` after an expand, which has left these changes for the contract.
 
     What the contract drops or takes off is still the models', such as the default that a new column has until then.
+    What was made by hand, and has a name that the models give to something else, is not.
     """
     columns, objects = dict(after.columns), dict(after.objects)
+    before = ownership.tables.get(after.name)
     known = before.objects if before else {}
     for change in later:
         match change:
@@ -219,7 +223,9 @@ def owned_until_contract(after: OwnedTable, before: OwnedTable | None, later: Se
             case DropColumn(old=old) if before and old.name in before.columns:
                 # The code that has the column may take off a default that an expand of its own has left.
                 columns[old.name] = before.columns[old.name]
-            case DropConstraint() | DropIndex() | RenameConstraint() | RenameIndex():
+            case DropConstraint() | DropIndex() | RenameConstraint() | RenameIndex() if ownership.owns_object(
+                current, change.old
+            ):
                 objects[change.old.identity] = known.get(change.old.identity, object_attributes(change.old))
     attributes = (*after.attributes, EXPANDED) if later else after.attributes
     return evolve(after, columns=columns, objects=objects, attributes=attributes)

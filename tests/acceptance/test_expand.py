@@ -316,6 +316,19 @@ def test_index_of_the_name_of_another_waits_beside_a_rule_that_comes_at_once(cas
     deployment.contract("Add index", "Drop index")
 
 
+def test_index_by_hand_of_the_name_of_a_new_one_stays_by_hand_until_the_contract(case):
+    fields = {"n": models.IntegerField(default=0), "m": models.IntegerField(default=0)}
+    before, after = item(**fields), item(**fields, Meta={"indexes": [Index(fields=["n"], name="by_n")]})
+    deployment = Deployment(case, before, after, {"Item": [{"n": 1}]})
+    case.execute('CREATE INDEX "by_n" ON "shop_item" ("m")')
+    deployment.expand(later=["Add index", "Drop index"])
+    case.run(before)
+    (index,) = case.introspect(["shop_item"]).tables["shop_item"].indexes
+    assert (index.name, index.columns) == ("by_n", ("m",))
+    deployment.expand(later=["Add index", "Drop index"])
+    deployment.contract("Add index", "Drop index")
+
+
 @pytest.mark.parametrize("stays", [False, True])
 def test_index_of_a_name_of_another_table_waits(case, stays):
     number, meta = {"n": models.IntegerField()}, {"Meta": {"indexes": [Index(fields=["n"], name="by_n")]}}

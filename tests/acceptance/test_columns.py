@@ -165,6 +165,27 @@ def test_column_added_with_default(case):
         assert drop_default.endswith("DROP DEFAULT")
 
 
+@pytest.mark.parametrize(
+    "field",
+    [
+        models.IntegerField(default=7, null=True),
+        models.CharField(max_length=9, default="x", null=True),
+        models.TextField(default="x", null=True),
+        models.BinaryField(default=b"x", null=True),
+        models.JSONField(default=dict, null=True),
+    ],
+    ids=["integer", "char", "text", "binary", "json"],
+)
+def test_column_added_with_default_that_allows_null(case, field):
+    """The rows get the value, and INSERTs that do not name the column get NULL."""
+    case.build(item(name=NAME))
+    case.insert(item(name=NAME), ROWS)
+    case.run(item(name=NAME, more=field))
+    case.assert_settled(item(name=NAME, more=field))
+    case.execute("INSERT INTO shop_item (name) VALUES ('c')")
+    assert [value is None for _, value in case.values("shop_item", "name", "more")] == [False, False, True]
+
+
 def test_column_added_with_callable_default(case):
     after = item(name=NAME, size=models.IntegerField(default=lambda: 8))
     case.update(item(name=NAME), after, ROWS)

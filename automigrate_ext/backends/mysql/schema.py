@@ -468,8 +468,15 @@ class TableCompiler(BaseTableCompiler):
             default = default_clause(self.compiler.server, new, fill.sql)
             self.put("add column", f"ADD COLUMN {column} {define(new, default=default)}")
             if new.default is None:
-                clause = NULL_DEFAULT if new.null else DROP_DEFAULT
-                self.after.append(self.compiler.alter(self.name, [clause.format(column=column)]))
+                self.after.append(self.compiler.alter(self.name, [self.no_default(new)]))
+
+    def no_default(self, new: Column) -> str:
+        """Return the clause that leaves a new column without the default that its rows got their value from."""
+        column = self.quote(new.name)
+        if new.null and self.compiler.server.defaults_in_brackets and has_no_literal(new):
+            # NULL is a literal too.
+            return f"MODIFY {column} {define(new)}"
+        return (NULL_DEFAULT if new.null else DROP_DEFAULT).format(column=column)
 
     def fill_column(self, change: FillColumn) -> None:
         """Give the rows of a column that allows NULL the values which an earlier run did not get to."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import secrets
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -71,14 +72,11 @@ class Chronicle:
         self.command = command
         self.limit = conf.history() if options.history else 0
         self.began = datetime.now(UTC)
+        #: The name of the note with the entry.
+        self.name = name_of(self.began)
         self.started = time.perf_counter()
         #: The entry as it was written last; None where there is none.
         self.written: PastRun | None = None
-
-    @property
-    def name(self) -> str:
-        """The name of the note with the entry."""
-        return name_of(self.began)
 
     def begin(self, prepared: Prepared) -> None:
         """Record that the run begins, where something stays done if it does not reach its end."""
@@ -163,8 +161,11 @@ class Chronicle:
 
 
 def name_of(began: datetime) -> str:
-    """Return the name of the note of a run that began then; names sort as the times do."""
-    return f"{HISTORY}{began.isoformat(timespec='microseconds')}"
+    """Return a name for the note of a run that began then; names sort as the times do.
+
+    No two are the same: clocks may stand still, as in tests, or be set back.
+    """
+    return f"{HISTORY}{began.isoformat(timespec='microseconds')} {secrets.token_hex(4)}"
 
 
 def repeated(text: str, *, began: datetime, seconds: float, origin: str) -> tuple[str, str]:

@@ -242,6 +242,20 @@ def test_wrong_setting(settings, wrong):
     ]
 
 
+def test_runs_of_one_moment(case, monkeypatch):
+    """As in a test that stops the clock."""
+
+    class Stopped(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return cls(2026, 3, 2, 10, 15, 4, tzinfo=UTC)
+
+    monkeypatch.setattr("automigrate_ext.run.history.datetime", Stopped)
+    for number in range(3):
+        grow(case, number)
+    assert outcomes(case) == ["applied"] * 3
+
+
 def test_cost_of_an_entry(case, settings):
     if is_generic(case.connection):
         pytest.skip("its queries depend on the number of columns")

@@ -14,7 +14,7 @@ ROOT = Path(__file__).parent.parent.parent
 
 SETTINGS = """\
 import os
-from tests.database_url import parse_database_url
+from database_url import parse_database_url
 
 SECRET_KEY = "tests"
 USE_TZ = True
@@ -199,6 +199,8 @@ def generate(directory: Path, *, apps: int = 4, models: int = 2, fields: int = 2
     directory.mkdir(parents=True, exist_ok=True)
     files = {"settings": SETTINGS.format(apps=names), "urls": "urlpatterns = []\n", "manage": MANAGE}
     files |= {"conftest": CONFTEST, "test_project": TESTS, "tests": UNIT_TESTS}
+    # The project has a module `tests` of its own.
+    files["database_url"] = (ROOT / "tests" / "database_url.py").read_text()
     for name, text in files.items():
         (directory / f"{name}.py").write_text(text)
     for name in names:

@@ -669,3 +669,14 @@ def test_online_expand_that_ends_before_rows_have_their_values_is_gone_on_with(p
     assert not case.plan(after, expand=True)
     case.run_as_planned(after, contract=True)
     case.assert_settled(after)
+
+
+def test_deployment_that_is_called_off_asks_for_the_values_that_new_code_did_not_write(case):
+    before = item(name=NAME, old=models.IntegerField())
+    deployment = Deployment(case, before, item(name=NAME), {"Item": [{"name": "a", "old": 1}]})
+    deployment.expand("Change column shop_item.old: allow NULL", later=["Drop column shop_item.old"])
+    case.insert(deployment.after, {"Item": [{"name": "b"}]})
+    (refused,) = case.plan(before).refused
+    assert "--default shop.Item.old=VALUE" in str(refused.hazards[0])
+    case.run(before, defaults={"shop.Item.old": 0})
+    assert case.values("shop_item", "old") == [(0,), (1,)]

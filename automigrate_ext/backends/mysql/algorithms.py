@@ -15,8 +15,6 @@ from automigrate_ext.plan.online import Effect
 NO_LOCK, SHARED_LOCK = "LOCK=NONE", "LOCK=SHARED"
 #: The first MariaDB that copies a table while others write.
 COPIES_BESIDE_SINCE = (11, 2)
-#: The errors of a server that cannot take a way; the second one has a reason in it.
-NOT_SUPPORTED = {1845, 1846}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

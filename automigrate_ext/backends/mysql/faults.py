@@ -6,7 +6,6 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import Error
 
 from automigrate_ext.backends.faults import Faults
-from automigrate_ext.backends.mysql.algorithms import NOT_SUPPORTED
 
 # Error codes. Sources: https://mariadb.com/kb/en/mariadb-error-code-reference/ and MySQL's "Server Error Message
 # Reference"; those from 2000 on are the client's.
@@ -25,6 +24,8 @@ NULL_VALUES = {1138, 1265}
 #: The error by which a row shows that is in the way of what is proved, see `PROVE`.
 TWO_ROWS = 1242
 TOO_MANY_VERSIONS, LOG_TOO_BIG = 4092, 1799
+#: The errors of a server that cannot alter a table in a way; the second one has a reason in it.
+NOT_SUPPORTED = {1845, 1846}
 
 ADVICE = {
     LOCK_WAIT_TIMEOUT: "Another session uses the table: wait until it is free, or raise --lock-timeout "

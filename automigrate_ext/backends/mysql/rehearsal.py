@@ -15,7 +15,7 @@ from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.utils import DatabaseError, Error
 
 from automigrate_ext.backends.mysql import faults
-from automigrate_ext.backends.mysql.algorithms import COPY_LOCKED, NOT_SUPPORTED, Way, usual_ways
+from automigrate_ext.backends.mysql.algorithms import COPY_LOCKED, Way, usual_ways
 from automigrate_ext.backends.mysql.schema import CHECKED, UNCHECKED
 from automigrate_ext.backends.mysql.server import server_of
 from automigrate_ext.backends.mysql.session import SETTINGS, is_in_cluster, prefixed, put, read, try_lock_of
@@ -200,7 +200,7 @@ class MySQLRehearsal(Rehearsal):
             try:
                 execute(stage, f"{step.sql}, {way.order}")
             except DatabaseError as error:
-                if faults.code_of(error) not in NOT_SUPPORTED:
+                if faults.code_of(error) not in faults.NOT_SUPPORTED:
                     # It may be the order that the server objects to, so the statement itself decides.
                     break
             else:

@@ -12,7 +12,6 @@ from automigrate_ext.backends.mysql import faults
 from automigrate_ext.backends.mysql.algorithms import (
     COPY_LOCKED,
     IN_PLACE_LOCKED,
-    NOT_SUPPORTED,
     UNKNOWN,
     Way,
     ways_beside,
@@ -97,7 +96,7 @@ class Trial:
         try:
             self.execute(f"{sql}, {way.order}")
         except DatabaseError as error:
-            if faults.code_of(error) not in NOT_SUPPORTED:
+            if faults.code_of(error) not in faults.NOT_SUPPORTED:
                 raise
             return False
         return True

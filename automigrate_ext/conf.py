@@ -16,7 +16,7 @@ from django.db import DEFAULT_DB_ALIAS, connections
 #: The tag of the package's own system checks that query no database.
 CHECKS_TAG = "automigrate_ext"
 
-#: The keys of the setting; see docs/reference/json.md.
+#: The keys of the setting; see docs/reference/settings.md.
 RENAMES = "RENAMES"
 EXTENSIONS, BEFORE, AFTER = "EXTENSIONS", "BEFORE", "AFTER"
 #: The keys of lists: one for the default database, or one for each alias.

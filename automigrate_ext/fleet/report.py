@@ -212,7 +212,7 @@ class FleetReport:
         return f"{words}; {len(differing):,} {verb} in {plural(ways, 'way')}: {listed(differing)}."
 
     def as_json(self) -> str:
-        """Return the report as JSON, see docs/reference/json.md."""
+        """Return the report as JSON, see docs/fleets.md."""
         return json.dumps(self.as_dict(), indent=2)
 
     def as_dict(self) -> dict[str, Any]:

@@ -332,6 +332,11 @@ class SchemaCommand(BaseCommand):
         """Return whether to show progress: stderr is a terminal that can show it, and output is not switched off."""
         return bool(options["verbosity"]) and self.stderr.isatty() and not is_dumb()
 
+    def can_ask(self, options: Mapping[str, Any]) -> bool:
+        """Return whether somebody is there to answer a question, and has not asked for none."""
+        asks = options["interactive"] and options["format"] == "text"
+        return asks and sys.stdin is not None and sys.stdin.isatty()
+
     def ask(self, question: str) -> str:
         """Print a question on stderr and return the answer.
 

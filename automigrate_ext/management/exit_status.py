@@ -1,4 +1,4 @@
-"""The exit statuses of the commands; see docs/reference/json.md."""
+"""The exit statuses of the commands; see docs/reference/commands.md."""
 
 from __future__ import annotations
 

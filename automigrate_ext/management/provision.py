@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +13,7 @@ from django.db.utils import OperationalError
 from automigrate_ext.backends import databases_for
 from automigrate_ext.backends.databases import Databases
 from automigrate_ext.management.exit_status import FAILED
+from automigrate_ext.management.values import given
 from automigrate_ext.waiting import connect
 
 if TYPE_CHECKING:
@@ -69,10 +69,9 @@ class Provision:
 
     def looks_only(self) -> str:
         """Return the options given with which a command changes nothing."""
-        return " and ".join(option for option, name in LOOKS.items() if self.options.get(name))
+        return " and ".join(given(LOOKS, self.options))
 
     def agrees(self, missing: str) -> bool:
         """Return whether somebody at a terminal agrees; False where nobody can be asked."""
-        options = self.options
-        asks = options["interactive"] and options["format"] == "text" and sys.stdin is not None and sys.stdin.isatty()
-        return asks and self.command.ask(f"{missing} Create it? [y/N]").strip().lower() in YES
+        command = self.command
+        return command.can_ask(self.options) and command.ask(f"{missing} Create it? [y/N]").strip().lower() in YES

@@ -39,28 +39,22 @@ class SavedPlans:
         with self.naming_file():
             self.values = parse(text)
             self.is_several = is_several(self.values)
-            self.saved = read_plans(self.values) if self.is_several else {}
-            self.only = None if self.is_several else read_plan(self.values)
-
-    @property
-    def aliases(self) -> list[str]:
-        """The databases of the plans."""
-        return [self.only.alias] if self.only else list(self.saved)
+            self.plans = read_plans(self.values) if self.is_several else by_alias(read_plan(self.values))
 
     def run(self) -> int:
         """Carry out the plans of the file; return the exit status."""
-        if self.only:
-            return self.run_plan(self.only)
+        if not self.is_several:
+            return self.run_plan()
         with self.naming_file():
-            selections = select_saved(self.saved)
+            selections = select_saved(self.plans)
         if not selections and self.options["format"] == "text" and self.options["verbosity"]:
             self.command.stdout.write("Nothing to do: the plans have no statements.")
-        jobs = {alias: partial(self.run_one, self.saved[alias], selection) for alias, selection in selections.items()}
+        jobs = {alias: partial(self.run_one, self.plans[alias], selection) for alias, selection in selections.items()}
         return SeveralDatabases(self.command, self.options, {}).run(jobs)
 
-    def run_plan(self, saved: SavedPlan) -> int:
+    def run_plan(self) -> int:
         """Carry out the saved plan of one database."""
-        with self.command.convert_errors(self.options["format"], describe_databases([saved.alias])):
+        with self.command.convert_errors(self.options["format"], describe_databases(list(self.plans))):
             return self.run_and_show(partial(run_plan, self.values, **self.run_options()))
 
     def run_one(self, saved: SavedPlan, selection: Selection) -> int:
@@ -94,3 +88,8 @@ class SavedPlans:
             return sys.stdin.read() if self.file == "-" else Path(self.file).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise CommandError(f"--plan {self.file}: cannot be read: {error}.", returncode=FAILED) from error
+
+
+def by_alias(saved: SavedPlan) -> dict[str, SavedPlan]:
+    """Return the plan of one database in the form of those of several."""
+    return {saved.alias: saved}

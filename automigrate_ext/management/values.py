@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from django.db import connections
 
 from automigrate_ext.words import did_you_mean
+
+
+def given(names: Mapping[str, str], options: Mapping[str, Any]) -> list[str]:
+    """Return the options that were given, of those whose names in `options` are known."""
+    return [option for option, name in names.items() if options.get(name)]
 
 
 def database(text: str) -> str:

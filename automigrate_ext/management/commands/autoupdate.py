@@ -23,7 +23,7 @@ from automigrate_ext.management.exit_status import DIFFERENT, EXPANDED, FAILED, 
 from automigrate_ext.management.fleet import are_targets
 from automigrate_ext.management.formats import CI_FORMATS
 from automigrate_ext.management.past_runs import PastRuns
-from automigrate_ext.management.values import seconds, whole
+from automigrate_ext.management.values import given, seconds, whole
 from automigrate_ext.process import is_watched
 from automigrate_ext.run.options import BATCH_SIZE, COUNT_TIMEOUT, REWRITE_LIMIT
 from automigrate_ext.waiting import ignore_message
@@ -248,7 +248,7 @@ exit status: 0 done, nothing to do, or a question answered with no; 1 --check fo
 
     def watch(self, options: dict[str, Any]) -> int:
         """Run this command line in one process after the other, as files are saved; return the exit status."""
-        beside = [option for option, name in (("--check", "check"), ("--plan", "plan")) if options[name]]
+        beside = given({"--check": "check", "--plan": "plan"}, options)
         beside += ["--format"] if options["format"] != "text" else []
         if beside:
             raise CommandError(f"--watch goes on for ever: leave out {', '.join(beside)}.", returncode=FAILED)
@@ -262,7 +262,7 @@ exit status: 0 done, nothing to do, or a question answered with no; 1 --check fo
     def databases(self, options: dict[str, Any]) -> tuple[list[str], dict[str, str]]:
         if self.saved:
             # Of a database that the settings do not have, the run reports that.
-            return [alias for alias in self.saved.aliases if alias in connections], {}
+            return [alias for alias in self.saved.plans if alias in connections], {}
         return super().databases(options)
 
     def handle_databases(self, aliases: Sequence[str], left_alone: Mapping[str, str], options: dict[str, Any]) -> int:
@@ -272,16 +272,16 @@ exit status: 0 done, nothing to do, or a question answered with no; 1 --check fo
 
     def forbid_beside_history(self, options: dict[str, Any]) -> None:
         """Raise `CommandError` for what makes no sense together with --history."""
-        beside = [option for option, name in BESIDE_HISTORY.items() if options[name]]
+        beside = given(BESIDE_HISTORY, options)
         beside += [] if options["format"] in ("text", "json") else [f"--format {options['format']}"]
         if options["labels"] or beside:
-            given = ", ".join([*options["labels"], *beside])
-            raise CommandError(f"--history lists what was done: leave out {given}.", returncode=FAILED)
+            words = ", ".join([*options["labels"], *beside])
+            raise CommandError(f"--history lists what was done: leave out {words}.", returncode=FAILED)
 
     def handle_targets(self, work: FleetCommand, targets: Sequence[Target], options: dict[str, Any]) -> int:
         if options["history"]:
             return PastRuns(self, options).show_targets(targets)
-        beside = [option for option, name in (("--plan", "plan"), ("--watch", "watch")) if options[name]]
+        beside = given({"--plan": "plan", "--watch": "watch"}, options)
         if beside:
             raise CommandError(f"Targets have no {beside[0]}: leave it out.", returncode=FAILED)
         labels, arguments = options["labels"] or None, self.arguments(options)
@@ -348,7 +348,7 @@ exit status: 0 done, nothing to do, or a question answered with no; 1 --check fo
 
         Raises `CommandError` where --ask is given then: what nobody has agreed to is not done.
         """
-        asks = options["interactive"] and options["format"] == "text" and sys.stdin is not None and sys.stdin.isatty()
+        asks = self.can_ask(options)
         changes = not (options["check"] or options["dry_run"] or options["plan"] is not None)
         if options["ask"] and changes and not asks:
             raise CommandError(
@@ -368,10 +368,10 @@ exit status: 0 done, nothing to do, or a question answered with no; 1 --check fo
 
         Raises `CommandError` for a file that holds none, and for options that the plan decides.
         """
-        beside = [option for option, name in DECIDED_BY_PLAN.items() if options[name]]
+        beside = given(DECIDED_BY_PLAN, options)
         if options["labels"] or beside:
-            given = ", ".join([*options["labels"], *beside])
-            raise CommandError(f"--plan decides alone what is done: leave out {given}.", returncode=FAILED)
+            words = ", ".join([*options["labels"], *beside])
+            raise CommandError(f"--plan decides alone what is done: leave out {words}.", returncode=FAILED)
         # Few runs have a plan that was saved.
         from automigrate_ext.management.saved_plans import SavedPlans
 

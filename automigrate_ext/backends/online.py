@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from django.db.utils import Error
 
 from automigrate_ext.backends.work import RowFill, Step, Work
+from automigrate_ext.declared.editor import collecting_editor
+from automigrate_ext.exceptions import ExecutionFailed
 from automigrate_ext.schema.changes import Change
 
 if TYPE_CHECKING:
@@ -18,6 +20,13 @@ if TYPE_CHECKING:
 
 #: The key of a row, as SQL.
 Key = tuple[str, ...]
+
+
+OTHER_SESSION = (
+    "The connection to database {alias!r} has become another session of the server, so nothing keeps other runs out. "
+    "An online run needs a session of its own: connect to the server itself, not to {between} that gives each "
+    "transaction another one."
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +49,8 @@ class Online(ABC):
 
     #: The statements with which a script begins.
     opening: tuple[str, ...] = ()
+    #: What may stand between a project and its server, and give each transaction another session.
+    between: str
     #: Whether a statement that is alone leaves something where it does not get its locks.
     leaves_remnants = False
 
@@ -68,9 +79,14 @@ class Online(ABC):
         Raises `LockNotAvailable`, and `ExecutionFailed` inside a transaction.
         """
 
-    @abstractmethod
     def make_sure(self) -> None:
         """Raise `ExecutionFailed` where the session is no longer the one that keeps other runs out."""
+        if not self.is_held():
+            raise ExecutionFailed(OTHER_SESSION.format(alias=self.connection.alias, between=self.between))
+
+    @abstractmethod
+    def is_held(self) -> bool:
+        """Return whether the session is the one that keeps other runs out."""
 
     @abstractmethod
     def transaction(self, seconds: float) -> AbstractContextManager[None]:
@@ -107,12 +123,23 @@ class Online(ABC):
     def in_the_way(self, step: Step) -> str:
         """Return the sessions that keep a step from its locks, in brackets; "" where none can be seen any more."""
 
-    @abstractmethod
     def fill_batch(self, fill: RowFill, after: Key | None) -> tuple[Key | None, int]:
         """Give the rows after a key their values, in the transaction around; return the last one's key, and how many.
 
         The key is None where these were the last rows, as in `last_of`.
         """
+        keys = self.backend.filler.keys_to_fill(fill, after, self.batch_size)
+        if not keys:
+            return None, 0
+        editor = collecting_editor(self.connection)
+        literals = [tuple(map(editor.quote_value, key)) for key in keys]
+        for sql in self.updates(fill, literals):
+            self.backend.session.execute(sql)
+        return self.last_of(literals), len(literals)
+
+    @abstractmethod
+    def updates(self, fill: RowFill, keys: Sequence[Key]) -> Iterator[str]:
+        """Yield the statements that give rows that follow each other their values; `keys` are those of all of them."""
 
     def last_of(self, keys: Sequence[Key]) -> Key | None:
         """Return the key after which the next batch begins; None after one that is not full.

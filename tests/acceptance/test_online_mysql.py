@@ -19,6 +19,7 @@ from automigrate_ext.backends.mysql.session import lock_name
 from automigrate_ext.plan.text import lines
 from automigrate_ext.run import stages
 from tests.acceptance.helper import Case, State, item
+from tests.acceptance.test_online import BEFORE_ALL
 
 pytestmark = pytest.mark.timeout(180)
 
@@ -148,19 +149,7 @@ def test_the_change_to_blame_among_others(case):
 
 # Runs that end early
 
-#: One change of each kind, so that a run has statements of each.
-BEFORE_ALL = State(
-    Group={"name": NAME},
-    Item={
-        "name": NULLABLE,
-        "size": models.IntegerField(null=True),
-        "code": models.CharField(max_length=10, db_index=True),
-        "gone": models.IntegerField(null=True),
-        "group": models.ForeignKey("Group", models.CASCADE, db_constraint=False),
-        "Meta": {"constraints": [models.UniqueConstraint(fields=["code"], name="u")]},
-    },
-    Old={"name": NAME},
-)
+#: One change of each kind from `BEFORE_ALL`, so that a run has statements of each.
 AFTER_ALL = State(
     Group={"name": NAME, "rank": models.IntegerField(default=3)},
     Item={

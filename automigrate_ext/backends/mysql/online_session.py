@@ -18,8 +18,6 @@ from automigrate_ext.backends.mysql.schema import CHECKED, UNLOCK_TABLES
 from automigrate_ext.backends.mysql.session import SCRIPT_SETTINGS, free_lock, lock_name, settings, try_lock, whole
 from automigrate_ext.backends.online import Key, Online, Owed
 from automigrate_ext.backends.work import RowFill, Step, Work
-from automigrate_ext.declared.editor import collecting_editor
-from automigrate_ext.exceptions import ExecutionFailed
 from automigrate_ext.schema.changes import Change
 from automigrate_ext.waiting import describe_sessions
 
@@ -27,11 +25,6 @@ if TYPE_CHECKING:
     from automigrate_ext.backends.mysql.backend import MySQLBackend
 
 HOLDS = "SELECT IS_USED_LOCK(%s) = CONNECTION_ID()"
-OTHER_SESSION = (
-    "The connection to database {alias!r} has become another session of the server, so nothing keeps other runs out. "
-    "An online run needs a session of its own: connect to the server itself, not to a proxy that gives each "
-    "transaction another one."
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,6 +41,7 @@ class MySQLOnline(Online):
 
     backend: MySQLBackend
     opening = (SCRIPT_SETTINGS, "SET SESSION lock_wait_timeout = 2")
+    between = "a proxy"
 
     def __init__(self, backend: MySQLBackend) -> None:
         super().__init__(backend)
@@ -100,11 +94,10 @@ class MySQLOnline(Online):
                 if self.connection.connection is not None and self.connection.is_usable():
                     free_lock(self.connection)
 
-    def make_sure(self) -> None:
+    def is_held(self) -> bool:
         with self.connection.cursor() as cursor:
             cursor.execute(HOLDS, [lock_name(str(self.connection.settings_dict["NAME"]))])
-            if not cursor.fetchone()[0]:
-                raise ExecutionFailed(OTHER_SESSION.format(alias=self.connection.alias))
+            return bool(cursor.fetchone()[0])
 
     @contextmanager
     def transaction(self, seconds: float) -> Iterator[None]:
@@ -135,16 +128,12 @@ class MySQLOnline(Online):
     # Rows
 
     def fill_batch(self, fill: RowFill, after: Key | None) -> tuple[Key | None, int]:
-        filler, session = self.backend.filler, self.backend.session
         with transaction.atomic(using=self.connection.alias):
-            keys = filler.keys_to_fill(fill, after, self.batch_size)
-            if not keys:
-                return None, 0
-            editor = collecting_editor(self.connection)
-            literals = [tuple(map(editor.quote_value, key)) for key in keys]
-            if fill.value:
-                session.execute(filler.update_range(fill, literals[0], literals[-1]))
-            else:
-                for sql in filler.update_rows(fill, [(key, fill.draw()) for key in literals]):
-                    session.execute(sql)
-        return self.last_of(literals), len(literals)
+            return super().fill_batch(fill, after)
+
+    def updates(self, fill: RowFill, keys: Sequence[Key]) -> Iterator[str]:
+        filler = self.backend.filler
+        if fill.value:
+            yield filler.update_range(fill, keys[0], keys[-1])
+        else:
+            yield from filler.update_rows(fill, [(key, fill.draw()) for key in keys])

@@ -21,7 +21,6 @@ from automigrate_ext.backends.postgresql.session import (
     milliseconds,
 )
 from automigrate_ext.backends.work import RowFill, Step, Work
-from automigrate_ext.declared.editor import collecting_editor
 from automigrate_ext.exceptions import ExecutionFailed
 from automigrate_ext.schema.changes import AlterColumn, Change, DropColumn
 from automigrate_ext.schema.nouns import Table
@@ -57,11 +56,6 @@ IN_TRANSACTION = (
     "An online run consists of many transactions, and cannot be part of another one. Nothing was done. Run it {way}, "
     "or without --online (online=False)."
 )
-OTHER_SESSION = (
-    "The connection to database {alias!r} has become another session of the server, so nothing keeps other runs out. "
-    "An online run needs a session of its own: connect to the server itself, not to a pooler that gives each "
-    "transaction another one."
-)
 WRITTEN_SINCE = (
     "{change} would lose {found}, written by somebody else since the rows were counted. The run ended before that: "
     "what it did until then stays done, and the next one judges the rows again."
@@ -76,6 +70,7 @@ class PostgreSQLOnline(Online):
 
     backend: PostgreSQLBackend
     opening = ("SET lock_timeout = '2s'", "SET statement_timeout = 0")
+    between = "a pooler"
     # CREATE INDEX CONCURRENTLY leaves an index that is not valid.
     leaves_remnants = True
 
@@ -138,11 +133,10 @@ class PostgreSQLOnline(Online):
             with self.connection.cursor() as cursor:
                 cursor.execute(LET_GO, [RUN_KEY])
 
-    def make_sure(self) -> None:
+    def is_held(self) -> bool:
         with self.connection.cursor() as cursor:
             cursor.execute(HOLDS, [RUN_KEY])
-            if not cursor.fetchone()[0]:
-                raise ExecutionFailed(OTHER_SESSION.format(alias=self.connection.alias))
+            return bool(cursor.fetchone()[0])
 
     @contextmanager
     def transaction(self, seconds: float) -> Iterator[None]:
@@ -209,21 +203,13 @@ class PostgreSQLOnline(Online):
 
     # Rows
 
-    def fill_batch(self, fill: RowFill, after: Key | None) -> tuple[Key | None, int]:
-        filler, session = self.backend.filler, self.backend.session
-        keys = filler.keys_to_fill(fill, after, self.batch_size)
-        if not keys:
-            return None, 0
-        editor = collecting_editor(self.connection)
-        literals = [tuple(map(editor.quote_value, key)) for key in keys]
+    def updates(self, fill: RowFill, keys: Sequence[Key]) -> Iterator[str]:
         if fill.quiet:
-            session.execute(f"SELECT {QUIETLY}")
+            yield f"SELECT {QUIETLY}"
         if fill.value:
-            session.execute(self.fill_range(fill, literals[0], literals[-1]))
+            yield self.fill_range(fill, keys[0], keys[-1])
         else:
-            for sql in filler.update_rows(fill, [(key, fill.draw()) for key in literals]):
-                session.execute(sql)
-        return self.last_of(literals), len(literals)
+            yield from self.backend.filler.update_rows(fill, [(key, fill.draw()) for key in keys])
 
     def fill_range(self, fill: RowFill, first: Key, last: Key) -> str:
         """Return the statement that gives all rows between two keys the value that they have not got yet."""

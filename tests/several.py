@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any, ClassVar
 
 from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
 from pytest_django.plugin import DjangoDbBlocker
 
 
@@ -38,7 +39,8 @@ def forget() -> None:
     """Close all connections and let Django make new ones when next asked."""
     for alias in connections:
         try:
-            connections[alias].close()
+            # SQLite's own method leaves databases in memory open.
+            BaseDatabaseWrapper.close(connections[alias])
         finally:
             del connections[alias]
 

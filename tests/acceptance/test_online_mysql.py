@@ -7,7 +7,6 @@ import uuid
 from contextlib import closing, contextmanager
 from functools import partial
 
-import MySQLdb
 import pytest
 from django.db import models, transaction
 from django.db.models import F, Q
@@ -20,6 +19,8 @@ from automigrate_ext.plan.text import lines
 from automigrate_ext.run import stages
 from tests.acceptance.helper import Case, State, item
 from tests.acceptance.test_online import BEFORE_ALL
+
+MySQLdb = pytest.importorskip("MySQLdb")
 
 pytestmark = pytest.mark.timeout(180)
 

@@ -264,7 +264,8 @@ def test_cost_of_an_entry(case, settings):
         settings.AUTOMIGRATE = {"HISTORY": kept}
         with CaptureQueriesContext(case.connection) as captured:
             grow(case, number)
-        sent[kept] = len(captured.captured_queries)
+        # Django 5.2 puts the insert of an entry in a transaction of its own.
+        sent[kept] = sum(query["sql"] not in ("BEGIN", "COMMIT") for query in captured.captured_queries)
     # One statement for the entry and one for the names of all; two for the entry where nothing undoes the run.
     assert sent[100] - sent[0] == (2 if has(case.connection, "DDL that is undone") else 3)
 

@@ -16,7 +16,7 @@ from automigrate_ext import conf
 from automigrate_ext.backends.session import RenamingSession, RunSession
 from automigrate_ext.backends.work import Bytes, Reference, Samples
 from automigrate_ext.exceptions import AutomigrateError
-from automigrate_ext.schema.nouns import Column, Exclusion, ForeignKey, Index, Table
+from automigrate_ext.schema.nouns import Column, Exclusion, ForeignKey, Index, IndexKey, Table
 from automigrate_ext.words import plural
 
 # The alias by which all conditions refer to the rows that they are about.
@@ -29,6 +29,7 @@ COUNT = "SELECT {terms} FROM {source} AS asked"
 COUNT_NUMBERED = "SELECT {number}, {terms} FROM {source} AS asked"
 COUNTED = "count(CASE WHEN {condition} THEN 1 END)"
 COUNT_ALONE = "SELECT count(*) FROM {source} AS asked WHERE {condition}"
+NO_ROWS = "(SELECT * FROM {source} AS asked WHERE 1 = 0)"
 COUNT_GROUPS = (
     "SELECT count(*) FROM (SELECT 1 AS one FROM {source} AS asked WHERE {condition} "
     "GROUP BY {keys} HAVING count(*) > 1) AS g"
@@ -121,11 +122,13 @@ class Question:
 class Answer:
     """The number of rows or groups; None if they were not counted within the time.
 
-    `error` is the server's message where they cannot be counted before the change is made.
+    `error` is the server's message where they cannot be counted before the change is made. With `blames_rows` it is
+    about what the rows hold, as the same question about no rows is answered.
     """
 
     rows: int | None = 0
     error: str = ""
+    blames_rows: bool = False
 
     @property
     def counted(self) -> int | None:
@@ -252,10 +255,18 @@ class Rows:
 
     def index_duplicates(self, source: Source, index: Index) -> Question:
         """Ask how many groups of rows a unique index would reject."""
-        keys = tuple(self.key_sql(key.column, key.expression, key.collation) for key in index.keys)
+        keys = tuple(self.index_key_sql(key, index.condition) for key in index.keys)
         terms = [f"{key} IS NOT NULL" for key in keys] if index.nulls_distinct else []
         terms += [f"({index.condition})"] if index.condition else []
         return Question(source=source, condition=" AND ".join(terms) or "1 = 1", keys=keys)
+
+    def index_failures(self, source: Source, index: Index) -> Question:
+        """Compute the expressions of an index for each row, and ask for nothing: the question fails as they do."""
+        keys = [self.index_key_sql(key, index.condition) for key in index.keys if key.expression]
+        # A sum, because the server need not look at all parts of a condition.
+        terms = [f"(CASE WHEN {term} IS NULL THEN 0 ELSE 1 END)" for term in keys]
+        terms += [f"(CASE WHEN ({index.condition}) THEN 0 ELSE 1 END)"] if index.condition else []
+        return Question(source=source, condition=f"{' + '.join(terms)} < 0")
 
     def conflicts(self, source: Source, exclusion: Exclusion) -> Question:
         """Ask how many rows conflict with another one under an exclusion constraint."""
@@ -280,6 +291,11 @@ class Rows:
     def filled(self, columns: Sequence[str]) -> str:
         """Return the condition that none of the columns is NULL."""
         return " AND ".join(f"{ROW}.{self.quote(column)} IS NOT NULL" for column in columns)
+
+    def index_key_sql(self, key: IndexKey, condition: str | None) -> str:
+        """Return one key of an index; an expression is computed for no row that the index leaves out."""
+        sql = self.key_sql(key.column, key.expression, key.collation)
+        return f"(CASE WHEN ({condition}) THEN {sql} END)" if condition and key.expression else sql
 
     def key_sql(self, column: str | None, expression: str | None, collation: str | None) -> str:
         """Return one key of an index as an expression."""
@@ -400,7 +416,20 @@ class Rows:
         except DatabaseError as error:
             if self.faults.is_fault(error):
                 raise
-            return Answer(error=str(error))
+            return Answer(error=self.faults.words(error), blames_rows=self.is_answered_without_rows(question))
+
+    def is_answered_without_rows(self, question: Question) -> bool:
+        """Return whether the server answers a question if there are no rows."""
+        none = evolve(question.source, sql=NO_ROWS.format(source=question.source.sql))
+        try:
+            self.try_row(self.count_sql(evolve(question, source=none)))
+        except TookTooLong:
+            return False
+        except DatabaseError as error:
+            if self.faults.is_fault(error):
+                raise
+            return False
+        return True
 
     def why_not_computed(self, values: Sequence[str], source: Source) -> str:
         """Return the server's message where it cannot compute one of the values for a row; else "".

@@ -46,6 +46,9 @@ from automigrate_ext.schema.nouns import (
 )
 from automigrate_ext.words import plural
 
+#: What rows have to satisfy by what they hold themselves.
+Rule = Constraint | Index | PrimaryKey
+
 GIVE_DEFAULT = "Give the field a default, a db_default or null=True."
 #: What messages have in the place of the server's words where these may quote a value of a field that looks secret.
 NOT_SHOWN = "the server refuses some of the values, which look secret, so that its message is not shown"
@@ -427,25 +430,27 @@ class Judge:
         match noun:
             case Index(unique=True) if self.is_known(change, noun.columns):
                 question = self.backend.rows.index_duplicates(self.then(change, noun.columns), noun)
-                return self.duplicates(change, self.showing(question, noun.columns), noun.describe())
+                return self.duplicates(change, self.showing(question, noun.columns), noun)
+            case Index(unique=False) if noun.computes and self.is_known(change, noun.columns):
+                return self.failures(change, noun)
             case Unique() if self.is_known(change, noun.columns):
                 source = self.then(change, noun.columns)
                 question = self.backend.rows.duplicates(source, noun.columns, nulls_distinct=noun.nulls_distinct)
-                return self.duplicates(change, self.showing(question, noun.columns), noun.describe())
+                return self.duplicates(change, self.showing(question, noun.columns), noun)
             case PrimaryKey() if self.is_known(change, noun.columns):
                 question = self.backend.rows.duplicates(self.then(change, noun.columns), noun.columns)
-                return self.duplicates(change, self.showing(question, noun.columns), noun.describe())
+                return self.duplicates(change, self.showing(question, noun.columns), noun)
             case ForeignKey() if self.is_known(change, noun.columns):
                 return self.orphans(change, noun)
             case Check() if self.is_known(change, noun.columns):
                 question = self.backend.rows.violators(self.then(change, noun.columns), noun.expression)
                 question = self.showing(question, noun.columns)
-                return self.violators(change, question, f"that do not satisfy {noun.describe()}")
+                return self.violators(change, question, noun, "that do not satisfy")
             case Exclusion() if noun.elements and self.is_known(change, noun.columns):
                 question = self.backend.rows.conflicts(self.then(change, noun.columns), noun)
                 if self.hides_any(change.table, noun.columns):
                     question = evolve(question, shows=())
-                return self.violators(change, question, f"that conflict with others under {noun.describe()}")
+                return self.violators(change, question, noun, "that conflict with others under")
         return None
 
     def inquire_kept_rules(self) -> Iterator[Inquiry]:
@@ -494,8 +499,8 @@ class Judge:
             fits = self.backend.fits_index(table, change.new) if stays else ""
             if fits:
                 question = self.showing(self.backend.rows.violators(self.then(change, columns), fits), columns)
-                words = f"too long for {change.new.describe()}"
-                yield evolve(self.violators(change, question, words), tolerates_silence=True)
+                inquiry = self.violators(change, question, change.new, "too long for")
+                yield evolve(inquiry, tolerates_silence=True)
 
     def still_holds(self, noun: object, change: AlterColumn) -> bool:
         """Return whether a foreign key over converted values still holds: equal ones stay equal, filled need not."""
@@ -510,27 +515,48 @@ class Judge:
         """Return the rows of a change's table as they will be, as far as these columns are concerned."""
         return self.forecast.source(change.table, columns)
 
-    def duplicates(self, change: Change, question: Question, words: str) -> Inquiry:
+    def duplicates(self, change: Change, question: Question, noun: Rule) -> Inquiry:
         def conclude(answer: Answer) -> Judgement:
             if not answer.rows:
-                return Judgement(change=change)
+                return self.judge_failure(change, noun, answer)
             groups = plural(answer.rows, "group")
-            message = f"{change.table} has {groups} of rows with the same values for its {words}"
+            message = f"{change.table} has {groups} of rows with the same values for its {noun.describe()}"
             advice = "Make the values distinct first."
             return self.refuse(change, self.hazard(question, HazardCode.DUPLICATES, message, answer.rows, advice))
 
         return Inquiry(change=change, question=question, conclude=conclude)
 
-    def violators(self, change: Change, question: Question, words: str) -> Inquiry:
+    def violators(self, change: Change, question: Question, noun: Rule, words: str) -> Inquiry:
         def conclude(answer: Answer) -> Judgement:
             if not answer.rows:
-                return Judgement(change=change)
-            message = f"{change.table} has {plural(answer.rows, 'row')} {words}"
+                return self.judge_failure(change, noun, answer)
+            message = f"{change.table} has {plural(answer.rows, 'row')} {words} {noun.describe()}"
             return self.refuse(
                 change, self.hazard(question, HazardCode.VIOLATORS, message, answer.rows, "Correct them first.")
             )
 
         return Inquiry(change=change, question=question, conclude=conclude)
+
+    def failures(self, change: Change, index: Index) -> Inquiry:
+        """Return the inquiry into an index that any rows may have for which its expressions can be computed."""
+        question = self.backend.rows.index_failures(self.then(change, index.columns), index)
+        return Inquiry(
+            change=change,
+            question=question,
+            conclude=lambda answer: self.judge_failure(change, index, answer),
+            tolerates_silence=True,
+        )
+
+    def judge_failure(self, change: Change, noun: Rule, answer: Answer) -> Judgement:
+        """Refuse a change whose expressions fail for a row; values that cannot be converted are refused elsewhere."""
+        columns = noun_columns(noun)
+        losses = (self.forecast.losses.get((change.table, name), Loss()) for name in columns)
+        if not answer.blames_rows or any(loss.error for loss in losses):
+            return Judgement(change=change)
+        message = f"{change.table} has rows for which its {noun.describe()} cannot be computed"
+        if not self.hides_any(change.table, columns):
+            message += f": {answer.error}"
+        return self.refuse(change, Hazard(code=HazardCode.VIOLATORS, message=message, advice="Correct them first."))
 
     def orphans(self, change: Change, foreign_key: ForeignKey) -> Inquiry | None:
         if self.keeps_links(change, foreign_key):

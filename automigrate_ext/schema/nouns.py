@@ -231,6 +231,11 @@ class Index:
     inherited: bool = field(default=False, compare=False)
 
     @property
+    def computes(self) -> bool:
+        """Whether the server computes something of each row for the index."""
+        return bool(self.condition) or any(key.expression for key in self.keys)
+
+    @property
     def identity(self) -> str:
         """The name of the index, or its structure where it has none: unique within the table."""
         return self.name or structural_identity(self)

@@ -422,22 +422,22 @@ class Rows:
         """Return whether the server answers a question if there are no rows."""
         none = evolve(question.source, sql=NO_ROWS.format(source=question.source.sql))
         try:
-            self.try_row(self.count_sql(evolve(question, source=none)))
+            return not self.why_not_answered(self.count_sql(evolve(question, source=none)))
         except TookTooLong:
             return False
-        except DatabaseError as error:
-            if self.faults.is_fault(error):
-                raise
-            return False
-        return True
 
     def why_not_computed(self, values: Sequence[str], source: Source) -> str:
         """Return the server's message where it cannot compute one of the values for a row; else "".
 
         Raises `TookTooLong`.
         """
+        terms = ", ".join(f"count({value})" for value in values)
+        return self.why_not_answered(COUNT.format(terms=terms, source=source.sql))
+
+    def why_not_answered(self, sql: str) -> str:
+        """Return the server's message where it does not answer a query; else "". Raises `TookTooLong`."""
         try:
-            self.try_row(COUNT.format(terms=", ".join(f"count({value})" for value in values), source=source.sql))
+            self.try_row(sql)
         except DatabaseError as error:
             if self.faults.is_fault(error):
                 raise
